@@ -1,0 +1,1389 @@
+// SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only)
+/*
+ * Process events from the kernel's tracepoints. Nothing here needs kprobes, fentry or LSM hooks, so it loads on kernels
+ * without them and under lockdown=integrity.
+ */
+#include "core_types.h"
+#include "procscope.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+#define PF_KTHREAD 0x00200000
+#define PF_FORKNOEXEC 0x00000040
+#define SIGNAL_GROUP_EXIT 0x00000004
+#define TS_COMPAT 0x0002
+#define S_ISUID 0004000
+#define S_ISGID 0002000
+#define AT_EMPTY_PATH 0x1000
+#define PTRACE_TRACEME 0
+#define PTRACE_ATTACH 16
+#define PTRACE_DETACH 17
+#define PTRACE_SEIZE 0x4206
+
+/* Set before loading: the verifier removes what is off. */
+const volatile struct ps_config config = {};
+
+/* Shared with the reader through mmap. */
+struct ps_shared shared = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} ring SEC(".maps");
+
+/* A walk from a directory entry to the root. In memory, where the verifier forgets each step's values. */
+struct walk {
+	struct dentry *dentry;
+	struct dentry *root;
+	struct mount *mount;
+	u32 off;
+};
+
+struct exec_scratch {
+	struct ps_exec record;
+	u8 data[PS_DATA_MAX];
+	struct walk walk;
+};
+
+struct failed_walk {
+	u64 argv;
+	u32 off;
+	u16 flags;
+};
+
+struct failed_scratch {
+	struct ps_exec_failed record;
+	u8 data[PS_DATA_MAX];
+	struct failed_walk walk;
+};
+
+struct chunk_scratch {
+	struct ps_chunk record;
+	u8 data[PS_CHUNK];
+};
+
+/* One slot a CPU; each map belongs to one program, which the kernel never runs twice at a time on a CPU. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct exec_scratch);
+} exec_scratches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct chunk_scratch);
+} chunk_scratches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct failed_scratch);
+} failed_scratches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct exec_scratch);
+} iter_scratch SEC(".maps");
+
+struct comm_value {
+	char comm[PS_COMM_LEN];
+};
+
+/* By tid: the comm that an exec under way replaced. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, struct comm_value);
+} old_comms SEC(".maps");
+
+struct call {
+	u64 path;
+	u64 argv;
+	s32 dirfd;
+	u32 has_dirfd;
+};
+
+/* By tid: the exec under way. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, u32);
+	__type(value, struct call);
+} calls SEC(".maps");
+
+struct id_call {
+	u32 uid, gid, euid, egid;
+};
+
+/* By tid: the ids before a set*id call. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, struct id_call);
+} id_calls SEC(".maps");
+
+struct ptrace_call {
+	u64 request;
+	struct ps_ref target;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, struct ptrace_call);
+} ptrace_calls SEC(".maps");
+
+struct killer_key {
+	u32 tgid;
+	u32 signo;
+};
+
+/* Who sent the signals whose default is to end the process. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct killer_key);
+	__type(value, struct ps_ref);
+} killers SEC(".maps");
+
+struct cgroup_key {
+	u64 id;
+	u64 hierarchy;
+};
+
+/* The cgroups whose paths were sent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct cgroup_key);
+	__type(value, u8);
+} cgroups_sent SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, u8);
+} pids SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u8);
+} trees SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, u32);
+	__type(value, u8);
+} uids SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct comm_value);
+	__type(value, u8);
+} names SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct cgroup_key);
+	__type(value, u8);
+} cgroups SEC(".maps");
+
+struct slice {
+	u64 mono_ns;
+	u64 exec_start;
+};
+
+/* When the task that runs on a CPU came to run, by CLOCK_MONOTONIC and by the scheduler's own clock. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct slice);
+} slices SEC(".maps");
+
+#define wants(kind) (config.want_events & (1u << (kind)))
+
+/* Keeps the compiler from undoing a bound that the verifier needs. */
+#define opaque(x) asm volatile("" : "+r"(x))
+
+static __always_inline void count_loss(u32 kind)
+{
+	__sync_fetch_and_add(&shared.lost[kind], 1);
+	__sync_fetch_and_add(&shared.lost_total, 1);
+}
+
+/*
+ * The reader drains every few milliseconds while there are events, and is woken only when it sleeps for want of them or
+ * when the ring fills up.
+ */
+static __always_inline u64 wake_flags(void)
+{
+	u32 pace = shared.pacing;
+
+	if (pace == PS_PACE_SLEEP)
+		return 0;
+	if (pace == PS_PACE_TIMER && bpf_ringbuf_query(&ring, BPF_RB_AVAIL_DATA) > config.bell_bytes) {
+		shared.pacing = PS_PACE_RUNG;
+		return BPF_RB_FORCE_WAKEUP;
+	}
+	return BPF_RB_NO_WAKEUP;
+}
+
+static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
+{
+	if (bpf_core_field_exists(((struct kernfs_node___rcu *)0)->__parent))
+		return (void *)BPF_CORE_READ((struct kernfs_node___rcu *)kn, __parent);
+	return BPF_CORE_READ(kn, parent);
+}
+
+#define CGROUP_OF(SUBSYS)                                                                                                   \
+	if (bpf_core_enum_value_exists(enum cgroup_subsys_id, SUBSYS)) {                                                    \
+		struct cgroup_subsys_state *css = BPF_CORE_READ(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, SUBSYS)]); \
+		struct cgroup *cgroup = BPF_CORE_READ(css, cgroup);                                                         \
+		if (BPF_CORE_READ(cgroup, level) > 0)                                                                       \
+			return cgroup;                                                                                      \
+	}
+
+/* Where the unified hierarchy says nothing, the first controller of the old ones that does. */
+static __always_inline struct cgroup *cgroup_of(struct task_struct *task)
+{
+	struct css_set *set = task->cgroups;
+	struct cgroup *unified;
+
+	if (!set)
+		return NULL;
+	unified = BPF_CORE_READ(set, dfl_cgrp);
+	if (BPF_CORE_READ(unified, level) > 0)
+		return unified;
+	CGROUP_OF(memory_cgrp_id)
+	CGROUP_OF(pids_cgrp_id)
+	CGROUP_OF(cpu_cgrp_id)
+	CGROUP_OF(cpuset_cgrp_id)
+	CGROUP_OF(devices_cgrp_id)
+	return unified;
+}
+
+static __always_inline bool in_cgroups(struct task_struct *task)
+{
+	struct css_set *set = task->cgroups;
+	struct kernfs_node *kn;
+
+	if (!set)
+		return false;
+	kn = BPF_CORE_READ(set, dfl_cgrp, kn);
+	for (int i = 0; i < 32 && kn; i++) {
+		struct cgroup_key key = { .id = BPF_CORE_READ(kn, id) };
+
+		if (bpf_map_lookup_elem(&cgroups, &key))
+			return true;
+		kn = kernfs_parent(kn);
+	}
+	return false;
+}
+
+static __always_inline bool wanted(struct task_struct *task)
+{
+	u32 tgid = task->tgid;
+
+	if (config.filter_pids && !bpf_map_lookup_elem(&pids, &tgid))
+		return false;
+	if (config.filter_trees && shared.trees_ready && !bpf_map_lookup_elem(&trees, &tgid))
+		return false;
+	if (config.filter_uids) {
+		u32 uid = task->cred->uid.val;
+
+		if (!bpf_map_lookup_elem(&uids, &uid))
+			return false;
+	}
+	if (config.filter_names) {
+		struct task_struct *leader = task->group_leader;
+		struct comm_value name = {};
+
+		bpf_probe_read_kernel_str(name.comm, sizeof(name.comm), leader->comm);
+		if (!bpf_map_lookup_elem(&names, &name))
+			return false;
+	}
+	if (config.filter_cgroups && !in_cgroups(task))
+		return false;
+	return true;
+}
+
+static __always_inline void fill_header(struct ps_header *h, struct task_struct *task, u32 size, u16 kind, u16 flags, u64 now)
+{
+	struct task_struct *leader = task->group_leader;
+
+	h->size = size;
+	h->kind = kind;
+	h->flags = flags;
+	h->boot_ns = now;
+	h->lost = shared.lost_total;
+	h->tgid = task->tgid;
+	h->tid = task->pid;
+	h->start_ns = leader->start_boottime;
+}
+
+static __always_inline void fill_ref(struct ps_ref *ref, struct task_struct *task)
+{
+	struct task_struct *leader = task->group_leader;
+
+	ref->tgid = task->tgid;
+	ref->tid = task->pid;
+	ref->start_ns = leader->start_boottime;
+	bpf_probe_read_kernel(ref->comm, PS_COMM_LEN, leader->comm);
+}
+
+static __always_inline u32 read_pid_nr(struct pid *pid)
+{
+	return pid ? BPF_CORE_READ(pid, numbers[0].nr) : 0;
+}
+
+/* Sends the path of a cgroup that was not sent yet. */
+static __noinline int send_cgroup(struct kernfs_node *kn, u64 id, u64 hierarchy)
+{
+	struct cgroup_key key = { .id = id, .hierarchy = hierarchy };
+	struct kernfs_node *volatile *at;
+	struct ps_cgroup *record;
+	volatile u32 *off;
+	u8 sent = 1;
+
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record)
+		return 0;
+	record->header.size = sizeof(*record);
+	record->header.kind = PS_CGROUP;
+	record->header.flags = 0;
+	record->header.boot_ns = 0;
+	record->header.lost = shared.lost_total;
+	record->header.tgid = 0;
+	record->header.tid = 0;
+	record->header.start_ns = 0;
+	record->hierarchy = hierarchy;
+	/* The walk's state stays in memory, where the verifier forgets each step's values. */
+	at = (void *)&record->id;
+	off = &record->len;
+	*at = kn;
+	*off = 0;
+	for (int i = 0; i < 32; i++) {
+		struct kernfs_node *node = *at, *parent = kernfs_parent(node);
+		u32 end = *off;
+		long n;
+
+		if (!parent)
+			break;
+		opaque(end);
+		if (end > PS_CGROUP_MAX - 256) {
+			record->header.flags = PS_F_PATH_CUT;
+			break;
+		}
+		n = bpf_probe_read_kernel_str(record->names + end, 256, BPF_CORE_READ(node, name));
+		if (n > 0)
+			*off = end + n;
+		*at = parent;
+	}
+	record->id = id;
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	bpf_map_update_elem(&cgroups_sent, &key, &sent, BPF_ANY);
+	return 0;
+}
+
+/* To be called before the record that bears the key is reserved, so that the path precedes it. */
+static __always_inline struct cgroup_key find_cgroup(struct task_struct *task)
+{
+	struct cgroup *cgroup = cgroup_of(task);
+	struct cgroup_key key = {};
+	struct kernfs_node *kn;
+
+	if (!cgroup)
+		return key;
+	kn = BPF_CORE_READ(cgroup, kn);
+	key.id = BPF_CORE_READ(kn, id);
+	key.hierarchy = BPF_CORE_READ(cgroup, root, hierarchy_id);
+	if (!bpf_map_lookup_elem(&cgroups_sent, &key))
+		send_cgroup(kn, key.id, key.hierarchy);
+	return key;
+}
+
+static __always_inline void fill_process(struct ps_process *p, struct task_struct *task, struct cgroup_key *cgroup)
+{
+	struct task_struct *leader = task->group_leader;
+	struct task_struct *parent = task->real_parent;
+	struct signal_struct *signal = task->signal;
+	struct nsproxy *nsproxy = task->nsproxy;
+	const struct cred *cred = task->cred;
+	struct tty_struct *tty = signal->tty;
+	struct pid *pid = leader->thread_pid;
+
+	p->cgroup_id = cgroup->id;
+	p->cgroup_hierarchy = cgroup->hierarchy;
+	p->ppid = parent->tgid;
+	parent = parent->group_leader;
+	p->parent_start_ns = parent->start_boottime;
+	bpf_probe_read_kernel(p->parent_comm, PS_COMM_LEN, parent->comm);
+	bpf_probe_read_kernel(p->comm, PS_COMM_LEN, leader->comm);
+	p->uid = cred->uid.val;
+	p->gid = cred->gid.val;
+	p->euid = cred->euid.val;
+	p->egid = cred->egid.val;
+	p->ns_user = cred->user_ns->ns.inum;
+	p->pgid = read_pid_nr(signal->pids[2]);
+	p->sid = read_pid_nr(signal->pids[3]);
+	p->tty = 0;
+	if (tty) {
+		struct tty_driver *driver = tty->driver;
+
+		p->tty = (u32)driver->major << 20 | ((u32)(driver->minor_start + tty->index) & 0xfffff);
+	}
+	p->ns_tgid = p->ns_pid = 0;
+	if (pid) {
+		struct upid *upid = (void *)pid + bpf_core_field_offset(struct pid, numbers);
+
+		upid += BPF_CORE_READ(pid, level);
+		p->ns_tgid = BPF_CORE_READ(upid, nr);
+		p->ns_pid = BPF_CORE_READ(upid, ns, ns.inum);
+	}
+	p->ns_mnt = p->ns_net = p->ns_uts = p->ns_ipc = p->ns_cgroup = p->ns_time = 0;
+	if (nsproxy) {
+		p->ns_mnt = nsproxy->mnt_ns->ns.inum;
+		p->ns_net = nsproxy->net_ns->ns.inum;
+		p->ns_uts = nsproxy->uts_ns->ns.inum;
+		p->ns_ipc = nsproxy->ipc_ns->ns.inum;
+		p->ns_cgroup = nsproxy->cgroup_ns->ns.inum;
+		if (bpf_core_field_exists(nsproxy->time_ns))
+			p->ns_time = nsproxy->time_ns->ns.inum;
+	}
+}
+
+static __always_inline s32 read_syscall(struct task_struct *task, u16 *flags)
+{
+	void *regs;
+
+	if (task->flags & PF_KTHREAD)
+		return -1;
+	if (!bpf_core_enum_value_exists(enum bpf_func_id___task_pt_regs, BPF_FUNC_task_pt_regs___task_pt_regs))
+		return -1;
+	regs = (void *)bpf_task_pt_regs((void *)task);
+	if (bpf_core_field_exists(task->thread_info.status) && task->thread_info.status & TS_COMPAT)
+		*flags |= PS_F_COMPAT;
+	if (bpf_core_field_exists(((struct pt_regs___x86 *)0)->orig_ax))
+		return (s32)BPF_CORE_READ((struct pt_regs___x86 *)regs, orig_ax);
+	if (bpf_core_field_exists(((struct pt_regs___arm64 *)0)->syscallno))
+		return BPF_CORE_READ((struct pt_regs___arm64 *)regs, syscallno);
+	return -1;
+}
+
+SEC("tp_btf/task_newtask")
+int BPF_PROG(task_newtask, struct task_struct *task, u64 clone_flags)
+{
+	struct task_struct *creator = bpf_get_current_task_btf();
+	u32 tgid = task->tgid;
+	bool thread = task->pid != tgid;
+	u32 kind = thread ? PS_CLONE : PS_FORK;
+	struct cgroup_key cgroup;
+	struct ps_fork *record;
+	u16 flags = 0;
+	u64 now;
+
+	if (config.filter_trees && !thread) {
+		u32 parent = task->real_parent->tgid;
+
+		if (bpf_map_lookup_elem(&trees, &parent)) {
+			u8 in = 1;
+
+			bpf_map_update_elem(&trees, &tgid, &in, BPF_ANY);
+		}
+	}
+	/* Without trees_ready forks are sent unasked: the reader needs them to complete the trees. */
+	if (!(thread ? wants(PS_CLONE) : wants(PS_FORK)) && !(config.filter_trees && !thread && !shared.trees_ready))
+		return 0;
+	if (!wanted(task))
+		return 0;
+	cgroup = find_cgroup(task);
+	now = bpf_ktime_get_boot_ns();
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record) {
+		count_loss(kind);
+		return 0;
+	}
+	if (task->flags & PF_KTHREAD)
+		flags |= PS_F_KTHREAD;
+	record->syscall = read_syscall(creator, &flags);
+	fill_header(&record->header, task, sizeof(*record), kind, flags, now);
+	fill_process(&record->process, task, &cgroup);
+	fill_ref(&record->creator, creator);
+	record->clone_flags = clone_flags;
+	record->pad = 0;
+	bpf_ringbuf_submit(record, wake_flags());
+	return 0;
+}
+
+/* A task that comes to run has its clock read afresh: what the dying one used since then is measured from here. */
+SEC("tp_btf/sched_switch")
+int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	u32 zero = 0;
+	struct slice *slice;
+
+	if (!next->pid)
+		return 0;
+	slice = bpf_map_lookup_elem(&slices, &zero);
+	if (!slice)
+		return 0;
+	slice->mono_ns = bpf_ktime_get_ns();
+	slice->exec_start = next->se.exec_start;
+	return 0;
+}
+
+/* What the running task used since the scheduler last added it up; at most a tick. */
+static __always_inline u64 unaccounted_ns(struct task_struct *task, u16 *flags)
+{
+	struct slice *slice;
+	u32 zero = 0;
+	s64 ns;
+
+	slice = bpf_map_lookup_elem(&slices, &zero);
+	if (!slice || !slice->mono_ns) {
+		*flags |= PS_F_USAGE_TICK;
+		return 0;
+	}
+	ns = slice->exec_start + (bpf_ktime_get_ns() - slice->mono_ns) - task->se.exec_start;
+	if (ns < 0)
+		return 0;
+	if (ns > 10000000)
+		return 10000000;
+	return ns;
+}
+
+/* Beside an offset: not all of it is there. */
+#define CUT (1ull << 32)
+
+/*
+ * Names from the leaf to the root of the mount namespace, as d_absolute_path() goes. Returns the new end of data.
+ * No lock is held: a directory renamed in the same microsecond may show under either name.
+ * A function that is not static is verified once, whoever calls it.
+ */
+__noinline u64 read_path(u64 mnt, u64 dentry_at, u32 off, u32 limit, bool of_existing)
+{
+	u32 slot = of_existing ? 0 : bpf_get_smp_processor_id();
+	struct exec_scratch *scratch;
+	volatile struct walk *walk;
+	struct vfsmount *vfsmount = (void *)mnt;
+
+	if (of_existing)
+		scratch = bpf_map_lookup_elem(&iter_scratch, &slot);
+	else
+		scratch = bpf_map_lookup_elem(&exec_scratches, &slot);
+	if (!scratch)
+		return CUT | off;
+	walk = &scratch->walk;
+	walk->dentry = (void *)dentry_at;
+	walk->mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
+	walk->root = BPF_CORE_READ(vfsmount, mnt_root);
+	walk->off = off;
+	for (int i = 0; i < PS_MAX_COMPONENTS; i++) {
+		struct dentry *dentry = walk->dentry, *parent;
+		long n;
+
+		if (dentry == walk->root) {
+			struct mount *mount = walk->mount, *above = BPF_CORE_READ(mount, mnt_parent);
+
+			if (above == mount || !above)
+				return walk->off;
+			walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+			walk->mount = above;
+			walk->root = BPF_CORE_READ(above, mnt.mnt_root);
+			continue;
+		}
+		parent = BPF_CORE_READ(dentry, d_parent);
+		off = walk->off;
+		opaque(off);
+		if (off > limit || off > PS_DATA_MAX - 256)
+			break;
+		n = bpf_probe_read_kernel_str(scratch->data + off, 256, BPF_CORE_READ(dentry, d_name.name));
+		if (n > 0)
+			walk->off = off + n;
+		if (parent == dentry || !parent)
+			return walk->off;
+		walk->dentry = parent;
+	}
+	return CUT | walk->off;
+}
+
+static __always_inline bool is_unhashed(struct dentry *dentry)
+{
+	return BPF_CORE_READ(dentry, d_hash.pprev) == NULL;
+}
+
+static __always_inline bool is_root(struct dentry *dentry)
+{
+	return BPF_CORE_READ(dentry, d_parent) == dentry;
+}
+
+static __always_inline u32 read_exe_traits(struct file *file)
+{
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	struct inode *inode = BPF_CORE_READ(file, f_inode);
+	u16 mode = BPF_CORE_READ(inode, i_mode);
+	u32 traits = 0;
+
+	if (mode & S_ISUID)
+		traits |= PS_EXE_SETUID;
+	if (mode & S_ISGID)
+		traits |= PS_EXE_SETGID;
+	if (is_unhashed(dentry)) {
+		if (is_root(dentry)) {
+			char name[8] = {};
+
+			/* Files of memfd_create(2) hang in no directory: mm/memfd.c gives them this prefix. */
+			bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(dentry, d_name.name));
+			if (*(u32 *)name == 0x666d656d && name[4] == 'd' && name[5] == ':')
+				traits |= PS_EXE_MEMFD;
+		}
+		traits |= PS_EXE_DELETED;
+	}
+	return traits;
+}
+
+/* Reads the paths of the executed file and of the working directory behind what stands in data up to off. */
+static __always_inline u32 read_places(struct exec_scratch *scratch, u32 off, struct task_struct *task, struct mm_struct *mm, bool of_existing, u16 *flags)
+{
+	struct ps_exec *record = &scratch->record;
+	struct file *file = mm ? BPF_CORE_READ(mm, exe_file) : NULL;
+	struct fs_struct *fs = task->fs;
+	u32 start = off;
+	u64 end;
+
+	record->exe_traits = 0;
+	if (file) {
+		end = read_path((u64)BPF_CORE_READ(file, f_path.mnt), (u64)BPF_CORE_READ(file, f_path.dentry), off, 12288 - 256, of_existing);
+		if (end & CUT)
+			*flags |= PS_F_EXE_CUT;
+		off = end;
+		record->exe_traits = read_exe_traits(file);
+	}
+	record->exe_len = off - start;
+	start = off;
+	if (fs) {
+		struct dentry *dentry = BPF_CORE_READ(fs, pwd.dentry);
+
+		if (dentry && is_unhashed(dentry) && !is_root(dentry))
+			*flags |= PS_F_CWD_DELETED;
+		end = read_path((u64)BPF_CORE_READ(fs, pwd.mnt), (u64)dentry, off, 16384 - 256, of_existing);
+		if (end & CUT)
+			*flags |= PS_F_CWD_CUT;
+		off = end;
+	}
+	record->cwd_len = off - start;
+	return off;
+}
+
+/* Sends a long list ahead of its exec, in parts. Returns how many bytes went out. */
+__noinline u32 send_chunks(u32 kind, u64 addr, u32 len, u64 now)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct chunk_scratch *chunk = bpf_map_lookup_elem(&chunk_scratches, &cpu);
+	volatile u32 *sent;
+
+	if (!chunk)
+		return 0;
+	fill_header(&chunk->record.header, bpf_get_current_task_btf(), 0, kind, 0, now);
+	/* In memory, where the verifier forgets each step's value. */
+	sent = &chunk->record.offset;
+	*sent = 0;
+	for (int i = 0; i < PS_MAX_CHUNKS; i++) {
+		u32 done = *sent, part = len - done;
+
+		if (done >= len)
+			break;
+		if (part > PS_CHUNK)
+			part = PS_CHUNK;
+		opaque(part);
+		if (part > PS_CHUNK || bpf_probe_read_user(chunk->data, part, (void *)(addr + done)))
+			break;
+		chunk->record.header.size = sizeof(chunk->record) + part;
+		chunk->record.header.lost = shared.lost_total;
+		chunk->record.len = part;
+		if (bpf_ringbuf_output(&ring, chunk, sizeof(chunk->record) + part, wake_flags()))
+			break;
+		*sent = done + part;
+	}
+	return *sent;
+}
+
+/* PATH_LIMIT is where the paths end at the latest: three of them, 4096 bytes each and one name more. */
+#define PATH_LIMIT 16640
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(sched_process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	u32 cpu = bpf_get_smp_processor_id(), old_tid = old_pid, tid = task->pid, off, len;
+	struct exec_scratch *scratch;
+	struct comm_value *old_comm;
+	struct cgroup_key cgroup;
+	struct ps_exec *record;
+	struct mm_struct *mm;
+	u16 flags = 0;
+	u64 now, start;
+	long n;
+
+	if (wants(PS_EXEC_FAILED))
+		bpf_map_delete_elem(&calls, &old_tid);
+	if (!wants(PS_EXEC))
+		return 0;
+	if (!wanted(task))
+		goto forget;
+	scratch = bpf_map_lookup_elem(&exec_scratches, &cpu);
+	mm = task->mm;
+	if (!scratch || !mm) {
+		count_loss(PS_EXEC);
+		goto forget;
+	}
+	record = &scratch->record;
+	cgroup = find_cgroup(task);
+	now = bpf_ktime_get_boot_ns();
+
+	n = bpf_probe_read_kernel_str(scratch->data, PS_PATH_MAX, bprm->filename);
+	off = n > 0 ? n - 1 : 0;
+	if (n <= 0)
+		flags |= PS_F_PATH_UNREADABLE;
+	record->path_len = off;
+	record->interp_len = 0;
+	opaque(off);
+	if (off > PS_PATH_MAX)
+		off = PS_PATH_MAX;
+	if (bprm->interp != bprm->filename) {
+		n = bpf_probe_read_kernel_str(scratch->data + off, PS_PATH_MAX, bprm->interp);
+		if (n > 0) {
+			record->interp_len = n - 1;
+			off += n - 1;
+		}
+	}
+	opaque(off);
+	if (off > 2 * PS_PATH_MAX)
+		off = 2 * PS_PATH_MAX;
+	off = read_places(scratch, off, task, mm, false, &flags);
+	if (BPF_CORE_READ_BITFIELD_PROBED(bprm, secureexec))
+		record->exe_traits |= PS_EXE_SECURE;
+
+	start = mm->arg_start;
+	len = mm->arg_end - start;
+	record->argv_len = len;
+	record->argv_inline = 0;
+	opaque(off);
+	if (off > PATH_LIMIT)
+		off = PATH_LIMIT;
+	if (len > PS_INLINE_ARGV) {
+		if (send_chunks(PS_CHUNK_ARGV, start, len, now) != len)
+			flags |= PS_F_ARGV_CUT;
+	} else {
+		opaque(len);
+		if (len <= PS_INLINE_ARGV) {
+			if (bpf_probe_read_user(scratch->data + off, len, (void *)start)) {
+				flags |= PS_F_ARGV_UNREADABLE;
+			} else {
+				record->argv_inline = len;
+				off += len;
+			}
+		}
+	}
+	record->env_len = 0;
+	record->env_inline = 0;
+	if (config.want_env) {
+		start = mm->env_start;
+		len = mm->env_end - start;
+		record->env_len = len;
+		opaque(off);
+		if (off > PATH_LIMIT + PS_INLINE_ARGV)
+			off = PATH_LIMIT + PS_INLINE_ARGV;
+		if (len > PS_INLINE_ENV) {
+			if (send_chunks(PS_CHUNK_ENV, start, len, now) != len)
+				flags |= PS_F_ENV_CUT;
+		} else {
+			opaque(len);
+			if (len <= PS_INLINE_ENV) {
+				if (bpf_probe_read_user(scratch->data + off, len, (void *)start)) {
+					flags |= PS_F_ENV_UNREADABLE;
+				} else {
+					record->env_inline = len;
+					off += len;
+				}
+			}
+		}
+	}
+
+	record->old_tid = old_tid;
+	old_comm = bpf_map_lookup_elem(&old_comms, &tid);
+	if (old_comm) {
+		__builtin_memcpy(record->old_comm, old_comm->comm, PS_COMM_LEN);
+	} else {
+		__builtin_memset(record->old_comm, 0, PS_COMM_LEN);
+		flags |= PS_F_NO_OLD_COMM;
+	}
+	fill_process(&record->process, task, &cgroup);
+	opaque(off);
+	if (off > PS_DATA_MAX)
+		off = PS_DATA_MAX;
+	fill_header(&record->header, task, sizeof(*record) + off, PS_EXEC, flags, now);
+	if (bpf_ringbuf_output(&ring, scratch, sizeof(*record) + off, wake_flags()))
+		count_loss(PS_EXEC);
+forget:
+	bpf_map_delete_elem(&old_comms, &tid);
+	return 0;
+}
+
+static __always_inline struct ps_change *reserve_change(struct task_struct *task, u16 kind, u64 now)
+{
+	struct cgroup_key cgroup = find_cgroup(task);
+	struct ps_change *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record) {
+		count_loss(kind);
+		return NULL;
+	}
+	fill_header(&record->header, task, sizeof(*record), kind, 0, now);
+	fill_process(&record->process, task, &cgroup);
+	__builtin_memset(&record->other, 0, sizeof(record->other));
+	record->value[0] = record->value[1] = 0;
+	__builtin_memset(record->old_comm, 0, PS_COMM_LEN);
+	__builtin_memset(record->new_comm, 0, PS_COMM_LEN);
+	return record;
+}
+
+SEC("tp_btf/task_rename")
+int BPF_PROG(task_rename, struct task_struct *task, const char *comm)
+{
+	struct mm_struct *mm = task->mm;
+	struct ps_change *record;
+
+	/* begin_new_exec() renames when the new mm is in place and has no arguments yet. */
+	if (mm && mm->arg_start == 0) {
+		struct comm_value old = {};
+		u32 tid = task->pid;
+
+		if (wants(PS_EXEC)) {
+			bpf_probe_read_kernel(old.comm, PS_COMM_LEN, task->comm);
+			bpf_map_update_elem(&old_comms, &tid, &old, BPF_ANY);
+		}
+		return 0;
+	}
+	if (!wants(PS_COMM) || !wanted(task))
+		return 0;
+	record = reserve_change(task, PS_COMM, bpf_ktime_get_boot_ns());
+	if (!record)
+		return 0;
+	bpf_probe_read_kernel(record->old_comm, PS_COMM_LEN, task->comm);
+	bpf_probe_read_kernel_str(record->new_comm, PS_COMM_LEN, comm);
+	bpf_ringbuf_submit(record, wake_flags());
+	return 0;
+}
+
+static __always_inline int enter_exec(const void *path, const void *argv, s32 dirfd, u32 has_dirfd)
+{
+	struct call call = { .path = (u64)path, .argv = (u64)argv, .dirfd = dirfd, .has_dirfd = has_dirfd };
+	u32 tid = bpf_get_current_pid_tgid();
+
+	bpf_map_update_elem(&calls, &tid, &call, BPF_ANY);
+	return 0;
+}
+
+SEC("tracepoint")
+int sys_enter_execve(struct syscall_trace_enter *ctx)
+{
+	return enter_exec((void *)ctx->args[0], (void *)ctx->args[1], 0, 0);
+}
+
+SEC("tracepoint")
+int sys_enter_execveat(struct syscall_trace_enter *ctx)
+{
+	return enter_exec((void *)ctx->args[1], (void *)ctx->args[2], ctx->args[0], 1);
+}
+
+/* A refused exec left the old program's memory in place, arguments and all. */
+SEC("tracepoint")
+int sys_exit_exec(struct syscall_trace_exit *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u32 cpu = bpf_get_smp_processor_id(), tid = bpf_get_current_pid_tgid(), off;
+	volatile struct failed_walk *walk;
+	struct failed_scratch *scratch;
+	struct ps_exec_failed *record;
+	struct cgroup_key cgroup;
+	struct call *call;
+	u16 flags = 0;
+	long n;
+
+	if (ctx->ret >= 0)
+		return 0;
+	call = bpf_map_lookup_elem(&calls, &tid);
+	if (!call)
+		return 0;
+	if (!wanted(task))
+		goto forget;
+	scratch = bpf_map_lookup_elem(&failed_scratches, &cpu);
+	if (!scratch)
+		goto forget;
+	record = &scratch->record;
+	cgroup = find_cgroup(task);
+	record->error = -ctx->ret;
+	record->dirfd = call->dirfd;
+	record->has_dirfd = call->has_dirfd;
+	record->pad = 0;
+	n = bpf_probe_read_user_str(scratch->data, PS_PATH_MAX, (void *)call->path);
+	if (n <= 0)
+		flags |= PS_F_PATH_UNREADABLE;
+	else if (n == PS_PATH_MAX)
+		flags |= PS_F_PATH_CUT;
+	record->path_len = n > 0 ? n - 1 : 0;
+	walk = &scratch->walk;
+	walk->off = record->path_len;
+	walk->argv = call->argv;
+	walk->flags = flags;
+	for (int i = 0; i <= PS_MAX_FAILED_ARGS; i++) {
+		u64 at = walk->argv, arg = 0;
+
+		if (!at)
+			break;
+		if (i == PS_MAX_FAILED_ARGS) {
+			walk->flags |= PS_F_ARGV_CUT;
+			break;
+		}
+		if (bpf_probe_read_user(&arg, sizeof(arg), (void *)at)) {
+			walk->flags |= PS_F_ARGV_UNREADABLE;
+			break;
+		}
+		if (!arg)
+			break;
+		off = walk->off;
+		opaque(off);
+		if (off > PS_DATA_MAX - PS_FAILED_ARG) {
+			walk->flags |= PS_F_ARGV_CUT;
+			break;
+		}
+		n = bpf_probe_read_user_str(scratch->data + off, PS_FAILED_ARG, (void *)arg);
+		if (n <= 0) {
+			walk->flags |= PS_F_ARGV_UNREADABLE;
+			break;
+		}
+		walk->off = off + n;
+		if (n == PS_FAILED_ARG) {
+			walk->flags |= PS_F_ARGV_CUT;
+			break;
+		}
+		walk->argv = at + 8;
+	}
+	off = walk->off;
+	flags = walk->flags;
+	record->argv_len = off - record->path_len;
+	fill_process(&record->process, task, &cgroup);
+	opaque(off);
+	if (off > PS_DATA_MAX)
+		off = PS_DATA_MAX;
+	fill_header(&record->header, task, sizeof(*record) + off, PS_EXEC_FAILED, flags, bpf_ktime_get_boot_ns());
+	if (bpf_ringbuf_output(&ring, scratch, sizeof(*record) + off, wake_flags()))
+		count_loss(PS_EXEC_FAILED);
+forget:
+	bpf_map_delete_elem(&calls, &tid);
+	return 0;
+}
+
+/* Ended by itself or by a signal for itself: what release_task() has not yet added to the signal struct. */
+static __always_inline void add_thread(struct ps_exit *record, struct task_struct *task)
+{
+	record->utime_ns += BPF_CORE_READ(task, utime);
+	record->stime_ns += BPF_CORE_READ(task, stime);
+	record->runtime_ns += BPF_CORE_READ(task, se.sum_exec_runtime);
+	record->nvcsw += BPF_CORE_READ(task, nvcsw);
+	record->nivcsw += BPF_CORE_READ(task, nivcsw);
+	record->min_flt += BPF_CORE_READ(task, min_flt);
+	record->maj_flt += BPF_CORE_READ(task, maj_flt);
+	if (bpf_core_field_exists(task->ioac.read_bytes)) {
+		record->rchar += BPF_CORE_READ(task, ioac.rchar);
+		record->wchar += BPF_CORE_READ(task, ioac.wchar);
+		record->read_bytes += BPF_CORE_READ(task, ioac.read_bytes);
+		record->write_bytes += BPF_CORE_READ(task, ioac.write_bytes);
+	}
+}
+
+static __always_inline u32 stats_sequence(struct signal_struct *signal)
+{
+	u32 sequence = 0;
+
+	bpf_probe_read_kernel(&sequence, sizeof(sequence), (void *)signal + bpf_core_field_offset(struct signal_struct, stats_lock));
+	return sequence;
+}
+
+static __always_inline void fill_usage(struct ps_exit *record, struct task_struct *task, u16 *flags)
+{
+	struct signal_struct *signal = task->signal;
+	u32 sequence = stats_sequence(signal);
+
+	record->utime_ns = signal->utime;
+	record->stime_ns = signal->stime;
+	record->runtime_ns = signal->sum_sched_runtime + unaccounted_ns(task, flags);
+	record->nvcsw = signal->nvcsw;
+	record->nivcsw = signal->nivcsw;
+	record->min_flt = signal->min_flt;
+	record->maj_flt = signal->maj_flt;
+	record->maxrss_pages = signal->maxrss;
+	record->rchar = record->wchar = record->read_bytes = record->write_bytes = 0;
+	if (bpf_core_field_exists(signal->ioac.read_bytes)) {
+		record->rchar = signal->ioac.rchar;
+		record->wchar = signal->ioac.wchar;
+		record->read_bytes = signal->ioac.read_bytes;
+		record->write_bytes = signal->ioac.write_bytes;
+	}
+	if (signal->nr_threads <= 1) {
+		add_thread(record, task);
+		return;
+	}
+	{
+		void *head = (void *)signal + bpf_core_field_offset(struct signal_struct, thread_head);
+		struct list_head *node = BPF_CORE_READ(signal, thread_head.next);
+		int i;
+
+		for (i = 0; i < PS_MAX_THREADS && (void *)node != head && node; i++) {
+			add_thread(record, (void *)node - bpf_core_field_offset(struct task_struct, thread_node));
+			node = BPF_CORE_READ(node, next);
+		}
+		if (i == PS_MAX_THREADS || sequence & 1 || sequence != stats_sequence(signal))
+			*flags |= PS_F_USAGE_RACED;
+	}
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(sched_process_exit, struct task_struct *task)
+{
+	struct signal_struct *signal = task->signal;
+	u32 tgid = task->tgid, status;
+	struct cgroup_key cgroup;
+	struct ps_exit *record;
+	struct killer_key key = {};
+	struct ps_ref *killer;
+	bool last;
+	u16 flags = 0;
+	u64 now;
+
+	if (bpf_core_field_exists(((struct trace_event_raw_sched_process_exit *)0)->group_dead))
+		last = ctx[1] & 1;
+	else
+		last = signal->live.counter == 0;
+	if (!last) {
+		struct ps_thread_exit *thread;
+
+		if (!wants(PS_THREAD_EXIT) || !wanted(task))
+			return 0;
+		cgroup = find_cgroup(task);
+		now = bpf_ktime_get_boot_ns();
+		thread = bpf_ringbuf_reserve(&ring, sizeof(*thread), 0);
+		if (!thread) {
+			count_loss(PS_THREAD_EXIT);
+			return 0;
+		}
+		fill_header(&thread->header, task, sizeof(*thread), PS_THREAD_EXIT, 0, now);
+		fill_process(&thread->process, task, &cgroup);
+		thread->wait_status = task->exit_code;
+		thread->pad = 0;
+		thread->thread_start_ns = task->start_boottime;
+		bpf_probe_read_kernel(thread->thread_comm, PS_COMM_LEN, task->comm);
+		bpf_ringbuf_submit(thread, wake_flags());
+		return 0;
+	}
+	if (!wants(PS_EXIT) || !wanted(task))
+		goto forget;
+	cgroup = find_cgroup(task);
+	now = bpf_ktime_get_boot_ns();
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	if (!record) {
+		count_loss(PS_EXIT);
+		goto forget;
+	}
+	/* As wait_task_zombie() tells it: the leader's, but where the whole group was ended. */
+	if (signal->flags & SIGNAL_GROUP_EXIT)
+		status = signal->group_exit_code;
+	else
+		status = task->group_leader->exit_code;
+	record->wait_status = status;
+	record->killer_signo = status & 0x7f;
+	__builtin_memset(&record->killer, 0, sizeof(record->killer));
+	if (status & 0x7f) {
+		key.tgid = tgid;
+		key.signo = status & 0x7f;
+		killer = bpf_map_lookup_elem(&killers, &key);
+		if (killer)
+			record->killer = *killer;
+		if (signal->oom_mm)
+			flags |= PS_F_OOM;
+	}
+	fill_usage(record, task, &flags);
+	if (task->flags & PF_KTHREAD)
+		flags |= PS_F_KTHREAD;
+	if (task->flags & PF_FORKNOEXEC)
+		flags |= PS_F_FORKNOEXEC;
+	fill_process(&record->process, task, &cgroup);
+	fill_header(&record->header, task, sizeof(*record), PS_EXIT, flags, now);
+	bpf_ringbuf_submit(record, wake_flags());
+forget:
+	if (key.signo)
+		bpf_map_delete_elem(&killers, &key);
+	if (config.filter_trees)
+		bpf_map_delete_elem(&trees, &tgid);
+	return 0;
+}
+
+#define TRACE_SIGNAL_DELIVERED 0
+#define SI_KERNEL 0x80
+#define SI_USER 0
+#define SEND_SIG_NOINFO ((void *)0)
+#define SEND_SIG_PRIV ((void *)1)
+
+/* Signals that end nothing by default: CHLD CONT STOP TSTP TTIN TTOU URG WINCH. */
+#define HARMLESS (1ull << 17 | 1ull << 18 | 1ull << 19 | 1ull << 20 | 1ull << 21 | 1ull << 22 | 1ull << 23 | 1ull << 28)
+/* QUIT ILL TRAP ABRT BUS FPE SEGV XCPU XFSZ SYS */
+#define CORE_SIGNALS (1ull << 3 | 1ull << 4 | 1ull << 5 | 1ull << 6 | 1ull << 7 | 1ull << 8 | 1ull << 11 | 1ull << 24 | 1ull << 25 | 1ull << 31)
+
+SEC("tp_btf/signal_generate")
+int BPF_PROG(signal_generate, int sig, struct kernel_siginfo *info, struct task_struct *task, int group, int result)
+{
+	struct task_struct *sender;
+	struct killer_key key = {};
+	struct ps_ref ref = {};
+
+	if (sig < 1 || sig > 64 || result != TRACE_SIGNAL_DELIVERED)
+		return 0;
+	if (sig < 32 && 1ull << sig & HARMLESS)
+		return 0;
+	if (sig != 9) {
+		struct sighand_struct *sighand = task->sighand;
+		void *action = (void *)sighand + bpf_core_field_offset(struct sighand_struct, action);
+		void *handler = NULL;
+
+		action += (sig - 1) * bpf_core_type_size(struct k_sigaction);
+		bpf_probe_read_kernel(&handler, sizeof(handler), action + bpf_core_field_offset(struct k_sigaction, sa.sa_handler));
+		if (handler)
+			return 0;
+	}
+	key.tgid = task->tgid;
+	key.signo = sig;
+	/* Sent by the kernel itself: nobody to name, and an older sender is not to be named either. */
+	if (info == SEND_SIG_PRIV || (info != SEND_SIG_NOINFO && BPF_CORE_READ(info, si_code) > 0)) {
+		bpf_map_delete_elem(&killers, &key);
+		return 0;
+	}
+	sender = bpf_get_current_task_btf();
+	fill_ref(&ref, sender);
+	bpf_map_update_elem(&killers, &key, &ref, BPF_ANY);
+	return 0;
+}
+
+SEC("tp_btf/signal_deliver")
+int BPF_PROG(signal_deliver, int sig, struct kernel_siginfo *info, struct k_sigaction *action)
+{
+	struct task_struct *task;
+	struct ps_change *record;
+
+	if (sig < 1 || sig > 31 || !(1ull << sig & CORE_SIGNALS) || BPF_CORE_READ(action, sa.sa_handler))
+		return 0;
+	task = bpf_get_current_task_btf();
+	if (!wanted(task))
+		return 0;
+	record = reserve_change(task, PS_CORE, bpf_ktime_get_boot_ns());
+	if (!record)
+		return 0;
+	record->value[0] = sig;
+	bpf_ringbuf_submit(record, wake_flags());
+	return 0;
+}
+
+SEC("tracepoint")
+int sys_enter_setid(void *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	const struct cred *cred = task->cred;
+	struct id_call ids = { .uid = cred->uid.val, .gid = cred->gid.val, .euid = cred->euid.val, .egid = cred->egid.val };
+	u32 tid = task->pid;
+
+	bpf_map_update_elem(&id_calls, &tid, &ids, BPF_ANY);
+	return 0;
+}
+
+SEC("tracepoint")
+int sys_exit_setid(struct syscall_trace_exit *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	const struct cred *cred = task->cred;
+	u32 tid = task->pid;
+	struct ps_change *record;
+	struct id_call *ids = bpf_map_lookup_elem(&id_calls, &tid), old;
+
+	if (!ids)
+		return 0;
+	old = *ids;
+	bpf_map_delete_elem(&id_calls, &tid);
+	if (!wanted(task))
+		return 0;
+	if (wants(PS_UID) && (old.uid != cred->uid.val || old.euid != cred->euid.val)) {
+		record = reserve_change(task, PS_UID, bpf_ktime_get_boot_ns());
+		if (record) {
+			record->value[0] = old.uid;
+			record->value[1] = old.euid;
+			bpf_ringbuf_submit(record, wake_flags());
+		}
+	}
+	if (wants(PS_GID) && (old.gid != cred->gid.val || old.egid != cred->egid.val)) {
+		record = reserve_change(task, PS_GID, bpf_ktime_get_boot_ns());
+		if (record) {
+			record->value[0] = old.gid;
+			record->value[1] = old.egid;
+			bpf_ringbuf_submit(record, wake_flags());
+		}
+	}
+	return 0;
+}
+
+SEC("tracepoint")
+int sys_exit_setsid(struct syscall_trace_exit *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct ps_change *record;
+
+	if (ctx->ret < 0 || !wanted(task))
+		return 0;
+	record = reserve_change(task, PS_SID, bpf_ktime_get_boot_ns());
+	if (record)
+		bpf_ringbuf_submit(record, wake_flags());
+	return 0;
+}
+
+/* A tracee stands in its tracer's list; the newest first. By pid the tracer may mean another pid namespace's. */
+static __always_inline struct task_struct *find_tracee(struct task_struct *tracer, s32 nr)
+{
+	void *head = (void *)tracer + bpf_core_field_offset(struct task_struct, ptraced);
+	struct list_head *node = BPF_CORE_READ(tracer, ptraced.next);
+
+	for (int i = 0; i < 64 && node && (void *)node != head; i++) {
+		struct task_struct *task = (void *)node - bpf_core_field_offset(struct task_struct, ptrace_entry);
+		struct pid *pid = BPF_CORE_READ(task, thread_pid), *own = BPF_CORE_READ(tracer, thread_pid);
+		struct upid *upid = (void *)pid + bpf_core_field_offset(struct pid, numbers);
+
+		if (pid && own) {
+			upid += BPF_CORE_READ(own, level);
+			if (BPF_CORE_READ(upid, nr) == nr)
+				return task;
+		}
+		node = BPF_CORE_READ(node, next);
+	}
+	return NULL;
+}
+
+static __always_inline void fill_ref_of(struct ps_ref *ref, struct task_struct *task)
+{
+	struct task_struct *leader = BPF_CORE_READ(task, group_leader);
+
+	ref->tgid = BPF_CORE_READ(task, tgid);
+	ref->tid = BPF_CORE_READ(task, pid);
+	ref->start_ns = BPF_CORE_READ(leader, start_boottime);
+	bpf_probe_read_kernel(ref->comm, PS_COMM_LEN, leader->comm);
+}
+
+SEC("tracepoint")
+int sys_enter_ptrace(struct syscall_trace_enter *ctx)
+{
+	struct ptrace_call call = { .request = ctx->args[0] };
+	u32 tid = bpf_get_current_pid_tgid();
+
+	if (call.request != PTRACE_TRACEME && call.request != PTRACE_ATTACH && call.request != PTRACE_SEIZE && call.request != PTRACE_DETACH)
+		return 0;
+	if (call.request == PTRACE_DETACH) {
+		struct task_struct *task = find_tracee(bpf_get_current_task_btf(), ctx->args[1]);
+
+		if (!task)
+			return 0;
+		fill_ref_of(&call.target, task);
+	}
+	bpf_map_update_elem(&ptrace_calls, &tid, &call, BPF_ANY);
+	return 0;
+}
+
+/* The header is the caller's; other is the tracee, or with value[1] set the tracer of the caller. */
+SEC("tracepoint")
+int sys_exit_ptrace(struct syscall_trace_exit *ctx)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	u32 tid = task->pid;
+	struct ptrace_call *found = bpf_map_lookup_elem(&ptrace_calls, &tid), call;
+	struct ps_change *record;
+
+	if (!found)
+		return 0;
+	call = *found;
+	bpf_map_delete_elem(&ptrace_calls, &tid);
+	if (ctx->ret < 0)
+		return 0;
+	if (call.request == PTRACE_TRACEME) {
+		fill_ref_of(&call.target, task->real_parent);
+	} else if (call.request != PTRACE_DETACH) {
+		struct list_head *node = BPF_CORE_READ(task, ptraced.next);
+
+		fill_ref_of(&call.target, (void *)node - bpf_core_field_offset(struct task_struct, ptrace_entry));
+	}
+	record = reserve_change(task, PS_PTRACE, bpf_ktime_get_boot_ns());
+	if (!record)
+		return 0;
+	record->other = call.target;
+	record->value[0] = call.request != PTRACE_DETACH;
+	record->value[1] = call.request == PTRACE_TRACEME;
+	bpf_ringbuf_submit(record, wake_flags());
+	return 0;
+}
+
+/* The processes that run already. Their arguments are not here: only the process itself can read its memory without a fault. */
+SEC("iter/task")
+int existing(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct exec_scratch *scratch;
+	struct cgroup_key cgroup;
+	struct ps_exec *record;
+	u32 zero = 0, off;
+	u16 flags = 0;
+
+	if (!task || task->pid != task->tgid || !task->signal || task->signal->live.counter == 0)
+		return 0;
+	scratch = bpf_map_lookup_elem(&iter_scratch, &zero);
+	if (!scratch)
+		return 0;
+	record = &scratch->record;
+	cgroup = find_cgroup(task);
+	record->path_len = record->interp_len = 0;
+	record->argv_len = record->argv_inline = 0;
+	record->env_len = record->env_inline = 0;
+	record->old_tid = wanted(task);
+	__builtin_memset(record->old_comm, 0, PS_COMM_LEN);
+	if (task->flags & PF_KTHREAD)
+		flags |= PS_F_KTHREAD;
+	off = read_places(scratch, 0, task, task->mm, true, &flags);
+	fill_process(&record->process, task, &cgroup);
+	opaque(off);
+	if (off > PS_DATA_MAX)
+		off = PS_DATA_MAX;
+	fill_header(&record->header, task, sizeof(*record) + off, PS_EXISTING, flags, bpf_ktime_get_boot_ns());
+	bpf_seq_write(ctx->meta->seq, scratch, sizeof(*record) + off);
+	return 0;
+}

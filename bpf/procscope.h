@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/*
+ * The records that the BPF programs send. The only source of truth: a test holds the Rust side's offsets against the
+ * BTF of the compiled object. All times are nanoseconds of CLOCK_BOOTTIME, all ids those of the initial namespaces.
+ */
+#ifndef PROCSCOPE_H
+#define PROCSCOPE_H
+
+#define PS_COMM_LEN 16
+
+/* Where the strings of a record stop, bytes. */
+#define PS_PATH_MAX 4096
+#define PS_INLINE_ARGV 24576
+#define PS_INLINE_ENV 16384
+#define PS_CHUNK 28672
+#define PS_CGROUP_MAX 1024
+/* The longest argument of a refused exec: MAX_ARG_STRLEN does not fit, so a longer one is cut. */
+#define PS_FAILED_ARG 32768
+#define PS_DATA_MAX 65536
+
+/* How far a path is followed, a list of arguments read, a list of threads summed. */
+#define PS_MAX_COMPONENTS 192
+#define PS_MAX_CHUNKS 256
+#define PS_MAX_FAILED_ARGS 1024
+#define PS_MAX_THREADS 256
+
+enum ps_kind {
+	PS_EXISTING = 0,
+	PS_FORK = 1,
+	PS_CLONE = 2,
+	PS_EXEC = 3,
+	PS_EXEC_FAILED = 4,
+	PS_EXIT = 5,
+	PS_THREAD_EXIT = 6,
+	PS_CORE = 7,
+	PS_COMM = 8,
+	PS_UID = 9,
+	PS_GID = 10,
+	PS_SID = 11,
+	PS_PTRACE = 12,
+	/* Up to here an event's kind; from here on what events need. */
+	PS_KINDS = 13,
+	PS_CHUNK_ARGV = 13,
+	PS_CHUNK_ENV = 14,
+	PS_CGROUP = 15,
+};
+
+/* ps_header.flags */
+enum ps_flag {
+	PS_F_PATH_CUT = 1 << 0,
+	PS_F_EXE_CUT = 1 << 1,
+	PS_F_CWD_CUT = 1 << 2,
+	PS_F_ARGV_CUT = 1 << 3,
+	PS_F_ENV_CUT = 1 << 4,
+	PS_F_ARGV_UNREADABLE = 1 << 5,
+	PS_F_PATH_UNREADABLE = 1 << 6,
+	PS_F_NO_OLD_COMM = 1 << 7,
+	PS_F_USAGE_RACED = 1 << 8,
+	PS_F_OOM = 1 << 9,
+	PS_F_KTHREAD = 1 << 10,
+	PS_F_CWD_DELETED = 1 << 11,
+	PS_F_COMPAT = 1 << 12,
+	PS_F_FORKNOEXEC = 1 << 13,
+	PS_F_ENV_UNREADABLE = 1 << 14,
+	PS_F_USAGE_TICK = 1 << 15,
+};
+
+/* ps_exec.exe_traits */
+enum ps_exe_trait {
+	PS_EXE_MEMFD = 1 << 0,
+	PS_EXE_DELETED = 1 << 1,
+	PS_EXE_SETUID = 1 << 2,
+	PS_EXE_SETGID = 1 << 3,
+	PS_EXE_SECURE = 1 << 4,
+};
+
+struct ps_config {
+	__u64 bell_bytes; /* so much in the ring wakes the reader before its time */
+	__u32 want_events; /* bits, by ps_kind */
+	__u8 want_env;
+	__u8 filter_pids;
+	__u8 filter_trees;
+	__u8 filter_uids;
+	__u8 filter_names;
+	__u8 filter_cgroups;
+	__u8 pad[6];
+};
+
+enum ps_pace {
+	PS_PACE_SLEEP = 0, /* the reader sleeps till a record comes */
+	PS_PACE_TIMER = 1, /* it comes by itself */
+	PS_PACE_RUNG = 2, /* it was woken before its time */
+};
+
+struct ps_shared {
+	__u64 lost[PS_KINDS];
+	__u64 lost_total;
+	__u32 pacing; /* ps_pace */
+	/* 0 until the reader has put the trees' present members into the map; till then everything is sent. */
+	__u32 trees_ready;
+};
+
+struct ps_header {
+	__u32 size; /* of the whole record */
+	__u16 kind;
+	__u16 flags;
+	__u64 boot_ns;
+	__u64 lost; /* events lost before this one, all kinds, since the start */
+	__u32 tgid;
+	__u32 tid;
+	__u64 start_ns; /* of the thread group's leader */
+};
+
+struct ps_process {
+	__u32 ppid;
+	__u32 ns_tgid;
+	__u64 parent_start_ns;
+	__u32 uid;
+	__u32 gid;
+	__u32 euid;
+	__u32 egid;
+	__u32 sid;
+	__u32 pgid;
+	__u32 tty; /* major << 20 | minor; 0 is none */
+	__u32 cgroup_hierarchy;
+	__u64 cgroup_id;
+	__u32 ns_mnt;
+	__u32 ns_pid;
+	__u32 ns_net;
+	__u32 ns_uts;
+	__u32 ns_ipc;
+	__u32 ns_user;
+	__u32 ns_cgroup;
+	__u32 ns_time;
+	char comm[PS_COMM_LEN];
+	char parent_comm[PS_COMM_LEN];
+};
+
+struct ps_ref {
+	__u64 start_ns;
+	__u32 tgid;
+	__u32 tid;
+	char comm[PS_COMM_LEN];
+};
+
+/* PS_FORK, PS_CLONE */
+struct ps_fork {
+	struct ps_header header;
+	struct ps_process process;
+	struct ps_ref creator;
+	__u64 clone_flags;
+	__s32 syscall; /* -1 is unknown */
+	__u32 pad;
+};
+
+/* PS_EXEC, PS_EXISTING. Then the strings, in this order: path, interpreter, exe, cwd, argv, env. exe and cwd are names from
+ * the leaf to the root, each with its NUL; path and interpreter have none. */
+struct ps_exec {
+	struct ps_header header;
+	struct ps_process process;
+	char old_comm[PS_COMM_LEN];
+	__u32 old_tid; /* PS_EXISTING: 1 where the filters take it */
+	__u32 exe_traits;
+	__u16 path_len;
+	__u16 interp_len;
+	__u16 exe_len;
+	__u16 cwd_len;
+	__u32 argv_len; /* of the whole list; what is not inline came before, in chunks */
+	__u32 argv_inline;
+	__u32 env_len;
+	__u32 env_inline;
+};
+
+/* PS_CHUNK_*: a part of a long list, sent before the exec that it belongs to, which has the same tid and time. Then the bytes. */
+struct ps_chunk {
+	struct ps_header header;
+	__u32 offset;
+	__u32 len;
+};
+
+/* PS_EXEC_FAILED. Then path (no NUL), argv. */
+struct ps_exec_failed {
+	struct ps_header header;
+	struct ps_process process;
+	__s32 error;
+	__s32 dirfd;
+	__u32 path_len;
+	__u32 argv_len;
+	__u32 has_dirfd;
+	__u32 pad;
+};
+
+/* PS_EXIT */
+struct ps_exit {
+	struct ps_header header;
+	struct ps_process process;
+	__u32 wait_status;
+	__u32 killer_signo;
+	struct ps_ref killer; /* tgid 0: nobody */
+	__u64 utime_ns; /* as sampled by the tick */
+	__u64 stime_ns;
+	__u64 runtime_ns; /* exact, of which the two above are shares */
+	__u64 maxrss_pages;
+	__u64 read_bytes;
+	__u64 write_bytes;
+	__u64 rchar;
+	__u64 wchar;
+	__u64 nvcsw;
+	__u64 nivcsw;
+	__u64 min_flt;
+	__u64 maj_flt;
+};
+
+/* PS_THREAD_EXIT */
+struct ps_thread_exit {
+	struct ps_header header;
+	struct ps_process process;
+	__u32 wait_status;
+	__u32 pad;
+	__u64 thread_start_ns;
+	char thread_comm[PS_COMM_LEN];
+};
+
+/* PS_CORE, PS_COMM, PS_UID, PS_GID, PS_SID, PS_PTRACE */
+struct ps_change {
+	struct ps_header header;
+	struct ps_process process;
+	struct ps_ref other; /* PS_PTRACE: the tracer */
+	__u32 value[2]; /* PS_CORE: signal. PS_UID, PS_GID: real and effective id before. PS_PTRACE: 1 is attach */
+	char old_comm[PS_COMM_LEN];
+	char new_comm[PS_COMM_LEN];
+};
+
+/* PS_CGROUP: names from the leaf to the root, each with its NUL, len bytes of them. Sent before the first event in that cgroup. */
+struct ps_cgroup {
+	struct ps_header header;
+	__u64 id;
+	__u32 hierarchy;
+	__u32 len;
+	__u8 names[PS_CGROUP_MAX];
+};
+
+#endif

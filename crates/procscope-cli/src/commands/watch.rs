@@ -1,0 +1,191 @@
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+use std::process::ExitCode;
+
+use jiff::tz::TimeZone;
+use procscope::{Error, Event, EventKind, EventSet, Kind, Monitor, MonitorBuilder, Session, Sink, Summary};
+
+use crate::args::{Color, Format, Watch};
+use crate::failure::Failure;
+use crate::output::{Output, Screen};
+use crate::render::Render;
+use crate::render::csv::Csv;
+use crate::render::escape;
+use crate::render::json::Json;
+use crate::render::table::{Look, Table};
+use crate::summary::{self, Tally};
+use crate::writer::{CHUNK_BYTES, Writer};
+
+/// The exit status where events were lost and `--strict` was asked for.
+const STATUS_LOST: u8 = 3;
+
+/// Prints events until stopped.
+pub(crate) fn run(watch: Watch) -> Result<ExitCode, Failure> {
+    let output = Output::open(watch.output.as_deref())?;
+    let target = output.name.clone();
+    let writing = |error: io::Error| Failure::writing(&target, &error);
+
+    let monitor = builder(&watch).build()?;
+    let stop = monitor.stop_handle();
+    #[cfg(unix)]
+    crate::signals::stop_on_signals(stop.clone()).map_err(|error| Failure {
+        what: "cannot catch Ctrl-C".to_owned(),
+        cause: crate::failure::describe(&error),
+        help: "start procscope again".to_owned(),
+    })?;
+    if !watch.quiet {
+        say(&greeting(monitor.session()));
+    }
+
+    let screen = output.screen().map_err(writing)?;
+    let render = renderer(&watch, monitor.session(), screen.as_ref());
+    let out = output.into_writer().map_err(writing)?;
+    let writer = Writer::spawn(out, move || stop.stop()).map_err(writing)?;
+    let mut sink =
+        WatchSink { render, buffer: Writer::buffer(), writer, screen, tally: Tally::default(), left: watch.count };
+    let ran = monitor.run(&mut sink);
+    let (written, tally) = sink.finish();
+
+    // Where writing failed, the run ended for that and for nothing else.
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+        Err(error) => return Err(writing(error)),
+        Ok(()) => {}
+    }
+    let summary = ran.map_err(|error| match error {
+        Error::Sink(error) => writing(error),
+        error => error.into(),
+    })?;
+    if !watch.quiet {
+        say(&summary::text(&summary, &tally));
+    }
+    Ok(status(&watch, &summary))
+}
+
+fn builder(watch: &Watch) -> MonitorBuilder {
+    let mut builder = Monitor::builder().events(watch.events).ring_bytes(watch.ring_size.0);
+    builder = watch.pids.iter().fold(builder, |builder, &pid| builder.pid(pid));
+    builder = watch.trees.iter().fold(builder, |builder, &pid| builder.tree(pid));
+    builder = watch.names.iter().fold(builder, |builder, name| builder.name(name.clone()));
+    builder = watch.uids.iter().fold(builder, |builder, &uid| builder.uid(uid));
+    builder = watch.cgroups.iter().fold(builder, |builder, path| builder.cgroup(path));
+    builder = watch.containers.iter().fold(builder, |builder, id| builder.container(id));
+    if let Some(env) = &watch.env {
+        builder = builder.env(env.clone());
+    }
+    if let Some(duration) = watch.duration {
+        builder = builder.duration(duration);
+    }
+    match watch.source.0 {
+        Some(source) => builder.source(source),
+        None => builder,
+    }
+}
+
+fn renderer(watch: &Watch, session: &Session, screen: Option<&Screen>) -> Box<dyn Render> {
+    match watch.format {
+        Format::Json => Box::new(Json::new(session.boot_id)),
+        Format::Csv => Box::new(Csv::new(session.boot_id, !watch.no_header)),
+        Format::Table => {
+            let look = Look {
+                columns: watch.columns.clone().unwrap_or_default(),
+                header: !watch.no_header,
+                color: match watch.color {
+                    Color::Always => true,
+                    Color::Never => false,
+                    Color::Auto => screen.is_some() && colors_are_welcome(),
+                },
+                size: screen.and_then(Screen::size),
+            };
+            Box::new(Table::new(look, TimeZone::system()))
+        }
+    }
+}
+
+/// What the environment says: NO_COLOR as on no-color.org, and a terminal that knows no colours.
+fn colors_are_welcome() -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+}
+
+fn greeting(session: &Session) -> String {
+    let source = session.source.name();
+    let mut text = format!("procscope: watching {} events ({source}); Ctrl-C ends\n", kinds(session.events));
+    for note in &session.notes {
+        text += &format!("procscope: {}\n", escape::visible(note));
+    }
+    text
+}
+
+/// `exec, exec-failed and exit`.
+fn kinds(events: EventSet) -> String {
+    if events == EventSet::ALL {
+        return "all".to_owned();
+    }
+    let mut names = events.iter().filter(|&kind| kind != Kind::Lost).map(Kind::name).collect::<Vec<_>>();
+    match (names.pop(), names.join(", ")) {
+        (None, _) => Kind::Lost.name().to_owned(),
+        (Some(last), others) if others.is_empty() => last.to_owned(),
+        (Some(last), others) => format!("{others} and {last}"),
+    }
+}
+
+fn status(watch: &Watch, summary: &Summary) -> ExitCode {
+    if watch.strict && summary.total_lost() > 0 { ExitCode::from(STATUS_LOST) } else { ExitCode::SUCCESS }
+}
+
+/// Prints a message. A closed stderr must not end the program.
+fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Renders events and hands the text to the writer.
+struct WatchSink {
+    render: Box<dyn Render>,
+    buffer: Vec<u8>,
+    writer: Writer,
+    screen: Option<Screen>,
+    tally: Tally,
+    /// How many events are still wanted.
+    left: Option<u64>,
+}
+
+impl WatchSink {
+    /// Writes what is left, and tells whether everything was written.
+    fn finish(mut self) -> (io::Result<()>, Tally) {
+        let pushed = self.writer.push(&mut self.buffer);
+        (pushed.and(self.writer.finish()), self.tally)
+    }
+}
+
+impl Sink for WatchSink {
+    fn begin(&mut self, _: &Session) -> io::Result<()> {
+        self.render.begin(&mut self.buffer);
+        self.writer.push(&mut self.buffer)
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>> {
+        self.render.event(event, &mut self.buffer);
+        self.tally.record(event);
+        if self.buffer.len() >= CHUNK_BYTES {
+            self.writer.push(&mut self.buffer)?;
+        }
+        if let Some(left) = &mut self.left
+            && !matches!(event.kind, EventKind::Lost(_))
+        {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    fn batch_end(&mut self) -> io::Result<()> {
+        self.writer.push(&mut self.buffer)?;
+        if let Some(size) = self.screen.as_ref().and_then(Screen::size) {
+            self.render.resize(size);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,131 @@
+use std::fmt;
+use std::io::{self, Write};
+
+use procscope::Error;
+
+use crate::render::escape;
+
+/// Why the program ends with status 1, in the three lines that every error has.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Failure {
+    pub(crate) what: String,
+    pub(crate) cause: String,
+    /// What to type next.
+    pub(crate) help: String,
+}
+
+impl Failure {
+    pub(crate) fn print(&self) {
+        // A closed stderr must not turn an error into a panic.
+        let _ = writeln!(io::stderr(), "{self}");
+    }
+
+    /// An output that does not take what it is given.
+    pub(crate) fn writing(target: &str, error: &io::Error) -> Self {
+        let help = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "free some space (df -h shows where), or write elsewhere: procscope -o FILE"
+            }
+            io::ErrorKind::TimedOut => "let what reads the output go on, or write to a file: procscope -o FILE",
+            _ => "write elsewhere: procscope -o FILE",
+        };
+        Self { what: format!("cannot write to {target}"), cause: describe(error), help: help.to_owned() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, cause, help } = self;
+        let [what, cause, help] = [what, cause, help].map(|line| escape::visible(line));
+        write!(f, "procscope: {what}\ncause: {cause}\nhelp: {help}")
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let help = error.remedy().map(str::to_owned);
+        match error {
+            Error::Unavailable { source_id, obstacle } => Self {
+                what: format!("cannot watch processes through {}", source_id.name()),
+                cause: obstacle.what,
+                help: obstacle.remedy,
+            },
+            Error::NoMechanism { os, to_come } => Self {
+                what: format!("cannot watch processes on {os} yet"),
+                cause: format!("this version has no mechanism for {os}; to come: {to_come}"),
+                help: "run procscope on Linux".to_owned(),
+            },
+            Error::Filter { what, remedy } => {
+                Self { what: "cannot watch what was asked for".to_owned(), cause: what, help: remedy }
+            }
+            Error::Sink(error) => Self::writing("the output", &error),
+            Error::Source { source_id, what, error } => Self {
+                what: format!("{} broke off, and events after this moment are missing", source_id.name()),
+                cause: format!("{what}: {}", describe(&error)),
+                help: "start procscope again; report it, with what `uname -r` prints, if it comes back".to_owned(),
+            },
+            Error::System { what, error } => Self {
+                what: "cannot begin to watch".to_owned(),
+                cause: format!("{what}: {}", describe(&error)),
+                help: "look at the limits that `ulimit -a` prints, then start procscope again".to_owned(),
+            },
+            other => Self {
+                what: "cannot go on".to_owned(),
+                cause: other.to_string(),
+                help: help.unwrap_or_else(|| "see procscope --help".to_owned()),
+            },
+        }
+    }
+}
+
+/// The system's words for an error, without Rust's "(os error 28)".
+pub(crate) fn describe(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use procscope::{Cause, Obstacle, SourceId};
+
+    use super::*;
+
+    #[test]
+    fn every_error_has_three_lines() {
+        let obstacle = Obstacle {
+            what: "bpf(BPF_PROG_LOAD): Operation not permitted".to_owned(),
+            cause: Cause::Privilege,
+            remedy: "sudo procscope".to_owned(),
+        };
+        let errors = [
+            Error::Unavailable { source_id: SourceId::Ebpf, obstacle },
+            Error::NoMechanism { os: "windows", to_come: "etw, wmi, toolhelp" },
+            Error::Filter { what: "there is no process 4711".to_owned(), remedy: "ps -e lists them".to_owned() },
+            Error::System { what: "making an event descriptor", error: io::Error::from_raw_os_error(24) },
+            Error::Source {
+                source_id: SourceId::Ebpf,
+                what: "reading the ring",
+                error: io::Error::from_raw_os_error(5),
+            },
+        ];
+        let mut text = String::new();
+        for error in errors {
+            text += &format!("{}\n\n", Failure::from(error));
+        }
+        for error in [io::Error::from(io::ErrorKind::StorageFull), io::Error::from(io::ErrorKind::TimedOut)] {
+            text += &format!("{}\n\n", Failure::writing("/var/log/x", &error));
+        }
+        assert!(text.split("\n\n").filter(|part| !part.is_empty()).all(|part| part.lines().count() == 3));
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn a_hostile_path_stays_harmless() {
+        let failure = Failure::writing("/tmp/\x1b[2J\nx", &io::Error::from(io::ErrorKind::NotFound));
+        assert!(!failure.to_string().contains('\x1b'));
+        assert_eq!(failure.to_string().lines().count(), 3);
+    }
+}

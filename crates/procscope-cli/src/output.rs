@@ -1,0 +1,107 @@
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+
+use terminal_size::{Height, Width, terminal_size_of};
+
+use crate::failure::{Failure, describe};
+use crate::render::Size;
+
+/// Where the events go: a file, or standard output.
+pub(crate) struct Output {
+    /// How messages call it.
+    pub(crate) name: String,
+    file: Option<File>,
+}
+
+impl Output {
+    /// Opens a file, or standard output where there is none or it is `-`. What the file held stays until
+    /// [`Output::into_writer`].
+    pub(crate) fn open(path: Option<&Path>) -> Result<Self, Failure> {
+        let Some(path) = path.filter(|path| *path != Path::new("-")) else {
+            return Ok(Self { name: "standard output".to_owned(), file: None });
+        };
+        let name = path.display().to_string();
+        match OpenOptions::new().write(true).create(true).truncate(false).open(path) {
+            Ok(file) => Ok(Self { name, file: Some(file) }),
+            Err(error) => {
+                let help = match error.kind() {
+                    io::ErrorKind::IsADirectory => {
+                        format!("name a file in it: -o {}", path.join("procscope.out").display())
+                    }
+                    io::ErrorKind::NotFound => {
+                        format!("mkdir -p {}", path.parent().unwrap_or(Path::new(".")).display())
+                    }
+                    _ => "name a file that you may write: -o FILE".to_owned(),
+                };
+                Err(Failure { what: format!("cannot open {name} for writing"), cause: describe(&error), help })
+            }
+        }
+    }
+
+    pub(crate) fn is_terminal(&self) -> bool {
+        self.file.as_ref().map_or_else(|| io::stdout().is_terminal(), File::is_terminal)
+    }
+
+    /// The terminal behind the output, if there is one.
+    pub(crate) fn screen(&self) -> io::Result<Option<Screen>> {
+        if !self.is_terminal() {
+            return Ok(None);
+        }
+        Ok(Some(Screen { file: self.file.as_ref().map(File::try_clone).transpose()? }))
+    }
+
+    /// Empties the file and gives the end to write to.
+    pub(crate) fn into_writer(self) -> io::Result<Box<dyn Write + Send>> {
+        match self.file {
+            None => Ok(Box::new(io::stdout())),
+            Some(file) => {
+                // A pipe or a device has no length to set.
+                if file.metadata()?.is_file() {
+                    file.set_len(0)?;
+                }
+                Ok(Box::new(file))
+            }
+        }
+    }
+}
+
+/// A terminal, which may change its size at any time.
+pub(crate) struct Screen {
+    file: Option<File>,
+}
+
+impl Screen {
+    pub(crate) fn size(&self) -> Option<Size> {
+        let size = self.file.as_ref().map_or_else(|| terminal_size_of(io::stdout()), terminal_size_of);
+        let (Width(columns), Height(rows)) = size?;
+        // A serial line that knows no size says 0.
+        (columns > 0 && rows > 0).then(|| Size { columns: columns.into(), rows: rows.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_keeps_what_it_held_until_it_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out");
+        std::fs::write(&path, "old and long").unwrap();
+        let output = Output::open(Some(&path)).unwrap();
+        assert!(output.screen().unwrap().is_none());
+        assert_eq!(std::fs::read(&path).unwrap(), b"old and long");
+        output.into_writer().unwrap().write_all(b"new").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+    }
+
+    #[test]
+    fn what_cannot_be_opened_says_what_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let failure = Output::open(Some(&dir.path().join("no/such/file"))).err().unwrap();
+        assert!(failure.help.starts_with("mkdir -p ") && failure.help.ends_with("such"), "{failure}");
+        let failure = Output::open(Some(dir.path())).err().unwrap();
+        assert!(failure.what.starts_with("cannot open"), "{failure}");
+    }
+}

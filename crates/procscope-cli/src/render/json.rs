@@ -1,0 +1,382 @@
+use std::io::Write;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use procscope::{
+    Argv, BootId, Event, EventKind, ExeTraits, Exit, ExitStatus, Kind, Namespaces, Pid, Process, ProcessId, ProcessRef,
+    errno_name, signal_name,
+};
+
+use super::escape::push_json;
+use super::time::Rfc3339;
+use super::{Render, argv, duration_ns, exit_status, flaws, name, path, push_number};
+
+/// The version that `v` tells.
+const VERSION: u64 = 1;
+
+/// Writes events as JSON, one flat object a line: `docs/event.schema.json`.
+///
+/// The text is put together by hand, straight into the buffer: this is the hot path of the program, and serde_json takes
+/// twice as long even for values that are built already. The tests read every line with it.
+pub(crate) struct Json {
+    /// The beginning of every id: the boot's digits and a dash.
+    boot: String,
+    time: Rfc3339,
+}
+
+/// The text before a value: comma, key, colon.
+macro_rules! key {
+    ($name:expr) => {
+        concat!(",\"", $name, "\":")
+    };
+}
+
+/// Appends a byte string under its key and, where it is no UTF-8, its exact bytes under that key with `_b64`.
+macro_rules! text {
+    ($out:expr, $name:literal, $value:expr) => {
+        if let Some(value) = $value {
+            push_text($out, key!($name), key!(concat!($name, "_b64")), value);
+        }
+    };
+}
+
+/// The same of a list of byte strings.
+macro_rules! list {
+    ($out:expr, $name:literal, $value:expr) => {
+        if let Some(value) = $value {
+            push_list($out, key!($name), key!(concat!($name, "_b64")), value);
+        }
+    };
+}
+
+/// Appends a number under its key where it is known.
+macro_rules! number {
+    ($out:expr, $name:literal, $value:expr) => {
+        if let Some(value) = $value {
+            $out.extend_from_slice(key!($name).as_bytes());
+            push_number($out, value);
+        }
+    };
+}
+
+/// Appends another process under its key where it is known.
+macro_rules! other {
+    ($json:expr, $out:expr, $name:literal, $value:expr) => {
+        if let Some(value) = $value {
+            $json.push_ref($out, key!($name), value);
+            $out.push(b'}');
+        }
+    };
+}
+
+impl Json {
+    pub(crate) fn new(boot: BootId) -> Self {
+        let digits = format!("{boot:?}");
+        Self { boot: format!("{}-", &digits[..8]), time: Rfc3339::new() }
+    }
+
+    fn push_id(&self, out: &mut Vec<u8>, id: ProcessId) {
+        out.push(b'"');
+        out.extend_from_slice(self.boot.as_bytes());
+        push_number(out, id.pid);
+        out.push(b'-');
+        match id.start {
+            Some(start) => push_number(out, start.0),
+            None => out.push(b'?'),
+        }
+        out.push(b'"');
+    }
+
+    /// Leaves the object open.
+    fn push_ref(&self, out: &mut Vec<u8>, key: &str, of: &ProcessRef) {
+        out.extend_from_slice(key.as_bytes());
+        out.extend_from_slice(b"{\"pid\":");
+        push_number(out, of.id.pid);
+        text!(out, "name", of.name.as_deref());
+        out.extend_from_slice(key!("id").as_bytes());
+        self.push_id(out, of.id);
+    }
+
+    fn push_process(&self, out: &mut Vec<u8>, event: &Event, process: &Process) {
+        let kind = event.kind.kind();
+        out.extend_from_slice(key!("id").as_bytes());
+        self.push_id(out, process.id);
+        number!(out, "pid", Some(process.id.pid));
+        number!(out, "ppid", process.parent.as_ref().map(|parent| parent.id.pid));
+        number!(out, "tid", event.tid);
+        text!(out, "name", name(event));
+        match &event.kind {
+            EventKind::Exec(exec) => text!(out, "old_name", exec.old_name.as_deref()),
+            EventKind::Comm(change) => text!(out, "old_name", Some(&*change.old)),
+            _ => {}
+        }
+        text!(out, "path", path(event));
+        text!(out, "exe", process.exe.as_deref());
+        if kind != Kind::ExecFailed {
+            text!(out, "interpreter", process.interpreter.as_deref());
+        }
+        if !process.exe_traits.is_empty() {
+            push_traits(out, process.exe_traits);
+        }
+        list!(out, "argv", argv(event));
+        if matches!(kind, Kind::Exec | Kind::Existing) {
+            list!(out, "env", process.env.as_deref());
+        }
+        text!(out, "cwd", process.cwd.as_deref());
+        if let Some(who) = &process.credentials {
+            number!(out, "uid", Some(who.uid));
+            text!(out, "user", who.user.as_deref().map(str::as_bytes));
+            number!(out, "euid", Some(who.euid));
+            text!(out, "euser", who.euser.as_deref().map(str::as_bytes));
+            number!(out, "gid", Some(who.gid));
+            text!(out, "group", who.group.as_deref().map(str::as_bytes));
+            number!(out, "egid", Some(who.egid));
+            text!(out, "egroup", who.egroup.as_deref().map(str::as_bytes));
+        }
+        number!(out, "sid", process.sid);
+        number!(out, "pgid", process.pgid);
+        if let Some(tty) = process.tty {
+            // Writing to a Vec does not fail.
+            let _ = write!(out, concat!(key!("tty"), "\"{}\""), tty);
+        }
+        text!(out, "cgroup", process.cgroup.as_deref().map(str::as_bytes));
+        text!(out, "container", process.container.as_deref().map(str::as_bytes));
+        text!(out, "unit", process.unit.as_deref().map(str::as_bytes));
+        number!(out, "ns_pid", process.ns_pid.filter(|&pid| pid != process.id.pid));
+        if let Some(namespaces) = &process.namespaces
+            && matches!(kind, Kind::Exec | Kind::Existing)
+        {
+            push_namespaces(out, namespaces);
+        }
+        other!(self, out, "parent", &process.parent);
+    }
+
+    fn push_kind(&self, out: &mut Vec<u8>, event: &Event) {
+        match &event.kind {
+            EventKind::Fork(fork) | EventKind::Clone(fork) => {
+                if let Some(call) = fork.call {
+                    push_word(out, key!("call"), call.name());
+                }
+                number!(out, "flags", Some(fork.flags));
+                if let Some(creator) = &fork.creator {
+                    self.push_creator(out, event, creator, fork.creator_tid);
+                }
+            }
+            EventKind::Exec(exec) => number!(out, "old_tid", exec.old_tid.filter(|&tid| Some(tid) != event.tid)),
+            EventKind::ExecFailed(failure) => {
+                if let Some(fd) = failure.dirfd {
+                    out.extend_from_slice(key!("dirfd").as_bytes());
+                    push_number(out, fd);
+                }
+                match errno_name(failure.errno) {
+                    Some(name) => push_word(out, key!("errno"), name),
+                    None => push_word(out, key!("errno"), &format!("E{}", failure.errno)),
+                }
+            }
+            EventKind::Exit(exit) => {
+                push_status(out, event);
+                self.push_exit(out, exit);
+            }
+            EventKind::ThreadExit(exit) => {
+                push_status(out, event);
+                number!(out, "duration_ns", duration_ns(event));
+                text!(out, "thread_name", exit.thread_name.as_deref());
+            }
+            EventKind::Core(dump) => push_signal(out, dump.signo),
+            EventKind::Uid(change) => {
+                number!(out, "old_uid", change.old_real);
+                number!(out, "old_euid", change.old_effective);
+            }
+            EventKind::Gid(change) => {
+                number!(out, "old_gid", change.old_real);
+                number!(out, "old_egid", change.old_effective);
+            }
+            EventKind::Ptrace(change) => {
+                push_word(out, key!("ptrace"), if change.attach { "attach" } else { "detach" });
+                other!(self, out, "tracer", &change.tracer);
+            }
+            EventKind::Lost(lost) => {
+                number!(out, "count", Some(lost.total()));
+                out.extend_from_slice(key!("lost").as_bytes());
+                push_object(out, lost.iter(), |out, (kind, count)| {
+                    out.extend_from_slice(kind.name().as_bytes());
+                    out.extend_from_slice(b"\":");
+                    push_number(out, count);
+                });
+            }
+            // Existing, comm and sid say all there is in the process; a kind to come has its name.
+            _ => {}
+        }
+    }
+
+    /// The creator, where it is not the one to be expected: the leader of the parent, or of a thread its own process.
+    fn push_creator(&self, out: &mut Vec<u8>, event: &Event, creator: &ProcessRef, tid: Option<Pid>) {
+        let process = event.process.as_deref();
+        let expected = match event.kind.kind() {
+            Kind::Clone => process.map(|process| process.id),
+            _ => process.and_then(|process| process.parent.as_ref()).map(|parent| parent.id),
+        };
+        if expected != Some(creator.id) || tid.is_some_and(|tid| tid != creator.id.pid) {
+            self.push_ref(out, key!("creator"), creator);
+            number!(out, "tid", tid);
+            out.push(b'}');
+        }
+    }
+
+    fn push_exit(&self, out: &mut Vec<u8>, exit: &Exit) {
+        if exit.oom {
+            push_true(out, key!("oom"));
+        }
+        other!(self, out, "killer", &exit.killer);
+        number!(out, "duration_ns", exit.duration_ns);
+        number!(out, "user_ns", exit.usage.user_ns);
+        number!(out, "system_ns", exit.usage.system_ns);
+        number!(out, "max_rss_bytes", exit.usage.max_rss_bytes);
+        number!(out, "read_bytes", exit.usage.read_bytes);
+        number!(out, "write_bytes", exit.usage.write_bytes);
+        number!(out, "rchar", exit.usage.rchar);
+        number!(out, "wchar", exit.usage.wchar);
+        number!(out, "nvcsw", exit.usage.nvcsw);
+        number!(out, "nivcsw", exit.usage.nivcsw);
+        number!(out, "minflt", exit.usage.minflt);
+        number!(out, "majflt", exit.usage.majflt);
+    }
+}
+
+impl Render for Json {
+    fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"v\":");
+        push_number(out, VERSION);
+        number!(out, "seq", Some(event.seq));
+        out.extend_from_slice(concat!(key!("time"), "\"").as_bytes());
+        self.time.push(out, event.time);
+        out.push(b'"');
+        push_word(out, key!("event"), event.kind.kind().name());
+        if let Some(process) = &event.process {
+            self.push_process(out, event, process);
+        }
+        self.push_kind(out, event);
+        push_word(out, key!("source"), event.source.name());
+        let mut flaws = flaws(event).peekable();
+        if flaws.peek().is_some() {
+            out.extend_from_slice(key!("flaws").as_bytes());
+            push_object(out, flaws, |out, (field, flaw)| {
+                out.extend_from_slice(field.name().as_bytes());
+                out.extend_from_slice(b"\":\"");
+                out.extend_from_slice(flaw.name().as_bytes());
+                out.push(b'"');
+            });
+        }
+        out.extend_from_slice(b"}\n");
+    }
+}
+
+/// Appends a word of ours, which needs no escape.
+fn push_word(out: &mut Vec<u8>, key: &str, word: &str) {
+    out.extend_from_slice(key.as_bytes());
+    out.push(b'"');
+    out.extend_from_slice(word.as_bytes());
+    out.push(b'"');
+}
+
+fn push_true(out: &mut Vec<u8>, key: &str) {
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(b"true");
+}
+
+fn push_text(out: &mut Vec<u8>, key: &str, key_b64: &str, value: &[u8]) {
+    out.extend_from_slice(key.as_bytes());
+    out.push(b'"');
+    let lossy = push_json(out, value, b"\\u0000");
+    out.push(b'"');
+    if lossy {
+        push_word(out, key_b64, &BASE64_STANDARD.encode(value));
+    }
+}
+
+fn push_list(out: &mut Vec<u8>, key: &str, key_b64: &str, list: &Argv) {
+    out.extend_from_slice(key.as_bytes());
+    if list.is_empty() {
+        out.extend_from_slice(b"[]");
+        return;
+    }
+    // The strings stand one after the other with a NUL behind each, so that one pass does for all.
+    let block = list.block();
+    out.extend_from_slice(b"[\"");
+    let lossy = push_json(out, block.strip_suffix(b"\0").unwrap_or(block), b"\",\"");
+    out.extend_from_slice(b"\"]");
+    if lossy {
+        out.extend_from_slice(key_b64.as_bytes());
+        let mut before = "[\"";
+        for string in list.iter() {
+            out.extend_from_slice(before.as_bytes());
+            out.extend_from_slice(BASE64_STANDARD.encode(string).as_bytes());
+            before = "\",\"";
+        }
+        out.extend_from_slice(b"\"]");
+    }
+}
+
+/// Appends an object whose members `push` writes, each from after the quote that opens its key.
+fn push_object<T>(out: &mut Vec<u8>, members: impl Iterator<Item = T>, mut push: impl FnMut(&mut Vec<u8>, T)) {
+    let mut before: &[u8] = b"{\"";
+    for member in members {
+        out.extend_from_slice(before);
+        push(out, member);
+        before = b",\"";
+    }
+    out.extend_from_slice(if before == b"{\"" { b"{}" } else { b"}" });
+}
+
+fn push_traits(out: &mut Vec<u8>, traits: ExeTraits) {
+    for (one, key) in [
+        (ExeTraits::MEMFD, key!("exe_memfd")),
+        (ExeTraits::DELETED, key!("exe_deleted")),
+        (ExeTraits::SETUID, key!("exe_setuid")),
+        (ExeTraits::SETGID, key!("exe_setgid")),
+        (ExeTraits::SECURE, key!("secure")),
+    ] {
+        if traits.contains(one) {
+            push_true(out, key);
+        }
+    }
+}
+
+fn push_namespaces(out: &mut Vec<u8>, of: &Namespaces) {
+    let Namespaces { mnt, pid, net, uts, ipc, user, cgroup, time } = *of;
+    let all = [
+        ("mnt\":", mnt),
+        ("pid\":", pid),
+        ("net\":", net),
+        ("uts\":", uts),
+        ("ipc\":", ipc),
+        ("user\":", user),
+        ("cgroup\":", cgroup),
+        ("time\":", time),
+    ];
+    out.extend_from_slice(key!("namespaces").as_bytes());
+    push_object(out, all.into_iter().filter(|&(_, inode)| inode != 0), |out, (key, inode)| {
+        out.extend_from_slice(key.as_bytes());
+        push_number(out, inode);
+    });
+}
+
+fn push_status(out: &mut Vec<u8>, event: &Event) {
+    match exit_status(event) {
+        Some(ExitStatus::Code(code)) => number!(out, "exit_code", Some(code)),
+        Some(ExitStatus::Signal { signo, core }) => {
+            push_signal(out, signo);
+            out.extend_from_slice(key!("core").as_bytes());
+            out.extend_from_slice(if core { b"true" } else { b"false" });
+        }
+        _ => {}
+    }
+}
+
+fn push_signal(out: &mut Vec<u8>, signo: u8) {
+    push_word(out, key!("signal"), &signal_name(signo));
+    number!(out, "signo", Some(signo));
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,248 @@
+use std::collections::BTreeSet;
+
+use bstr::ByteSlice;
+use jsonschema::Validator;
+use procscope::{Field, Flaw};
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::super::escape::is_unsafe;
+use super::super::samples::{self, BOOT};
+use super::*;
+
+fn schema() -> Value {
+    serde_json::from_str(include_str!("../../../../../docs/event.schema.json")).unwrap()
+}
+
+fn validator() -> Validator {
+    jsonschema::draft202012::meta::validate(&schema()).unwrap();
+    jsonschema::draft202012::new(&schema()).unwrap()
+}
+
+fn line(event: &Event) -> String {
+    samples::rendered(&mut Json::new(BOOT), std::slice::from_ref(event))
+}
+
+fn check(validator: &Validator, line: &str) -> Value {
+    let value: Value = serde_json::from_str(line).unwrap();
+    let errors =
+        validator.iter_errors(&value).map(|error| format!("{}: {error}", error.instance_path())).collect::<Vec<_>>();
+    assert!(errors.is_empty(), "{errors:#?}\n{line}");
+    value
+}
+
+#[test]
+fn every_kind_of_event() {
+    let text = samples::rendered(&mut Json::new(BOOT), &samples::events());
+    let validator = validator();
+    text.lines().for_each(|line| _ = check(&validator, line));
+    insta::assert_snapshot!(text);
+}
+
+/// The keys of a schema, those of the objects in it as `parent.pid`.
+fn schema_keys(schema: &Value, of: &Value, prefix: &str, keys: &mut BTreeSet<String>) {
+    let of = match of["$ref"].as_str() {
+        Some(reference) => schema.pointer(reference.strip_prefix('#').unwrap()).unwrap(),
+        None => of,
+    };
+    for (key, value) in of["properties"].as_object().into_iter().flatten() {
+        keys.insert(format!("{prefix}{key}"));
+        let described = value["description"].as_str().is_some_and(|text| text.len() > 10);
+        assert!(described, "{prefix}{key} is not described");
+        schema_keys(schema, value, &format!("{prefix}{key}."), keys);
+    }
+}
+
+fn keys(of: &Value, prefix: &str, keys_seen: &mut BTreeSet<String>) {
+    for (key, value) in of.as_object().into_iter().flatten() {
+        keys_seen.insert(format!("{prefix}{key}"));
+        if prefix.is_empty() && !["flaws", "lost"].contains(&&**key) {
+            keys(value, &format!("{key}."), keys_seen);
+        }
+    }
+}
+
+#[test]
+fn the_schema_knows_every_key_and_no_other() {
+    let mut known = BTreeSet::new();
+    let schema = schema();
+    schema_keys(&schema, &schema, "", &mut known);
+    known.retain(|key| !key.starts_with("flaws.") && !key.starts_with("lost."));
+    let mut seen = BTreeSet::new();
+    // The names of some are UTF-8 in all samples.
+    let mut events = samples::events();
+    for kind in [5, 11, 2, 17, 21, 15] {
+        let mut event = samples::event(99, &samples::odd_process(), samples::kinds().swap_remove(kind));
+        let bad = || Some(Box::from(&b"\xff"[..]));
+        match &mut event.kind {
+            EventKind::Exec(exec) => exec.old_name = bad(),
+            EventKind::Exit(exit) => exit.killer.as_mut().unwrap().name = bad(),
+            EventKind::Fork(fork) => fork.creator.as_mut().unwrap().name = bad(),
+            EventKind::Comm(change) => change.old = bad().unwrap(),
+            EventKind::Ptrace(change) => change.tracer.as_mut().unwrap().name = bad(),
+            EventKind::ThreadExit(exit) => exit.thread_name = bad(),
+            _ => unreachable!(),
+        }
+        let process = std::sync::Arc::make_mut(event.process.as_mut().unwrap());
+        process.exe = Some((*b"\xff").into());
+        process.interpreter = Some((*b"\xff").into());
+        process.parent.as_mut().unwrap().name = bad();
+        events.push(event);
+    }
+    events.iter().for_each(|event| keys(&serde_json::from_str(&line(event)).unwrap(), "", &mut seen));
+    assert_eq!(seen, known);
+}
+
+#[test]
+fn the_schema_knows_every_word() {
+    let schema = schema();
+    let words = |pointer: &str| {
+        let list = schema.pointer(pointer).unwrap().as_array().unwrap();
+        list.iter().map(|word| word.as_str().unwrap().to_owned()).collect::<BTreeSet<_>>()
+    };
+    let kinds = Kind::ALL.map(|kind| kind.name().to_owned());
+    assert_eq!(words("/properties/event/enum"), BTreeSet::from(kinds));
+    let fields = Field::ALL.map(|field| field.name().to_owned());
+    assert_eq!(words("/properties/flaws/propertyNames/enum"), BTreeSet::from(fields));
+    let lost = schema.pointer("/properties/lost/propertyNames/enum").unwrap();
+    assert_eq!(lost, schema.pointer("/properties/event/enum").unwrap());
+}
+
+#[test]
+fn keys_stand_in_a_fixed_order() {
+    let text = line(&samples::event(1, &samples::odd_process(), samples::kinds().swap_remove(11)));
+    let order = [
+        "v",
+        "seq",
+        "time",
+        "event",
+        "id",
+        "pid",
+        "ppid",
+        "tid",
+        "name",
+        "path",
+        "exe",
+        "argv",
+        "cwd",
+        "uid",
+        "sid",
+        "pgid",
+        "cgroup",
+        "container",
+        "parent",
+        "signal",
+        "core",
+        "killer",
+        "duration_ns",
+        "source",
+        "flaws",
+    ];
+    let places = order.map(|key| text.find(&format!("\"{key}\":")).unwrap_or_else(|| panic!("{key}: {text}")));
+    assert!(places.is_sorted(), "{places:?}");
+}
+
+#[test]
+fn a_refused_exec_tells_nothing_of_the_program_that_goes_on() {
+    let mut process = samples::odd_process();
+    process.flaws.mark(Field::Argv, Flaw::Inherited);
+    let text = line(&samples::event(1, &process, samples::kinds().swap_remove(7)));
+    for key in ["argv", "path", "interpreter", "env"] {
+        assert!(!text.contains(&format!("\"{key}\"")), "{key}: {text}");
+    }
+}
+
+/// The strings of a list field, from their exact form where there is one.
+fn exact_list(value: &Value, key: &str) -> Vec<Vec<u8>> {
+    let strings =
+        |value: &Value| value.as_array().unwrap().iter().map(|s| s.as_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let readable = strings(&value[key]);
+    match value.get(format!("{key}_b64")) {
+        None => readable.into_iter().map(String::into_bytes).collect(),
+        Some(exact) => {
+            let exact = strings(exact).iter().map(|s| BASE64_STANDARD.decode(s).unwrap()).collect::<Vec<_>>();
+            assert_eq!(readable, exact.iter().map(|bytes| bytes.to_str_lossy()).collect::<Vec<_>>());
+            exact
+        }
+    }
+}
+
+fn exact(value: &Value, key: &str) -> Vec<u8> {
+    match value.get(format!("{key}_b64")) {
+        None => value[key].as_str().unwrap().as_bytes().to_vec(),
+        Some(exact) => {
+            let exact = BASE64_STANDARD.decode(exact.as_str().unwrap()).unwrap();
+            assert_eq!(value[key].as_str().unwrap(), exact.to_str_lossy());
+            assert!(exact.to_str().is_err());
+            exact
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_event_is_one_valid_line(event in samples::any_event()) {
+        thread_local!(static VALIDATOR: Validator = validator());
+        let line = line(&event);
+        let line = line.strip_suffix('\n').unwrap();
+        prop_assert!(!line.contains(is_unsafe));
+        let value = VALIDATOR.with(|validator| check(validator, line));
+        if let Some(argv) = super::super::argv(&event) {
+            prop_assert_eq!(exact_list(&value, "argv"), argv.iter().map(|s| s.to_vec()).collect::<Vec<_>>());
+        }
+        if let Some(process) = &event.process {
+            prop_assert_eq!(exact(&value, "name"), super::super::name(&event).unwrap());
+            prop_assert_eq!(exact(&value, "cwd"), process.cwd.as_deref().unwrap());
+            prop_assert_eq!(exact(&value, "path"), super::super::path(&event).unwrap());
+            prop_assert_eq!(exact(&value["parent"], "name"), process.parent.as_ref().unwrap().name.as_deref().unwrap());
+            prop_assert_eq!(value["id"].as_str().unwrap(), process.id.display(BOOT).to_string());
+            if let Some(cgroup) = &process.cgroup {
+                prop_assert_eq!(value["cgroup"].as_str().unwrap(), &**cgroup);
+            }
+        }
+    }
+}
+
+/// Prints how long an event takes: `cargo test --release -p procscope-cli -- --ignored --nocapture speed`.
+///
+/// serde_json is measured at its best: it writes values that are built already, without a time to format.
+#[test]
+#[ignore = "a measurement, not a test"]
+fn speed() {
+    fn measure(what: &str, mut one: impl FnMut(&mut Vec<u8>)) {
+        const EVENTS: u32 = 400_000;
+        let mut out = Vec::with_capacity(1 << 20);
+        let mut bytes = 0;
+        let mut best = std::time::Duration::MAX;
+        for _ in 0..5 {
+            let start = std::time::Instant::now();
+            bytes = 0;
+            for _ in 0..EVENTS {
+                let before = out.len();
+                one(&mut out);
+                bytes += out.len() - before;
+                if out.len() > 1 << 16 {
+                    std::hint::black_box(&out);
+                    out.clear();
+                }
+            }
+            best = best.min(start.elapsed());
+        }
+        println!("{what}: {} ns, {} bytes an event", (best / EVENTS).as_nanos(), bytes / EVENTS as usize);
+    }
+    let mut process = samples::process();
+    let argv = ["cc", "-O2", "-Wall", "-I/usr/include/x86_64-linux-gnu", "-c", "main.c"];
+    process.argv = Some(std::sync::Arc::new(Argv::from_strings(argv)));
+    for (what, kind) in [("fork", 1), ("exec", 5), ("exit", 9)] {
+        let event = samples::event(1, &process, samples::kinds().swap_remove(kind));
+        let mut json = Json::new(BOOT);
+        measure(&format!("{what}, json"), |out| json.event(&event, out));
+        let value: Value = serde_json::from_str(&line(&event)).unwrap();
+        measure(&format!("{what}, serde_json"), |out| serde_json::to_writer(out, &value).unwrap());
+        let mut csv = super::super::csv::Csv::new(BOOT, true);
+        measure(&format!("{what}, csv"), |out| csv.event(&event, out));
+        let look = super::super::table::Look { columns: Default::default(), header: false, color: false, size: None };
+        let mut table = super::super::table::Table::new(look, jiff::tz::TimeZone::UTC);
+        measure(&format!("{what}, table"), |out| table.event(&event, out));
+    }
+}

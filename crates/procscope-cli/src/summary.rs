@@ -1,0 +1,173 @@
+use std::collections::HashMap;
+use std::fmt::Write;
+
+use procscope::{Event, EventKind, Kind, Summary};
+
+use crate::render::cpu_ns;
+use crate::render::quote;
+use crate::render::time::human_span;
+
+/// How many programs are counted by name, so that a stream of ever new names does not fill the memory.
+const MAX_PROGRAMS: usize = 4096;
+
+/// How many of them the summary names.
+const BUSIEST: usize = 5;
+
+/// Counts which programs ran, by comm.
+#[derive(Default)]
+pub(crate) struct Tally {
+    programs: HashMap<Box<[u8]>, Program>,
+    /// Execs of programs that came after the first [`MAX_PROGRAMS`].
+    uncounted: u64,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Program {
+    execs: u64,
+    cpu_ns: Option<u64>,
+}
+
+impl Tally {
+    pub(crate) fn record(&mut self, event: &Event) {
+        let Some(name) = event.process.as_ref().and_then(|process| process.name.as_deref()) else { return };
+        match &event.kind {
+            EventKind::Exec(_) => {
+                if let Some(program) = self.programs.get_mut(name) {
+                    program.execs += 1;
+                } else if self.programs.len() < MAX_PROGRAMS {
+                    self.programs.insert(name.into(), Program { execs: 1, cpu_ns: None });
+                } else {
+                    self.uncounted += 1;
+                }
+            }
+            EventKind::Exit(exit) => {
+                if let (Some(program), Some(cpu)) = (self.programs.get_mut(name), cpu_ns(&exit.usage)) {
+                    program.cpu_ns = Some(program.cpu_ns.unwrap_or(0).saturating_add(cpu));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn busiest(&self) -> Option<String> {
+        let mut programs = self.programs.iter().collect::<Vec<_>>();
+        programs.sort_by(|(a_name, a), (b_name, b)| b.execs.cmp(&a.execs).then(a_name.cmp(b_name)));
+        let mut text = String::new();
+        for (index, (name, program)) in programs.into_iter().take(BUSIEST).enumerate() {
+            let mut shown = Vec::new();
+            quote::text(name, &mut shown);
+            let _ = write!(
+                text,
+                "{}{} {}",
+                if index > 0 { ", " } else { "" },
+                program.execs,
+                String::from_utf8_lossy(&shown)
+            );
+            if let Some(cpu) = program.cpu_ns {
+                let _ = write!(text, " ({} CPU)", human_span(cpu));
+            }
+        }
+        if self.uncounted > 0 {
+            let _ = write!(text, "; beyond {MAX_PROGRAMS} names, {} execs were not told apart", self.uncounted);
+        }
+        (!text.is_empty()).then_some(text)
+    }
+}
+
+/// What a run did, in lines for people.
+pub(crate) fn text(summary: &Summary, tally: &Tally) -> String {
+    let total = summary.total_delivered();
+    let rate = u128::from(total) * 1_000_000_000 / u128::from(summary.elapsed_ns.max(1));
+    let none = || "none".to_owned();
+    let lost = match summary.total_lost() {
+        0 => none(),
+        lost => format!("{lost}: {}; a larger ring helps: --ring-size 64MiB", by_kind(&summary.lost).join(", ")),
+    };
+    let delivered = by_kind(&summary.delivered);
+    let incomplete = summary.incomplete.iter().filter(|(_, count)| *count > 0);
+    let incomplete = incomplete.map(|(field, count)| format!("{count} {}", field.name())).collect::<Vec<_>>();
+    let mut rows = vec![
+        ("delivered", if delivered.is_empty() { none() } else { delivered.join(", ") }),
+        ("lost", lost),
+        ("incomplete", if incomplete.is_empty() { none() } else { incomplete.join(", ") }),
+    ];
+    if summary.malformed > 0 {
+        rows.push(("malformed", format!("{}: records of the kernel that this version cannot read", summary.malformed)));
+    }
+    rows.extend(tally.busiest().map(|busiest| ("busiest", busiest)));
+    let mut text = format!("procscope: {total} events in {}, {rate} a second\n", human_span(summary.elapsed_ns));
+    for (name, value) in rows {
+        let _ = writeln!(text, "  {name:<11} {value}");
+    }
+    text
+}
+
+/// `600 exec`, …: the kinds of which there were some; the marks of loss are no events.
+fn by_kind(counts: &[u64]) -> Vec<String> {
+    let kinds = Kind::ALL.into_iter().filter(|&kind| kind != Kind::Lost);
+    kinds
+        .map(|kind| (kind, counts[kind as usize]))
+        .filter(|(_, n)| *n > 0)
+        .map(|(kind, n)| format!("{n} {kind}"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use procscope::{ExecInfo, Exit, ExitStatus, Field, Process, ProcessId, SourceId, Timestamp, Usage};
+
+    use super::*;
+
+    fn event(name: &[u8], kind: EventKind) -> Event {
+        let mut process = Process::new(ProcessId { pid: 1, start: None });
+        process.name = Some(name.into());
+        Event::new(1, Timestamp(0), SourceId::Ebpf, Some(process.into()), None, kind)
+    }
+
+    fn exec(name: &[u8]) -> Event {
+        event(name, EventKind::Exec(ExecInfo { old_name: None, old_tid: None }))
+    }
+
+    fn exit(name: &[u8], cpu_ns: Option<u64>) -> Event {
+        let mut usage = Usage::default();
+        (usage.user_ns, usage.system_ns) = (cpu_ns, cpu_ns.map(|_| 0));
+        let status = ExitStatus::Code(0);
+        event(name, EventKind::Exit(Exit { status, killer: None, oom: false, duration_ns: None, usage }))
+    }
+
+    #[test]
+    fn all_that_a_summary_can_say() {
+        let mut tally = Tally::default();
+        for (name, count) in [("sh", 30), ("ls", 20), ("cat", 10), ("\x1b[2J", 5), ("a", 1), ("b", 1)] {
+            for _ in 0..count {
+                tally.record(&exec(name.as_bytes()));
+            }
+        }
+        tally.record(&exit(b"sh", Some(1_200_000_000)));
+        tally.record(&exit(b"sh", Some(34_000_000)));
+        tally.record(&exit(b"ls", None));
+        tally.record(&exit(b"never seen to begin", Some(1)));
+        let mut summary = Summary::default();
+        summary.delivered[Kind::Exec as usize] = 67;
+        summary.delivered[Kind::Exit as usize] = 1200;
+        summary.delivered[Kind::Lost as usize] = 2;
+        summary.elapsed_ns = 12_345_000_000;
+        let quiet = text(&summary, &tally);
+        summary.lost[Kind::Exec as usize] = 100;
+        summary.lost[Kind::Exit as usize] = 23;
+        summary.incomplete = vec![(Field::Argv, 3), (Field::Cwd, 1), (Field::Exe, 0)];
+        summary.malformed = 2;
+        let empty = text(&Summary::default(), &Tally::default());
+        insta::assert_snapshot!(format!("{quiet}\n{}\n{empty}", text(&summary, &tally)));
+    }
+
+    #[test]
+    fn ever_new_names_do_not_fill_the_memory() {
+        let mut tally = Tally::default();
+        for number in 0..10_000 {
+            tally.record(&exec(format!("{number}").as_bytes()));
+        }
+        assert_eq!(tally.programs.len(), MAX_PROGRAMS);
+        assert!(tally.busiest().unwrap().ends_with("beyond 4096 names, 5904 execs were not told apart"));
+    }
+}

@@ -1,0 +1,117 @@
+use std::fmt;
+use std::str::FromStr;
+
+/// A process id as the monitor's own pid namespace numbers it. On Linux the tgid, on Windows the 32-bit id.
+pub type Pid = u32;
+
+/// The id of one boot: `/proc/sys/kernel/random/boot_id` on Linux.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct BootId(pub [u8; 16]);
+
+/// The text was not 32 hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParseBootIdError;
+
+impl fmt::Display for ParseBootIdError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a boot id has 32 hexadecimal digits")
+    }
+}
+
+impl std::error::Error for ParseBootIdError {}
+
+impl FromStr for BootId {
+    type Err = ParseBootIdError;
+
+    /// Reads the kernel's form, with or without dashes.
+    fn from_str(text: &str) -> Result<Self, ParseBootIdError> {
+        let mut id = [0u8; 16];
+        let mut digits = 0;
+        for c in text.trim().chars().filter(|&c| c != '-') {
+            let digit = c.to_digit(16).ok_or(ParseBootIdError)? as u8;
+            *id.get_mut(digits / 2).ok_or(ParseBootIdError)? |= digit << (4 * (1 - digits % 2));
+            digits += 1;
+        }
+        if digits == 32 { Ok(Self(id)) } else { Err(ParseBootIdError) }
+    }
+}
+
+impl fmt::Debug for BootId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// When a process started, in the system's own clock ticks since boot, floored.
+///
+/// On Linux field 22 of `/proc/PID/stat`, in hundredths of a second (USER_HZ); every Linux source gives the same number.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct StartTime(pub u64);
+
+impl StartTime {
+    /// Floors nanoseconds since boot (CLOCK_BOOTTIME) to ticks, as `nsec_to_clock_t` in `kernel/time/time.c` does.
+    pub fn from_boot_ns(ns: u64) -> Self {
+        Self(ns / 10_000_000)
+    }
+}
+
+/// What tells one process from all others of a boot, however often its pid is used again.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ProcessId {
+    /// The process id.
+    pub pid: Pid,
+    /// When it started; `None` where the source could not tell.
+    pub start: Option<StartTime>,
+}
+
+impl ProcessId {
+    /// The printed form: the first 8 digits of the boot id, the pid and the start, joined by dashes; `?` for an unknown start.
+    pub fn display(self, boot: BootId) -> impl fmt::Display {
+        fmt::from_fn(move |f| {
+            let [a, b, c, d, ..] = boot.0;
+            write!(f, "{a:02x}{b:02x}{c:02x}{d:02x}-{}-", self.pid)?;
+            match self.start {
+                Some(start) => write!(f, "{}", start.0),
+                None => f.write_str("?"),
+            }
+        })
+    }
+}
+
+/// A mechanism by which a system tells of its processes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum SourceId {
+    /// Linux: BPF programs on the kernel's tracepoints.
+    Ebpf,
+}
+
+impl SourceId {
+    /// The name that `--source` and JSON's `source` use.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ebpf => "ebpf",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boot_id_reads_the_kernels_form() {
+        let id: BootId = "1b4e28ba-2fa1-11d2-883f-0016d3cca427\n".parse().unwrap();
+        assert_eq!(format!("{id:?}"), "1b4e28ba2fa111d2883f0016d3cca427");
+        let process = ProcessId { pid: 7, start: Some(StartTime::from_boot_ns(12_345_678_901)) };
+        assert_eq!(process.display(id).to_string(), "1b4e28ba-7-1234");
+        assert_eq!(ProcessId { start: None, ..process }.display(id).to_string(), "1b4e28ba-7-?");
+    }
+
+    #[test]
+    fn boot_id_refuses_other_lengths_and_letters() {
+        for bad in ["", "1b4e28ba", "1b4e28ba-2fa1-11d2-883f-0016d3cca42z", "1b4e28ba-2fa1-11d2-883f-0016d3cca4271"] {
+            assert_eq!(bad.parse::<BootId>(), Err(ParseBootIdError), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The plain data of procscope: what a process is, what happened to it, and how far each field can be trusted.
+//!
+//! No operating system, no I/O: every type here means the same on Linux, Windows and macOS.
+
+mod argv;
+mod errno;
+mod event;
+mod flaw;
+mod id;
+mod process;
+mod signal;
+mod status;
+mod time;
+
+pub use argv::Argv;
+pub use errno::errno_name;
+pub use event::{
+    CommChange, CoreDump, Event, EventKind, ExecFailure, ExecInfo, Exit, ForkCall, ForkInfo, IdChange, Lost,
+    PtraceChange, ThreadExit,
+};
+pub use event::{EventSet, KIND_COUNT, Kind, ParseEventSetError};
+pub use flaw::{Field, Flaw, Flaws};
+pub use id::{BootId, ParseBootIdError, Pid, ProcessId, SourceId, StartTime};
+pub use process::{Credentials, ExeTraits, Namespaces, Process, ProcessRef, Tty};
+pub use signal::{signal_name, signal_number};
+pub use status::{ExitStatus, Usage};
+pub use time::Timestamp;

@@ -1,0 +1,183 @@
+use std::sync::Arc;
+
+use crate::{Argv, Flaws, Pid, ProcessId};
+
+/// Another process, as far as an event names it: a parent, or the sender of a signal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProcessRef {
+    /// Its identity.
+    pub id: ProcessId,
+    /// Its comm at that moment.
+    pub name: Option<Box<[u8]>>,
+}
+
+/// Whom a process acts as. Numbers are those of the initial user namespace.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Credentials {
+    /// Real user id.
+    pub uid: u32,
+    /// Effective user id.
+    pub euid: u32,
+    /// Real group id.
+    pub gid: u32,
+    /// Effective group id.
+    pub egid: u32,
+    /// The name of `uid`; `None` where the user database has none.
+    pub user: Option<Arc<str>>,
+    /// The name of `euid`.
+    pub euser: Option<Arc<str>>,
+    /// The name of `gid`.
+    pub group: Option<Arc<str>>,
+    /// The name of `egid`.
+    pub egroup: Option<Arc<str>>,
+}
+
+/// The controlling terminal, by its device number: `makedev(3)`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Tty {
+    /// Major number.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+}
+
+impl std::fmt::Display for Tty {
+    /// The name under `/dev`, as `ps(1)` prints it: `Documentation/admin-guide/devices.txt`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { major, minor } = *self;
+        match major {
+            4 if minor < 64 => write!(f, "tty{minor}"),
+            4 => write!(f, "ttyS{}", minor - 64),
+            5 if minor == 1 => f.write_str("console"),
+            136..=143 => write!(f, "pts/{}", u64::from(major - 136) * 256 + u64::from(minor)),
+            188 => write!(f, "ttyUSB{minor}"),
+            204 if (64..68).contains(&minor) => write!(f, "ttyAMA{}", minor - 64),
+            229 => write!(f, "hvc{minor}"),
+            _ => write!(f, "{major}:{minor}"),
+        }
+    }
+}
+
+/// The namespaces that a process is in, by inode number (`/proc/PID/ns/`); 0 where the kernel has no such namespace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[allow(missing_docs, reason = "each field is the namespace of that name")]
+pub struct Namespaces {
+    pub mnt: u32,
+    pub pid: u32,
+    pub net: u32,
+    pub uts: u32,
+    pub ipc: u32,
+    pub user: u32,
+    pub cgroup: u32,
+    pub time: u32,
+}
+
+bitflags::bitflags! {
+    /// What was special about the file that was executed.
+    #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+    pub struct ExeTraits: u8 {
+        /// It lived in memory alone: `memfd_create(2)`.
+        const MEMFD = 1;
+        /// It had no name left in any directory.
+        const DELETED = 2;
+        /// It had the set-user-id bit.
+        const SETUID = 4;
+        /// It had the set-group-id bit.
+        const SETGID = 8;
+        /// The exec raised privileges, so that the loader treats its environment with care (AT_SECURE).
+        const SECURE = 16;
+    }
+}
+
+/// A process as it was at one moment. What is absent is unknown or does not apply; `flaws` says which.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Process {
+    /// Who it is.
+    pub id: ProcessId,
+    /// Its pid inside the innermost pid namespace that it is in.
+    pub ns_pid: Option<Pid>,
+    /// Who its parent is now (`real_parent`), with the parent's name.
+    pub parent: Option<ProcessRef>,
+    /// Its comm: at most 15 bytes on Linux.
+    pub name: Option<Box<[u8]>>,
+    /// The path as it was given to exec; of a script, the script.
+    pub path: Option<Arc<[u8]>>,
+    /// The resolved path of the executed file, from the root of its mount namespace.
+    pub exe: Option<Arc<[u8]>>,
+    /// The interpreter that the script named after `#!`.
+    pub interpreter: Option<Arc<[u8]>>,
+    /// What was special about the file.
+    pub exe_traits: ExeTraits,
+    /// The arguments as the program received them.
+    pub argv: Option<Arc<Argv>>,
+    /// The environment as the program received it; only where asked for.
+    pub env: Option<Arc<Argv>>,
+    /// The working directory at exec, from the root of its mount namespace.
+    pub cwd: Option<Arc<[u8]>>,
+    /// Whom it acts as.
+    pub credentials: Option<Credentials>,
+    /// Session id.
+    pub sid: Option<Pid>,
+    /// Process group id.
+    pub pgid: Option<Pid>,
+    /// Its controlling terminal.
+    pub tty: Option<Tty>,
+    /// Its cgroup's path: in the unified hierarchy, else in the first of memory, pids, cpu, cpuset and devices where it is not the root.
+    pub cgroup: Option<Arc<str>>,
+    /// The container's id, as that path tells it.
+    pub container: Option<Arc<str>>,
+    /// The systemd unit, as that path tells it.
+    pub unit: Option<Arc<str>>,
+    /// The namespaces.
+    pub namespaces: Option<Namespaces>,
+    /// How far the fields above can be trusted.
+    pub flaws: Flaws,
+}
+
+impl Process {
+    /// A process of which nothing is known but its identity.
+    pub fn new(id: ProcessId) -> Self {
+        Self {
+            id,
+            ns_pid: None,
+            parent: None,
+            name: None,
+            path: None,
+            exe: None,
+            interpreter: None,
+            exe_traits: ExeTraits::empty(),
+            argv: None,
+            env: None,
+            cwd: None,
+            credentials: None,
+            sid: None,
+            pgid: None,
+            tty: None,
+            cgroup: None,
+            container: None,
+            unit: None,
+            namespaces: None,
+            flaws: Flaws::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tty_names() {
+        for (major, minor, name) in [
+            (136, 3, "pts/3"),
+            (137, 1, "pts/257"),
+            (4, 1, "tty1"),
+            (4, 65, "ttyS1"),
+            (5, 1, "console"),
+            (99, 7, "99:7"),
+        ] {
+            assert_eq!(Tty { major, minor }.to_string(), name);
+        }
+    }
+}

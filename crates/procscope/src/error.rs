@@ -1,0 +1,96 @@
+use std::io;
+
+use crate::SourceId;
+
+/// Why a mechanism cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// It belongs to another operating system.
+    WrongOs,
+    /// The caller lacks a privilege.
+    Privilege,
+    /// The kernel is older than the mechanism.
+    TooOld,
+    /// The kernel was built or set up without it.
+    NotConfigured,
+    /// Somebody else holds it.
+    Busy,
+    /// A file or a system call failed.
+    Io,
+}
+
+/// What stands in the way of a mechanism, and what mends it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Obstacle {
+    /// What was tried, and what happened.
+    pub what: String,
+    /// The kind of reason.
+    pub cause: Cause,
+    /// What to type next.
+    pub remedy: String,
+}
+
+/// What may go wrong in the library.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The mechanism cannot be used here.
+    #[error("{}: {}", source_id.name(), obstacle.what)]
+    Unavailable {
+        /// Which mechanism.
+        source_id: SourceId,
+        /// What stands in the way.
+        obstacle: Obstacle,
+    },
+    /// This build has no mechanism for this system.
+    #[error("procscope has no mechanism for {os} yet; to come: {to_come}")]
+    NoMechanism {
+        /// The operating system.
+        os: &'static str,
+        /// The mechanisms planned for it.
+        to_come: &'static str,
+    },
+    /// A filter names something that is not there.
+    #[error("{what}")]
+    Filter {
+        /// What is wrong.
+        what: String,
+        /// What to type next.
+        remedy: String,
+    },
+    /// The system refused something that every run needs.
+    #[error("{what}: {error}")]
+    System {
+        /// What was being done.
+        what: &'static str,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+    /// The sink failed.
+    #[error(transparent)]
+    Sink(io::Error),
+    /// The source failed while running.
+    #[error("{}: {what}", source_id.name())]
+    Source {
+        /// Which mechanism.
+        source_id: SourceId,
+        /// What it was doing.
+        what: &'static str,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
+}
+
+impl Error {
+    /// What to type next, where something helps.
+    pub fn remedy(&self) -> Option<&str> {
+        match self {
+            Self::Unavailable { obstacle, .. } => Some(&obstacle.remedy),
+            Self::Filter { remedy, .. } => Some(remedy),
+            Self::NoMechanism { .. } | Self::System { .. } | Self::Sink(_) | Self::Source { .. } => None,
+        }
+    }
+}

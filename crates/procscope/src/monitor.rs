@@ -1,0 +1,185 @@
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::pipeline::{Outlet, Pipeline};
+use crate::source::{self, Source};
+use crate::sys::{self, UserDatabase};
+use crate::{EnvWanted, Error, EventSet, Pid, Session, Sink, SourceId, StopHandle, Summary, Want};
+
+/// Builds a [`Monitor`].
+#[derive(Clone, Debug, Default)]
+pub struct MonitorBuilder {
+    want: Want,
+    source: Option<SourceId>,
+}
+
+impl MonitorBuilder {
+    /// Uses this mechanism and no other; without it the best that works here.
+    #[must_use]
+    pub fn source(mut self, source: SourceId) -> Self {
+        self.source = Some(source);
+        self
+    }
+
+    /// Asks for these kinds of event.
+    #[must_use]
+    pub fn events(mut self, events: EventSet) -> Self {
+        self.want.events = events;
+        self
+    }
+
+    /// Chooses a process; again for another.
+    #[must_use]
+    pub fn pid(mut self, pid: Pid) -> Self {
+        self.want.pids.push(pid);
+        self
+    }
+
+    /// Chooses a process and all its descendants.
+    #[must_use]
+    pub fn tree(mut self, pid: Pid) -> Self {
+        self.want.trees.push(pid);
+        self
+    }
+
+    /// Chooses processes by comm.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<Vec<u8>>) -> Self {
+        self.want.names.push(name.into());
+        self
+    }
+
+    /// Chooses processes by real user id.
+    #[must_use]
+    pub fn uid(mut self, uid: u32) -> Self {
+        self.want.uids.push(uid);
+        self
+    }
+
+    /// Chooses the processes in a cgroup and below.
+    #[must_use]
+    pub fn cgroup(mut self, path: impl Into<PathBuf>) -> Self {
+        self.want.cgroups.push(path.into());
+        self
+    }
+
+    /// Chooses the processes in the containers whose ids start so.
+    #[must_use]
+    pub fn container(mut self, id: impl Into<String>) -> Self {
+        self.want.containers.push(id.into());
+        self
+    }
+
+    /// Asks for environments.
+    #[must_use]
+    pub fn env(mut self, env: EnvWanted) -> Self {
+        self.want.env = env;
+        self
+    }
+
+    /// Sizes the kernel's ring, bytes.
+    #[must_use]
+    pub fn ring_bytes(mut self, bytes: usize) -> Self {
+        self.want.ring_bytes = bytes;
+        self
+    }
+
+    /// Stops by itself after this time.
+    #[must_use]
+    pub fn duration(mut self, duration: Duration) -> Self {
+        self.want.duration = Some(duration);
+        self
+    }
+
+    /// Attaches to the system: from its return on, events are buffered.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] where the mechanism does not work here, [`Error::NoMechanism`] where there is none,
+    /// [`Error::Filter`] where a choice names something that is not there.
+    pub fn build(self) -> Result<Monitor, Error> {
+        let fail = |error| Error::System { what: "making an event descriptor", error };
+        let stop = StopHandle::new().map_err(fail)?;
+        let (id, source) = source::open(self.source, &self.want)?;
+        let mut pipeline = Pipeline::new(id, &self.want, Box::new(UserDatabase::new()), sys::page_bytes());
+        source.prepare(&mut pipeline);
+        let session = Session {
+            boot_id: sys::boot_id(),
+            source: id,
+            attached: source.attached(),
+            events: self.want.events,
+            notes: source.notes(),
+        };
+        Ok(Monitor { session, stop, source, pipeline, duration: self.want.duration })
+    }
+}
+
+/// A mechanism at work.
+pub struct Monitor {
+    session: Session,
+    stop: StopHandle,
+    source: Box<dyn Source>,
+    pipeline: Pipeline,
+    duration: Option<Duration>,
+}
+
+impl Monitor {
+    /// Begins to build one.
+    pub fn builder() -> MonitorBuilder {
+        MonitorBuilder::default()
+    }
+
+    /// What holds for all its events.
+    pub fn session(&self) -> &Session {
+        &self.session
+    }
+
+    /// A handle by which any thread, or a signal handler, ends the run.
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    /// Gives events to the sink until stopped, then what is still buffered.
+    ///
+    /// # Errors
+    /// [`Error::Sink`] with the sink's own error, [`Error::Source`] where the mechanism breaks.
+    pub fn run(self, sink: &mut dyn Sink) -> Result<Summary, Error> {
+        let began = Instant::now();
+        sink.begin(&self.session).map_err(Error::Sink)?;
+        let timer = self.duration.map(|duration| Timer::start(duration, self.stop.clone()));
+        let mut out = Outlet::new(self.pipeline, sink);
+        let result = self.source.run(&mut out, &self.stop);
+        drop(timer);
+        let elapsed_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let summary = out.finish(elapsed_ns).map_err(Error::Sink)?;
+        result.map(|()| summary)
+    }
+}
+
+/// Stops a run after a while, unless dropped before.
+struct Timer {
+    cancel: Option<mpsc::Sender<()>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Timer {
+    fn start(duration: Duration, stop: StopHandle) -> Self {
+        let (cancel, cancelled) = mpsc::channel::<()>();
+        let thread = thread::spawn(move || {
+            if cancelled.recv_timeout(duration) == Err(mpsc::RecvTimeoutError::Timeout) {
+                stop.stop();
+            }
+        });
+        Self { cancel: Some(cancel), thread: Some(thread) }
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        drop(self.cancel.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,400 @@
+//! Records become true events here: named, timed, filtered, numbered. No threads, no OS.
+
+mod cgroup;
+mod clock;
+mod intern;
+mod outlet;
+mod table;
+mod usage;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub(crate) use cgroup::cgroup_identity;
+pub(crate) use clock::Clock;
+pub(crate) use outlet::Outlet;
+
+use crate::source::record::{Body, CgroupKey, ChunkOf, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, comm_bytes};
+use crate::{
+    Argv, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit, ExitStatus, Field,
+    Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Lost, Pid, Process, ProcessId, ProcessRef, PtraceChange, SourceId,
+    StartTime, ThreadExit, Want,
+};
+use cgroup::Cgroups;
+use intern::Interner;
+use table::{Image, Table};
+
+/// Looks up names of users and groups; `None` where the number has none.
+pub(crate) trait Names: Send {
+    fn user(&mut self, uid: u32) -> Option<Arc<str>>;
+    fn group(&mut self, gid: u32) -> Option<Arc<str>>;
+}
+
+/// The parts of a long list under way, by the tid and time of their exec.
+#[derive(Default)]
+struct Chunks {
+    argv: Vec<u8>,
+    env: Vec<u8>,
+}
+
+/// So many execs with long lists may be under way at once; the kernel side can have one a CPU.
+const MOST_CHUNKED: usize = 1024;
+
+/// See the module.
+pub(crate) struct Pipeline {
+    source: SourceId,
+    clock: Clock,
+    names: Box<dyn Names>,
+    page_bytes: u64,
+    env: EnvWanted,
+    /// Filters that the kernel could not apply.
+    cgroup_paths: Vec<String>,
+    containers: Vec<String>,
+    wanted: crate::EventSet,
+    table: Table,
+    cgroups: Cgroups,
+    interner: Interner,
+    chunks: HashMap<(Pid, u64), Chunks>,
+    path: Vec<u8>,
+    seq: u64,
+    last_ns: u64,
+}
+
+impl Pipeline {
+    pub(crate) fn new(source: SourceId, want: &Want, names: Box<dyn Names>, page_bytes: u64) -> Self {
+        Self {
+            source,
+            clock: Clock::default(),
+            names,
+            page_bytes,
+            env: want.env.clone(),
+            cgroup_paths: Vec::new(),
+            containers: want.containers.clone(),
+            wanted: want.events,
+            table: Table::default(),
+            cgroups: Cgroups::default(),
+            interner: Interner::new(),
+            chunks: HashMap::new(),
+            path: Vec::new(),
+            seq: 0,
+            last_ns: 0,
+        }
+    }
+
+    pub(crate) fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
+    }
+
+    /// Only processes in these cgroups or below pass; for a source that cannot see to it itself.
+    pub(crate) fn filter_cgroup_paths(&mut self, paths: Vec<String>) {
+        self.cgroup_paths = paths;
+    }
+
+    /// Takes a record and gives the event that it makes, if any.
+    pub(crate) fn feed(&mut self, record: &Record<'_>) -> Option<Event> {
+        let flaws = &record.flaws;
+        if record.boot_ns != 0 {
+            self.last_ns = record.boot_ns;
+        }
+        let (process, tid, kind, flaws) = match &record.body {
+            Body::Chunk { tid, of, offset, bytes } => {
+                self.take_chunk(*tid, record.boot_ns, *of, *offset, bytes);
+                return None;
+            }
+            Body::Cgroup { key, names, cut } => {
+                self.take_cgroup(*key, *names, *cut);
+                return None;
+            }
+            Body::Existing { subject, image } => {
+                let image = self.image(subject, image, record.boot_ns, flaws);
+                self.table.insert(subject.pid, subject.start_ns, image.clone());
+                (self.process(subject, image), Some(subject.tid), EventKind::Existing, Flaws::new())
+            }
+            Body::Fork { subject, thread, call, flags, creator } => self.fork(subject, *thread, *call, *flags, creator),
+            Body::Exec { subject, old_comm, old_tid, image } => {
+                let image = self.image(subject, image, record.boot_ns, flaws);
+                if self.keeps_images() {
+                    self.table.insert(subject.pid, subject.start_ns, image.clone());
+                }
+                let mut event_flaws = Flaws::new();
+                mark_of(&mut event_flaws, flaws, |field| field == Field::OldName);
+                let info = ExecInfo { old_name: old_comm.as_ref().map(name_of), old_tid: Some(*old_tid) };
+                (self.process(subject, image), Some(subject.tid), EventKind::Exec(info), event_flaws)
+            }
+            Body::ExecFailed { subject, errno, dirfd, path, argv } => {
+                let mut event_flaws = Flaws::new();
+                mark_of(&mut event_flaws, flaws, |_| true);
+                let failure = ExecFailure {
+                    errno: *errno,
+                    path: path.map(Into::into),
+                    argv: Some(Arc::new(Argv::from_block(*argv))),
+                    dirfd: *dirfd,
+                };
+                (self.living(subject), Some(subject.tid), EventKind::ExecFailed(failure), event_flaws)
+            }
+            Body::Exit { subject, exit } => {
+                let mut event_flaws = Flaws::new();
+                mark_of(&mut event_flaws, flaws, |_| true);
+                let process = self.living(subject);
+                self.table.forget(subject.pid);
+                let end = Exit {
+                    status: ExitStatus::from_wait_status(exit.wait_status),
+                    killer: exit.killer.as_ref().map(reference),
+                    oom: exit.oom,
+                    duration_ns: record.boot_ns.checked_sub(subject.start_ns),
+                    usage: usage::usage(exit, self.page_bytes),
+                };
+                (process, Some(subject.tid), EventKind::Exit(end), event_flaws)
+            }
+            Body::ThreadExit { subject, wait_status, thread_start_ns, comm } => {
+                let end = ThreadExit {
+                    status: ExitStatus::from_wait_status(*wait_status),
+                    duration_ns: record.boot_ns.checked_sub(*thread_start_ns),
+                    thread_name: Some(name_of(comm)),
+                };
+                (self.living(subject), Some(subject.tid), EventKind::ThreadExit(end), Flaws::new())
+            }
+            Body::Core { subject, signo } => {
+                (self.living(subject), Some(subject.tid), EventKind::Core(CoreDump { signo: *signo }), Flaws::new())
+            }
+            Body::Comm { subject, old, new } => {
+                let mut process = self.living(subject);
+                if subject.pid == subject.tid {
+                    process.name = Some(name_of(new));
+                }
+                let change = CommChange { old: name_of(old), new: name_of(new) };
+                (process, Some(subject.tid), EventKind::Comm(change), Flaws::new())
+            }
+            Body::Uid { subject, old } => {
+                (self.living(subject), Some(subject.tid), EventKind::Uid(id_change(*old)), Flaws::new())
+            }
+            Body::Gid { subject, old } => {
+                (self.living(subject), Some(subject.tid), EventKind::Gid(id_change(*old)), Flaws::new())
+            }
+            Body::Sid { subject } => (self.living(subject), Some(subject.tid), EventKind::Sid, Flaws::new()),
+            Body::Ptrace { subject, other, attach, of_caller } => self.ptrace(subject, other, *attach, *of_caller),
+        };
+        let wanted = self.wanted.contains(kind.kind()) && self.passes(&process);
+        wanted.then(|| {
+            let time = self.clock.wall(record.boot_ns);
+            let mut event = Event::new(self.next_seq(), time, self.source, Some(Arc::new(process)), tid, kind);
+            event.flaws = flaws;
+            event
+        })
+    }
+
+    /// The mark that stands where events are missing.
+    pub(crate) fn lost(&mut self, counts: [u64; KIND_COUNT]) -> Event {
+        self.table.count_loss(counts[Kind::Exec as usize].saturating_add(counts[Kind::Fork as usize]));
+        let time = self.clock.wall(self.last_ns);
+        Event::new(self.next_seq(), time, self.source, None, None, EventKind::Lost(Lost { counts }))
+    }
+
+    fn next_seq(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    /// Images are of use only to events that come later.
+    fn keeps_images(&self) -> bool {
+        self.wanted.iter().any(|kind| !matches!(kind, Kind::Existing | Kind::Exec | Kind::Lost))
+    }
+
+    fn passes(&self, process: &Process) -> bool {
+        let below = |path: &str| {
+            let under = |root: &String| path.strip_prefix(root.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            self.cgroup_paths.iter().any(under)
+        };
+        (self.cgroup_paths.is_empty() || process.cgroup.as_deref().is_some_and(below))
+            && (self.containers.is_empty()
+                || process.container.as_deref().is_some_and(|id| self.containers.iter().any(|c| id.starts_with(c.as_str()))))
+    }
+
+    fn fork(
+        &mut self,
+        subject: &Subject,
+        thread: bool,
+        call: Option<crate::ForkCall>,
+        flags: u64,
+        creator: &RefRecord,
+    ) -> (Process, Option<Pid>, EventKind, Flaws) {
+        let info = ForkInfo { call, flags, creator: Some(reference(creator)), creator_tid: Some(creator.tid) };
+        if thread {
+            return (self.living(subject), Some(subject.tid), EventKind::Clone(info), Flaws::new());
+        }
+        let mut image = match self.table.image(creator.pid, creator.start_ns) {
+            Some(mut image) => {
+                // The worse mark stays: a cut list is cut in the copy too.
+                for (field, has) in [(Field::Argv, image.argv.is_some()), (Field::Exe, image.exe.is_some())] {
+                    if has && image.flaws.get(field).is_none() {
+                        image.flaws.mark(field, Flaw::Inherited);
+                    }
+                }
+                image
+            }
+            None => Image::unseen(),
+        };
+        if subject.kthread {
+            image = Image::default();
+        }
+        self.table.insert(subject.pid, subject.start_ns, image.clone());
+        (self.process(subject, image), Some(subject.tid), EventKind::Fork(info), Flaws::new())
+    }
+
+    fn ptrace(&mut self, subject: &Subject, other: &RefRecord, attach: bool, of_caller: bool) -> (Process, Option<Pid>, EventKind, Flaws) {
+        if of_caller {
+            let kind = EventKind::Ptrace(PtraceChange { attach, tracer: Some(reference(other)) });
+            return (self.living(subject), Some(subject.tid), kind, Flaws::new());
+        }
+        let tracer = ProcessRef { id: subject.id(), name: Some(name_of(&subject.comm)) };
+        let kind = EventKind::Ptrace(PtraceChange { attach, tracer: Some(tracer) });
+        let mut process = Process::new(other.id());
+        process.name = Some(name_of(&other.comm));
+        set_image(&mut process, self.table.image(other.pid, other.start_ns).unwrap_or_else(Image::unseen));
+        (process, Some(other.tid), kind, Flaws::new())
+    }
+
+    /// A process with the image that was last seen of it.
+    fn living(&mut self, subject: &Subject) -> Process {
+        let image = match self.table.image(subject.pid, subject.start_ns) {
+            Some(image) => image,
+            None if subject.kthread => Image::default(),
+            None => Image::unseen(),
+        };
+        self.process(subject, image)
+    }
+
+    fn process(&mut self, subject: &Subject, image: Image) -> Process {
+        let mut process = Process::new(subject.id());
+        process.ns_pid = (subject.ns_pid != 0).then_some(subject.ns_pid);
+        process.parent = Some(reference(&subject.parent));
+        process.name = Some(name_of(&subject.comm));
+        process.credentials = Some(Credentials {
+            uid: subject.uid,
+            euid: subject.euid,
+            gid: subject.gid,
+            egid: subject.egid,
+            user: self.names.user(subject.uid),
+            euser: self.names.user(subject.euid),
+            group: self.names.group(subject.gid),
+            egroup: self.names.group(subject.egid),
+        });
+        process.sid = Some(subject.sid);
+        process.pgid = Some(subject.pgid);
+        process.tty = subject.tty;
+        process.namespaces = Some(subject.namespaces);
+        set_image(&mut process, image);
+        match self.cgroups.get(subject.cgroup) {
+            Some(cgroup) => {
+                process.cgroup = Some(cgroup.path.clone());
+                process.container = cgroup.container.clone();
+                process.unit = cgroup.unit.clone();
+                if cgroup.cut {
+                    process.flaws.mark(Field::Cgroup, Flaw::Truncated);
+                }
+            }
+            None if subject.cgroup == CgroupKey::default() => {}
+            None => process.flaws.mark(Field::Cgroup, Flaw::NotObserved),
+        }
+        process
+    }
+
+    fn image(&mut self, subject: &Subject, image: &ImageRecord<'_>, boot_ns: u64, marks: &Flaws) -> Image {
+        let mut flaws = Flaws::new();
+        mark_of(&mut flaws, marks, |field| !matches!(field, Field::OldName | Field::Usage) && (field != Field::Env || self.env != EnvWanted::No));
+        let mut chunks = self.chunks.remove(&(subject.tid, boot_ns)).unwrap_or_default();
+        let argv = match flaws.get(Field::Argv) {
+            Some(Flaw::Unreadable | Flaw::NotObserved) => None,
+            _ => Some(Arc::new(list(&image.argv, &mut chunks.argv, Field::Argv, &mut flaws))),
+        };
+        let env = match (&image.env, &self.env) {
+            (None, _) | (_, EnvWanted::No) => None,
+            _ if flaws.get(Field::Env) == Some(Flaw::Unreadable) => None,
+            (Some(env), EnvWanted::All) => Some(Arc::new(list(env, &mut chunks.env, Field::Env, &mut flaws))),
+            (Some(env), EnvWanted::Named(names)) => {
+                let all = list(env, &mut chunks.env, Field::Env, &mut flaws);
+                let named = |var: &&bstr::BStr| {
+                    names.iter().any(|name| var.strip_prefix(&name[..]).is_some_and(|rest| rest.first() == Some(&b'=')))
+                };
+                Some(Arc::new(Argv::from_strings(all.iter().filter(named))))
+            }
+        };
+        Image {
+            path: image.path.map(|path| self.interner.intern(path)),
+            exe: image.exe.map(|names| self.path(names)),
+            interpreter: image.interpreter.map(|path| self.interner.intern(path)),
+            exe_traits: image.exe_traits,
+            argv: if subject.kthread { None } else { argv },
+            env,
+            cwd: image.cwd.map(|names| self.path(names)),
+            flaws,
+        }
+    }
+
+    fn path(&mut self, names: NamesUp<'_>) -> Arc<[u8]> {
+        self.path.clear();
+        names.write_path(&mut self.path);
+        self.interner.intern(&self.path)
+    }
+
+    fn take_chunk(&mut self, tid: Pid, boot_ns: u64, of: ChunkOf, offset: usize, bytes: &[u8]) {
+        // What is left of execs whose own record was lost.
+        if self.chunks.len() >= MOST_CHUNKED {
+            self.chunks.clear();
+        }
+        let chunks = self.chunks.entry((tid, boot_ns)).or_default();
+        let list = match of {
+            ChunkOf::Argv => &mut chunks.argv,
+            ChunkOf::Env => &mut chunks.env,
+        };
+        // A gap would join what does not belong together.
+        if list.len() == offset {
+            list.extend_from_slice(bytes);
+        }
+    }
+
+    fn take_cgroup(&mut self, key: CgroupKey, names: NamesUp<'_>, cut: bool) {
+        self.path.clear();
+        names.write_path(&mut self.path);
+        let path = String::from_utf8_lossy(&self.path);
+        self.cgroups.insert(key, &path, cut);
+    }
+}
+
+fn set_image(process: &mut Process, image: Image) {
+    process.path = image.path;
+    process.exe = image.exe;
+    process.interpreter = image.interpreter;
+    process.exe_traits = image.exe_traits;
+    process.argv = image.argv;
+    process.env = image.env;
+    process.cwd = image.cwd;
+    process.flaws = image.flaws;
+}
+
+fn mark_of(flaws: &mut Flaws, marks: &Flaws, take: impl Fn(Field) -> bool) {
+    for (field, flaw) in marks.iter().filter(|(field, _)| take(*field)) {
+        flaws.mark(field, flaw);
+    }
+}
+
+fn list(record: &ListRecord<'_>, chunks: &mut Vec<u8>, field: Field, flaws: &mut Flaws) -> Argv {
+    let bytes = if chunks.is_empty() { record.inline } else { &chunks[..] };
+    if bytes.len() != record.len {
+        flaws.mark(field, Flaw::Truncated);
+    }
+    Argv::from_block(bytes)
+}
+
+fn name_of(comm: &Comm) -> Box<[u8]> {
+    comm_bytes(comm).into()
+}
+
+fn reference(record: &RefRecord) -> ProcessRef {
+    let id = ProcessId { pid: record.pid, start: Some(StartTime::from_boot_ns(record.start_ns)) };
+    ProcessRef { id, name: Some(name_of(&record.comm)) }
+}
+
+fn id_change([real, effective]: [u32; 2]) -> IdChange {
+    IdChange { old_real: Some(real), old_effective: Some(effective) }
+}

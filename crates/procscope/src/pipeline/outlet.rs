@@ -1,0 +1,102 @@
+use std::io;
+use std::ops::ControlFlow;
+
+use super::{Clock, Pipeline};
+use crate::source::record::Record;
+use crate::{Event, EventKind, Field, KIND_COUNT, Kind, Sink, Summary};
+
+/// Where a source puts its records: through the pipeline into the sink.
+pub(crate) struct Outlet<'a> {
+    pipeline: Pipeline,
+    sink: &'a mut dyn Sink,
+    summary: Summary,
+    incomplete: [u64; 32],
+    error: Option<io::Error>,
+    dirty: bool,
+}
+
+impl<'a> Outlet<'a> {
+    pub(crate) fn new(pipeline: Pipeline, sink: &'a mut dyn Sink) -> Self {
+        Self { pipeline, sink, summary: Summary::default(), incomplete: [0; 32], error: None, dirty: false }
+    }
+
+    pub(crate) fn set_clock(&mut self, clock: Clock) {
+        self.pipeline.set_clock(clock);
+    }
+
+    /// Takes a record. `Break`: the sink wants no more, or failed.
+    pub(crate) fn push(&mut self, record: &Record<'_>) -> ControlFlow<()> {
+        match self.pipeline.feed(record) {
+            Some(event) => self.deliver(&event),
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    /// Marks, in place, that so many events of each kind are missing.
+    pub(crate) fn lose(&mut self, counts: [u64; KIND_COUNT]) -> ControlFlow<()> {
+        for (sum, n) in self.summary.lost.iter_mut().zip(counts) {
+            *sum = sum.saturating_add(n);
+        }
+        let event = self.pipeline.lost(counts);
+        self.deliver(&event)
+    }
+
+    pub(crate) fn count_malformed(&mut self) {
+        self.summary.malformed += 1;
+    }
+
+    /// No further record is at hand.
+    pub(crate) fn batch_end(&mut self) -> ControlFlow<()> {
+        if !std::mem::take(&mut self.dirty) {
+            return ControlFlow::Continue(());
+        }
+        let result = self.sink.batch_end();
+        self.keep(result.map(|()| ControlFlow::Continue(())))
+    }
+
+    pub(crate) fn finish(mut self, elapsed_ns: u64) -> io::Result<Summary> {
+        if self.error.is_none() {
+            let _ = self.batch_end();
+        }
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        self.summary.elapsed_ns = elapsed_ns;
+        self.summary.incomplete = Field::ALL
+            .into_iter()
+            .map(|field| (field, self.incomplete[field as usize]))
+            .filter(|(_, n)| *n != 0)
+            .collect();
+        Ok(self.summary)
+    }
+
+    fn deliver(&mut self, event: &Event) -> ControlFlow<()> {
+        if self.error.is_some() {
+            return ControlFlow::Break(());
+        }
+        self.dirty = true;
+        let kind: Kind = event.kind.kind();
+        self.summary.delivered[kind as usize] += 1;
+        if !matches!(event.kind, EventKind::Lost(_)) {
+            self.count_flaws(event);
+        }
+        let result = self.sink.event(event);
+        self.keep(result)
+    }
+
+    fn count_flaws(&mut self, event: &Event) {
+        let of_process = event.process.iter().flat_map(|process| process.flaws.iter());
+        for (field, flaw) in event.flaws.iter().chain(of_process) {
+            if flaw.is_incomplete() {
+                self.incomplete[field as usize] += 1;
+            }
+        }
+    }
+
+    fn keep(&mut self, result: io::Result<ControlFlow<()>>) -> ControlFlow<()> {
+        result.unwrap_or_else(|error| {
+            self.error = Some(error);
+            ControlFlow::Break(())
+        })
+    }
+}

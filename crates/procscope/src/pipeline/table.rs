@@ -1,0 +1,100 @@
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::{Argv, ExeTraits, Field, Flaw, Flaws, Pid};
+
+/// The program that a process runs, as its last exec left it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Image {
+    pub(crate) path: Option<Arc<[u8]>>,
+    pub(crate) exe: Option<Arc<[u8]>>,
+    pub(crate) interpreter: Option<Arc<[u8]>>,
+    pub(crate) exe_traits: ExeTraits,
+    pub(crate) argv: Option<Arc<Argv>>,
+    pub(crate) env: Option<Arc<Argv>>,
+    pub(crate) cwd: Option<Arc<[u8]>>,
+    pub(crate) flaws: Flaws,
+}
+
+impl Image {
+    /// One of which nothing was ever seen.
+    pub(crate) fn unseen() -> Self {
+        let mut image = Self::default();
+        image.flaws.mark(Field::Argv, Flaw::NotObserved);
+        image.flaws.mark(Field::Exe, Flaw::NotObserved);
+        image
+    }
+
+    fn bytes(&self) -> usize {
+        self.argv.as_ref().map_or(0, |argv| argv.block().len()) + self.env.as_ref().map_or(0, |env| env.block().len())
+    }
+}
+
+struct Entry {
+    start_ns: u64,
+    image: Image,
+    /// How much had been lost when the image was seen.
+    loss: u64,
+}
+
+/// Longer lists than this are not kept once the table holds much; the exec itself was delivered whole.
+const KEEP_ARGV: usize = 1024;
+/// All lists kept together, bytes.
+const MOST_BYTES: usize = 4 << 20;
+
+/// The images of the living, so that later events can name them.
+///
+/// Bounded by the number of pids, and in bytes by [`MOST_BYTES`] of lists beyond [`KEEP_ARGV`] a process.
+#[derive(Default)]
+pub(crate) struct Table {
+    living: HashMap<Pid, Entry>,
+    bytes: usize,
+    /// Rises with every lost event that could have changed an image.
+    loss: u64,
+}
+
+impl Table {
+    pub(crate) fn count_loss(&mut self, lost: u64) {
+        self.loss = self.loss.saturating_add(lost);
+    }
+
+    pub(crate) fn insert(&mut self, pid: Pid, start_ns: u64, mut image: Image) {
+        self.forget(pid);
+        if self.bytes + image.bytes() > MOST_BYTES {
+            cut(&mut image.argv, Field::Argv, &mut image.flaws);
+            cut(&mut image.env, Field::Env, &mut image.flaws);
+        }
+        self.bytes += image.bytes();
+        self.living.insert(pid, Entry { start_ns, image, loss: self.loss });
+    }
+
+    /// The image of this very process, marked where a loss may have made it stale.
+    pub(crate) fn image(&self, pid: Pid, start_ns: u64) -> Option<Image> {
+        let entry = self.living.get(&pid).filter(|entry| entry.start_ns == start_ns)?;
+        let mut image = entry.image.clone();
+        if entry.loss != self.loss {
+            image.flaws.mark(Field::Argv, Flaw::AfterLoss);
+            image.flaws.mark(Field::Exe, Flaw::AfterLoss);
+        }
+        Some(image)
+    }
+
+    pub(crate) fn forget(&mut self, pid: Pid) {
+        if let Some(entry) = self.living.remove(&pid) {
+            self.bytes -= entry.image.bytes();
+        }
+        // After a storm of many at a time, give back what the map grew to.
+        if self.living.capacity() > 4096 && self.living.len() < self.living.capacity() / 8 {
+            self.living.shrink_to(self.living.len() * 2);
+        }
+    }
+}
+
+fn cut(list: &mut Option<Arc<Argv>>, field: Field, flaws: &mut Flaws) {
+    if let Some(argv) = list
+        && argv.block().len() > KEEP_ARGV
+    {
+        *list = Some(Arc::new(Argv::from_block(&argv.block()[..KEEP_ARGV])));
+        flaws.mark(field, Flaw::Truncated);
+    }
+}

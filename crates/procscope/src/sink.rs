@@ -1,0 +1,65 @@
+use std::io;
+use std::ops::ControlFlow;
+
+use crate::{BootId, Event, EventSet, Field, KIND_COUNT, Kind, SourceId, Timestamp};
+
+/// What holds for all events of one monitor.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Session {
+    /// The boot that the ids belong to.
+    pub boot_id: BootId,
+    /// The mechanism.
+    pub source: SourceId,
+    /// Since when nothing is missed: every event asked for that happened later is delivered or counted as lost.
+    pub attached: Timestamp,
+    /// The kinds asked for.
+    pub events: EventSet,
+    /// What the mechanism cannot do here, in words fit for a person.
+    pub notes: Vec<String>,
+}
+
+/// Where events go. Every method is called on the thread that called [`crate::Monitor::run`].
+pub trait Sink {
+    /// Called once, before the first event.
+    fn begin(&mut self, session: &Session) -> io::Result<()> {
+        let _ = session;
+        Ok(())
+    }
+
+    /// Takes one event; `Break` ends the monitor without an error, and no further event comes.
+    fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>>;
+
+    /// Called when no further event is at hand, so that what was buffered goes out; at least every 10 ms while there are events.
+    fn batch_end(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What a monitor did.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Events given to the sink, by [`Kind`] as index.
+    pub delivered: [u64; KIND_COUNT],
+    /// Events lost in the kernel or on the way, by [`Kind`] as index.
+    pub lost: [u64; KIND_COUNT],
+    /// Delivered events in which the field was cut, late or unreadable.
+    pub incomplete: Vec<(Field, u64)>,
+    /// Records that could not be decoded.
+    pub malformed: u64,
+    /// How long the monitor ran, ns.
+    pub elapsed_ns: u64,
+}
+
+impl Summary {
+    /// All events given to the sink, without the `lost` marks.
+    pub fn total_delivered(&self) -> u64 {
+        Kind::ALL.into_iter().filter(|&kind| kind != Kind::Lost).map(|kind| self.delivered[kind as usize]).sum()
+    }
+
+    /// All events lost.
+    pub fn total_lost(&self) -> u64 {
+        self.lost.iter().sum()
+    }
+}

@@ -1,0 +1,248 @@
+//! Bytes of the kernel's ring to records. Total over any bytes, on every OS.
+
+use zerocopy::FromBytes;
+
+use super::wire::{self, flag, kind};
+use crate::source::record::{
+    Body, CgroupKey, ChunkOf, ExitRecord, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject,
+};
+use crate::{ExeTraits, Field, Flaw, Flaws, ForkCall, Namespaces, Tty};
+
+/// The bytes are no record that this version knows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Malformed;
+
+/// The system calls that start a process, by number.
+struct ForkCalls {
+    fork: i32,
+    vfork: i32,
+    clone: i32,
+    clone3: i32,
+}
+
+const NO_CALL: i32 = i32::MIN;
+
+/// arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl; include/uapi/asm-generic/unistd.h for all others.
+#[cfg(target_arch = "x86_64")]
+const NATIVE: ForkCalls = ForkCalls { fork: 57, vfork: 58, clone: 56, clone3: 435 };
+#[cfg(target_arch = "x86_64")]
+const COMPAT: ForkCalls = ForkCalls { fork: 2, vfork: 190, clone: 120, clone3: 435 };
+#[cfg(not(target_arch = "x86_64"))]
+const NATIVE: ForkCalls = ForkCalls { fork: NO_CALL, vfork: NO_CALL, clone: 220, clone3: 435 };
+/// arch/arm/tools/syscall.tbl
+#[cfg(not(target_arch = "x86_64"))]
+const COMPAT: ForkCalls = ForkCalls { fork: 2, vfork: 190, clone: 120, clone3: 435 };
+
+fn fork_call(number: i32, compat: bool) -> Option<ForkCall> {
+    let calls = if compat { &COMPAT } else { &NATIVE };
+    match number {
+        NO_CALL => None,
+        n if n == calls.fork => Some(ForkCall::Fork),
+        n if n == calls.vfork => Some(ForkCall::Vfork),
+        n if n == calls.clone => Some(ForkCall::Clone),
+        n if n == calls.clone3 => Some(ForkCall::Clone3),
+        _ => None,
+    }
+}
+
+/// Splits off a struct; what follows it are its strings.
+fn split<T: FromBytes>(bytes: &[u8]) -> Result<(T, &[u8]), Malformed> {
+    T::read_from_prefix(bytes).map_err(|_| Malformed)
+}
+
+/// Splits off `len` bytes of strings.
+fn take<'a>(bytes: &mut &'a [u8], len: usize) -> Result<&'a [u8], Malformed> {
+    let (head, tail) = bytes.split_at_checked(len).ok_or(Malformed)?;
+    *bytes = tail;
+    Ok(head)
+}
+
+fn decode_ref(r: &wire::Ref) -> RefRecord {
+    RefRecord { pid: r.tgid, tid: r.tid, start_ns: r.start_ns, comm: r.comm }
+}
+
+fn decode_subject(header: &wire::Header, p: &wire::Process) -> Subject {
+    Subject {
+        pid: header.tgid,
+        tid: header.tid,
+        start_ns: header.start_ns,
+        comm: p.comm,
+        parent: RefRecord { pid: p.ppid, tid: p.ppid, start_ns: p.parent_start_ns, comm: p.parent_comm },
+        ns_pid: p.ns_tgid,
+        uid: p.uid,
+        gid: p.gid,
+        euid: p.euid,
+        egid: p.egid,
+        sid: p.sid,
+        pgid: p.pgid,
+        tty: (p.tty != 0).then_some(Tty { major: p.tty >> 20, minor: p.tty & 0xf_ffff }),
+        cgroup: CgroupKey { id: p.cgroup_id, hierarchy: p.cgroup_hierarchy },
+        namespaces: Namespaces {
+            mnt: p.ns_mnt,
+            pid: p.ns_pid,
+            net: p.ns_net,
+            uts: p.ns_uts,
+            ipc: p.ns_ipc,
+            user: p.ns_user,
+            cgroup: p.ns_cgroup,
+            time: p.ns_time,
+        },
+        kthread: header.flags & flag::KTHREAD != 0,
+    }
+}
+
+fn decode_image<'a>(exec: &wire::Exec, mut strings: &'a [u8]) -> Result<ImageRecord<'a>, Malformed> {
+    let strings = &mut strings;
+    let path = take(strings, exec.path_len.into())?;
+    let interpreter = take(strings, exec.interp_len.into())?;
+    let exe = take(strings, exec.exe_len.into())?;
+    let cwd = take(strings, exec.cwd_len.into())?;
+    let argv = take(strings, exec.argv_inline as usize)?;
+    let env = take(strings, exec.env_inline as usize)?;
+    let kernel_only = exec.header.flags & flag::KTHREAD != 0;
+    Ok(ImageRecord {
+        path: (exec.header.flags & flag::PATH_UNREADABLE == 0 && exec.header.kind == kind::EXEC).then_some(path),
+        interpreter: (!interpreter.is_empty()).then_some(interpreter),
+        exe: (!exe.is_empty()).then_some(NamesUp(exe)),
+        exe_traits: ExeTraits::from_bits_truncate(exec.exe_traits as u8),
+        cwd: (!kernel_only).then_some(NamesUp(cwd)),
+        argv: ListRecord { inline: argv, len: exec.argv_len as usize },
+        env: Some(ListRecord { inline: env, len: exec.env_len as usize }),
+    })
+}
+
+/// Each flag that spoils a field.
+const FLAWS: [(u16, Field, Flaw); 11] = [
+    (flag::PATH_CUT, Field::Path, Flaw::Truncated),
+    (flag::EXE_CUT, Field::Exe, Flaw::Truncated),
+    (flag::CWD_CUT, Field::Cwd, Flaw::Truncated),
+    (flag::ARGV_CUT, Field::Argv, Flaw::Truncated),
+    (flag::ENV_CUT, Field::Env, Flaw::Truncated),
+    (flag::ARGV_UNREADABLE, Field::Argv, Flaw::Unreadable),
+    (flag::ENV_UNREADABLE, Field::Env, Flaw::Unreadable),
+    (flag::PATH_UNREADABLE, Field::Path, Flaw::Unreadable),
+    (flag::NO_OLD_COMM, Field::OldName, Flaw::NotObserved),
+    (flag::USAGE_RACED, Field::Usage, Flaw::Estimated),
+    (flag::USAGE_TICK, Field::Usage, Flaw::Estimated),
+];
+
+/// Decodes one record.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
+    let (header, _) = split::<wire::Header>(bytes)?;
+    let bytes = bytes.get(..header.size as usize).ok_or(Malformed)?;
+    let mut flaws = Flaws::new();
+    if header.flags != 0 {
+        let set = FLAWS.iter().filter(|(bit, ..)| header.flags & bit != 0);
+        set.for_each(|&(_, field, flaw)| flaws.mark(field, flaw));
+    }
+    let body = decode_body(&header, bytes)?;
+    Ok(Record { boot_ns: header.boot_ns, lost_before: header.lost, body, flaws })
+}
+
+fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, Malformed> {
+    Ok(match header.kind {
+        kind::EXEC => {
+            let (exec, strings) = split::<wire::Exec>(bytes)?;
+            Body::Exec {
+                subject: decode_subject(&exec.header, &exec.process),
+                old_comm: (header.flags & flag::NO_OLD_COMM == 0).then_some(exec.old_comm),
+                old_tid: exec.old_tid,
+                image: decode_image(&exec, strings)?,
+            }
+        }
+        kind::EXIT => {
+            let (exit, _) = split::<wire::Exit>(bytes)?;
+            Body::Exit {
+                subject: decode_subject(&exit.header, &exit.process),
+                exit: ExitRecord {
+                    wait_status: exit.wait_status,
+                    killer: (exit.killer.tgid != 0).then(|| decode_ref(&exit.killer)),
+                    oom: header.flags & flag::OOM != 0,
+                    fork_only: header.flags & flag::FORKNOEXEC != 0,
+                    utime_ns: exit.utime_ns,
+                    stime_ns: exit.stime_ns,
+                    runtime_ns: exit.runtime_ns,
+                    maxrss_pages: exit.maxrss_pages,
+                    read_bytes: exit.read_bytes,
+                    write_bytes: exit.write_bytes,
+                    rchar: exit.rchar,
+                    wchar: exit.wchar,
+                    nvcsw: exit.nvcsw,
+                    nivcsw: exit.nivcsw,
+                    min_flt: exit.min_flt,
+                    maj_flt: exit.maj_flt,
+                },
+            }
+        }
+        kind::FORK | kind::CLONE => {
+            let (fork, _) = split::<wire::Fork>(bytes)?;
+            Body::Fork {
+                subject: decode_subject(&fork.header, &fork.process),
+                thread: header.kind == kind::CLONE,
+                call: fork_call(fork.syscall, header.flags & flag::COMPAT != 0),
+                flags: fork.clone_flags,
+                creator: decode_ref(&fork.creator),
+            }
+        }
+        kind::EXEC_FAILED => {
+            let (failed, mut strings) = split::<wire::ExecFailed>(bytes)?;
+            let path = take(&mut strings, failed.path_len as usize)?;
+            let argv = take(&mut strings, failed.argv_len as usize)?;
+            Body::ExecFailed {
+                subject: decode_subject(&failed.header, &failed.process),
+                errno: failed.error.unsigned_abs(),
+                dirfd: (failed.has_dirfd != 0).then_some(failed.dirfd),
+                path: (header.flags & flag::PATH_UNREADABLE == 0).then_some(path),
+                argv,
+            }
+        }
+        kind::THREAD_EXIT => {
+            let (exit, _) = split::<wire::ThreadExit>(bytes)?;
+            Body::ThreadExit {
+                subject: decode_subject(&exit.header, &exit.process),
+                wait_status: exit.wait_status,
+                thread_start_ns: exit.thread_start_ns,
+                comm: exit.thread_comm,
+            }
+        }
+        kind::EXISTING => {
+            let (existing, strings) = split::<wire::Exec>(bytes)?;
+            Body::Existing {
+                subject: decode_subject(&existing.header, &existing.process),
+                image: decode_image(&existing, strings)?,
+            }
+        }
+        kind::CORE | kind::COMM | kind::UID | kind::GID | kind::SID | kind::PTRACE => {
+            let (change, _) = split::<wire::Change>(bytes)?;
+            let subject = decode_subject(&change.header, &change.process);
+            match header.kind {
+                kind::CORE => Body::Core { subject, signo: change.value[0] as u8 },
+                kind::COMM => Body::Comm { subject, old: change.old_comm, new: change.new_comm },
+                kind::UID => Body::Uid { subject, old: change.value },
+                kind::GID => Body::Gid { subject, old: change.value },
+                kind::SID => Body::Sid { subject },
+                _ => Body::Ptrace {
+                    subject,
+                    other: decode_ref(&change.other),
+                    attach: change.value[0] != 0,
+                    of_caller: change.value[1] != 0,
+                },
+            }
+        }
+        kind::CHUNK_ARGV | kind::CHUNK_ENV => {
+            let (chunk, mut rest) = split::<wire::Chunk>(bytes)?;
+            let of = if header.kind == kind::CHUNK_ARGV { ChunkOf::Argv } else { ChunkOf::Env };
+            let bytes = take(&mut rest, chunk.len as usize)?;
+            Body::Chunk { tid: header.tid, of, offset: chunk.offset as usize, bytes }
+        }
+        kind::CGROUP => {
+            let (cgroup, mut rest) = split::<wire::Cgroup>(bytes)?;
+            Body::Cgroup {
+                key: CgroupKey { id: cgroup.id, hierarchy: cgroup.hierarchy },
+                names: NamesUp(take(&mut rest, cgroup.len as usize)?),
+                cut: header.flags & flag::PATH_CUT != 0,
+            }
+        }
+        _ => return Err(Malformed),
+    })
+}

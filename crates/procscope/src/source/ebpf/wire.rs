@@ -1,0 +1,174 @@
+//! The records of `bpf/procscope.h`, field by field; a test holds these offsets against the compiled object's BTF.
+#![allow(missing_docs)]
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+macro_rules! wire {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $ty:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Debug)]
+        #[repr(C)]
+        pub(crate) struct $name { $(pub(crate) $field: $ty,)* }
+
+        #[cfg(test)]
+        impl $name {
+            /// Name, offset and size of each field.
+            pub(crate) const FIELDS: &'static [(&'static str, usize, usize)] =
+                &[$((stringify!($field), std::mem::offset_of!($name, $field), size_of::<$ty>())),*];
+        }
+    };
+}
+
+pub(crate) const COMM_LEN: usize = 16;
+
+pub(crate) mod kind {
+    pub(crate) const EXISTING: u16 = 0;
+    pub(crate) const FORK: u16 = 1;
+    pub(crate) const CLONE: u16 = 2;
+    pub(crate) const EXEC: u16 = 3;
+    pub(crate) const EXEC_FAILED: u16 = 4;
+    pub(crate) const EXIT: u16 = 5;
+    pub(crate) const THREAD_EXIT: u16 = 6;
+    pub(crate) const CORE: u16 = 7;
+    pub(crate) const COMM: u16 = 8;
+    pub(crate) const UID: u16 = 9;
+    pub(crate) const GID: u16 = 10;
+    pub(crate) const SID: u16 = 11;
+    pub(crate) const PTRACE: u16 = 12;
+    pub(crate) const KINDS: usize = 13;
+    pub(crate) const CHUNK_ARGV: u16 = 13;
+    pub(crate) const CHUNK_ENV: u16 = 14;
+    pub(crate) const CGROUP: u16 = 15;
+}
+
+pub(crate) mod flag {
+    pub(crate) const PATH_CUT: u16 = 1 << 0;
+    pub(crate) const EXE_CUT: u16 = 1 << 1;
+    pub(crate) const CWD_CUT: u16 = 1 << 2;
+    pub(crate) const ARGV_CUT: u16 = 1 << 3;
+    pub(crate) const ENV_CUT: u16 = 1 << 4;
+    pub(crate) const ARGV_UNREADABLE: u16 = 1 << 5;
+    pub(crate) const PATH_UNREADABLE: u16 = 1 << 6;
+    pub(crate) const NO_OLD_COMM: u16 = 1 << 7;
+    pub(crate) const USAGE_RACED: u16 = 1 << 8;
+    pub(crate) const OOM: u16 = 1 << 9;
+    pub(crate) const KTHREAD: u16 = 1 << 10;
+    pub(crate) const COMPAT: u16 = 1 << 12;
+    pub(crate) const FORKNOEXEC: u16 = 1 << 13;
+    pub(crate) const ENV_UNREADABLE: u16 = 1 << 14;
+    pub(crate) const USAGE_TICK: u16 = 1 << 15;
+}
+
+wire!(Config {
+    bell_bytes: u64,
+    want_events: u32,
+    want_env: u8,
+    filter_pids: u8,
+    filter_trees: u8,
+    filter_uids: u8,
+    filter_names: u8,
+    filter_cgroups: u8,
+    pad: [u8; 6],
+});
+
+wire!(Shared { lost: [u64; kind::KINDS], lost_total: u64, pacing: u32, trees_ready: u32, });
+
+wire!(Header { size: u32, kind: u16, flags: u16, boot_ns: u64, lost: u64, tgid: u32, tid: u32, start_ns: u64, });
+
+wire!(Process {
+    ppid: u32,
+    ns_tgid: u32,
+    parent_start_ns: u64,
+    uid: u32,
+    gid: u32,
+    euid: u32,
+    egid: u32,
+    sid: u32,
+    pgid: u32,
+    tty: u32,
+    cgroup_hierarchy: u32,
+    cgroup_id: u64,
+    ns_mnt: u32,
+    ns_pid: u32,
+    ns_net: u32,
+    ns_uts: u32,
+    ns_ipc: u32,
+    ns_user: u32,
+    ns_cgroup: u32,
+    ns_time: u32,
+    comm: [u8; COMM_LEN],
+    parent_comm: [u8; COMM_LEN],
+});
+
+wire!(Ref { start_ns: u64, tgid: u32, tid: u32, comm: [u8; COMM_LEN], });
+
+wire!(Fork { header: Header, process: Process, creator: Ref, clone_flags: u64, syscall: i32, pad: u32, });
+
+wire!(Exec {
+    header: Header,
+    process: Process,
+    old_comm: [u8; COMM_LEN],
+    old_tid: u32,
+    exe_traits: u32,
+    path_len: u16,
+    interp_len: u16,
+    exe_len: u16,
+    cwd_len: u16,
+    argv_len: u32,
+    argv_inline: u32,
+    env_len: u32,
+    env_inline: u32,
+});
+
+wire!(Chunk { header: Header, offset: u32, len: u32, });
+
+wire!(ExecFailed {
+    header: Header,
+    process: Process,
+    error: i32,
+    dirfd: i32,
+    path_len: u32,
+    argv_len: u32,
+    has_dirfd: u32,
+    pad: u32,
+});
+
+wire!(Exit {
+    header: Header,
+    process: Process,
+    wait_status: u32,
+    killer_signo: u32,
+    killer: Ref,
+    utime_ns: u64,
+    stime_ns: u64,
+    runtime_ns: u64,
+    maxrss_pages: u64,
+    read_bytes: u64,
+    write_bytes: u64,
+    rchar: u64,
+    wchar: u64,
+    nvcsw: u64,
+    nivcsw: u64,
+    min_flt: u64,
+    maj_flt: u64,
+});
+
+wire!(ThreadExit {
+    header: Header,
+    process: Process,
+    wait_status: u32,
+    pad: u32,
+    thread_start_ns: u64,
+    thread_comm: [u8; COMM_LEN],
+});
+
+wire!(Change {
+    header: Header,
+    process: Process,
+    other: Ref,
+    value: [u32; 2],
+    old_comm: [u8; COMM_LEN],
+    new_comm: [u8; COMM_LEN],
+});
+
+wire!(Cgroup { header: Header, id: u64, hierarchy: u32, len: u32, });

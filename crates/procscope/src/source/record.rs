@@ -1,0 +1,176 @@
+//! What a source says, in one form for all of them: the pipeline makes true events of it.
+
+use crate::{ExeTraits, Flaws, ForkCall, Namespaces, Pid, ProcessId, StartTime, Tty};
+
+/// A kernel's comm: at most 15 bytes and a NUL.
+pub(crate) type Comm = [u8; 16];
+
+/// The bytes of a comm up to its NUL.
+pub(crate) fn comm_bytes(comm: &Comm) -> &[u8] {
+    comm.split(|&b| b == 0).next().unwrap_or_default()
+}
+
+/// Another process, as a record names it. pid 0 without a start is nobody.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RefRecord {
+    pub(crate) pid: Pid,
+    pub(crate) tid: Pid,
+    pub(crate) start_ns: u64,
+    pub(crate) comm: Comm,
+}
+
+impl RefRecord {
+    pub(crate) fn id(&self) -> ProcessId {
+        ProcessId { pid: self.pid, start: Some(StartTime::from_boot_ns(self.start_ns)) }
+    }
+}
+
+/// The process that a record is about, as it was at that moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subject {
+    pub(crate) pid: Pid,
+    pub(crate) tid: Pid,
+    pub(crate) start_ns: u64,
+    pub(crate) comm: Comm,
+    pub(crate) parent: RefRecord,
+    pub(crate) ns_pid: Pid,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) euid: u32,
+    pub(crate) egid: u32,
+    pub(crate) sid: Pid,
+    pub(crate) pgid: Pid,
+    pub(crate) tty: Option<Tty>,
+    pub(crate) cgroup: CgroupKey,
+    pub(crate) namespaces: Namespaces,
+    pub(crate) kthread: bool,
+}
+
+impl Subject {
+    pub(crate) fn id(&self) -> ProcessId {
+        ProcessId { pid: self.pid, start: Some(StartTime::from_boot_ns(self.start_ns)) }
+    }
+}
+
+/// A cgroup's number, unique for a boot within its hierarchy.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(crate) struct CgroupKey {
+    pub(crate) id: u64,
+    pub(crate) hierarchy: u32,
+}
+
+/// Path components from the leaf to the root, each with its NUL.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct NamesUp<'a>(pub(crate) &'a [u8]);
+
+impl NamesUp<'_> {
+    /// Writes the path from the root: `/` alone where there is no component.
+    pub(crate) fn write_path(self, path: &mut Vec<u8>) {
+        let names = self.0.strip_suffix(b"\0").unwrap_or(self.0);
+        if self.0.is_empty() {
+            path.push(b'/');
+            return;
+        }
+        for name in names.rsplit(|&b| b == 0) {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+    }
+}
+
+/// One record.
+#[derive(Clone, Debug)]
+pub(crate) struct Record<'a> {
+    /// CLOCK_BOOTTIME, ns.
+    pub(crate) boot_ns: u64,
+    /// Events of all kinds lost before this one, since the source opened.
+    pub(crate) lost_before: u64,
+    pub(crate) body: Body<'a>,
+    /// What the source could not get whole.
+    pub(crate) flaws: Flaws,
+}
+
+/// The strings of a program's image.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ImageRecord<'a> {
+    pub(crate) path: Option<&'a [u8]>,
+    pub(crate) interpreter: Option<&'a [u8]>,
+    pub(crate) exe: Option<NamesUp<'a>>,
+    pub(crate) exe_traits: ExeTraits,
+    pub(crate) cwd: Option<NamesUp<'a>>,
+    pub(crate) argv: ListRecord<'a>,
+    pub(crate) env: Option<ListRecord<'a>>,
+}
+
+/// A NUL-separated list: here, or in the chunks that came before.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ListRecord<'a> {
+    pub(crate) inline: &'a [u8],
+    /// Of the whole list, bytes.
+    pub(crate) len: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum ChunkOf {
+    Argv,
+    Env,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Body<'a> {
+    Existing { subject: Subject, image: ImageRecord<'a> },
+    Fork { subject: Subject, thread: bool, call: Option<ForkCall>, flags: u64, creator: RefRecord },
+    Exec { subject: Subject, old_comm: Option<Comm>, old_tid: Pid, image: ImageRecord<'a> },
+    ExecFailed { subject: Subject, errno: u32, dirfd: Option<i32>, path: Option<&'a [u8]>, argv: &'a [u8] },
+    Exit { subject: Subject, exit: ExitRecord },
+    ThreadExit { subject: Subject, wait_status: u32, thread_start_ns: u64, comm: Comm },
+    Core { subject: Subject, signo: u8 },
+    Comm { subject: Subject, old: Comm, new: Comm },
+    Uid { subject: Subject, old: [u32; 2] },
+    Gid { subject: Subject, old: [u32; 2] },
+    Sid { subject: Subject },
+    /// The caller, and whom it traces or, with `of_caller`, by whom it let itself be traced.
+    Ptrace { subject: Subject, other: RefRecord, attach: bool, of_caller: bool },
+    /// A part of a long list of the exec that comes with the same tid and time.
+    Chunk { tid: Pid, of: ChunkOf, offset: usize, bytes: &'a [u8] },
+    /// The path of a cgroup that records name from now on.
+    Cgroup { key: CgroupKey, names: NamesUp<'a>, cut: bool },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ExitRecord {
+    pub(crate) wait_status: u32,
+    pub(crate) killer: Option<RefRecord>,
+    pub(crate) oom: bool,
+    /// Never execed: still the image of its parent.
+    pub(crate) fork_only: bool,
+    pub(crate) utime_ns: u64,
+    pub(crate) stime_ns: u64,
+    pub(crate) runtime_ns: u64,
+    pub(crate) maxrss_pages: u64,
+    pub(crate) read_bytes: u64,
+    pub(crate) write_bytes: u64,
+    pub(crate) rchar: u64,
+    pub(crate) wchar: u64,
+    pub(crate) nvcsw: u64,
+    pub(crate) nivcsw: u64,
+    pub(crate) min_flt: u64,
+    pub(crate) maj_flt: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_make_a_path() {
+        let path = |names: &[u8]| {
+            let mut path = Vec::new();
+            NamesUp(names).write_path(&mut path);
+            String::from_utf8(path).unwrap()
+        };
+        assert_eq!(path(b""), "/");
+        assert_eq!(path(b"true\0bin\0usr\0"), "/usr/bin/true");
+        assert_eq!(path(b"a"), "/a");
+    }
+}

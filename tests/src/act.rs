@@ -1,0 +1,59 @@
+//! What the cases run that need a C library and real threads.
+
+use std::fs;
+use std::io;
+use std::sync::mpsc;
+use std::thread;
+
+/// The descriptors of [`crate::actor`].
+const TELL: i32 = 200;
+const WAIT: i32 = 201;
+
+fn tell(line: impl std::fmt::Display) {
+    let line = format!("{line}\n");
+    // SAFETY: the buffer is as long as it is said to be.
+    unsafe { libc::write(TELL, line.as_ptr().cast(), line.len()) };
+}
+
+fn wait() {
+    let mut byte = 0u8;
+    // SAFETY: the buffer holds the one byte that is asked for.
+    unsafe { libc::read(WAIT, (&raw mut byte).cast(), 1) };
+}
+
+/// Does one act.
+///
+/// # Errors
+/// Where there is no such act.
+pub(crate) fn run(act: &str) -> io::Result<()> {
+    tell(".");
+    match act {
+        "abort" => {
+            wait();
+            // SAFETY: always safe, and the end.
+            unsafe { libc::abort() }
+        }
+        "thread-name" => in_thread(|| {
+            // SAFETY: a string with its NUL.
+            unsafe { libc::pthread_setname_np(libc::pthread_self(), c"a-thread".as_ptr()) };
+        }),
+        "leader-name" => {
+            in_thread(|| drop(fs::write(format!("/proc/self/task/{}/comm", std::process::id()), "by-a-thread")))
+        }
+        _ => return Err(io::Error::other(format!("there is no act '{act}'"))),
+    }
+    wait();
+    Ok(())
+}
+
+/// Does something in a thread that has come and gone when this returns, and tells its tid.
+fn in_thread(body: impl FnOnce() + Send + 'static) {
+    let (sender, receiver) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        body();
+        // SAFETY: always safe.
+        let _ = sender.send(unsafe { libc::gettid() });
+    });
+    let _ = thread.join();
+    tell(receiver.recv().unwrap_or_default());
+}

@@ -1,0 +1,535 @@
+//! A process that is held still at chosen moments, so that its truth can be read from `/proc`.
+//!
+//! The child waits for a byte before it does anything, and again in the program that it becomes (see the tiny program's
+//! steps `n` and `r`). It tells lines at descriptor 200, and waits for bytes at 201; its threads wait at 202.
+
+use std::ffi::CString;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+use std::ptr;
+
+use procscope_model::{ExitStatus, errno_name, signal_name};
+
+use crate::clock;
+use crate::proc_files::{self, Sight};
+use crate::raw;
+use crate::storm::pipe;
+use crate::tiny::c_path;
+use crate::truth::{Bytes, Exec, Exit, FailedExec, Fork, Killer, Life, Usage};
+
+/// Where the child tells, where it waits, and where its threads wait.
+const TELL: RawFd = 200;
+const WAIT: RawFd = 201;
+const WAIT_THREADS: RawFd = 202;
+
+/// The steps by which a program tells that it runs, and waits.
+pub const HOLD: &str = "n200r201";
+
+/// How long a child may take to answer.
+const PATIENCE_MS: i32 = 20_000;
+
+/// The system call that makes the child, with its flags but the exit signal.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "each variant is the system call of that name")]
+pub enum Call {
+    Fork,
+    Clone(u64),
+    Clone3(u64),
+}
+
+impl Call {
+    /// Makes a child as fork does: with a copy of all memory.
+    ///
+    /// # Errors
+    /// Those of the system call.
+    ///
+    /// # Safety
+    /// As for `fork(2)`; the flags share no memory.
+    pub unsafe fn make(self) -> io::Result<u32> {
+        let sigchld = libc::SIGCHLD as u64;
+        // SAFETY: without CLONE_VM the child has a stack of its own at the same place; the caller vouches for the flags.
+        let pid = unsafe {
+            match self {
+                #[cfg(target_arch = "x86_64")]
+                Self::Fork => libc::syscall(libc::SYS_fork),
+                #[cfg(not(target_arch = "x86_64"))]
+                Self::Fork => libc::syscall(libc::SYS_clone, sigchld, 0, 0, 0, 0),
+                Self::Clone(flags) => libc::syscall(libc::SYS_clone, flags | sigchld, 0, 0, 0, 0),
+                Self::Clone3(flags) => {
+                    // flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls
+                    let args = [flags, 0, 0, 0, sigchld, 0, 0, 0];
+                    libc::syscall(libc::SYS_clone3, args.as_ptr(), size_of_val(&args))
+                }
+            }
+        };
+        if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid as u32) }
+    }
+
+    /// The name and the flags that the kernel sees.
+    pub fn seen(self) -> (&'static str, u64) {
+        match self {
+            Self::Fork if cfg!(target_arch = "x86_64") => ("fork", 0),
+            Self::Fork => ("clone", 0),
+            Self::Clone(flags) => ("clone", flags),
+            Self::Clone3(flags) => ("clone3", flags),
+        }
+    }
+}
+
+/// Arguments or environment as execve takes them.
+pub struct List {
+    strings: Vec<CString>,
+    pointers: Vec<*const libc::c_char>,
+}
+
+impl List {
+    /// Copies the strings.
+    ///
+    /// # Panics
+    /// On a NUL within one.
+    pub fn new<S: AsRef<[u8]>>(strings: impl IntoIterator<Item = S>) -> Self {
+        let strings: Vec<CString> =
+            strings.into_iter().map(|s| CString::new(s.as_ref()).expect("a string without NUL")).collect();
+        let pointers = strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect();
+        Self { strings, pointers }
+    }
+
+    /// The steps of the tiny program as its whole environment.
+    pub fn steps(steps: &str) -> Self {
+        Self::new([format!("PS={steps}")])
+    }
+
+    /// As execve takes it.
+    pub fn as_ptr(&self) -> *const *const libc::c_char {
+        self.pointers.as_ptr()
+    }
+
+    /// The strings.
+    pub fn bytes(&self) -> Vec<Bytes> {
+        self.strings.iter().map(|s| Bytes::from(s.as_bytes())).collect()
+    }
+}
+
+/// The child's own view, in the child.
+pub struct Child(());
+
+impl Child {
+    /// Tells a line.
+    pub fn tell(&self, line: impl std::fmt::Display) {
+        let line = format!("{line}\n");
+        // SAFETY: the buffer is as long as it is said to be.
+        unsafe { libc::write(TELL, line.as_ptr().cast(), line.len()) };
+    }
+
+    /// Waits for the next byte.
+    pub fn wait(&self) {
+        let mut byte = 0u8;
+        // SAFETY: the buffer holds the one byte that is asked for.
+        unsafe { libc::read(WAIT, (&raw mut byte).cast(), 1) };
+    }
+
+    /// Becomes another program, or tells the error's name.
+    pub fn exec(&self, path: &Path, argv: &List, env: &List) {
+        // SAFETY: all lists end as they must.
+        unsafe { libc::execve(c_path(path).as_ptr(), argv.as_ptr(), env.as_ptr()) };
+        self.tell_errno();
+    }
+
+    /// Becomes another program by execveat, or tells the error's name.
+    pub fn exec_at(&self, dir: RawFd, path: &Path, argv: &List, env: &List, flags: i32) {
+        // SAFETY: all lists end as they must.
+        unsafe {
+            libc::syscall(libc::SYS_execveat, dir, c_path(path).as_ptr(), argv.as_ptr(), env.as_ptr(), flags);
+        }
+        self.tell_errno();
+    }
+
+    /// Tells the name of the last error.
+    pub fn tell_errno(&self) {
+        let errno = io::Error::last_os_error().raw_os_error().unwrap_or_default();
+        self.tell(errno_name(errno as u32).unwrap_or("?"));
+    }
+
+    /// Tells of a system call that went wrong, and ends.
+    pub fn must(&self, what: &str, result: impl TryInto<i64>) {
+        if result.try_into().is_ok_and(|r| r < 0) {
+            self.tell(format_args!("{what}: {}", io::Error::last_os_error()));
+            // SAFETY: ends the child without running what belongs to the parent.
+            unsafe { libc::_exit(99) }
+        }
+    }
+}
+
+/// The parent's side of a held child.
+pub struct Actor {
+    /// What is known of it so far.
+    pub life: Life,
+    /// Its comm, as far as known.
+    pub name: Vec<u8>,
+    told: OwnedFd,
+    go: Option<OwnedFd>,
+    go_threads: Option<OwnedFd>,
+    /// The bytes that it is yet to read before its end, by which `rchar` grows.
+    tail_reads: u64,
+}
+
+struct Pipes {
+    told: (OwnedFd, OwnedFd),
+    go: (OwnedFd, OwnedFd),
+    go_threads: (OwnedFd, OwnedFd),
+}
+
+impl Pipes {
+    fn new() -> io::Result<Self> {
+        Ok(Self { told: pipe()?, go: pipe()?, go_threads: pipe()? })
+    }
+
+    /// In the child: at the numbers that every program knows, and there open across exec.
+    fn place(&self) {
+        // Where that fails, the parent hears nothing.
+        let _ = self.copy_ends();
+        // Else the child would keep its own pipes from ending.
+        for fd in [&self.go.1, &self.go_threads.1] {
+            // SAFETY: the child uses the copies alone; it never runs the destructors.
+            unsafe { libc::close(fd.as_raw_fd()) };
+        }
+    }
+}
+
+impl Actor {
+    /// Makes a child that waits, then does `body`, which is to end in an exec; a body that returns ends the child with 98.
+    ///
+    /// # Errors
+    /// Those of the system calls.
+    pub fn begin(case: &str, call: Call, body: impl FnOnce(&Child)) -> io::Result<Self> {
+        let pipes = Pipes::new()?;
+        let before = clock::boot_ns();
+        // SAFETY: this program has one thread, so the child may do anything.
+        let pid = unsafe { call.make() }?;
+        if pid == 0 {
+            pipes.place();
+            reset_signals();
+            let child = Child(());
+            child.wait();
+            body(&child);
+            // SAFETY: ends the child without running what belongs to the parent.
+            unsafe { libc::_exit(98) }
+        }
+        let (name, flags) = call.seen();
+        let mut actor = Self::of(case, pid, pipes, before)?;
+        if let Some(fork) = &mut actor.life.fork {
+            fork.call = Some(name.into());
+            fork.flags = Some(flags);
+        }
+        Ok(actor)
+    }
+
+    /// Makes a child by vfork or a clone like it, that becomes the tiny program at once.
+    ///
+    /// # Errors
+    /// Those of the system calls.
+    pub fn begin_vfork(case: &str, nr: usize, flags: u64, path: &Path, argv: &List, steps: &str) -> io::Result<Self> {
+        let pipes = Pipes::new()?;
+        // The child has no moment of its own to place them.
+        pipes.copy_ends()?;
+        let (path, env) = (c_path(path), List::steps(steps));
+        let before = clock::boot_ns();
+        // SAFETY: all lists end as they must; the flags are those of a vfork.
+        let pid = unsafe {
+            let flags = flags as usize | libc::SIGCHLD as usize;
+            raw::spawn(nr, flags, path.as_ptr().cast(), argv.as_ptr().cast(), env.as_ptr().cast())
+        };
+        [TELL, WAIT, WAIT_THREADS].iter().for_each(|fd| {
+            // SAFETY: placed above.
+            unsafe { libc::close(*fd) };
+        });
+        if pid < 0 {
+            return Err(io::Error::from_raw_os_error(-pid as i32));
+        }
+        Self::of(case, pid as u32, pipes, before)
+    }
+
+    fn of(case: &str, pid: u32, pipes: Pipes, before: u64) -> io::Result<Self> {
+        let born_ns = Some((before, clock::boot_ns()));
+        let ppid = std::process::id();
+        let name = proc_files::comm(ppid)?;
+        let start_ticks = Some(proc_files::stat(pid)?.start_ticks);
+        let fork = Some(Fork { ppid, parent_name: Some(Bytes(name.clone())), ..Fork::default() });
+        let life = Life { case: case.into(), pid, start_ticks, born_ns, fork, ..Life::default() };
+        let Pipes { told, go, go_threads } = pipes;
+        Ok(Self { life, name, told: told.0, go: Some(go.1), go_threads: Some(go_threads.1), tail_reads: 0 })
+    }
+
+    /// Lets the child do its next piece.
+    ///
+    /// # Errors
+    /// Where it is gone.
+    pub fn go(&mut self) -> io::Result<()> {
+        let go = self.go.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        File::from(go.try_clone()?).write_all(b".")
+    }
+
+    /// Lets one thread go on.
+    ///
+    /// # Errors
+    /// Where it is gone.
+    pub fn go_thread(&mut self) -> io::Result<()> {
+        let go = self.go_threads.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
+        File::from(go.try_clone()?).write_all(b".")
+    }
+
+    /// Lets all threads go on at once.
+    pub fn go_all_threads(&mut self) {
+        self.go_threads = None;
+    }
+
+    /// The child's next line.
+    ///
+    /// # Errors
+    /// Where it ended or says nothing for long.
+    pub fn line(&mut self) -> io::Result<String> {
+        let mut line = Vec::new();
+        let mut told = File::from(self.told.try_clone()?);
+        loop {
+            let mut wait = libc::pollfd { fd: self.told.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: one entry, as said.
+            if unsafe { libc::poll(&mut wait, 1, PATIENCE_MS) } <= 0 {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "the child says nothing"));
+            }
+            let mut byte = [0];
+            if told.read(&mut byte)? == 0 {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the child ended"));
+            }
+            if byte[0] == b'\n' {
+                return Ok(String::from_utf8_lossy(&line).into_owned());
+            }
+            line.push(byte[0]);
+        }
+    }
+
+    /// The child's next line, which is to be a number.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn number(&mut self) -> io::Result<u32> {
+        let line = self.line()?;
+        line.parse().map_err(|_| io::Error::other(format!("the child says {line:?}, not a number")))
+    }
+
+    /// The child's next line, which is to tell that the program runs.
+    ///
+    /// # Errors
+    /// Where it is another.
+    pub fn runs(&mut self) -> io::Result<()> {
+        match &*self.line()? {
+            "." => Ok(()),
+            other => Err(io::Error::other(format!("the child could not do its part: {other}"))),
+        }
+    }
+
+    /// A failed exec: the child's next line is its error.
+    ///
+    /// # Errors
+    /// Where it succeeded.
+    pub fn saw_failure(&mut self, path: Option<&[u8]>, argv: Option<&List>) -> io::Result<()> {
+        let errno = self.line()?;
+        if !errno.starts_with('E') {
+            return Err(io::Error::other(format!("the exec of {:?} was to fail: {errno}", path.map(Bytes::from))));
+        }
+        self.life.failed.push(FailedExec { errno, path: path.map(Bytes::from), argv: argv.map(List::bytes) });
+        Ok(())
+    }
+
+    /// An exec: waits until the program runs, and notes what `/proc` shows.
+    ///
+    /// # Errors
+    /// Where the program did not come, or has other arguments than it was given.
+    pub fn saw_exec(&mut self, path: &Path, argv: &[Bytes]) -> io::Result<&mut Exec> {
+        self.runs()?;
+        let exec = self.look(Some(path.as_os_str().as_bytes()))?;
+        if exec.argv != argv {
+            return Err(io::Error::other(format!("given {argv:?}, has {:?}", exec.argv)));
+        }
+        Ok(exec)
+    }
+
+    /// An exec that has happened, as `/proc` shows it.
+    ///
+    /// # Errors
+    /// Those of reading it.
+    pub fn look(&mut self, path: Option<&[u8]>) -> io::Result<&mut Exec> {
+        let sight = Sight::of(self.life.pid)?;
+        let old_name = std::mem::replace(&mut self.name, sight.name.clone());
+        let parent_name = proc_files::comm(sight.ppid).ok();
+        self.life.execs.push(Exec {
+            path: path.map(Bytes::from),
+            exe: Some(sight.exe.into()),
+            interpreter: None,
+            argv: sight.argv.into_iter().map(Bytes).collect(),
+            cwd: Some(sight.cwd.into()),
+            old_name: Some(old_name.into()),
+            name: Some(sight.name.into()),
+            ids: Some(sight.ids),
+            sid: Some(sight.sid),
+            pgid: Some(sight.pgid),
+            ppid: Some(sight.ppid),
+            parent_name: parent_name.map(Bytes),
+            tty: Some(sight.tty),
+            cgroup: Some(sight.cgroup),
+            container: None,
+            unit: None,
+            ns_pid: Some(sight.ns_pid),
+            namespaces: Some(sight.namespaces),
+            traits: Some(Vec::new()),
+        });
+        self.life.execs.last_mut().ok_or(io::ErrorKind::Other.into())
+    }
+
+    /// Lets the child end, and waits for it.
+    ///
+    /// # Errors
+    /// Those of the system calls.
+    pub fn end(mut self) -> io::Result<Life> {
+        let io = proc_files::io(self.life.pid).ok();
+        let before = clock::boot_ns();
+        if self.go.is_some() {
+            self.go()?;
+            self.tail_reads += 1;
+        }
+        let tail = self.tail_reads;
+        self.reap(before, io.map(|[rchar, wchar, read, write]| [rchar + tail, wchar, read, write]), None)
+    }
+
+    /// Sends a signal that ends the child, and waits for it.
+    ///
+    /// # Errors
+    /// Those of the system calls.
+    pub fn kill(self, signo: i32) -> io::Result<Life> {
+        let io = proc_files::io(self.life.pid).ok();
+        let before = clock::boot_ns();
+        // SAFETY: a child that is not waited for yet.
+        if unsafe { libc::kill(self.life.pid as i32, signo) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let killer = Killer { pid: std::process::id(), name: proc_files::comm(std::process::id())?.into() };
+        self.reap(before, io, Some(killer))
+    }
+
+    /// Waits for a child that ends by itself or by another.
+    ///
+    /// # Errors
+    /// Those of the system calls.
+    pub fn reap(mut self, before: u64, io: Option<[u64; 4]>, killer: Option<Killer>) -> io::Result<Life> {
+        let mut status = 0;
+        // SAFETY: the kernel fills what is given; zeroes are a valid usage.
+        let usage = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            if libc::wait4(self.life.pid as i32, &mut status, libc::__WALL, &mut usage) < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            usage
+        };
+        self.life.died_ns = Some((before, clock::boot_ns()));
+        let exit = Exit {
+            ppid: Some(std::process::id()),
+            killer: Some(killer),
+            usage: Some(Usage {
+                user_us: usage.ru_utime.tv_sec as u64 * 1_000_000 + usage.ru_utime.tv_usec as u64,
+                system_us: usage.ru_stime.tv_sec as u64 * 1_000_000 + usage.ru_stime.tv_usec as u64,
+                max_rss_kib: usage.ru_maxrss as u64,
+                nvcsw: usage.ru_nvcsw as u64,
+                nivcsw: usage.ru_nivcsw as u64,
+                io,
+            }),
+            ..Exit::default()
+        };
+        self.life.exit = Some(with_status(exit, status as u32));
+        Ok(self.life)
+    }
+
+    /// Lets a process end that is another's child, and waits until it is gone.
+    ///
+    /// # Errors
+    /// Where it stays.
+    pub fn end_elsewhere(mut self) -> io::Result<Life> {
+        let before = clock::boot_ns();
+        self.go()?;
+        for _ in 0..PATIENCE_MS {
+            if !Path::new(&format!("/proc/{}", self.life.pid)).exists() {
+                self.life.died_ns = Some((before, clock::boot_ns()));
+                return Ok(self.life);
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        Err(io::Error::new(io::ErrorKind::TimedOut, "nobody reaps it"))
+    }
+
+    /// The same channel for a process that the child made, while the child keeps it too.
+    ///
+    /// # Errors
+    /// Those of reading its files.
+    pub fn channel(&self, pid: u32, fork: Fork) -> io::Result<Self> {
+        let same = |fd: &Option<OwnedFd>| fd.as_ref().map(OwnedFd::try_clone).transpose();
+        let (go, go_threads) = (same(&self.go)?, same(&self.go_threads)?);
+        let (life, name, told) = (self.life.clone(), self.name.clone(), self.told.try_clone()?);
+        Self { life, name, told, go, go_threads, tail_reads: 0 }.hand_over(pid, fork)
+    }
+
+    /// Makes two of one: the child, now without a channel, and a process that it made.
+    ///
+    /// # Errors
+    /// Those of reading its files.
+    pub fn split(self, pid: u32, fork: Fork) -> io::Result<(Self, Self)> {
+        let (life, name) = (self.life.clone(), self.name.clone());
+        let told = self.told.try_clone()?;
+        let first = Self { life, name, told, go: None, go_threads: None, tail_reads: 0 };
+        Ok((first, self.hand_over(pid, fork)?))
+    }
+
+    /// The same channel, now for another process that the child made.
+    ///
+    /// # Errors
+    /// Those of reading its files.
+    pub fn hand_over(self, pid: u32, fork: Fork) -> io::Result<Self> {
+        let start_ticks = Some(proc_files::stat(pid)?.start_ticks);
+        let life = Life { case: self.life.case.clone(), pid, start_ticks, fork: Some(fork), ..Life::default() };
+        Ok(Self { life, name: proc_files::comm(pid)?, ..self })
+    }
+}
+
+impl Pipes {
+    fn copy_ends(&self) -> io::Result<()> {
+        for (fd, to) in [(&self.told.1, TELL), (&self.go.0, WAIT), (&self.go_threads.0, WAIT_THREADS)] {
+            // SAFETY: nothing else uses these numbers.
+            if unsafe { libc::dup2(fd.as_raw_fd(), to) } < 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Adds a wait status.
+pub fn with_status(exit: Exit, status: u32) -> Exit {
+    match ExitStatus::from_wait_status(status) {
+        ExitStatus::Signal { signo, core } => Exit { signal: Some(signal_name(signo).into()), core, ..exit },
+        ExitStatus::Code(code) => Exit { code: Some(code), ..exit },
+        _ => exit,
+    }
+}
+
+/// What a parent ignores or blocks would go on being so in the child.
+fn reset_signals() {
+    // SAFETY: plain system calls on our own process.
+    unsafe {
+        for signo in 1..=64 {
+            libc::signal(signo, libc::SIG_DFL);
+        }
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &none, ptr::null_mut());
+    }
+}

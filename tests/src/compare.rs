@@ -1,0 +1,463 @@
+//! Compares procscope's JSON lines with a truth file, field by field.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Debug;
+use std::io::{self, BufRead};
+
+use crate::plan::{NAMES, Spawn};
+use crate::report::Report;
+use crate::seen::{Seen, SeenRef, same, same_readable};
+use crate::truth::{Bytes, Change, Exec, Exit, FailedExec, Fork, Killer, Life, Line, Usage};
+
+/// How far the clocks may differ: the offset between them is only measured at the end, and the wall clock may be slewed.
+const TIME_SLACK_NS: i64 = 1_000_000;
+/// What a process may use between the moment that it is reported and the moment that its parent is told.
+const CPU_SLACK_NS: u64 = 1_000_000;
+
+#[derive(Default)]
+struct Progress {
+    forks: u32,
+    execs: usize,
+    failed: usize,
+    exits: u32,
+    threads: HashSet<u32>,
+    changes: Vec<bool>,
+}
+
+/// A comparison under way; feed it every line.
+pub struct Comparison {
+    lives: Vec<Life>,
+    progress: Vec<Progress>,
+    by_pid: HashMap<u32, Vec<usize>>,
+    realtime_offset_ns: i64,
+    seed: u64,
+    kinds: Option<Vec<String>>,
+    ids_ended: HashSet<(u32, u64)>,
+    ids_begun: HashSet<(u32, u64)>,
+    last_seq: u64,
+    report: Report,
+}
+
+impl Comparison {
+    /// Expects what the truth tells.
+    pub fn new(truth: Vec<Line>) -> Self {
+        let mut run = Default::default();
+        let mut lives = Vec::new();
+        let mut report = Report::default();
+        for line in truth {
+            match line {
+                Line::Run(r) => run = r,
+                Line::Life(life) => lives.push(*life),
+                Line::Skipped { case, why, fault } => {
+                    report.check("generator", !fault, || format!("{case}: {why}"));
+                }
+            }
+        }
+        let mut by_pid: HashMap<u32, Vec<usize>> = HashMap::new();
+        for (index, life) in lives.iter().enumerate() {
+            by_pid.entry(life.pid).or_default().push(index);
+        }
+        report.lives = lives.len() as u64;
+        report.execs = lives.iter().map(|life| life.execs.len() as u64).sum();
+        report.exits = lives.iter().filter(|life| life.exit.is_some()).count() as u64;
+        let progress = lives.iter().map(|l| Progress { changes: vec![false; l.changes.len()], ..Progress::default() });
+        Self {
+            progress: progress.collect(),
+            lives,
+            by_pid,
+            realtime_offset_ns: run.realtime_offset_ns,
+            seed: run.seed,
+            kinds: None,
+            ids_ended: HashSet::new(),
+            ids_begun: HashSet::new(),
+            last_seq: 0,
+            report,
+        }
+    }
+
+    /// Expects these kinds of event alone.
+    #[must_use]
+    pub fn only(mut self, kinds: &[&str]) -> Self {
+        self.kinds = Some(kinds.iter().map(|kind| (*kind).to_owned()).collect());
+        if !self.wants("exec") {
+            self.report.execs = 0;
+        }
+        if !self.wants("exit") {
+            self.report.exits = 0;
+        }
+        self
+    }
+
+    fn wants(&self, kind: &str) -> bool {
+        self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|k| k == kind))
+    }
+
+    /// Takes all lines of a reader.
+    ///
+    /// # Errors
+    /// Those of the reader.
+    pub fn feed_all(&mut self, input: impl BufRead) -> io::Result<()> {
+        input.split(b'\n').try_for_each(|line| {
+            self.feed(&line?);
+            Ok(())
+        })
+    }
+
+    /// Takes one line.
+    pub fn feed(&mut self, line: &[u8]) {
+        if line.is_empty() {
+            return;
+        }
+        let seen: Seen = match serde_json::from_slice(line) {
+            Ok(seen) => seen,
+            Err(error) => {
+                let text = || format!("{error}: {}", String::from_utf8_lossy(&line[..line.len().min(300)]));
+                return self.report.check("line", false, text);
+            }
+        };
+        self.report.events += 1;
+        self.report.check("line", true, String::new);
+        self.report.check("seq", seen.seq == self.last_seq + 1, || format!("{} after {}", seen.seq, self.last_seq));
+        self.last_seq = seen.seq;
+        if seen.event == "lost" {
+            for (kind, count) in seen.lost.iter().flatten() {
+                *self.report.lost.entry(kind.clone()).or_default() += count;
+            }
+            return;
+        }
+        let (Some(pid), Some(ticks)) = (seen.pid, seen.start_ticks()) else {
+            return self.report.check("id", false, || format!("{} without a whole id: {:?}", seen.event, seen.id));
+        };
+        match &*seen.event {
+            "fork" => self.report.check("id.unique", self.ids_begun.insert((pid, ticks)), || format!("{:?}", seen.id)),
+            "exit" => self.report.check("id.unique", self.ids_ended.insert((pid, ticks)), || format!("{:?}", seen.id)),
+            _ => {}
+        }
+        let Some(candidates) = self.by_pid.get(&pid) else { return };
+        let Some(&index) = candidates.iter().find(|&&index| self.lives[index].started_in(ticks)) else {
+            self.report.strays += 1;
+            return;
+        };
+        let expected = format!("{}-{pid}-{ticks}", boot_prefix());
+        self.report.check("id", seen.id.as_deref() == Some(&expected), || format!("{:?}, not {expected}", seen.id));
+        let life = &self.lives[index];
+        let progress = &mut self.progress[index];
+        let mut field = Field { report: &mut self.report, life, offset: self.realtime_offset_ns };
+        match &*seen.event {
+            "fork" => {
+                progress.forks += 1;
+                if let Some(fork) = &life.fork {
+                    field.fork(fork, &seen);
+                }
+            }
+            "clone" => {
+                if let Some(thread) = life.threads.iter().find(|thread| Some(thread.tid) == seen.tid) {
+                    let again = !progress.threads.insert(thread.tid);
+                    field.check("clone.once", !again, || format!("tid {} again", thread.tid));
+                    if let Some(call) = &thread.call {
+                        field.is("clone.call", &seen.call.as_deref().unwrap_or(""), &&**call);
+                    }
+                }
+            }
+            "exec" => {
+                progress.execs += 1;
+                match life.execs.get(progress.execs - 1) {
+                    Some(exec) => field.exec(exec, &seen, self.seed),
+                    None => field.check("exec.surplus", false, || format!("{:?}", seen.argv)),
+                }
+            }
+            "exec-failed" => {
+                progress.failed += 1;
+                match life.failed.get(progress.failed - 1) {
+                    Some(failed) => field.failed(failed, &seen),
+                    None => field.check("exec-failed.surplus", false, || format!("{:?} {:?}", seen.path, seen.errno)),
+                }
+            }
+            "exit" => {
+                progress.exits += 1;
+                if let Some(exit) = &life.exit {
+                    field.exit(exit, &seen);
+                }
+            }
+            "existing" => field.check("existing", life.fork.is_none(), || "it began later".to_owned()),
+            _ => field.change(&mut progress.changes, &seen),
+        }
+    }
+
+    /// Counts what never came.
+    pub fn finish(mut self) -> Report {
+        let wanted = ["fork", "clone", "exec", "exec-failed", "exit"].map(|kind| self.wants(kind));
+        let [forks, threads, execs, failed, exits] = wanted;
+        for (life, progress) in self.lives.iter().zip(&self.progress) {
+            let field = &mut Field { report: &mut self.report, life, offset: 0 };
+            if forks && life.fork.is_some() {
+                field.is("fork.delivered", &progress.forks, &1);
+            }
+            if execs {
+                field.is("exec.delivered", &progress.execs, &life.execs.len());
+            }
+            if failed {
+                field.is("exec-failed.delivered", &progress.failed, &life.failed.len());
+            }
+            if exits && life.exit.is_some() {
+                field.is("exit.delivered", &progress.exits, &1);
+            }
+            if threads {
+                for thread in &life.threads {
+                    field.check("clone.delivered", progress.threads.contains(&thread.tid), || thread.tid.to_string());
+                }
+            }
+            for (change, seen) in life.changes.iter().zip(&progress.changes) {
+                if self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|kind| kind == change.event())) {
+                    field.check(change.field(), *seen, || format!("{change:?} never came"));
+                }
+            }
+        }
+        self.report
+    }
+}
+
+impl Life {
+    fn started_in(&self, ticks: u64) -> bool {
+        match (self.start_ticks, self.born_ns) {
+            (Some(start), _) => start == ticks,
+            (None, Some((from, to))) => (from / 10_000_000..=to / 10_000_000).contains(&ticks),
+            (None, None) => true,
+        }
+    }
+}
+
+fn boot_prefix() -> String {
+    static PREFIX: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    PREFIX.get_or_init(|| read().chars().take(8).collect()).clone()
+}
+
+struct Field<'a> {
+    report: &'a mut Report,
+    life: &'a Life,
+    offset: i64,
+}
+
+impl Field<'_> {
+    fn check(&mut self, field: &'static str, right: bool, example: impl FnOnce() -> String) {
+        self.report.check(field, right, || format!("{} pid {}: {}", self.life.case, self.life.pid, example()));
+    }
+
+    fn is<T: PartialEq + Debug>(&mut self, field: &'static str, seen: &T, truth: &T) {
+        self.check(field, seen == truth, || format!("{seen:?}, not {truth:?}"));
+    }
+
+    fn maybe<T: PartialEq + Debug>(&mut self, field: &'static str, seen: Option<T>, truth: Option<T>) {
+        if truth.is_some() {
+            self.is(field, &seen, &truth);
+        }
+    }
+
+    fn bytes(&mut self, field: &'static str, text: &Option<String>, exact: &Option<String>, truth: Option<&Bytes>) {
+        if let Some(Bytes(truth)) = truth {
+            // The kernel adds this to the path of a file without a name; procscope says it by a field of its own.
+            let truth = truth.strip_suffix(b" (deleted)").unwrap_or(truth);
+            let right = same(text.as_deref(), exact.as_deref(), truth);
+            self.check(field, right, || format!("{text:?} {exact:?}, not {:?}", Bytes::from(truth)));
+        }
+    }
+
+    fn name(&mut self, field: &'static str, text: &Option<String>, exact: &Option<String>, truth: Option<&Bytes>) {
+        if let Some(truth) = truth {
+            let right = same_readable(text.as_deref(), exact.as_deref(), &truth.0);
+            self.check(field, right, || format!("{text:?}, not {truth:?}"));
+        }
+    }
+
+    fn parent(&mut self, field: &'static str, seen: &Seen, ppid: Option<u32>, name: Option<&Bytes>) {
+        let Some(ppid) = ppid else { return };
+        let parent = seen.parent.clone().unwrap_or_default();
+        let named = name.is_none_or(|n| same_readable(parent.name.as_deref(), parent.name_b64.as_deref(), &n.0));
+        let right = seen.ppid == Some(ppid) && parent.pid == ppid && named;
+        self.check(field, right, || format!("{:?} {:?}, not {ppid} {name:?}", seen.ppid, seen.parent));
+    }
+
+    fn time(&mut self, field: &'static str, seen: &Seen, bounds: Option<(u64, u64)>) {
+        let Some((from, to)) = bounds else { return };
+        let boot = seen.time_ns().map(|time| time - self.offset);
+        let right = boot.is_some_and(|t| (from as i64 - TIME_SLACK_NS..=to as i64 + TIME_SLACK_NS).contains(&t));
+        self.check(field, right, || format!("{boot:?} ({}), not in {from}..{to}", seen.time));
+    }
+
+    fn fork(&mut self, fork: &Fork, seen: &Seen) {
+        self.maybe("fork.call", seen.call.as_deref(), fork.call.as_deref());
+        self.maybe("fork.flags", seen.flags, fork.flags);
+        self.parent("fork.parent", seen, Some(fork.ppid), fork.parent_name.as_ref());
+        self.maybe("fork.ns_pid", seen.ns_pid, fork.ns_pid);
+        self.time("fork.time", seen, self.life.born_ns);
+    }
+
+    fn exec(&mut self, exec: &Exec, seen: &Seen, seed: u64) {
+        let expected = match (self.life.planned, &exec.path) {
+            (Some(which), Some(Bytes(path))) if exec.argv.is_empty() => {
+                let mut spawn = Spawn::default();
+                spawn.plan(seed, which);
+                debug_assert!(path.ends_with(NAMES[spawn.name].as_bytes()));
+                std::iter::once(&path[..]).chain(spawn.arguments()).map(Bytes::from).collect()
+            }
+            _ => exec.argv.clone(),
+        };
+        let argv: Option<Vec<Bytes>> = seen.arguments().map(|list| list.into_iter().map(Bytes).collect());
+        self.check("exec.argv", argv.as_ref() == Some(&expected), || unlike(argv.as_deref(), &expected, seen));
+        self.bytes("exec.path", &seen.path, &seen.path_b64, exec.path.as_ref());
+        self.bytes("exec.exe", &seen.exe, &seen.exe_b64, exec.exe.as_ref());
+        self.bytes("exec.interpreter", &seen.interpreter, &seen.interpreter_b64, exec.interpreter.as_ref());
+        self.bytes("exec.cwd", &seen.cwd, &seen.cwd_b64, exec.cwd.as_ref());
+        self.name("exec.name", &seen.name, &seen.name_b64, exec.name.as_ref());
+        self.name("exec.old_name", &seen.old_name, &seen.old_name_b64, exec.old_name.as_ref());
+        if let Some(ids) = exec.ids {
+            let seen = [seen.uid, seen.euid, seen.gid, seen.egid];
+            self.is("exec.uid", &seen, &ids.map(Some));
+        }
+        self.maybe("exec.sid", seen.sid, exec.sid);
+        self.maybe("exec.pgid", seen.pgid, exec.pgid);
+        self.parent("exec.parent", seen, exec.ppid, exec.parent_name.as_ref());
+        if let Some(tty) = &exec.tty {
+            self.is("exec.tty", &seen.tty.as_deref().unwrap_or_default(), &&**tty);
+        }
+        self.maybe("exec.cgroup", seen.cgroup.as_deref(), exec.cgroup.as_deref());
+        self.maybe("exec.container", seen.container.as_deref(), exec.container.as_deref());
+        self.maybe("exec.unit", seen.unit.as_deref(), exec.unit.as_deref());
+        self.maybe("exec.ns_pid", seen.ns_pid, exec.ns_pid);
+        for (name, inode) in exec.namespaces.iter().flatten() {
+            let seen = seen.namespaces.as_ref().and_then(|map| map.get(name));
+            self.check("exec.namespaces", seen == Some(inode), || format!("{name} {seen:?}, not {inode}"));
+        }
+        if let Some(traits) = &exec.traits {
+            let all = [
+                ("memfd", seen.exe_memfd),
+                ("deleted", seen.exe_deleted),
+                ("setuid", seen.exe_setuid),
+                ("setgid", seen.exe_setgid),
+            ];
+            // A memfd never has a name, so both words fit it.
+            let memfd = traits.iter().any(|t| t == "memfd");
+            let seen: Vec<&str> =
+                all.iter().filter(|(t, is)| *is && !(memfd && *t == "deleted")).map(|t| t.0).collect();
+            self.is("exec.traits", &seen, &traits.iter().map(|t| &**t).collect());
+        }
+        let span = self.life.born_ns.zip(self.life.died_ns).map(|(born, died)| (born.0, died.1));
+        self.time("exec.time", seen, span);
+    }
+
+    fn failed(&mut self, failed: &FailedExec, seen: &Seen) {
+        self.is("exec-failed.errno", &seen.errno.as_deref().unwrap_or_default(), &&*failed.errno);
+        self.bytes("exec-failed.path", &seen.path, &seen.path_b64, failed.path.as_ref());
+        if let Some(expected) = &failed.argv {
+            let argv: Option<Vec<Bytes>> = seen.arguments().map(|list| list.into_iter().map(Bytes).collect());
+            let right = argv.as_ref() == Some(expected);
+            self.check("exec-failed.argv", right, || unlike(argv.as_deref(), expected, seen));
+        }
+    }
+
+    fn exit(&mut self, exit: &Exit, seen: &Seen) {
+        let status = (seen.exit_code, seen.signal.as_deref(), seen.core.unwrap_or(false));
+        self.is("exit.status", &status, &(exit.code, exit.signal.as_deref(), exit.core));
+        self.is("exit.oom", &seen.oom.unwrap_or(false), &exit.oom);
+        if let Some(killer) = &exit.killer {
+            let right = match (killer, &seen.killer) {
+                (None, None) => true,
+                (Some(Killer { pid, name }), Some(SeenRef { pid: seen, name: text, name_b64, .. })) => {
+                    pid == seen && same_readable(text.as_deref(), name_b64.as_deref(), &name.0)
+                }
+                _ => false,
+            };
+            self.check("exit.killer", right, || format!("{:?}, not {killer:?}", seen.killer));
+        }
+        self.maybe("exit.ppid", seen.ppid, exit.ppid);
+        self.time("exit.time", seen, self.life.died_ns);
+        if let (Some(born), Some(died)) = (self.life.born_ns, self.life.died_ns) {
+            let bounds = died.0.saturating_sub(born.1)..=died.1.saturating_sub(born.0);
+            let right = seen.duration_ns.is_some_and(|ns| bounds.contains(&ns));
+            self.check("exit.duration_ns", right, || format!("{:?}, not in {bounds:?}", seen.duration_ns));
+        }
+        if let Some(usage) = &exit.usage {
+            self.usage(usage, seen);
+        }
+    }
+
+    fn usage(&mut self, usage: &Usage, seen: &Seen) {
+        let near = |seen: u64, truth: u64| seen.abs_diff(truth) <= CPU_SLACK_NS + truth / 50;
+        let (user, system) = (usage.user_us * 1000, usage.system_us * 1000);
+        let sum = seen.user_ns.zip(seen.system_ns).map(|(u, s)| u + s);
+        self.check("exit.cpu", sum.is_some_and(|s| near(s, user + system)), || {
+            format!("{sum:?}, not {}", user + system)
+        });
+        let right = seen.user_ns.is_some_and(|u| near(u, user)) && seen.system_ns.is_some_and(|s| near(s, system));
+        self.check("exit.user_ns", right, || format!("{:?} {:?}, not {user} {system}", seen.user_ns, seen.system_ns));
+        self.is("exit.max_rss_bytes", &seen.max_rss_bytes, &Some(usage.max_rss_kib << 10));
+        // The switch away from the dead comes after its report, and the tally that the parent gets.
+        let close = |seen: Option<u64>, truth: u64| seen.is_some_and(|n| n.abs_diff(truth) <= 2);
+        let right = close(seen.nvcsw, usage.nvcsw) && close(seen.nivcsw, usage.nivcsw);
+        self.check("exit.nvcsw", right, || format!("{:?} {:?}, not {usage:?}", seen.nvcsw, seen.nivcsw));
+        if let Some(io) = usage.io {
+            let seen = [seen.rchar, seen.wchar, seen.read_bytes, seen.write_bytes];
+            self.is("exit.io", &seen, &io.map(Some));
+        }
+    }
+
+    fn change(&mut self, done: &mut [bool], seen: &Seen) {
+        let fits = |change: &Change| match change {
+            Change::Comm { tid, old, new } => {
+                seen.event == "comm"
+                    && seen.tid == Some(*tid)
+                    && same_readable(seen.old_name.as_deref(), seen.old_name_b64.as_deref(), &old.0)
+                    && (*tid != self.life.pid || same_readable(seen.name.as_deref(), seen.name_b64.as_deref(), &new.0))
+            }
+            Change::Uid { uid, euid } => seen.event == "uid" && (seen.uid, seen.euid) == (Some(*uid), Some(*euid)),
+            Change::Gid { gid, egid } => seen.event == "gid" && (seen.gid, seen.egid) == (Some(*gid), Some(*egid)),
+            Change::Sid => seen.event == "sid",
+            Change::PtraceAttach { .. } | Change::PtraceDetach { .. } => seen.event == "ptrace",
+            Change::Core { signal } => seen.event == "core" && seen.signal.as_deref() == Some(signal),
+            Change::ThreadExit { tid, code } => {
+                seen.event == "thread-exit" && seen.tid == Some(*tid) && code.is_none_or(|c| seen.exit_code == Some(c))
+            }
+        };
+        let found = self.life.changes.iter().zip(done.iter()).position(|(change, done)| !done && fits(change));
+        match found {
+            Some(index) => done[index] = true,
+            // Threads come and go that the truth does not know by number.
+            None if seen.event == "thread-exit" => {}
+            None => self.check("change.surplus", false, || format!("{} {seen:?}", seen.event)),
+        }
+    }
+}
+
+impl Change {
+    /// The kind of event.
+    pub fn event(&self) -> &'static str {
+        self.field().split_once('.').map_or("", |(event, _)| event)
+    }
+
+    fn field(&self) -> &'static str {
+        match self {
+            Self::Comm { .. } => "comm.delivered",
+            Self::Uid { .. } => "uid.delivered",
+            Self::Gid { .. } => "gid.delivered",
+            Self::Sid => "sid.delivered",
+            Self::PtraceAttach { .. } | Self::PtraceDetach { .. } => "ptrace.delivered",
+            Self::Core { .. } => "core.delivered",
+            Self::ThreadExit { .. } => "thread-exit.delivered",
+        }
+    }
+}
+
+/// Where two lists of arguments first differ.
+fn unlike(seen: Option<&[Bytes]>, truth: &[Bytes], event: &Seen) -> String {
+    let Some(seen) = seen else { return format!("none, flaws {:?}", event.flaws) };
+    let at = seen.iter().zip(truth).take_while(|(a, b)| a == b).count();
+    format!(
+        "{} arguments, not {}; at {at}: {:?}, not {:?}; flaws {:?}",
+        seen.len(),
+        truth.len(),
+        seen.get(at),
+        truth.get(at),
+        event.flaws
+    )
+}

@@ -1,0 +1,105 @@
+//! What a comparison found.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// How many examples of a difference are kept.
+const EXAMPLES: usize = 5;
+
+/// One thing that was compared many times.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// How often it was compared.
+    pub checked: u64,
+    /// How often it differed.
+    pub wrong: u64,
+    /// Some differences.
+    pub examples: Vec<String>,
+}
+
+/// All differences, by event and field, such as `exec.argv`.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// What was compared.
+    pub fields: BTreeMap<&'static str, Tally>,
+    /// Processes that should have been seen.
+    pub lives: u64,
+    /// How many execs should have been seen.
+    pub execs: u64,
+    /// How many ends should have been seen.
+    pub exits: u64,
+    /// Events of pids that the truth knows, but at another time.
+    pub strays: u64,
+    /// Events in all.
+    pub events: u64,
+    /// What procscope itself counted as lost, by kind.
+    pub lost: BTreeMap<String, u64>,
+}
+
+impl Report {
+    /// Notes a comparison; `example` is called only for the first few differences.
+    pub fn check(&mut self, field: &'static str, right: bool, example: impl FnOnce() -> String) {
+        let tally = self.fields.entry(field).or_default();
+        tally.checked += 1;
+        if !right {
+            tally.wrong += 1;
+            if tally.examples.len() < EXAMPLES {
+                tally.examples.push(example());
+            }
+        }
+    }
+
+    /// True where nothing differs at all.
+    pub fn is_exact(&self) -> bool {
+        self.fields.values().all(|tally| tally.wrong == 0)
+    }
+
+    /// How many were right.
+    pub fn right(&self, field: &str) -> u64 {
+        self.fields.get(field).map_or(0, |tally| tally.checked - tally.wrong)
+    }
+
+    /// How many were wrong.
+    pub fn wrong(&self, field: &str) -> u64 {
+        self.fields.get(field).map_or(0, |tally| tally.wrong)
+    }
+
+    /// Right ones of those that should have been there, in percent.
+    pub fn percent(&self, field: &str) -> f64 {
+        let expected = if field.starts_with("exit.") { self.exits } else { self.execs };
+        if expected == 0 { 100.0 } else { self.right(field) as f64 * 100.0 / expected as f64 }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{} processes, {} execs, {} exits; {} events read",
+            self.lives, self.execs, self.exits, self.events
+        )?;
+        for (what, field) in [
+            ("execs named", "exec.exe"),
+            ("argv exact", "exec.argv"),
+            ("parents right", "exec.parent"),
+            ("exit status right", "exit.status"),
+        ] {
+            writeln!(f, "{what:<18} {:>7.3} %", self.percent(field))?;
+        }
+        if !self.lost.is_empty() {
+            writeln!(f, "lost, by its own count: {:?}", self.lost)?;
+        }
+        let wrong: Vec<_> = self.fields.iter().filter(|(_, tally)| tally.wrong > 0).collect();
+        if wrong.is_empty() {
+            return writeln!(f, "no difference in {} fields", self.fields.len());
+        }
+        for (field, tally) in wrong {
+            writeln!(f, "{field}: {} of {} differ", tally.wrong, tally.checked)?;
+            tally.examples.iter().try_for_each(|example| writeln!(f, "    {example}"))?;
+        }
+        if self.strays > 0 {
+            writeln!(f, "{} events of these pids belong to other processes or bear a wrong id", self.strays)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,371 @@
+//! What really happened: one JSON line for the run, then one for each process.
+
+use std::io::{self, BufRead, Write};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A byte string, base64 in JSON.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Bytes(pub Vec<u8>);
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        const SHOWN: usize = 200;
+        let shown = &self.0[..self.0.len().min(SHOWN)];
+        write!(f, "\"{}\"", shown.escape_ascii())?;
+        if self.0.len() > SHOWN { write!(f, "… ({} bytes)", self.0.len()) } else { Ok(()) }
+    }
+}
+
+impl<T: AsRef<[u8]>> From<T> for Bytes {
+    fn from(bytes: T) -> Self {
+        Self(bytes.as_ref().to_vec())
+    }
+}
+
+impl Serialize for Bytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(&self.0))
+    }
+}
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A line of a truth file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "t", rename_all = "kebab-case")]
+pub enum Line {
+    /// The first line.
+    Run(Run),
+    /// A process.
+    Life(Box<Life>),
+    /// A case that could not be made here, or whose maker went wrong.
+    Skipped {
+        /// The case.
+        case: String,
+        /// Why.
+        why: String,
+        /// True where that is a fault of the generator, not a limit of the machine.
+        fault: bool,
+    },
+}
+
+/// The whole run.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Run {
+    /// `storm`, or `odd` and its case.
+    pub what: String,
+    /// The generator's own pid.
+    pub pid: u32,
+    /// The seed of the arguments.
+    #[serde(default)]
+    pub seed: u64,
+    /// From the release of the spawners to the end of the last one, seconds.
+    #[serde(default)]
+    pub wall_s: f64,
+    /// CLOCK_REALTIME less CLOCK_BOOTTIME, ns.
+    #[serde(default)]
+    pub realtime_offset_ns: i64,
+}
+
+/// From its fork to its end, one process.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Life {
+    /// The case that it belongs to.
+    pub case: String,
+    /// Its pid as the generator's pid namespace numbers it.
+    pub pid: u32,
+    /// Field 22 of `/proc/PID/stat`, where it could be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_ticks: Option<u64>,
+    /// CLOCK_BOOTTIME right before and right after its start, ns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub born_ns: Option<(u64, u64)>,
+    /// CLOCK_BOOTTIME before and after its end, ns.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub died_ns: Option<(u64, u64)>,
+    /// How it began; absent where it ran before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fork: Option<Fork>,
+    /// Its threads but the first, as far as they are known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub threads: Vec<Thread>,
+    /// What it became, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub execs: Vec<Exec>,
+    /// What it could not become, in order.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<FailedExec>,
+    /// What else happened to it, in order within each kind.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Change>,
+    /// How it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit: Option<Exit>,
+    /// Instead of the arguments of its only exec: which line of the plan they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub planned: Option<Planned>,
+}
+
+/// Arguments that can be made again from the seed.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Planned {
+    /// Which spawner.
+    pub spawner: u32,
+    /// Its how-manieth process.
+    pub index: u32,
+}
+
+/// A fork.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Fork {
+    /// `fork`, `vfork`, `clone` or `clone3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
+    /// The flags without the exit signal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub flags: Option<u64>,
+    /// The parent.
+    pub ppid: u32,
+    /// The parent's comm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_name: Option<Bytes>,
+    /// The pid inside the innermost namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ns_pid: Option<u32>,
+}
+
+/// A thread that is not the first.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Thread {
+    /// Its tid.
+    pub tid: u32,
+    /// `clone` or `clone3`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
+}
+
+/// A program that a process became. Absent is: not checked.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Exec {
+    /// The path as called.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Bytes>,
+    /// The file, resolved; of a script, its interpreter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exe: Option<Bytes>,
+    /// The interpreter as the script names it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interpreter: Option<Bytes>,
+    /// What the program received. Empty where `planned` tells it.
+    pub argv: Vec<Bytes>,
+    /// The working directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<Bytes>,
+    /// The comm before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old_name: Option<Bytes>,
+    /// The comm after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<Bytes>,
+    /// Real user, effective user, real group, effective group; numbers of the initial namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ids: Option<[u32; 4]>,
+    /// Session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sid: Option<u32>,
+    /// Process group.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pgid: Option<u32>,
+    /// The parent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ppid: Option<u32>,
+    /// The parent's comm.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_name: Option<Bytes>,
+    /// The controlling terminal, as `pts/3`; an empty one where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tty: Option<String>,
+    /// The cgroup's path.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
+    /// The container that the cgroup is named after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// The systemd unit that the cgroup is named after.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
+    /// The pid inside the innermost namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ns_pid: Option<u32>,
+    /// Inode numbers by name, as `/proc/PID/ns` has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespaces: Option<std::collections::BTreeMap<String, u64>>,
+    /// What was special about the file: `memfd`, `deleted`, `setuid`, `setgid`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub traits: Option<Vec<String>>,
+}
+
+/// A refused exec.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct FailedExec {
+    /// The error's name.
+    pub errno: String,
+    /// The path as called; absent where it cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<Bytes>,
+    /// The arguments tried; absent where they cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub argv: Option<Vec<Bytes>>,
+}
+
+/// Any other event.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Change {
+    /// A thread's comm.
+    Comm {
+        /// Which thread.
+        tid: u32,
+        /// Before.
+        old: Bytes,
+        /// After.
+        new: Bytes,
+    },
+    /// User ids, as they are afterwards.
+    Uid {
+        /// The real one.
+        uid: u32,
+        /// The effective one.
+        euid: u32,
+    },
+    /// Group ids, as they are afterwards.
+    Gid {
+        /// The real one.
+        gid: u32,
+        /// The effective one.
+        egid: u32,
+    },
+    /// A new session.
+    Sid,
+    /// A debugger took hold.
+    PtraceAttach {
+        /// The debugger.
+        tracer: u32,
+    },
+    /// A debugger let go.
+    PtraceDetach {
+        /// The debugger.
+        tracer: u32,
+    },
+    /// A core dump.
+    Core {
+        /// The signal's name.
+        signal: String,
+    },
+    /// A thread ended while others of its process lived on.
+    ThreadExit {
+        /// Which.
+        tid: u32,
+        /// Its own code, where it ended by itself.
+        code: Option<u32>,
+    },
+}
+
+/// An end.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Exit {
+    /// The exit code.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<u32>,
+    /// The name of the signal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<String>,
+    /// A core was written.
+    pub core: bool,
+    /// Killed for want of memory.
+    pub oom: bool,
+    /// Who sent the signal; `Some(None)` where it was nobody but the kernel. Absent is: not checked.
+    #[serde(skip_serializing_if = "Option::is_none", with = "serde_option_option")]
+    pub killer: Option<Option<Killer>>,
+    /// The parent at the end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ppid: Option<u32>,
+    /// What it used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// The sender of a signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Killer {
+    /// Its pid.
+    pub pid: u32,
+    /// Its comm.
+    pub name: Bytes,
+}
+
+/// Of `wait4(2)` and `/proc/PID/io`.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// CPU time in user mode, microseconds.
+    pub user_us: u64,
+    /// CPU time in the kernel, microseconds.
+    pub system_us: u64,
+    /// The largest resident set, KiB.
+    pub max_rss_kib: u64,
+    /// Voluntary context switches; the last one of all may come late.
+    pub nvcsw: u64,
+    /// Involuntary context switches.
+    pub nivcsw: u64,
+    /// `rchar`, `wchar`, `read_bytes`, `write_bytes`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io: Option<[u64; 4]>,
+}
+
+mod serde_option_option {
+    //! Tells null from absent.
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(value: &Option<Option<Killer>>, serializer: S) -> Result<S::Ok, S::Error> {
+        value.as_ref().and_then(Option::as_ref).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Killer>>, D::Error> {
+        Option::deserialize(deserializer).map(Some)
+    }
+}
+
+/// Writes a truth file.
+///
+/// # Errors
+/// Those of the writer.
+pub fn write(out: &mut impl Write, lines: impl IntoIterator<Item = Line>) -> io::Result<()> {
+    for line in lines {
+        serde_json::to_writer(&mut *out, &line)?;
+        out.write_all(b"\n")?;
+    }
+    out.flush()
+}
+
+/// Reads a truth file.
+///
+/// # Errors
+/// Those of the reader, and lines that are no truth.
+pub fn read(input: impl BufRead) -> io::Result<Vec<Line>> {
+    input.lines().map(|line| Ok(serde_json::from_str(&line?)?)).collect()
+}

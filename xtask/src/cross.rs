@@ -1,0 +1,40 @@
+//! Type checks for the systems that this one cannot run. Debian's rustc-web brings the source of std, so that no
+//! target needs to be downloaded; RUSTC_BOOTSTRAP lets a stable compiler build it.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::process::run;
+use crate::{packages, workspace};
+
+/// What the workspace is checked for.
+pub(crate) const TARGETS: [&str; 2] = ["x86_64-pc-windows-gnu", "aarch64-apple-darwin"];
+
+/// The crates that are to compile everywhere.
+const CRATES: [&str; 3] = ["procscope-model", "procscope", "procscope-cli"];
+
+/// Checks the crates for these targets.
+pub(crate) fn check(targets: &[&str]) -> Result<()> {
+    packages::ensure(&[packages::BUILD, packages::CROSS])?;
+    // Outside the checkout: std takes minutes, and is the same for every clone.
+    let cache = workspace::cache()?.join("cross");
+    for target in targets {
+        let mut cargo = Command::new("/usr/bin/cargo");
+        cargo.current_dir(workspace::root());
+        // What rustup and cargo set for this program is of another toolchain.
+        for name in ["RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH", "CARGO", "RUSTDOC"] {
+            cargo.env_remove(name);
+        }
+        cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
+        cargo.env("CARGO_HOME", cache.join("cargo-home")).env("CARGO_TARGET_DIR", cache.join("target"));
+        // Our warnings alone; RUSTFLAGS would rebuild std, and meet those of the dependencies.
+        cargo.env("CARGO_BUILD_WARNINGS", "deny").arg("-Zwarnings");
+        cargo.args(["check", "--locked", "-Zbuild-std=std,panic_unwind", "--target", target]);
+        CRATES.iter().for_each(|name| {
+            cargo.args(["--package", name]);
+        });
+        run(&mut cargo)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,62 @@
+//! The chores of procscope. `./x` at the top of the repository calls it where a C compiler may still be missing;
+//! elsewhere it is `cargo xtask`.
+
+mod bpf;
+mod cross;
+mod deny;
+mod fuzz;
+mod packages;
+mod process;
+mod run;
+mod test;
+mod tools;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  run [OPTIONS]             build procscope for release and start it with these options
+  test [STEP...]            every check, or these: fmt clippy doc bpf test corpus cross deny
+                            (`test --list` says what each does; `unit` is `test` without root)
+  bpf [--check]             compile bpf/procscope.bpf.c into bpf/gen, or see that bpf/gen is what it compiles to
+  cross [TARGET]            type-check the library and the program for Windows and macOS
+  fuzz TARGET [--seconds N] [--sanitizer none|address]
+                            fuzz with libFuzzer; --seconds 60 and none unless told
+  deny                      licences, sources, duplicates and advisories of the dependencies, with cargo-deny
+  setup                     install (as root) or name the Debian packages that `test` needs";
+
+fn main() -> ExitCode {
+    match dispatch(std::env::args().skip(1).collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: Vec<String>) -> Result<()> {
+    let Some((command, rest)) = args.split_first() else {
+        bail!("no command\n{USAGE}");
+    };
+    match (command.as_str(), rest) {
+        ("run", _) => run::run(rest),
+        ("test", _) => test::test(rest),
+        ("bpf", []) => bpf::generate(),
+        ("bpf", [flag]) if flag == "--check" => bpf::check(),
+        ("cross", []) => cross::check(&cross::TARGETS),
+        ("cross", [target]) => cross::check(&[target]),
+        ("fuzz", _) => fuzz::fuzz(rest),
+        ("deny", []) => deny::check_all(),
+        ("setup", []) => test::setup(),
+        ("help" | "--help" | "-h", _) => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("not understood: {}\n{USAGE}", args.join(" ")),
+    }
+}

@@ -1,0 +1,46 @@
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// The cargo that runs this program; the one on the PATH where none does.
+pub(crate) fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Shows a command, runs it without input, and takes any status but 0 for an error.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    println!("$ {}", shown(command));
+    let status = command.stdin(Stdio::null()).status().with_context(|| shown(command))?;
+    if !status.success() {
+        bail!("{status}: {}", shown(command));
+    }
+    Ok(())
+}
+
+/// What a command prints on stdout; its stderr is passed on.
+pub(crate) fn output(command: &mut Command) -> Result<String> {
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().with_context(|| shown(command))?;
+    if !output.status.success() {
+        bail!("{}: {}", output.status, shown(command));
+    }
+    String::from_utf8(output.stdout).with_context(|| shown(command))
+}
+
+/// A command as it may be typed, for reading: the program by its name, and what is set for it alone.
+fn shown(command: &Command) -> String {
+    let quoted = |text: &std::ffi::OsStr| {
+        let text = text.to_string_lossy();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+".contains(c);
+        if !text.is_empty() && text.chars().all(plain) { text.into_owned() } else { format!("'{text}'") }
+    };
+    let env = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let env = env.filter(|(name, _)| *name != "PATH");
+    let mut words: Vec<_> = env.map(|(name, value)| format!("{}={}", name.display(), quoted(value))).collect();
+    let program = std::path::Path::new(command.get_program());
+    words.push(match program.file_name() {
+        Some(name) if name == "cargo" && !program.starts_with("/usr") => "cargo".to_owned(),
+        _ => quoted(program.as_os_str()),
+    });
+    words.extend(command.get_args().map(quoted));
+    words.join(" ")
+}

@@ -1,0 +1,174 @@
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+
+use crate::packages::{self, Package};
+use crate::process::{cargo, run};
+use crate::{bpf, cross, deny, fuzz, workspace};
+
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    needs: &'static [&'static [Package]],
+    /// Not run unless it is named.
+    on_request: bool,
+    run: fn() -> Result<()>,
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "fmt", what: "the layout is rustfmt's", needs: &[], on_request: false, run: fmt },
+    Step { name: "clippy", what: "no warning", needs: &[packages::BUILD], on_request: false, run: clippy },
+    Step {
+        name: "doc",
+        what: "the docs build, every link leads",
+        needs: &[packages::BUILD],
+        on_request: false,
+        run: doc,
+    },
+    Step {
+        name: "bpf",
+        what: "bpf/gen is what bpf/ compiles to",
+        needs: &[packages::BPF],
+        on_request: false,
+        run: bpf::check,
+    },
+    Step {
+        name: "test",
+        what: "cargo test of the workspace, on this kernel (root)",
+        needs: &[packages::BUILD, packages::LIVE],
+        on_request: false,
+        run: test_workspace,
+    },
+    Step {
+        name: "unit",
+        what: "cargo test of all but the live tests",
+        needs: &[packages::BUILD],
+        on_request: true,
+        run: test_unit,
+    },
+    Step {
+        name: "corpus",
+        what: "the fuzz targets over their corpus",
+        needs: &[packages::BUILD],
+        on_request: false,
+        run: fuzz::corpus,
+    },
+    Step {
+        name: "cross",
+        what: "type checks for Windows and macOS",
+        needs: &[packages::BUILD, packages::CROSS],
+        on_request: false,
+        run: || cross::check(&cross::TARGETS),
+    },
+    Step {
+        name: "deny",
+        what: "licences and sources of the dependencies",
+        needs: &[],
+        on_request: false,
+        run: deny::check,
+    },
+];
+
+/// Runs the steps that are named, or all; on past a failed one, so that one run tells all.
+pub(crate) fn test(names: &[String]) -> Result<()> {
+    if names.iter().any(|name| name == "--list") {
+        STEPS.iter().for_each(|step| println!("{:<8} {}", step.name, step.what));
+        return Ok(());
+    }
+    if let Some(name) = names.iter().find(|name| STEPS.iter().all(|step| step.name != *name)) {
+        bail!(
+            "there is no step '{name}'; the steps are {}",
+            STEPS.iter().map(|step| step.name).collect::<Vec<_>>().join(" ")
+        );
+    }
+    let steps: Vec<_> = match names {
+        [] => STEPS.iter().filter(|step| !step.on_request).collect(),
+        _ => STEPS.iter().filter(|step| names.iter().any(|name| step.name == name)).collect(),
+    };
+    let began = Instant::now();
+    ensure(&steps)?;
+    println!("setup: {}", seconds(began.elapsed()));
+
+    let mut results = Vec::new();
+    for step in steps {
+        println!("\n== {}: {}", step.name, step.what);
+        let began = Instant::now();
+        let result = (step.run)();
+        if let Err(error) = &result {
+            println!("error: {error:#}");
+        }
+        let verdict = if result.is_ok() { "ok" } else { "FAILED" };
+        println!("== {}: {verdict} in {}", step.name, seconds(began.elapsed()));
+        results.push((step.name, verdict, began.elapsed()));
+    }
+
+    println!();
+    results.iter().for_each(|(name, verdict, took)| println!("{name:<8} {verdict:<6} {:>8}", seconds(*took)));
+    println!("{:<8} {:<6} {:>8}", "in all", "", seconds(began.elapsed()));
+    let failed: Vec<_> = results.iter().filter(|(_, verdict, _)| *verdict != "ok").map(|(name, ..)| *name).collect();
+    if !failed.is_empty() {
+        bail!("failed: {0}\n  help: ./x test {0}", failed.join(" "));
+    }
+    Ok(())
+}
+
+/// Installs, or names, what all steps need.
+pub(crate) fn setup() -> Result<()> {
+    ensure(&STEPS.iter().collect::<Vec<_>>())
+}
+
+fn ensure(steps: &[&Step]) -> Result<()> {
+    packages::ensure(&steps.iter().flat_map(|step| step.needs).copied().collect::<Vec<_>>())
+}
+
+fn seconds(took: Duration) -> String {
+    format!("{:.1} s", took.as_secs_f64())
+}
+
+fn fmt() -> Result<()> {
+    run(cargo().current_dir(workspace::root()).args(["fmt", "--all", "--check"]))?;
+    run(cargo().current_dir(workspace::root()).args(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]))
+}
+
+fn clippy() -> Result<()> {
+    let deny = ["--", "--deny", "warnings"];
+    run(cargo()
+        .current_dir(workspace::root())
+        .args(["clippy", "--locked", "--workspace", "--all-targets"])
+        .args(deny))?;
+    let mut fuzz = cargo();
+    fuzz.current_dir(workspace::root()).args(["clippy", "--locked", "--manifest-path", "fuzz/Cargo.toml"]);
+    fuzz.args(["--no-default-features", "--all-targets", "--target-dir"]).arg(workspace::target_dir()?);
+    run(fuzz.args(deny))
+}
+
+fn doc() -> Result<()> {
+    let mut cargo = cargo();
+    cargo.current_dir(workspace::root()).env("RUSTDOCFLAGS", "--deny warnings");
+    // Libraries alone: the program is named procscope as the library is, and its pages would overwrite the library's.
+    run(cargo.args(["doc", "--locked", "--workspace", "--no-deps", "--lib"]))
+}
+
+fn test_workspace() -> Result<()> {
+    if !packages::is_root()? {
+        bail!(
+            "the live tests load BPF programs, which takes root\n  help: sudo -E env PATH=\"$PATH\" ./x test test, or ./x test unit"
+        );
+    }
+    workspace::build_release()?;
+    let mut cargo = cargo();
+    cargo.current_dir(workspace::root()).env("PROCSCOPE_BIN", workspace::program()?);
+    let mut path = std::env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    run(cargo.env("PATH", path).args(["test", "--locked", "--workspace"]))
+}
+
+fn test_unit() -> Result<()> {
+    run(cargo().current_dir(workspace::root()).args([
+        "test",
+        "--locked",
+        "--workspace",
+        "--exclude",
+        "procscope-tests",
+    ]))
+}
