@@ -46,6 +46,9 @@ enum {
 enum {
 	BPF_RB_AVAIL_DATA = 0,
 };
+enum bpf_func_id___loop {
+	BPF_FUNC_loop___loop = 181,
+};
 enum bpf_func_id___task_pt_regs {
 	BPF_FUNC_task_pt_regs___task_pt_regs = 175,
 };

@@ -40,6 +40,8 @@ struct walk {
 	struct dentry *root;
 	struct mount *mount;
 	u32 off;
+	u32 limit;
+	bool whole;
 };
 
 struct exec_scratch {
@@ -52,6 +54,7 @@ struct failed_walk {
 	u64 argv;
 	u32 off;
 	u16 flags;
+	bool whole;
 };
 
 struct failed_scratch {
@@ -93,6 +96,13 @@ struct {
 	__type(key, u32);
 	__type(value, struct exec_scratch);
 } iter_scratch SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct ps_cgroup);
+} cgroup_scratches SEC(".maps");
 
 struct comm_value {
 	char comm[PS_COMM_LEN];
@@ -223,6 +233,21 @@ struct {
 
 /* Keeps the compiler from undoing a bound that the verifier needs. */
 #define opaque(x) asm volatile("" : "+r"(x))
+
+/*
+ * Runs STEP(i, context) till it returns 1: MOST times at the most where the kernel has bpf_loop() (5.17), which verifies a step
+ * once; else FEW times, each of which the verifier follows.
+ */
+#define LOOP(MOST, FEW, STEP, CONTEXT)                                                                                      \
+	do {                                                                                                                \
+		if (bpf_core_enum_value_exists(enum bpf_func_id___loop, BPF_FUNC_loop___loop)) {                            \
+			bpf_loop(MOST, STEP, CONTEXT, 0);                                                                   \
+		} else {                                                                                                    \
+			for (int i = 0; i < (FEW); i++)                                                                     \
+				if (STEP(i, CONTEXT))                                                                       \
+					break;                                                                              \
+		}                                                                                                           \
+	} while (0)
 
 static __always_inline void count_loss(u32 kind)
 {
@@ -355,52 +380,54 @@ static __always_inline u32 read_pid_nr(struct pid *pid)
 	return pid ? BPF_CORE_READ(pid, numbers[0].nr) : 0;
 }
 
+/* The walks keep their state in memory, where the verifier forgets each step's values. */
+static long cgroup_step(u32 i, struct ps_cgroup **context)
+{
+	struct ps_cgroup *record = *context;
+	struct kernfs_node *kn = (void *)record->id, *parent = kernfs_parent(kn);
+	u32 end = record->len;
+	long n;
+
+	if (!parent) {
+		record->header.flags = 0;
+		return 1;
+	}
+	opaque(end);
+	if (end > PS_CGROUP_MAX - 256)
+		return 1;
+	n = bpf_probe_read_kernel_str(record->names + end, 256, BPF_CORE_READ(kn, name));
+	if (n > 0)
+		record->len = end + n;
+	record->id = (u64)parent;
+	return 0;
+}
+
 /* Sends the path of a cgroup that was not sent yet. */
 static __noinline int send_cgroup(struct kernfs_node *kn, u64 id, u64 hierarchy)
 {
 	struct cgroup_key key = { .id = id, .hierarchy = hierarchy };
-	struct kernfs_node *volatile *at;
 	struct ps_cgroup *record;
-	volatile u32 *off;
+	u32 cpu = bpf_get_smp_processor_id();
 	u8 sent = 1;
 
-	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	record = bpf_map_lookup_elem(&cgroup_scratches, &cpu);
 	if (!record)
 		return 0;
 	record->header.size = sizeof(*record);
 	record->header.kind = PS_CGROUP;
-	record->header.flags = 0;
+	record->header.flags = PS_F_PATH_CUT;
 	record->header.boot_ns = 0;
 	record->header.lost = shared.lost_total;
 	record->header.tgid = 0;
 	record->header.tid = 0;
 	record->header.start_ns = 0;
+	record->id = (u64)kn;
 	record->hierarchy = hierarchy;
-	/* The walk's state stays in memory, where the verifier forgets each step's values. */
-	at = (void *)&record->id;
-	off = &record->len;
-	*at = kn;
-	*off = 0;
-	for (int i = 0; i < 32; i++) {
-		struct kernfs_node *node = *at, *parent = kernfs_parent(node);
-		u32 end = *off;
-		long n;
-
-		if (!parent)
-			break;
-		opaque(end);
-		if (end > PS_CGROUP_MAX - 256) {
-			record->header.flags = PS_F_PATH_CUT;
-			break;
-		}
-		n = bpf_probe_read_kernel_str(record->names + end, 256, BPF_CORE_READ(node, name));
-		if (n > 0)
-			*off = end + n;
-		*at = parent;
-	}
+	record->len = 0;
+	LOOP(64, 16, cgroup_step, &record);
 	record->id = id;
-	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
-	bpf_map_update_elem(&cgroups_sent, &key, &sent, BPF_ANY);
+	if (!bpf_ringbuf_output(&ring, record, sizeof(*record), BPF_RB_NO_WAKEUP))
+		bpf_map_update_elem(&cgroups_sent, &key, &sent, BPF_ANY);
 	return 0;
 }
 
@@ -574,16 +601,50 @@ static __always_inline u64 unaccounted_ns(struct task_struct *task, u16 *flags)
 /* Beside an offset: not all of it is there. */
 #define CUT (1ull << 32)
 
+static long path_step(u32 i, struct exec_scratch **context)
+{
+	struct exec_scratch *scratch = *context;
+	struct walk *walk = &scratch->walk;
+	struct dentry *dentry = walk->dentry, *parent;
+	u32 off = walk->off;
+	long n;
+
+	if (dentry == walk->root) {
+		struct mount *mount = walk->mount, *above = BPF_CORE_READ(mount, mnt_parent);
+
+		if (above == mount || !above) {
+			walk->whole = true;
+			return 1;
+		}
+		walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+		walk->mount = above;
+		walk->root = BPF_CORE_READ(above, mnt.mnt_root);
+		return 0;
+	}
+	parent = BPF_CORE_READ(dentry, d_parent);
+	opaque(off);
+	if (off > walk->limit || off > PS_DATA_MAX - 256)
+		return 1;
+	n = bpf_probe_read_kernel_str(scratch->data + off, 256, BPF_CORE_READ(dentry, d_name.name));
+	if (n > 0)
+		walk->off = off + n;
+	if (parent == dentry || !parent) {
+		walk->whole = true;
+		return 1;
+	}
+	walk->dentry = parent;
+	return 0;
+}
+
 /*
  * Names from the leaf to the root of the mount namespace, as d_absolute_path() goes. Returns the new end of data.
  * No lock is held: a directory renamed in the same microsecond may show under either name.
  * A function that is not static is verified once, whoever calls it.
  */
-__noinline u64 read_path(u64 mnt, u64 dentry_at, u32 off, u32 limit, bool of_existing)
+__noinline u64 read_path(u64 mnt, u64 dentry, u32 off, u32 limit, bool of_existing)
 {
 	u32 slot = of_existing ? 0 : bpf_get_smp_processor_id();
 	struct exec_scratch *scratch;
-	volatile struct walk *walk;
 	struct vfsmount *vfsmount = (void *)mnt;
 
 	if (of_existing)
@@ -592,38 +653,14 @@ __noinline u64 read_path(u64 mnt, u64 dentry_at, u32 off, u32 limit, bool of_exi
 		scratch = bpf_map_lookup_elem(&exec_scratches, &slot);
 	if (!scratch)
 		return CUT | off;
-	walk = &scratch->walk;
-	walk->dentry = (void *)dentry_at;
-	walk->mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
-	walk->root = BPF_CORE_READ(vfsmount, mnt_root);
-	walk->off = off;
-	for (int i = 0; i < PS_MAX_COMPONENTS; i++) {
-		struct dentry *dentry = walk->dentry, *parent;
-		long n;
-
-		if (dentry == walk->root) {
-			struct mount *mount = walk->mount, *above = BPF_CORE_READ(mount, mnt_parent);
-
-			if (above == mount || !above)
-				return walk->off;
-			walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			walk->mount = above;
-			walk->root = BPF_CORE_READ(above, mnt.mnt_root);
-			continue;
-		}
-		parent = BPF_CORE_READ(dentry, d_parent);
-		off = walk->off;
-		opaque(off);
-		if (off > limit || off > PS_DATA_MAX - 256)
-			break;
-		n = bpf_probe_read_kernel_str(scratch->data + off, 256, BPF_CORE_READ(dentry, d_name.name));
-		if (n > 0)
-			walk->off = off + n;
-		if (parent == dentry || !parent)
-			return walk->off;
-		walk->dentry = parent;
-	}
-	return CUT | walk->off;
+	scratch->walk.dentry = (void *)dentry;
+	scratch->walk.mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+	scratch->walk.root = BPF_CORE_READ(vfsmount, mnt_root);
+	scratch->walk.off = off;
+	scratch->walk.limit = limit;
+	scratch->walk.whole = false;
+	LOOP(PS_MAX_COMPONENTS, 64, path_step, &scratch);
+	return scratch->walk.whole ? scratch->walk.off : CUT | scratch->walk.off;
 }
 
 static __always_inline bool is_unhashed(struct dentry *dentry)
@@ -694,37 +731,46 @@ static __always_inline u32 read_places(struct exec_scratch *scratch, u32 off, st
 	return off;
 }
 
+struct chunk_list {
+	struct chunk_scratch *chunk;
+	u64 addr;
+	u32 len;
+};
+
+static long chunk_step(u32 i, struct chunk_list *list)
+{
+	struct chunk_scratch *chunk = list->chunk;
+	u32 done = chunk->record.offset, part = list->len - done;
+
+	if (done >= list->len)
+		return 1;
+	if (part > PS_CHUNK)
+		part = PS_CHUNK;
+	opaque(part);
+	if (part > PS_CHUNK || bpf_probe_read_user(chunk->data, part, (void *)(list->addr + done)))
+		return 1;
+	chunk->record.header.size = sizeof(chunk->record) + part;
+	chunk->record.header.lost = shared.lost_total;
+	chunk->record.len = part;
+	if (bpf_ringbuf_output(&ring, chunk, sizeof(chunk->record) + part, wake_flags()))
+		return 1;
+	chunk->record.offset = done + part;
+	return 0;
+}
+
 /* Sends a long list ahead of its exec, in parts. Returns how many bytes went out. */
 __noinline u32 send_chunks(u32 kind, u64 addr, u32 len, u64 now)
 {
 	u32 cpu = bpf_get_smp_processor_id();
-	struct chunk_scratch *chunk = bpf_map_lookup_elem(&chunk_scratches, &cpu);
-	volatile u32 *sent;
+	struct chunk_list list = { .addr = addr, .len = len };
 
-	if (!chunk)
+	list.chunk = bpf_map_lookup_elem(&chunk_scratches, &cpu);
+	if (!list.chunk)
 		return 0;
-	fill_header(&chunk->record.header, bpf_get_current_task_btf(), 0, kind, 0, now);
-	/* In memory, where the verifier forgets each step's value. */
-	sent = &chunk->record.offset;
-	*sent = 0;
-	for (int i = 0; i < PS_MAX_CHUNKS; i++) {
-		u32 done = *sent, part = len - done;
-
-		if (done >= len)
-			break;
-		if (part > PS_CHUNK)
-			part = PS_CHUNK;
-		opaque(part);
-		if (part > PS_CHUNK || bpf_probe_read_user(chunk->data, part, (void *)(addr + done)))
-			break;
-		chunk->record.header.size = sizeof(chunk->record) + part;
-		chunk->record.header.lost = shared.lost_total;
-		chunk->record.len = part;
-		if (bpf_ringbuf_output(&ring, chunk, sizeof(chunk->record) + part, wake_flags()))
-			break;
-		*sent = done + part;
-	}
-	return *sent;
+	fill_header(&list.chunk->record.header, bpf_get_current_task_btf(), 0, kind, 0, now);
+	list.chunk->record.offset = 0;
+	LOOP(PS_MAX_CHUNKS, 96, chunk_step, &list);
+	return list.chunk->record.offset;
 }
 
 /* PATH_LIMIT is where the paths end at the latest: three of them, 4096 bytes each and one name more. */
@@ -915,13 +961,43 @@ int sys_enter_execveat(struct syscall_trace_enter *ctx)
 	return enter_exec((void *)ctx->args[1], (void *)ctx->args[2], ctx->args[0], 1);
 }
 
+static long failed_step(u32 i, struct failed_scratch **context)
+{
+	struct failed_scratch *scratch = *context;
+	struct failed_walk *walk = &scratch->walk;
+	u32 off = walk->off;
+	u64 arg = 0;
+	long n;
+
+	/* Linux takes a null argv for an empty one. */
+	if (walk->argv && bpf_probe_read_user(&arg, sizeof(arg), (void *)walk->argv)) {
+		walk->flags |= PS_F_ARGV_UNREADABLE;
+		return 1;
+	}
+	if (!arg) {
+		walk->whole = true;
+		return 1;
+	}
+	opaque(off);
+	if (off > PS_DATA_MAX - PS_FAILED_ARG)
+		return 1;
+	n = bpf_probe_read_user_str(scratch->data + off, PS_FAILED_ARG, (void *)arg);
+	if (n <= 0) {
+		walk->flags |= PS_F_ARGV_UNREADABLE;
+		return 1;
+	}
+	walk->off = off + n;
+	walk->argv += 8;
+	return n == PS_FAILED_ARG;
+}
+
 /* A refused exec left the old program's memory in place, arguments and all. */
 SEC("tracepoint")
 int sys_exit_exec(struct syscall_trace_exit *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	u32 cpu = bpf_get_smp_processor_id(), tid = bpf_get_current_pid_tgid(), off;
-	volatile struct failed_walk *walk;
+	struct failed_walk *walk;
 	struct failed_scratch *scratch;
 	struct ps_exec_failed *record;
 	struct cgroup_key cgroup;
@@ -955,39 +1031,10 @@ int sys_exit_exec(struct syscall_trace_exit *ctx)
 	walk->off = record->path_len;
 	walk->argv = call->argv;
 	walk->flags = flags;
-	for (int i = 0; i <= PS_MAX_FAILED_ARGS; i++) {
-		u64 at = walk->argv, arg = 0;
-
-		if (!at)
-			break;
-		if (i == PS_MAX_FAILED_ARGS) {
-			walk->flags |= PS_F_ARGV_CUT;
-			break;
-		}
-		if (bpf_probe_read_user(&arg, sizeof(arg), (void *)at)) {
-			walk->flags |= PS_F_ARGV_UNREADABLE;
-			break;
-		}
-		if (!arg)
-			break;
-		off = walk->off;
-		opaque(off);
-		if (off > PS_DATA_MAX - PS_FAILED_ARG) {
-			walk->flags |= PS_F_ARGV_CUT;
-			break;
-		}
-		n = bpf_probe_read_user_str(scratch->data + off, PS_FAILED_ARG, (void *)arg);
-		if (n <= 0) {
-			walk->flags |= PS_F_ARGV_UNREADABLE;
-			break;
-		}
-		walk->off = off + n;
-		if (n == PS_FAILED_ARG) {
-			walk->flags |= PS_F_ARGV_CUT;
-			break;
-		}
-		walk->argv = at + 8;
-	}
+	walk->whole = false;
+	LOOP(PS_MAX_FAILED_ARGS, 512, failed_step, &scratch);
+	if (!walk->whole && !(walk->flags & PS_F_ARGV_UNREADABLE))
+		walk->flags |= PS_F_ARGV_CUT;
 	off = walk->off;
 	flags = walk->flags;
 	record->argv_len = off - record->path_len;
@@ -1029,8 +1076,26 @@ static __always_inline u32 stats_sequence(struct signal_struct *signal)
 	return sequence;
 }
 
+struct thread_sum {
+	struct ps_exit *record;
+	void *head;
+	void *node;
+};
+
+static long thread_step(u32 i, struct thread_sum *sum)
+{
+	struct list_head *node = sum->node;
+
+	if (node == sum->head || !node)
+		return 1;
+	add_thread(sum->record, (void *)node - bpf_core_field_offset(struct task_struct, thread_node));
+	sum->node = BPF_CORE_READ(node, next);
+	return 0;
+}
+
 static __always_inline void fill_usage(struct ps_exit *record, struct task_struct *task, u16 *flags)
 {
+	struct thread_sum sum = { .record = record };
 	struct signal_struct *signal = task->signal;
 	u32 sequence = stats_sequence(signal);
 
@@ -1053,18 +1118,11 @@ static __always_inline void fill_usage(struct ps_exit *record, struct task_struc
 		add_thread(record, task);
 		return;
 	}
-	{
-		void *head = (void *)signal + bpf_core_field_offset(struct signal_struct, thread_head);
-		struct list_head *node = BPF_CORE_READ(signal, thread_head.next);
-		int i;
-
-		for (i = 0; i < PS_MAX_THREADS && (void *)node != head && node; i++) {
-			add_thread(record, (void *)node - bpf_core_field_offset(struct task_struct, thread_node));
-			node = BPF_CORE_READ(node, next);
-		}
-		if (i == PS_MAX_THREADS || sequence & 1 || sequence != stats_sequence(signal))
-			*flags |= PS_F_USAGE_RACED;
-	}
+	sum.head = (void *)signal + bpf_core_field_offset(struct signal_struct, thread_head);
+	sum.node = BPF_CORE_READ(signal, thread_head.next);
+	LOOP(PS_MAX_THREADS, 32, thread_step, &sum);
+	if (sum.node != sum.head || sequence & 1 || sequence != stats_sequence(signal))
+		*flags |= PS_F_USAGE_RACED;
 }
 
 SEC("tp_btf/sched_process_exit")
@@ -1271,25 +1329,43 @@ int sys_exit_setsid(struct syscall_trace_exit *ctx)
 	return 0;
 }
 
+struct tracee_search {
+	void *head;
+	void *node;
+	struct pid *own;
+	s32 nr;
+};
+
+static long tracee_step(u32 i, struct tracee_search *search)
+{
+	struct task_struct *task = search->node - bpf_core_field_offset(struct task_struct, ptrace_entry);
+	struct list_head *node = search->node;
+	struct pid *pid, *own = search->own;
+	struct upid *upid;
+
+	if (search->node == search->head || !search->node)
+		return 1;
+	pid = BPF_CORE_READ(task, thread_pid);
+	upid = (void *)pid + bpf_core_field_offset(struct pid, numbers);
+	upid += BPF_CORE_READ(own, level);
+	if (pid && BPF_CORE_READ(upid, nr) == search->nr)
+		return 1;
+	search->node = BPF_CORE_READ(node, next);
+	return 0;
+}
+
 /* A tracee stands in its tracer's list; the newest first. By pid the tracer may mean another pid namespace's. */
 static __always_inline struct task_struct *find_tracee(struct task_struct *tracer, s32 nr)
 {
-	void *head = (void *)tracer + bpf_core_field_offset(struct task_struct, ptraced);
-	struct list_head *node = BPF_CORE_READ(tracer, ptraced.next);
+	struct tracee_search search = { .nr = nr };
 
-	for (int i = 0; i < 64 && node && (void *)node != head; i++) {
-		struct task_struct *task = (void *)node - bpf_core_field_offset(struct task_struct, ptrace_entry);
-		struct pid *pid = BPF_CORE_READ(task, thread_pid), *own = BPF_CORE_READ(tracer, thread_pid);
-		struct upid *upid = (void *)pid + bpf_core_field_offset(struct pid, numbers);
-
-		if (pid && own) {
-			upid += BPF_CORE_READ(own, level);
-			if (BPF_CORE_READ(upid, nr) == nr)
-				return task;
-		}
-		node = BPF_CORE_READ(node, next);
-	}
-	return NULL;
+	search.head = (void *)tracer + bpf_core_field_offset(struct task_struct, ptraced);
+	search.node = BPF_CORE_READ(tracer, ptraced.next);
+	search.own = BPF_CORE_READ(tracer, thread_pid);
+	LOOP(65536, 64, tracee_step, &search);
+	if (search.node == search.head || !search.node)
+		return NULL;
+	return search.node - bpf_core_field_offset(struct task_struct, ptrace_entry);
 }
 
 static __always_inline void fill_ref_of(struct ps_ref *ref, struct task_struct *task)

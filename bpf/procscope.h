@@ -19,10 +19,10 @@
 #define PS_DATA_MAX 65536
 
 /* How far a path is followed, a list of arguments read, a list of threads summed. */
-#define PS_MAX_COMPONENTS 192
+#define PS_MAX_COMPONENTS 4096
 #define PS_MAX_CHUNKS 256
-#define PS_MAX_FAILED_ARGS 1024
-#define PS_MAX_THREADS 256
+#define PS_MAX_FAILED_ARGS 65536
+#define PS_MAX_THREADS 65536
 
 enum ps_kind {
 	PS_EXISTING = 0,

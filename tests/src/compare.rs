@@ -14,6 +14,11 @@ const TIME_SLACK_NS: i64 = 1_000_000;
 /// What a process may use between the moment that it is reported and the moment that its parent is told.
 const CPU_SLACK_NS: u64 = 1_000_000;
 
+/// `linux/limits.h`.
+const PATH_MAX: usize = 4096;
+/// How much of the arguments of an exec refused for their size is told at least.
+const CUT_BYTES: usize = 16 << 10;
+
 #[derive(Default)]
 struct Progress {
     forks: u32,
@@ -47,7 +52,7 @@ impl Comparison {
         for line in truth {
             match line {
                 Line::Run(r) => run = r,
-                Line::Life(life) => lives.push(*life),
+                Line::Life(life) => lives.push(with_core(*life)),
                 Line::Skipped { case, why, fault } => {
                     report.check("generator", !fault, || format!("{case}: {why}"));
                 }
@@ -227,6 +232,16 @@ impl Life {
     }
 }
 
+/// The signals whose default is to dump core: `signal(7)`. Each makes a core event, whatever the limits then allow.
+const CORE: [&str; 10] =
+    ["SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGSEGV", "SIGXCPU", "SIGXFSZ", "SIGSYS"];
+
+fn with_core(mut life: Life) -> Life {
+    let signal = life.exit.as_ref().and_then(|exit| exit.signal.clone());
+    life.changes.extend(signal.filter(|s| CORE.contains(&&**s)).map(|signal| Change::Core { signal }));
+    life
+}
+
 fn boot_prefix() -> String {
     static PREFIX: std::sync::OnceLock<String> = std::sync::OnceLock::new();
     let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
@@ -263,6 +278,19 @@ impl Field<'_> {
         }
     }
 
+    fn cwd(&mut self, seen: &Seen, truth: Option<&Bytes>) {
+        // No system call takes or gives so long a path; its end is what tells most.
+        let long = truth.is_some_and(|Bytes(cwd)| cwd.len() > PATH_MAX);
+        match (truth, seen.cwd.as_deref()) {
+            (Some(Bytes(cwd)), Some(end)) if long => {
+                let right =
+                    seen.flaws.get("cwd").is_some_and(|flaw| flaw == "truncated") && cwd.ends_with(end.as_bytes());
+                self.check("exec.cwd", right && end.len() > PATH_MAX / 2, || format!("{} bytes", end.len()));
+            }
+            _ => self.bytes("exec.cwd", &seen.cwd, &seen.cwd_b64, truth),
+        }
+    }
+
     fn name(&mut self, field: &'static str, text: &Option<String>, exact: &Option<String>, truth: Option<&Bytes>) {
         if let Some(truth) = truth {
             let right = same_readable(text.as_deref(), exact.as_deref(), &truth.0);
@@ -289,7 +317,7 @@ impl Field<'_> {
         self.maybe("fork.call", seen.call.as_deref(), fork.call.as_deref());
         self.maybe("fork.flags", seen.flags, fork.flags);
         self.parent("fork.parent", seen, Some(fork.ppid), fork.parent_name.as_ref());
-        self.maybe("fork.ns_pid", seen.ns_pid, fork.ns_pid);
+        self.maybe("fork.ns_pid", seen.ns_pid.or(seen.pid), fork.ns_pid);
         self.time("fork.time", seen, self.life.born_ns);
     }
 
@@ -308,7 +336,7 @@ impl Field<'_> {
         self.bytes("exec.path", &seen.path, &seen.path_b64, exec.path.as_ref());
         self.bytes("exec.exe", &seen.exe, &seen.exe_b64, exec.exe.as_ref());
         self.bytes("exec.interpreter", &seen.interpreter, &seen.interpreter_b64, exec.interpreter.as_ref());
-        self.bytes("exec.cwd", &seen.cwd, &seen.cwd_b64, exec.cwd.as_ref());
+        self.cwd(seen, exec.cwd.as_ref());
         self.name("exec.name", &seen.name, &seen.name_b64, exec.name.as_ref());
         self.name("exec.old_name", &seen.old_name, &seen.old_name_b64, exec.old_name.as_ref());
         if let Some(ids) = exec.ids {
@@ -324,7 +352,13 @@ impl Field<'_> {
         self.maybe("exec.cgroup", seen.cgroup.as_deref(), exec.cgroup.as_deref());
         self.maybe("exec.container", seen.container.as_deref(), exec.container.as_deref());
         self.maybe("exec.unit", seen.unit.as_deref(), exec.unit.as_deref());
-        self.maybe("exec.ns_pid", seen.ns_pid, exec.ns_pid);
+        // Said only where it differs.
+        self.maybe("exec.ns_pid", seen.ns_pid.or(seen.pid), exec.ns_pid);
+        self.maybe("exec.old_tid", seen.old_tid, exec.old_tid);
+        if let (Some(expected), Some(env)) = (&exec.env, seen.environment()) {
+            let env: Vec<Bytes> = env.into_iter().map(Bytes).collect();
+            self.is("exec.env", &env, expected);
+        }
         for (name, inode) in exec.namespaces.iter().flatten() {
             let seen = seen.namespaces.as_ref().and_then(|map| map.get(name));
             self.check("exec.namespaces", seen == Some(inode), || format!("{name} {seen:?}, not {inode}"));
@@ -351,7 +385,12 @@ impl Field<'_> {
         self.bytes("exec-failed.path", &seen.path, &seen.path_b64, failed.path.as_ref());
         if let Some(expected) = &failed.argv {
             let argv: Option<Vec<Bytes>> = seen.arguments().map(|list| list.into_iter().map(Bytes).collect());
-            let right = argv.as_ref() == Some(expected);
+            // Of more than the kernel would have taken, the beginning is enough if it says that it is no more.
+            let cut = failed.errno == "E2BIG" && seen.flaws.get("argv").is_some_and(|flaw| flaw == "truncated");
+            let right = match &argv {
+                Some(argv) if cut => is_beginning(argv, expected),
+                argv => argv.as_ref() == Some(expected),
+            };
             self.check("exec-failed.argv", right, || unlike(argv.as_deref(), expected, seen));
         }
     }
@@ -408,12 +447,17 @@ impl Field<'_> {
                 seen.event == "comm"
                     && seen.tid == Some(*tid)
                     && same_readable(seen.old_name.as_deref(), seen.old_name_b64.as_deref(), &old.0)
-                    && (*tid != self.life.pid || same_readable(seen.name.as_deref(), seen.name_b64.as_deref(), &new.0))
+                    && same_readable(seen.name.as_deref(), seen.name_b64.as_deref(), &new.0)
             }
             Change::Uid { uid, euid } => seen.event == "uid" && (seen.uid, seen.euid) == (Some(*uid), Some(*euid)),
             Change::Gid { gid, egid } => seen.event == "gid" && (seen.gid, seen.egid) == (Some(*gid), Some(*egid)),
             Change::Sid => seen.event == "sid",
-            Change::PtraceAttach { .. } | Change::PtraceDetach { .. } => seen.event == "ptrace",
+            Change::PtraceAttach { tracer } | Change::PtraceDetach { tracer } => {
+                let word = if matches!(change, Change::PtraceAttach { .. }) { "attach" } else { "detach" };
+                seen.event == "ptrace"
+                    && seen.ptrace.as_deref() == Some(word)
+                    && seen.tracer.as_ref().is_some_and(|seen| seen.pid == *tracer)
+            }
             Change::Core { signal } => seen.event == "core" && seen.signal.as_deref() == Some(signal),
             Change::ThreadExit { tid, code } => {
                 seen.event == "thread-exit" && seen.tid == Some(*tid) && code.is_none_or(|c| seen.exit_code == Some(c))
@@ -424,7 +468,10 @@ impl Field<'_> {
             Some(index) => done[index] = true,
             // Threads come and go that the truth does not know by number.
             None if seen.event == "thread-exit" => {}
-            None => self.check("change.surplus", false, || format!("{} {seen:?}", seen.event)),
+            None => self.check("change.surplus", false, || {
+                let Seen { event, tid, name, uid, gid, signal, ptrace, .. } = seen;
+                format!("{event} of tid {tid:?}: {name:?} {uid:?} {gid:?} {signal:?} {ptrace:?}")
+            }),
         }
     }
 }
@@ -446,6 +493,13 @@ impl Change {
             Self::ThreadExit { .. } => "thread-exit.delivered",
         }
     }
+}
+
+fn is_beginning(seen: &[Bytes], truth: &[Bytes]) -> bool {
+    let Some((last, whole)) = seen.split_last() else { return false };
+    let bytes: usize = seen.iter().map(|string| string.0.len() + 1).sum();
+    let same = truth.starts_with(whole) && truth.get(whole.len()).is_some_and(|string| string.0.starts_with(&last.0));
+    same && bytes >= CUT_BYTES
 }
 
 /// Where two lists of arguments first differ.

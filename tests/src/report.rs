@@ -5,6 +5,8 @@ use std::fmt;
 
 /// How many examples of a difference are kept.
 const EXAMPLES: usize = 5;
+/// How much of each.
+const EXAMPLE_CHARS: usize = 600;
 
 /// One thing that was compared many times.
 #[derive(Clone, Debug, Default)]
@@ -44,7 +46,12 @@ impl Report {
         if !right {
             tally.wrong += 1;
             if tally.examples.len() < EXAMPLES {
-                tally.examples.push(example());
+                let mut example = example();
+                if let Some((end, _)) = example.char_indices().nth(EXAMPLE_CHARS) {
+                    example.truncate(end);
+                    example.push('…');
+                }
+                tally.examples.push(example);
             }
         }
     }

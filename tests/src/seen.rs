@@ -50,6 +50,11 @@ pub struct Seen {
     pub call: Option<String>,
     pub flags: Option<u64>,
     pub errno: Option<String>,
+    pub env: Option<Vec<String>>,
+    pub env_b64: Option<Vec<String>>,
+    pub ptrace: Option<String>,
+    pub tracer: Option<SeenRef>,
+    pub old_tid: Option<u32>,
     pub exit_code: Option<u32>,
     pub signal: Option<String>,
     pub core: Option<bool>,
@@ -99,14 +104,23 @@ pub fn same_readable(text: Option<&str>, exact: Option<&str>, truth: &[u8]) -> b
     same(text, exact, truth) || exact.is_none() && text == Some(&*String::from_utf8_lossy(truth))
 }
 
+fn exact(exact: Option<&[String]>, text: Option<&[String]>) -> Option<Vec<Vec<u8>>> {
+    match (exact, text) {
+        (Some(exact), _) => exact.iter().map(|text| STANDARD.decode(text).ok()).collect(),
+        (None, Some(list)) => Some(list.iter().map(|text| text.as_bytes().to_vec()).collect()),
+        (None, None) => None,
+    }
+}
+
 impl Seen {
     /// The arguments, exact.
     pub fn arguments(&self) -> Option<Vec<Vec<u8>>> {
-        match (&self.argv_b64, &self.argv) {
-            (Some(exact), _) => exact.iter().map(|text| STANDARD.decode(text).ok()).collect(),
-            (None, Some(argv)) => Some(argv.iter().map(|text| text.as_bytes().to_vec()).collect()),
-            (None, None) => None,
-        }
+        exact(self.argv_b64.as_deref(), self.argv.as_deref())
+    }
+
+    /// The environment, exact.
+    pub fn environment(&self) -> Option<Vec<Vec<u8>>> {
+        exact(self.env_b64.as_deref(), self.env.as_deref())
     }
 
     /// The start of the process in clock ticks, as its id tells it.

@@ -170,9 +170,15 @@ pub struct Exec {
     pub interpreter: Option<Bytes>,
     /// What the program received. Empty where `planned` tells it.
     pub argv: Vec<Bytes>,
+    /// The environment; compared where procscope was asked for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env: Option<Vec<Bytes>>,
     /// The working directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<Bytes>,
+    /// The tid that called exec, where that is not the pid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old_tid: Option<u32>,
     /// The comm before.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old_name: Option<Bytes>,

@@ -128,7 +128,7 @@ fn env_odd(stage: &mut Stage) -> io::Result<()> {
     ]);
     let mut actor = stage.actor(|child| child.exec(&path, &argv, &env))?;
     actor.go()?;
-    actor.saw_exec(&path, &argv.bytes())?;
+    actor.saw_exec(&path, &argv.bytes())?.env = Some(env.bytes());
     stage.note(actor.end()?);
     Ok(())
 }

@@ -21,8 +21,8 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("killed-with-threads", killed_with_threads),
     ("fault", |stage| ends_by(stage, "f", "SIGSEGV", None)),
     ("abort", abort),
-    ("core-fault", |stage| core(stage, "f", "SIGSEGV", false)),
-    ("core-signal", |stage| core(stage, "s3", "SIGQUIT", true)),
+    ("core-fault", |stage| core(stage, "f", false)),
+    ("core-signal", |stage| core(stage, "s3", true)),
     ("oom", oom),
 ];
 
@@ -138,7 +138,7 @@ fn abort(stage: &mut Stage) -> io::Result<()> {
     Ok(())
 }
 
-fn core(stage: &mut Stage, steps: &str, signal: &str, own: bool) -> io::Result<()> {
+fn core(stage: &mut Stage, steps: &str, own: bool) -> io::Result<()> {
     let dir = stage.bin.path().join(format!("{}-dir", stage.case));
     fs::create_dir(&dir)?;
     let c_dir = crate::tiny::c_path(&dir);
@@ -154,7 +154,6 @@ fn core(stage: &mut Stage, steps: &str, signal: &str, own: bool) -> io::Result<(
     })?;
     actor.go()?;
     actor.saw_exec(&path, &argv.bytes())?;
-    actor.life.changes.push(Change::Core { signal: signal.into() });
     let killer = own.then(|| Killer { pid: actor.life.pid, name: actor.name.clone().into() });
     let life = released(actor, killer)?;
     let dumped = life.exit.as_ref().is_some_and(|exit| exit.core);

@@ -152,6 +152,7 @@ fn etxtbsy(stage: &mut Stage) -> io::Result<()> {
     let writer = File::options().write(true).open(&path)?;
     let (argv, env) = (List::new(["tried"]), List::steps(HOLD));
     let mut actor = stage.actor(|child| child.exec(&path, &argv, &env))?;
+    let before = crate::clock::boot_ns();
     actor.go()?;
     let line = actor.line()?;
     drop(writer);
@@ -161,7 +162,6 @@ fn etxtbsy(stage: &mut Stage) -> io::Result<()> {
     }
     let path = Some(path.as_os_str().as_encoded_bytes().into());
     actor.life.failed.push(crate::truth::FailedExec { errno: line, path, argv: Some(argv.bytes()) });
-    let before = crate::clock::boot_ns();
     expect(&actor, "ETXTBSY")?;
     stage.note(actor.reap(before, None, None)?);
     Ok(())

@@ -100,7 +100,12 @@ fn by_descriptor(stage: &mut Stage, fd: RawFd, path: &Path, flags: i32, special:
     let (argv, env) = (List::new([stage.case, "a"]), List::steps(&format!("{HOLD}e0")));
     let mut actor = stage.actor(|child| child.exec_at(fd, path, &argv, &env, flags))?;
     actor.go()?;
-    let exec = actor.saw_exec(path, &argv.bytes())?;
+    // Beside the name that was given the kernel keeps where it begins, as scripts are told it.
+    let called = Path::new("/dev/fd").join(fd.to_string()).join(path);
+    let exec = actor.saw_exec(&called, &argv.bytes())?;
+    if path.as_os_str().is_empty() {
+        exec.path = Some(format!("/dev/fd/{fd}").into());
+    }
     exec.traits = Some(special.map(str::to_owned).into_iter().collect());
     stage.note(actor.end()?);
     Ok(())

@@ -11,7 +11,7 @@ use crate::truth::{Exit, Fork};
 pub(super) const CASES: &[(&str, Case)] = &[
     ("fork", |stage| by(stage, Call::Fork)),
     ("clone", |stage| by(stage, Call::Clone(0))),
-    ("clone-flags", |stage| by(stage, Call::Clone((libc::CLONE_IO | libc::CLONE_SYSVSEM) as u64))),
+    ("clone-flags", |stage| by(stage, Call::Clone((libc::CLONE_IO | libc::CLONE_SYSVSEM) as u32 as u64))),
     ("clone3", |stage| by(stage, Call::Clone3(0))),
     ("vfork", vfork),
     ("posix-spawn", posix_spawn),

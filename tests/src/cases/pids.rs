@@ -72,7 +72,10 @@ fn pid_reuse(stage: &mut Stage) -> io::Result<()> {
         init.go()?;
     }
     let before = clock::boot_ns();
-    stage.note(init.reap(before, None, None)?);
+    let mut life = init.reap(before, None, None)?;
+    // The parent is told the usage of what it waited for, too.
+    life.exit.iter_mut().for_each(|exit| exit.usage = None);
+    stage.note(life);
     lives.into_iter().for_each(|life| stage.note(life));
     Ok(())
 }

@@ -100,9 +100,9 @@ fn exec_thread(stage: &mut Stage) -> io::Result<()> {
     actor.go()?;
     actor.saw_exec(&first, &argv.bytes())?;
     actor.go()?;
-    took(&mut actor)?;
+    let tid = took(&mut actor)?;
     actor.go_thread()?;
-    actor.saw_exec(&path, &argv.bytes()[1..])?;
+    actor.saw_exec(&path, &argv.bytes()[1..])?.old_tid = Some(tid);
     stage.note(actor.end()?);
     Ok(())
 }
@@ -158,13 +158,13 @@ fn leader_first_exec(stage: &mut Stage) -> io::Result<()> {
     actor.go()?;
     actor.saw_exec(&first, &argv.bytes())?;
     actor.go()?;
-    took(&mut actor)?;
+    let tid = took(&mut actor)?;
     let pid = actor.life.pid;
     actor.go()?;
     until(|| proc_files::stat(pid).is_ok_and(|stat| stat.state == b'Z'))?;
     actor.life.changes.push(Change::ThreadExit { tid: pid, code: Some(3) });
     actor.go_thread()?;
-    actor.saw_exec(&path, &argv.bytes()[1..])?;
+    actor.saw_exec(&path, &argv.bytes()[1..])?.old_tid = Some(tid);
     stage.note(actor.end()?);
     Ok(())
 }

@@ -231,6 +231,20 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_every_option_and_event() {
+        let page = include_str!("../../../../docs/cli.md");
+        for option in CommandLine::command().get_arguments().filter_map(|option| option.get_long()) {
+            let known = page.contains(&format!("--{option} "))
+                || page.contains(&format!("--{option}`"))
+                || page.contains(&format!("--{option}["));
+            assert!(known || option == "version", "--{option}");
+        }
+        for kind in EventSet::ALL.iter() {
+            assert!(page.contains(&format!("`{kind}`")), "{kind}");
+        }
+    }
+
+    #[test]
     fn wrong_values_say_what_to_type() {
         let lines = [
             "-e exce",

@@ -191,4 +191,12 @@ mod tests {
         assert_eq!("command, pid".parse(), Ok(Columns(vec![Column::Command, Column::Pid])));
         assert_eq!("pid,".parse::<Columns>(), Err(UnknownColumn(String::new())));
     }
+
+    #[test]
+    fn the_documentation_has_every_column() {
+        let page = include_str!("../../../../docs/cli.md");
+        for name in Columns::all_names() {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
 }

@@ -335,6 +335,13 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_has_every_column_in_order() {
+        let page = include_str!("../../../../docs/cli.md");
+        let list = COLUMNS.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(" ");
+        assert!(page.split_whitespace().collect::<Vec<_>>().join(" ").contains(&list), "{list}");
+    }
+
+    #[test]
     fn the_header_can_be_left_out() {
         assert_eq!(samples::rendered(&mut Csv::new(BOOT, false), &[]), "");
     }

@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::io::{self, Read};
 use std::mem::offset_of;
@@ -96,8 +97,7 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn open(want: &Want) -> Result<Self, Error> {
-        // libbpf would write to stderr.
-        libbpf_rs::set_print(None);
+        libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Warn, keep_complaint)));
         require_btf()?;
         let cgroups = resolve_cgroups(want)?;
         let (object, ring_bytes) = load(want, &cgroups)?;
@@ -547,6 +547,21 @@ fn old_hierarchies() -> impl Iterator<Item = PathBuf> {
     entries.map(|entry| entry.path()).filter(|path| path.is_dir())
 }
 
+thread_local! {
+    /// What libbpf last said on this thread, which would else go to stderr.
+    static COMPLAINTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+fn keep_complaint(_: libbpf_rs::PrintLevel, text: String) {
+    COMPLAINTS.with_borrow_mut(|complaints| {
+        // The verifier's log can be long; what failed is said first.
+        if complaints.len() < 8 {
+            let line: String = text.trim().chars().take(160).collect();
+            complaints.push(line);
+        }
+    });
+}
+
 fn load(want: &Want, cgroups: &Cgroups) -> Result<(Object, usize), Error> {
     let page = rustix::param::page_size();
     let mut ring_bytes = want.ring_bytes.clamp(page, 1 << 30).next_power_of_two();
@@ -581,7 +596,9 @@ fn refusal(error: &libbpf_rs::Error) -> Error {
             "run it as root: sudo procscope",
         );
     }
-    let what = format!("the kernel refused the BPF programs: {error}");
+    let complaint = COMPLAINTS.with_borrow_mut(std::mem::take).into_iter().find(|line| line.contains("failed"));
+    let complaint = complaint.unwrap_or_else(|| error.to_string());
+    let what = format!("the kernel refused the BPF programs: {complaint}");
     match error.kind() {
         ErrorKind::PermissionDenied => {
             unavailable(what, Cause::Privilege, "run it as root, outside a container or with --privileged")
@@ -609,7 +626,7 @@ fn prepare(want: &Want, cgroups: &Cgroups, ring_bytes: usize) -> libbpf_rs::Resu
         let name = map.name().to_string_lossy().into_owned();
         match name.as_str() {
             "ring" => map.set_max_entries(ring_bytes as u32)?,
-            "exec_scratches" | "chunk_scratches" | "failed_scratches" => map.set_max_entries(cpus)?,
+            "exec_scratches" | "chunk_scratches" | "failed_scratches" | "cgroup_scratches" => map.set_max_entries(cpus)?,
             "trees" if !want.trees.is_empty() => map.set_max_entries(1 << 16)?,
             _ if name.ends_with(".rodata") => {
                 if let Some(value) = map.initial_value_mut() {

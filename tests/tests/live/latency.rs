@@ -1,0 +1,74 @@
+//! How soon an event is out.
+
+use std::io::BufRead as _;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+use procscope_tests::seen::Seen;
+
+use crate::turn;
+use crate::watch::{piped, program, wait};
+
+const LATEST: Duration = Duration::from_millis(50);
+const FIRST: Duration = Duration::from_millis(150);
+
+fn spawn() {
+    assert!(Command::new("/bin/true").status().is_ok_and(|status| status.success()));
+}
+
+/// When things are quiet, an event is out at most 50 ms after it happened.
+#[test]
+fn quiet_events_come_soon() {
+    let _turn = turn::take();
+    let own = std::process::id().to_string();
+    let (mut child, mut stdout, _stderr) = piped(&["-e", "exec,exit", "--tree", &own]);
+    let mut delays = Vec::new();
+    for _ in 0..20 {
+        let spawned = std::thread::spawn(spawn);
+        for _ in 0..2 {
+            let mut line = String::new();
+            stdout.read_line(&mut line).expect("procscope tells it");
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos() as i64;
+            let seen: Seen = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+            delays.push(Duration::from_nanos((now - seen.time_ns().expect("it has a time")).max(0) as u64));
+        }
+        spawned.join().expect("it spawned");
+        std::thread::sleep(Duration::from_millis(60));
+    }
+    delays.sort();
+    println!("median {:?}, largest {:?}", delays[delays.len() / 2], delays.last());
+    assert!(delays.last().is_some_and(|d| *d <= LATEST), "{delays:?}");
+    // SAFETY: our child, not waited for yet.
+    unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
+    assert!(wait(&mut child).success());
+}
+
+/// The first event is out at most 150 ms after the start; the best of a few, as the machine may be busy.
+#[test]
+fn first_event_comes_soon() {
+    let _turn = turn::take();
+    let best = (0..5).map(|_| first_event()).min().expect("there were some");
+    println!("{best:?}");
+    assert!(best <= FIRST, "{best:?}");
+}
+
+fn first_event() -> Duration {
+    let begun = Instant::now();
+    let mut command = Command::new(program());
+    command.args(["--format", "json", "-e", "exec", "--count", "1"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("procscope can be run");
+    let mut stdout = std::io::BufReader::new(child.stdout.take().expect("it is piped"));
+    let spawner = std::thread::spawn(move || {
+        while begun.elapsed() < 4 * FIRST {
+            spawn();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    });
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("procscope tells it");
+    let took = begun.elapsed();
+    assert!(line.contains("\"exec\""), "{line}");
+    spawner.join().expect("it spawned");
+    assert!(wait(&mut child).success());
+    took
+}

@@ -1,0 +1,17 @@
+//! procscope on the real kernel, compared with what really happened.
+//!
+//! The tests need root, or CAP_BPF and CAP_PERFMON and whatever the odd cases take, and fail without. They take turns, also
+//! between processes, since one that loads the machine would disturb another that measures it.
+
+#![cfg(target_os = "linux")]
+
+mod existing;
+mod filters;
+mod latency;
+mod loss;
+mod odd;
+mod options;
+mod storm;
+mod turn;
+mod watch;
+mod workload;

@@ -1,0 +1,139 @@
+//! How it starts and ends.
+
+use std::io::BufRead as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::turn;
+use crate::watch::{Watch, for_everyone, piped, program, run, wait};
+use crate::workload::{Workload, lives};
+
+const NOBODY: u32 = 65534;
+
+#[test]
+fn duration_ends_it() {
+    let _turn = turn::take();
+    let begun = Instant::now();
+    let ended = Watch::start(["--duration", "500ms"]).end().well();
+    let took = begun.elapsed();
+    assert!((Duration::from_millis(500)..Duration::from_secs(3)).contains(&took), "{took:?}");
+    assert!(ended.stderr.contains("delivered"), "{}", ended.stderr);
+}
+
+#[test]
+fn count_ends_it() {
+    let _turn = turn::take();
+    let watch = Watch::start(["-e", "fork,exec,exit", "--count", "77"]);
+    Workload::new(&["storm", "--count", "100"]).run();
+    let ended = watch.end().well();
+    assert_eq!(ended.events().len(), 77);
+}
+
+/// Everything that happened before the signal is in the file, and a summary on standard error.
+#[test]
+fn sigterm_flushes() {
+    let _turn = turn::take();
+    let watch = Watch::start(["-e", "fork,exec,exit"]);
+    let truth = Workload::new(&["storm", "--count", "1000"]).run();
+    let count = lives(&truth).count();
+    watch.signal(libc::SIGTERM);
+    let ended = watch.end().well();
+    let report = ended.compare(truth, Some(&["fork", "exec", "exit"]));
+    assert!(report.is_exact(), "{report}");
+    assert!(count > 1000);
+    for word in ["delivered", "lost", "none", "exec", "exit"] {
+        assert!(ended.stderr.contains(word), "no {word} in {}", ended.stderr);
+    }
+}
+
+#[test]
+fn quiet_says_nothing() {
+    let _turn = turn::take();
+    let mut command = Command::new(program());
+    command.args(["--quiet", "--duration", "300ms", "--format", "json"]);
+    let (status, stderr) = run(command);
+    assert!(status.success());
+    assert_eq!(stderr, "");
+}
+
+#[test]
+fn closed_pipe_ends_it_quietly() {
+    let _turn = turn::take();
+    let (mut child, mut stdout, stderr) = piped(&["-e", "fork,exec,exit"]);
+    Workload::new(&["storm", "--count", "20"]).run();
+    stdout.read_line(&mut String::new()).expect("it writes");
+    drop(stdout);
+    Workload::new(&["storm", "--count", "200"]).run();
+    assert_eq!(wait(&mut child).code(), Some(0));
+    let stderr = stderr.join().expect("it was read");
+    for word in ["cannot", "error", "panicked", "cause"] {
+        assert!(!stderr.contains(word), "{stderr}");
+    }
+}
+
+#[test]
+fn full_disk_is_an_error() {
+    let _turn = turn::take();
+    let mut command = Command::new(program());
+    command.args(["--format", "json", "-e", "existing,exec", "-o", "/dev/full", "--duration", "10s"]);
+    let begun = Instant::now();
+    let (status, stderr) = run(command);
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    assert!(begun.elapsed() < Duration::from_secs(5), "it goes on for {:?}", begun.elapsed());
+    assert!(stderr.contains("/dev/full") && stderr.contains("No space left"), "{stderr}");
+    three_lines(&stderr);
+}
+
+fn three_lines(stderr: &str) {
+    let lines: Vec<&str> = stderr.lines().filter(|line| !line.starts_with("procscope: watching")).collect();
+    let begins = ["procscope: ", "cause: ", "help: "];
+    assert!(lines.len() == 3 && lines.iter().zip(begins).all(|(line, begin)| line.starts_with(begin)), "{stderr}");
+}
+
+#[test]
+fn without_rights_it_says_what_to_do() {
+    let _turn = turn::take();
+    let (_dir, path) = for_everyone();
+    let mut command = Command::new(path);
+    command.uid(NOBODY).gid(NOBODY).args(["--duration", "5s"]);
+    let (status, stderr) = run(command);
+    assert_eq!(status.code(), Some(1), "{stderr}");
+    three_lines(&stderr);
+    assert!(stderr.contains("sudo") || stderr.contains("setcap"), "{stderr}");
+}
+
+/// CAP_BPF and CAP_PERFMON do, without root and without CAP_SYS_RESOURCE.
+#[test]
+fn two_capabilities_are_enough() {
+    let _turn = turn::take();
+    let (_dir, path) = for_everyone();
+    let mut command = Command::new("setpriv");
+    let only = "-all,+bpf,+perfmon";
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]);
+    command.args(["--inh-caps", only, "--ambient-caps", only, "--bounding-set", only]);
+    command.arg(path).args(["--duration", "500ms", "--format", "json"]);
+    let (status, stderr) = run(command);
+    assert!(status.success(), "{stderr}");
+    assert!(stderr.contains("procscope: watching"), "{stderr}");
+}
+
+#[test]
+fn memlock_limit_does_not_stop_it() {
+    let _turn = turn::take();
+    let mut command = Command::new("prlimit");
+    command.arg("--memlock=0:0").arg(program()).args(["--duration", "500ms", "--format", "json"]);
+    let (status, stderr) = run(command);
+    assert!(status.success(), "{stderr}");
+}
+
+#[test]
+fn two_at_once_do_not_disturb_each_other() {
+    let _turn = turn::take();
+    let watches = [Watch::start(["-e", "fork,exec,exit"]), Watch::start(["-e", "fork,exec,exit"])];
+    let truth = Workload::new(&["storm", "--count", "1000"]).run();
+    for watch in watches {
+        let report = watch.stop().well().compare(truth.clone(), Some(&["fork", "exec", "exit"]));
+        assert!(report.is_exact(), "{report}");
+    }
+}
