@@ -12,7 +12,6 @@
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #define PF_KTHREAD 0x00200000
-#define PF_FORKNOEXEC 0x00000040
 #define SIGNAL_GROUP_EXIT 0x00000004
 #define TS_COMPAT 0x0002
 #define S_ISUID 0004000
@@ -1192,8 +1191,6 @@ int BPF_PROG(sched_process_exit, struct task_struct *task)
 	fill_usage(record, task, &flags);
 	if (task->flags & PF_KTHREAD)
 		flags |= PS_F_KTHREAD;
-	if (task->flags & PF_FORKNOEXEC)
-		flags |= PS_F_FORKNOEXEC;
 	fill_process(&record->process, task, &cgroup);
 	fill_header(&record->header, task, sizeof(*record), PS_EXIT, flags, now);
 	bpf_ringbuf_submit(record, wake_flags());
@@ -1429,6 +1426,9 @@ int sys_exit_ptrace(struct syscall_trace_exit *ctx)
 	return 0;
 }
 
+/* Has the object's BTF describe a record that no map and no function names, for the test that compares layouts. */
+#define KEEP_TYPE(TYPE) asm volatile("" : : "r"(bpf_core_type_id_local(TYPE)))
+
 /* The processes that run already. Their arguments are not here: only the process itself can read its memory without a fault. */
 SEC("iter/task")
 int existing(struct bpf_iter__task *ctx)
@@ -1440,6 +1440,10 @@ int existing(struct bpf_iter__task *ctx)
 	u32 zero = 0, off;
 	u16 flags = 0;
 
+	KEEP_TYPE(struct ps_fork);
+	KEEP_TYPE(struct ps_exit);
+	KEEP_TYPE(struct ps_thread_exit);
+	KEEP_TYPE(struct ps_change);
 	if (!task || task->pid != task->tgid || !task->signal || task->signal->live.counter == 0)
 		return 0;
 	scratch = bpf_map_lookup_elem(&iter_scratch, &zero);

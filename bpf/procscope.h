@@ -60,9 +60,8 @@ enum ps_flag {
 	PS_F_KTHREAD = 1 << 10,
 	PS_F_CWD_DELETED = 1 << 11,
 	PS_F_COMPAT = 1 << 12,
-	PS_F_FORKNOEXEC = 1 << 13,
-	PS_F_ENV_UNREADABLE = 1 << 14,
-	PS_F_USAGE_TICK = 1 << 15,
+	PS_F_ENV_UNREADABLE = 1 << 13,
+	PS_F_USAGE_TICK = 1 << 14,
 };
 
 /* ps_exec.exe_traits */

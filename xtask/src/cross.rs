@@ -28,9 +28,9 @@ pub(crate) fn check(targets: &[&str]) -> Result<()> {
         }
         cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
         cargo.env("CARGO_HOME", cache.join("cargo-home")).env("CARGO_TARGET_DIR", cache.join("target"));
+        cargo.args(["check", "--locked", "-Zbuild-std=std,panic_unwind", "--target", target]);
         // Our warnings alone; RUSTFLAGS would rebuild std, and meet those of the dependencies.
         cargo.env("CARGO_BUILD_WARNINGS", "deny").arg("-Zwarnings");
-        cargo.args(["check", "--locked", "-Zbuild-std=std,panic_unwind", "--target", target]);
         CRATES.iter().for_each(|name| {
             cargo.args(["--package", name]);
         });

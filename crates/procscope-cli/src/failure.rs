@@ -26,7 +26,6 @@ impl Failure {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 "free some space (df -h shows where), or write elsewhere: procscope -o FILE"
             }
-            io::ErrorKind::TimedOut => "let what reads the output go on, or write to a file: procscope -o FILE",
             _ => "write elsewhere: procscope -o FILE",
         };
         Self { what: format!("cannot write to {target}"), cause: describe(error), help: help.to_owned() }
@@ -115,8 +114,8 @@ mod tests {
         for error in errors {
             text += &format!("{}\n\n", Failure::from(error));
         }
-        for error in [io::Error::from(io::ErrorKind::StorageFull), io::Error::from(io::ErrorKind::TimedOut)] {
-            text += &format!("{}\n\n", Failure::writing("/var/log/x", &error));
+        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::PermissionDenied] {
+            text += &format!("{}\n\n", Failure::writing("/var/log/x", &kind.into()));
         }
         assert!(text.split("\n\n").filter(|part| !part.is_empty()).all(|part| part.lines().count() == 3));
         insta::assert_snapshot!(text);

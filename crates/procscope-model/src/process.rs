@@ -115,6 +115,8 @@ pub struct Process {
     pub env: Option<Arc<Argv>>,
     /// The working directory at exec, from the root of its mount namespace.
     pub cwd: Option<Arc<[u8]>>,
+    /// True where that directory had been removed: `cwd` is the path that it had.
+    pub cwd_deleted: bool,
     /// Whom it acts as.
     pub credentials: Option<Credentials>,
     /// Session id.
@@ -150,6 +152,7 @@ impl Process {
             argv: None,
             env: None,
             cwd: None,
+            cwd_deleted: false,
             credentials: None,
             sid: None,
             pgid: None,

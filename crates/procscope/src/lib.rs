@@ -5,6 +5,8 @@
 //! marks in [`Flaws`]; what it lost it counts in [`Lost`].
 
 mod error;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod monitor;
 mod pipeline;
 mod sink;

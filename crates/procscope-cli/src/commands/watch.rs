@@ -189,3 +189,39 @@ impl Sink for WatchSink {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use procscope::{Lost, SourceId, Timestamp};
+
+    use super::*;
+
+    #[test]
+    fn kinds_are_told_in_words() {
+        assert_eq!(kinds(EventSet::default()), "exec, exec-failed and exit");
+        assert_eq!(kinds(EventSet::ALL), "all");
+        assert_eq!(kinds(EventSet::NONE.with(Kind::Fork)), "fork");
+        assert_eq!(kinds(EventSet::NONE), "lost");
+    }
+
+    #[test]
+    fn lost_marks_do_not_count() {
+        let mut sink = WatchSink {
+            render: Box::new(Json::new(procscope::BootId::default())),
+            buffer: Writer::buffer(),
+            writer: Writer::spawn(Box::new(io::sink()), || ()).unwrap(),
+            screen: None,
+            tally: Tally::default(),
+            left: Some(2),
+        };
+        let mut event = |kind| {
+            let event = Event::new(1, Timestamp(0), SourceId::Ebpf, None, None, kind);
+            sink.event(&event).unwrap().is_break()
+        };
+        assert!(!event(EventKind::Lost(Lost::default())));
+        assert!(!event(EventKind::Sid));
+        assert!(!event(EventKind::Lost(Lost::default())));
+        assert!(event(EventKind::Sid));
+        sink.finish().0.unwrap();
+    }
+}

@@ -1,6 +1,7 @@
 use jiff::tz::TimeZone;
 use procscope::{
-    Credentials, Event, EventKind, ExeTraits, ExitStatus, Flaw, Process, ProcessRef, Usage, errno_name, signal_name,
+    Argv, Credentials, Event, EventKind, ExeTraits, ExitStatus, Flaw, Process, ProcessRef, Usage, errno_name,
+    signal_name,
 };
 
 use super::cell::Cell;
@@ -200,7 +201,18 @@ fn info(out: &mut Cell, event: &Event) {
             ended(out, event);
         }
         EventKind::Exit(_) => ended(out, event),
-        EventKind::ExecFailed(_) | EventKind::Core(_) => _ = status(out, event),
+        EventKind::ExecFailed(failure) => {
+            status(out, event);
+            // Shells try one directory after the other; the arguments do not tell which.
+            let first = failure.argv.as_deref().and_then(Argv::first);
+            if let (Some(path), Some(first)) = (&failure.path, first)
+                && **path != ***first
+            {
+                out.piece(" ");
+                quote::text(path, out);
+            }
+        }
+        EventKind::Core(_) => _ = status(out, event),
         EventKind::Comm(change) => {
             quote::text(&change.old, out);
             word(out, Some(" -> "));

@@ -10,6 +10,7 @@ mod usage;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+#[cfg(feature = "fuzzing")]
 pub(crate) use cgroup::cgroup_identity;
 pub(crate) use clock::Clock;
 pub(crate) use outlet::Outlet;
@@ -327,6 +328,7 @@ impl Pipeline {
             argv: if subject.kthread { None } else { argv },
             env,
             cwd: image.cwd.map(|names| self.path(names)),
+            cwd_deleted: image.cwd_deleted,
             flaws,
         }
     }
@@ -369,6 +371,7 @@ fn set_image(process: &mut Process, image: Image) {
     process.argv = image.argv;
     process.env = image.env;
     process.cwd = image.cwd;
+    process.cwd_deleted = image.cwd_deleted;
     process.flaws = image.flaws;
 }
 
@@ -398,3 +401,6 @@ fn reference(record: &RefRecord) -> ProcessRef {
 fn id_change([real, effective]: [u32; 2]) -> IdChange {
     IdChange { old_real: Some(real), old_effective: Some(effective) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,6 +13,7 @@ pub(crate) struct Image {
     pub(crate) argv: Option<Arc<Argv>>,
     pub(crate) env: Option<Arc<Argv>>,
     pub(crate) cwd: Option<Arc<[u8]>>,
+    pub(crate) cwd_deleted: bool,
     pub(crate) flaws: Flaws,
 }
 

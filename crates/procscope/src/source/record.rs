@@ -98,6 +98,7 @@ pub(crate) struct ImageRecord<'a> {
     pub(crate) exe: Option<NamesUp<'a>>,
     pub(crate) exe_traits: ExeTraits,
     pub(crate) cwd: Option<NamesUp<'a>>,
+    pub(crate) cwd_deleted: bool,
     pub(crate) argv: ListRecord<'a>,
     pub(crate) env: Option<ListRecord<'a>>,
 }
@@ -142,8 +143,6 @@ pub(crate) struct ExitRecord {
     pub(crate) wait_status: u32,
     pub(crate) killer: Option<RefRecord>,
     pub(crate) oom: bool,
-    /// Never execed: still the image of its parent.
-    pub(crate) fork_only: bool,
     pub(crate) utime_ns: u64,
     pub(crate) stime_ns: u64,
     pub(crate) runtime_ns: u64,

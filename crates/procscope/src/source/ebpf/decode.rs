@@ -106,6 +106,7 @@ fn decode_image<'a>(exec: &wire::Exec, mut strings: &'a [u8]) -> Result<ImageRec
         exe: (!exe.is_empty()).then_some(NamesUp(exe)),
         exe_traits: ExeTraits::from_bits_truncate(exec.exe_traits as u8),
         cwd: (!kernel_only).then_some(NamesUp(cwd)),
+        cwd_deleted: exec.header.flags & flag::CWD_DELETED != 0,
         argv: ListRecord { inline: argv, len: exec.argv_len as usize },
         env: Some(ListRecord { inline: env, len: exec.env_len as usize }),
     })
@@ -158,7 +159,6 @@ fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, M
                     wait_status: exit.wait_status,
                     killer: (exit.killer.tgid != 0).then(|| decode_ref(&exit.killer)),
                     oom: header.flags & flag::OOM != 0,
-                    fork_only: header.flags & flag::FORKNOEXEC != 0,
                     utime_ns: exit.utime_ns,
                     stime_ns: exit.stime_ns,
                     runtime_ns: exit.runtime_ns,
@@ -245,4 +245,82 @@ fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, M
         }
         _ => return Err(Malformed),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use zerocopy::{FromZeros, IntoBytes};
+
+    use super::*;
+
+    fn exec(path: &[u8], exe: &[u8], argv: &[u8]) -> Vec<u8> {
+        let mut exec = wire::Exec::new_zeroed();
+        let size = size_of::<wire::Exec>() + path.len() + exe.len() + argv.len();
+        exec.header.kind = kind::EXEC;
+        exec.header.size = size as u32;
+        exec.header.tgid = 7;
+        exec.header.start_ns = 12_345_678_901;
+        exec.path_len = path.len() as u16;
+        exec.exe_len = exe.len() as u16;
+        exec.argv_len = argv.len() as u32;
+        exec.argv_inline = argv.len() as u32;
+        [exec.as_bytes(), path, exe, argv].concat()
+    }
+
+    #[test]
+    fn an_exec() {
+        let bytes = exec(b"./true", b"true\0bin\0", b"true\0\0");
+        let record = decode(&bytes).unwrap();
+        let Body::Exec { subject, image, .. } = record.body else { panic!("no exec: {record:?}") };
+        assert_eq!(subject.id().start, Some(crate::StartTime(1234)));
+        assert_eq!(image.path, Some(&b"./true"[..]));
+        assert_eq!(image.exe.unwrap().0, b"true\0bin\0");
+        assert_eq!(image.argv.inline, b"true\0\0");
+        assert!(record.flaws.is_empty());
+    }
+
+    #[test]
+    fn lengths_beyond_the_record_are_malformed() {
+        let whole = exec(b"./true", b"true\0bin\0", b"true\0\0");
+        for len in 0..whole.len() {
+            assert_eq!(decode(&whole[..len]).err(), Some(Malformed), "{len} bytes");
+        }
+        let mut short = whole.clone();
+        short[0] -= 1;
+        assert_eq!(decode(&short).err(), Some(Malformed));
+        assert!(decode(&[whole, vec![0; 8]].concat()).is_ok());
+    }
+
+    #[test]
+    fn calls_by_number() {
+        assert_eq!(fork_call(435, false), Some(ForkCall::Clone3));
+        assert_eq!(fork_call(-1, false), None);
+        assert_eq!(fork_call(NO_CALL, false), None);
+        #[cfg(target_arch = "x86_64")]
+        assert_eq!([57, 58, 56].map(|n| fork_call(n, false)), [Some(ForkCall::Fork), Some(ForkCall::Vfork), Some(ForkCall::Clone)]);
+        assert_eq!(fork_call(190, true), Some(ForkCall::Vfork));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_taken(kind in 0u16..20, mut bytes in proptest::collection::vec(any::<u8>(), 0..1200)) {
+            let _ = decode(&bytes);
+            if bytes.len() >= 8 {
+                let size = bytes.len() as u32;
+                bytes[..4].copy_from_slice(&size.to_ne_bytes());
+                bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
+                let _ = decode(&bytes);
+            }
+        }
+
+        #[test]
+        fn strings_come_back(path in proptest::collection::vec(1u8..=255, 0..300), argv: Vec<u8>) {
+            let bytes = exec(&path, b"", &argv);
+            let record = decode(&bytes).unwrap();
+            let Body::Exec { image, .. } = record.body else { panic!("no exec") };
+            prop_assert_eq!(image.path, Some(&path[..]));
+            prop_assert_eq!(image.argv.inline, &argv[..]);
+        }
+    }
 }

@@ -53,10 +53,10 @@ pub(crate) mod flag {
     pub(crate) const USAGE_RACED: u16 = 1 << 8;
     pub(crate) const OOM: u16 = 1 << 9;
     pub(crate) const KTHREAD: u16 = 1 << 10;
+    pub(crate) const CWD_DELETED: u16 = 1 << 11;
     pub(crate) const COMPAT: u16 = 1 << 12;
-    pub(crate) const FORKNOEXEC: u16 = 1 << 13;
-    pub(crate) const ENV_UNREADABLE: u16 = 1 << 14;
-    pub(crate) const USAGE_TICK: u16 = 1 << 15;
+    pub(crate) const ENV_UNREADABLE: u16 = 1 << 13;
+    pub(crate) const USAGE_TICK: u16 = 1 << 14;
 }
 
 wire!(Config {
@@ -172,3 +172,57 @@ wire!(Change {
 });
 
 wire!(Cgroup { header: Header, id: u64, hierarchy: u32, len: u32, });
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use libbpf_rs::HasSize;
+    use libbpf_rs::btf::types::{MemberAttr, Struct};
+    use libbpf_rs::btf::{Btf, BtfKind, BtfType};
+
+    use super::*;
+
+    type Layout = BTreeMap<String, usize>;
+
+    fn of_object(btf: &Btf<'_>, name: &str) -> (Layout, usize) {
+        let all = btf.type_by_kind::<BtfType<'_>>();
+        let ty = all.into_iter().find(|ty| ty.kind() == BtfKind::Struct && ty.name().is_some_and(|n| n == name));
+        let ty = Struct::try_from(ty.unwrap_or_else(|| panic!("the object has no struct {name}"))).unwrap();
+        let offset = |attr| match attr {
+            MemberAttr::Normal { offset } | MemberAttr::BitField { offset, .. } => offset as usize / 8,
+        };
+        let fields = ty.iter().map(|field| (field.name.unwrap().to_string_lossy().into_owned(), offset(field.attr)));
+        (fields.collect(), ty.size())
+    }
+
+    /// The committed object and this file are held to be two copies of one layout.
+    #[test]
+    fn layouts_are_those_of_the_object() {
+        let object = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o");
+        let btf = Btf::from_raw("procscope", object).unwrap().unwrap();
+        let structs: [(&str, &[(&str, usize, usize)], usize); 13] = [
+            ("ps_config", Config::FIELDS, size_of::<Config>()),
+            ("ps_shared", Shared::FIELDS, size_of::<Shared>()),
+            ("ps_header", Header::FIELDS, size_of::<Header>()),
+            ("ps_process", Process::FIELDS, size_of::<Process>()),
+            ("ps_ref", Ref::FIELDS, size_of::<Ref>()),
+            ("ps_fork", Fork::FIELDS, size_of::<Fork>()),
+            ("ps_exec", Exec::FIELDS, size_of::<Exec>()),
+            ("ps_chunk", Chunk::FIELDS, size_of::<Chunk>()),
+            ("ps_exec_failed", ExecFailed::FIELDS, size_of::<ExecFailed>()),
+            ("ps_exit", Exit::FIELDS, size_of::<Exit>()),
+            ("ps_thread_exit", ThreadExit::FIELDS, size_of::<ThreadExit>()),
+            ("ps_change", Change::FIELDS, size_of::<Change>()),
+            ("ps_cgroup", Cgroup::FIELDS, 0),
+        ];
+        for (name, fields, size) in structs {
+            let (mut theirs, their_size) = of_object(&btf, name);
+            // The names of a cgroup's path follow its struct here, and stand in it there.
+            assert!(theirs.remove("names").is_none_or(|offset| offset == size_of::<Cgroup>()));
+            let ours: Layout = fields.iter().map(|&(field, offset, _)| (field.to_owned(), offset)).collect();
+            assert_eq!(ours, theirs, "{name}");
+            assert!(size == 0 || size == their_size, "{name} has {size} bytes here and {their_size} there");
+        }
+    }
+}

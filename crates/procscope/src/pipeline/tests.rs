@@ -1,0 +1,203 @@
+use super::*;
+use crate::EventSet;
+use crate::source::record::ExitRecord;
+
+struct Root;
+
+impl Names for Root {
+    fn user(&mut self, uid: u32) -> Option<Arc<str>> {
+        (uid == 0).then(|| "root".into())
+    }
+
+    fn group(&mut self, gid: u32) -> Option<Arc<str>> {
+        (gid == 0).then(|| "wheel".into())
+    }
+}
+
+fn pipeline(want: &Want) -> Pipeline {
+    let mut pipeline = Pipeline::new(SourceId::Ebpf, want, Box::new(Root), 4096);
+    pipeline.set_clock(Clock::new(1_000_000, 0));
+    pipeline
+}
+
+fn all() -> Want {
+    Want { events: EventSet::ALL, ..Want::default() }
+}
+
+fn comm(name: &str) -> Comm {
+    let mut comm = [0; 16];
+    comm[..name.len()].copy_from_slice(name.as_bytes());
+    comm
+}
+
+fn reference_to(pid: Pid, start_ns: u64) -> RefRecord {
+    RefRecord { pid, tid: pid, start_ns, comm: comm("parent") }
+}
+
+fn subject(pid: Pid, start_ns: u64, name: &str) -> Subject {
+    Subject {
+        pid,
+        tid: pid,
+        start_ns,
+        comm: comm(name),
+        parent: reference_to(1, 0),
+        ns_pid: pid,
+        uid: 0,
+        gid: 7,
+        euid: 0,
+        egid: 0,
+        sid: 1,
+        pgid: 1,
+        tty: None,
+        cgroup: CgroupKey::default(),
+        namespaces: crate::Namespaces::default(),
+        kthread: false,
+    }
+}
+
+fn record(boot_ns: u64, body: Body<'_>) -> Record<'_> {
+    Record { boot_ns, lost_before: 0, body, flaws: Flaws::new() }
+}
+
+fn exec<'a>(subject: Subject, argv: &'a [u8], len: usize) -> Body<'a> {
+    let argv = ListRecord { inline: argv, len };
+    let image = ImageRecord { path: Some(b"p"), exe: Some(NamesUp(b"p\0")), argv, ..ImageRecord::default() };
+    Body::Exec { subject, old_comm: Some(comm("old")), old_tid: subject.pid, image }
+}
+
+fn exit(subject: Subject) -> Body<'static> {
+    let exit = ExitRecord {
+        wait_status: 0x0300,
+        killer: None,
+        oom: false,
+        utime_ns: 0,
+        stime_ns: 0,
+        runtime_ns: 5,
+        maxrss_pages: 2,
+        read_bytes: 0,
+        write_bytes: 0,
+        rchar: 0,
+        wchar: 0,
+        nvcsw: 0,
+        nivcsw: 0,
+        min_flt: 0,
+        maj_flt: 0,
+    };
+    Body::Exit { subject, exit }
+}
+
+fn argv_of(event: &Event) -> Option<Vec<u8>> {
+    event.process.as_ref()?.argv.as_ref().map(|argv| argv.block().to_vec())
+}
+
+fn flaw_of(event: &Event, field: Field) -> Option<Flaw> {
+    event.process.as_ref()?.flaws.get(field)
+}
+
+#[test]
+fn an_exit_bears_what_the_exec_told() {
+    let mut pipeline = pipeline(&all());
+    let it = subject(7, 100, "p");
+    let event = pipeline.feed(&record(150, exec(it, b"a\0b\0", 4))).unwrap();
+    assert_eq!((event.seq, event.time.0), (1, 1_000_150));
+    let process = event.process.as_ref().unwrap();
+    assert_eq!(process.exe.as_deref(), Some(&b"/p"[..]));
+    let credentials = process.credentials.as_ref().unwrap();
+    assert_eq!((credentials.user.as_deref(), credentials.group.as_deref()), (Some("root"), None));
+    let event = pipeline.feed(&record(400, exit(it))).unwrap();
+    assert_eq!(argv_of(&event).unwrap(), b"a\0b\0");
+    let EventKind::Exit(end) = event.kind else { panic!("no exit") };
+    assert_eq!((end.status, end.duration_ns), (ExitStatus::Code(3), Some(300)));
+    assert_eq!(end.usage.max_rss_bytes, Some(8192));
+}
+
+#[test]
+fn a_reused_pid_never_lends_its_image() {
+    let mut pipeline = pipeline(&all());
+    pipeline.feed(&record(150, exec(subject(7, 100, "p"), b"a\0", 2)));
+    let event = pipeline.feed(&record(900, exit(subject(7, 800, "q")))).unwrap();
+    assert_eq!(argv_of(&event), None);
+    assert_eq!(flaw_of(&event, Field::Argv), Some(Flaw::NotObserved));
+}
+
+#[test]
+fn a_fork_has_its_creators_image_and_says_so() {
+    let mut pipeline = pipeline(&all());
+    pipeline.feed(&record(150, exec(subject(7, 100, "p"), b"a\0", 2)));
+    let fork = Body::Fork { subject: subject(8, 200, "p"), thread: false, call: None, flags: 0, creator: reference_to(7, 100) };
+    let event = pipeline.feed(&record(200, fork)).unwrap();
+    assert_eq!(argv_of(&event).unwrap(), b"a\0");
+    assert_eq!(flaw_of(&event, Field::Argv), Some(Flaw::Inherited));
+    let event = pipeline.feed(&record(300, exec(subject(8, 200, "q"), b"b\0", 2))).unwrap();
+    assert_eq!(flaw_of(&event, Field::Argv), None);
+    // The creator is another process of that pid: nothing is known of it.
+    let fork = Body::Fork { subject: subject(9, 400, "p"), thread: false, call: None, flags: 0, creator: reference_to(7, 101) };
+    let event = pipeline.feed(&record(400, fork)).unwrap();
+    assert_eq!((argv_of(&event), flaw_of(&event, Field::Argv)), (None, Some(Flaw::NotObserved)));
+}
+
+#[test]
+fn after_a_lost_exec_an_image_is_doubted() {
+    let mut pipeline = pipeline(&all());
+    let it = subject(7, 100, "p");
+    pipeline.feed(&record(150, exec(it, b"a\0", 2)));
+    let mut counts = [0; KIND_COUNT];
+    counts[Kind::Exec as usize] = 3;
+    let lost = pipeline.lost(counts);
+    assert!(matches!(lost.kind, EventKind::Lost(lost) if lost.total() == 3));
+    let event = pipeline.feed(&record(400, exit(it))).unwrap();
+    assert_eq!(flaw_of(&event, Field::Argv), Some(Flaw::AfterLoss));
+    assert_eq!(event.seq, 3);
+}
+
+#[test]
+fn long_lists_are_put_together_or_marked() {
+    let mut pipeline = pipeline(&all());
+    let it = subject(7, 100, "p");
+    let chunk = |offset, bytes| record(150, Body::Chunk { tid: 7, of: ChunkOf::Argv, offset, bytes });
+    for part in [chunk(0, b"ab"), chunk(2, b"c\0")] {
+        assert_eq!(pipeline.feed(&part), None);
+    }
+    let event = pipeline.feed(&record(150, exec(it, b"", 4))).unwrap();
+    assert_eq!((argv_of(&event).unwrap(), flaw_of(&event, Field::Argv)), (b"abc\0".to_vec(), None));
+    // Another exec, a part of which was lost.
+    pipeline.feed(&chunk(0, b"ab"));
+    pipeline.feed(&chunk(4, b"e\0"));
+    let event = pipeline.feed(&record(150, exec(it, b"", 6))).unwrap();
+    assert_eq!((argv_of(&event).unwrap(), flaw_of(&event, Field::Argv)), (b"ab".to_vec(), Some(Flaw::Truncated)));
+    // Parts of an exec at another time are not taken.
+    pipeline.feed(&chunk(0, b"zz"));
+    let event = pipeline.feed(&record(151, exec(it, b"", 4))).unwrap();
+    assert_eq!(flaw_of(&event, Field::Argv), Some(Flaw::Truncated));
+}
+
+#[test]
+fn cgroups_and_containers_are_chosen_by_path() {
+    let id = "ab".repeat(32);
+    let names = format!("docker-{id}.scope\0system.slice\0");
+    let key = CgroupKey { id: 5, hierarchy: 1 };
+    let inside = Subject { cgroup: key, ..subject(7, 100, "p") };
+    let outside = subject(8, 100, "p");
+    let run = |want: &Want, paths: &[&str]| {
+        let mut pipeline = pipeline(want);
+        pipeline.filter_cgroup_paths(paths.iter().map(ToString::to_string).collect());
+        assert_eq!(pipeline.feed(&record(0, Body::Cgroup { key, names: NamesUp(names.as_bytes()), cut: false })), None);
+        [inside, outside].map(|subject| pipeline.feed(&record(150, exec(subject, b"", 0))).is_some())
+    };
+    assert_eq!(run(&all(), &[]), [true, true]);
+    assert_eq!(run(&all(), &["/system.slice"]), [true, false]);
+    assert_eq!(run(&all(), &["/system"]), [false, false]);
+    assert_eq!(run(&Want { containers: vec!["abab".into()], ..all() }, &[]), [true, false]);
+    assert_eq!(run(&Want { containers: vec!["ba".into()], ..all() }, &[]), [false, false]);
+}
+
+#[test]
+fn named_variables_alone_are_kept() {
+    let want = Want { env: EnvWanted::Named(vec![b"A".to_vec(), b"C".to_vec()]), ..all() };
+    let mut pipeline = pipeline(&want);
+    let env = b"A=1\0AB=2\0C=\0";
+    let Body::Exec { subject, old_comm, old_tid, mut image } = exec(subject(7, 100, "p"), b"", 0) else { unreachable!() };
+    image.env = Some(ListRecord { inline: env, len: env.len() });
+    let event = pipeline.feed(&record(150, Body::Exec { subject, old_comm, old_tid, image })).unwrap();
+    assert_eq!(event.process.unwrap().env.as_ref().unwrap().block(), b"A=1\0C=\0");
+}
