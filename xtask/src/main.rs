@@ -23,7 +23,7 @@ usage: cargo xtask COMMAND
   test [STEP...]            every check, or these: fmt clippy doc bpf test corpus cross deny
                             (`test --list` says what each does; `unit` is `test` without root)
   bpf [--check]             compile bpf/procscope.bpf.c into bpf/gen, or see that bpf/gen is what it compiles to
-  cross [TARGET]            type-check the library and the program for Windows and macOS
+  cross [TARGET]            build the program for Windows, type-check it for macOS
   fuzz TARGET [--seconds N] [--sanitizer none|address]
                             fuzz with libFuzzer; --seconds 60 and none unless told
   deny                      licences, sources, duplicates and advisories of the dependencies, with cargo-deny

@@ -55,7 +55,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "cross",
-        what: "type checks for Windows and macOS",
+        what: "a build for Windows, a type check for macOS",
         needs: &[packages::BUILD, packages::CROSS],
         on_request: false,
         run: || cross::check(&cross::TARGETS),
@@ -152,7 +152,7 @@ fn doc() -> Result<()> {
 fn test_workspace() -> Result<()> {
     if !packages::is_root()? {
         bail!(
-            "the live tests load BPF programs, which takes root\n  help: sudo -E env PATH=\"$PATH\" ./x test test, or ./x test unit"
+            "the live tests load BPF programs, which takes root\n  help: sudo env HOME=\"$HOME\" PATH=\"$PATH\" ./x test test, or ./x test unit"
         );
     }
     workspace::build_release()?;

@@ -118,7 +118,7 @@ pub struct Process {
     /// True where that directory had been removed: `cwd` is the path that it had.
     pub cwd_deleted: bool,
     /// Whom it acts as.
-    pub credentials: Option<Credentials>,
+    pub credentials: Option<Arc<Credentials>>,
     /// Session id.
     pub sid: Option<Pid>,
     /// Process group id.

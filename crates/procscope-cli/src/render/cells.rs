@@ -44,7 +44,7 @@ impl Cells {
     /// False where there is nothing to show.
     fn value(&mut self, column: Column, event: &Event, out: &mut Cell) -> bool {
         let process = event.process.as_deref();
-        let credentials = process.and_then(|process| process.credentials.as_ref());
+        let credentials = process.and_then(|process| process.credentials.as_deref());
         match column {
             Column::Time => ascii(out, &self.clock.time(event.time)),
             Column::Date => ascii(out, &self.clock.date(event.time)),
@@ -206,7 +206,7 @@ fn info(out: &mut Cell, event: &Event) {
             // Shells try one directory after the other; the arguments do not tell which.
             let first = failure.argv.as_deref().and_then(Argv::first);
             if let (Some(path), Some(first)) = (&failure.path, first)
-                && **path != ***first
+                && *first != path[..]
             {
                 out.piece(" ");
                 quote::text(path, out);
@@ -219,7 +219,7 @@ fn info(out: &mut Cell, event: &Event) {
             quote::text(&change.new, out);
         }
         EventKind::Uid(change) | EventKind::Gid(change) => {
-            let who = event.process.as_ref().and_then(|process| process.credentials.as_ref());
+            let who = event.process.as_ref().and_then(|process| process.credentials.as_deref());
             let is_user = matches!(event.kind, EventKind::Uid(_));
             let new = who.map(|who| if is_user { (who.uid, who.euid) } else { (who.gid, who.egid) });
             let names = if is_user { ["uid", "euid"] } else { ["gid", "egid"] };

@@ -107,7 +107,7 @@ impl Row<'_> {
     }
 
     fn who(&self) -> Option<&Credentials> {
-        self.process()?.credentials.as_ref()
+        self.process()?.credentials.as_deref()
     }
 
     fn old_name(&self) -> Option<&[u8]> {

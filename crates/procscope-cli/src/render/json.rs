@@ -1,5 +1,3 @@
-use std::io::Write;
-
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use procscope::{
@@ -7,6 +5,7 @@ use procscope::{
     errno_name, signal_name,
 };
 
+use super::json_cache::{Identity, Images};
 use super::escape::push_json;
 use super::time::Rfc3339;
 use super::{Render, argv, duration_ns, exit_status, flaws, name, path, push_number};
@@ -22,6 +21,8 @@ pub(crate) struct Json {
     /// The beginning of every id: the boot's digits and a dash.
     boot: String,
     time: Rfc3339,
+    images: Images,
+    identity: Identity,
 }
 
 /// The text before a value: comma, key, colon.
@@ -30,6 +31,7 @@ macro_rules! key {
         concat!(",\"", $name, "\":")
     };
 }
+pub(super) use key;
 
 /// Appends a byte string under its key and, where it is no UTF-8, its exact bytes under that key with `_b64`.
 macro_rules! text {
@@ -72,7 +74,7 @@ macro_rules! other {
 impl Json {
     pub(crate) fn new(boot: BootId) -> Self {
         let digits = format!("{boot:?}");
-        Self { boot: format!("{}-", &digits[..8]), time: Rfc3339::new() }
+        Self { boot: format!("{}-", &digits[..8]), time: Rfc3339::new(), images: Images::new(), identity: Identity::default() }
     }
 
     fn push_id(&self, out: &mut Vec<u8>, id: ProcessId) {
@@ -97,7 +99,7 @@ impl Json {
         self.push_id(out, of.id);
     }
 
-    fn push_process(&self, out: &mut Vec<u8>, event: &Event, process: &Process) {
+    fn push_process(&mut self, out: &mut Vec<u8>, event: &Event, process: &Process) {
         let kind = event.kind.kind();
         out.extend_from_slice(key!("id").as_bytes());
         self.push_id(out, process.id);
@@ -110,38 +112,12 @@ impl Json {
             EventKind::Comm(change) => text!(out, "old_name", Some(&*change.old)),
             _ => {}
         }
-        text!(out, "path", path(event));
-        text!(out, "exe", process.exe.as_deref());
-        if kind != Kind::ExecFailed {
-            text!(out, "interpreter", process.interpreter.as_deref());
+        if kind == Kind::ExecFailed || process.env.is_some() {
+            push_image(out, event, process);
+        } else {
+            self.images.push(out, process, |out| push_image(out, event, process));
         }
-        if !process.exe_traits.is_empty() {
-            push_traits(out, process.exe_traits);
-        }
-        list!(out, "argv", argv(event));
-        if matches!(kind, Kind::Exec | Kind::Existing) {
-            list!(out, "env", process.env.as_deref());
-        }
-        text!(out, "cwd", process.cwd.as_deref());
-        if let Some(who) = &process.credentials {
-            number!(out, "uid", Some(who.uid));
-            text!(out, "user", who.user.as_deref().map(str::as_bytes));
-            number!(out, "euid", Some(who.euid));
-            text!(out, "euser", who.euser.as_deref().map(str::as_bytes));
-            number!(out, "gid", Some(who.gid));
-            text!(out, "group", who.group.as_deref().map(str::as_bytes));
-            number!(out, "egid", Some(who.egid));
-            text!(out, "egroup", who.egroup.as_deref().map(str::as_bytes));
-        }
-        number!(out, "sid", process.sid);
-        number!(out, "pgid", process.pgid);
-        if let Some(tty) = process.tty {
-            // Writing to a Vec does not fail.
-            let _ = write!(out, concat!(key!("tty"), "\"{}\""), tty);
-        }
-        text!(out, "cgroup", process.cgroup.as_deref().map(str::as_bytes));
-        text!(out, "container", process.container.as_deref().map(str::as_bytes));
-        text!(out, "unit", process.unit.as_deref().map(str::as_bytes));
+        self.identity.push(out, process);
         number!(out, "ns_pid", process.ns_pid.filter(|&pid| pid != process.id.pid));
         if let Some(namespaces) = &process.namespaces
             && matches!(kind, Kind::Exec | Kind::Existing)
@@ -271,6 +247,27 @@ impl Render for Json {
     }
 }
 
+/// What the process runs.
+fn push_image(out: &mut Vec<u8>, event: &Event, process: &Process) {
+    let kind = event.kind.kind();
+    text!(out, "path", path(event));
+    text!(out, "exe", process.exe.as_deref());
+    if kind != Kind::ExecFailed {
+        text!(out, "interpreter", process.interpreter.as_deref());
+    }
+    if !process.exe_traits.is_empty() {
+        push_traits(out, process.exe_traits);
+    }
+    list!(out, "argv", argv(event));
+    if matches!(kind, Kind::Exec | Kind::Existing) {
+        list!(out, "env", process.env.as_deref());
+    }
+    text!(out, "cwd", process.cwd.as_deref());
+    if process.cwd_deleted {
+        push_true(out, key!("cwd_deleted"));
+    }
+}
+
 /// Appends a word of ours, which needs no escape.
 fn push_word(out: &mut Vec<u8>, key: &str, word: &str) {
     out.extend_from_slice(key.as_bytes());
@@ -284,7 +281,7 @@ fn push_true(out: &mut Vec<u8>, key: &str) {
     out.extend_from_slice(b"true");
 }
 
-fn push_text(out: &mut Vec<u8>, key: &str, key_b64: &str, value: &[u8]) {
+pub(super) fn push_text(out: &mut Vec<u8>, key: &str, key_b64: &str, value: &[u8]) {
     out.extend_from_slice(key.as_bytes());
     out.push(b'"');
     let lossy = push_json(out, value, b"\\u0000");

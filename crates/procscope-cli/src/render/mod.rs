@@ -6,6 +6,7 @@ pub(crate) mod columns;
 pub(crate) mod csv;
 pub(crate) mod escape;
 pub(crate) mod json;
+mod json_cache;
 pub(crate) mod quote;
 #[cfg(test)]
 mod samples;

@@ -26,7 +26,7 @@ pub(crate) fn process() -> Process {
     process.exe = Some((*b"/usr/bin/ls").into());
     process.argv = Some(Arc::new(Argv::from_strings(["ls", "-l", "--color=auto", "/tmp/my dir"])));
     process.cwd = Some((*b"/home/alice").into());
-    process.credentials = Some(Credentials {
+    process.credentials = Some(Arc::new(Credentials {
         uid: 1000,
         euid: 1000,
         gid: 100,
@@ -35,7 +35,7 @@ pub(crate) fn process() -> Process {
         euser: Some("alice".into()),
         group: Some("users".into()),
         egroup: Some("users".into()),
-    });
+    }));
     process.sid = Some(1200);
     process.pgid = Some(4711);
     process.tty = Some(Tty { major: 136, minor: 3 });
@@ -65,6 +65,7 @@ pub(crate) fn odd_process() -> Process {
     process.exe = Some("/memfd:\u{202e}exe (deleted)\u{9b}".as_bytes().into());
     process.interpreter = Some((*b"/bin/sh\n").into());
     process.exe_traits = ExeTraits::all();
+    process.cwd_deleted = true;
     process.argv =
         Some(Arc::new(Argv::from_strings([&b""[..], b"a\nb", b"\xff\x00", "日本\u{e0001}".as_bytes(), b"it's\"\\"])));
     process.env = Some(Arc::new(Argv::from_strings([&b"PATH=/bin"[..], b"BAD=\xfe", b"", b"NOEQUALS"])));
@@ -74,7 +75,7 @@ pub(crate) fn odd_process() -> Process {
     process.container = Some("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into());
     process.cgroup = Some("/docker/\u{1b}]0;x".into());
     process.namespaces = Some(Namespaces { mnt: 5, pid: 6, ..Namespaces::default() });
-    if let Some(who) = &mut process.credentials {
+    if let Some(who) = process.credentials.as_mut().map(Arc::make_mut) {
         (who.euid, who.euser) = (0, Some("root".into()));
         (who.uid, who.user) = (4_000_000_000, None);
         (who.group, who.egroup) = (None, None);
@@ -251,7 +252,7 @@ pub(crate) fn any_event() -> impl proptest::strategy::Strategy<Value = Event> {
                 process.cgroup = texts.next();
                 process.container = texts.next();
                 process.unit = texts.next();
-                if let Some(who) = &mut process.credentials {
+                if let Some(who) = process.credentials.as_mut().map(Arc::make_mut) {
                     who.user = texts.next();
                     who.euser = texts.next();
                     who.group = texts.next();

@@ -57,9 +57,14 @@ pub(crate) struct Pipeline {
     interner: Interner,
     chunks: HashMap<(Pid, u64), Chunks>,
     path: Vec<u8>,
+    credentials: [Option<Arc<Credentials>>; RECENT],
+    asked: u64,
     seq: u64,
     last_ns: u64,
 }
+
+/// So many different credentials are kept at hand.
+const RECENT: usize = 16;
 
 impl Pipeline {
     pub(crate) fn new(source: SourceId, want: &Want, names: Box<dyn Names>, page_bytes: u64) -> Self {
@@ -77,6 +82,8 @@ impl Pipeline {
             interner: Interner::new(),
             chunks: HashMap::new(),
             path: Vec::new(),
+            credentials: Default::default(),
+            asked: 0,
             seq: 0,
             last_ns: 0,
         }
@@ -270,16 +277,7 @@ impl Pipeline {
         process.ns_pid = (subject.ns_pid != 0).then_some(subject.ns_pid);
         process.parent = Some(reference(&subject.parent));
         process.name = Some(name_of(&subject.comm));
-        process.credentials = Some(Credentials {
-            uid: subject.uid,
-            euid: subject.euid,
-            gid: subject.gid,
-            egid: subject.egid,
-            user: self.names.user(subject.uid),
-            euser: self.names.user(subject.euid),
-            group: self.names.group(subject.gid),
-            egroup: self.names.group(subject.egid),
-        });
+        process.credentials = Some(self.credentials(subject));
         process.sid = Some(subject.sid);
         process.pgid = Some(subject.pgid);
         process.tty = subject.tty;
@@ -298,6 +296,33 @@ impl Pipeline {
             None => process.flaws.mark(Field::Cgroup, Flaw::NotObserved),
         }
         process
+    }
+
+    fn credentials(&mut self, subject: &Subject) -> Arc<Credentials> {
+        // Names may change: none is remembered here for longer than so many events.
+        self.asked += 1;
+        if self.asked.is_multiple_of(4096) {
+            self.credentials = Default::default();
+        }
+        let slot = &mut self.credentials[(subject.uid ^ subject.euid ^ subject.gid ^ subject.egid) as usize % RECENT];
+        let ids = (subject.uid, subject.euid, subject.gid, subject.egid);
+        match slot {
+            Some(known) if (known.uid, known.euid, known.gid, known.egid) == ids => known.clone(),
+            _ => {
+                let new = Arc::new(Credentials {
+                    uid: subject.uid,
+                    euid: subject.euid,
+                    gid: subject.gid,
+                    egid: subject.egid,
+                    user: self.names.user(subject.uid),
+                    euser: self.names.user(subject.euid),
+                    group: self.names.group(subject.gid),
+                    egroup: self.names.group(subject.egid),
+                });
+                *slot = Some(new.clone());
+                new
+            }
+        }
     }
 
     fn image(&mut self, subject: &Subject, image: &ImageRecord<'_>, boot_ns: u64, marks: &Flaws) -> Image {

@@ -26,9 +26,9 @@ use crate::{
 static OBJECT: &[u8] = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o");
 
 /// How long the reader stays away while there are events.
-const INTERVAL: Duration = Duration::from_millis(10);
+const INTERVAL: Duration = Duration::from_millis(20);
 /// How long a record may lie that was sent just when the reader went to sleep.
-const LINGER: Duration = Duration::from_millis(20);
+const LINGER: Duration = Duration::from_millis(25);
 /// How often a sleeper looks up, to count what the kernel skipped.
 const ASLEEP: Duration = Duration::from_secs(1);
 /// The least ring that is worth having, bytes.
@@ -77,10 +77,29 @@ struct Watched {
     misses: u64,
 }
 
+/// Attached programs. The kernel waits out every CPU for each that lets go of a system call's tracepoint, so all do at once.
+struct Links(Vec<Link>);
+
+impl Links {
+    fn detach(&mut self) {
+        std::thread::scope(|scope| {
+            for link in self.0.drain(..) {
+                scope.spawn(move || drop(link));
+            }
+        });
+    }
+}
+
+impl Drop for Links {
+    fn drop(&mut self) {
+        self.detach();
+    }
+}
+
 pub(super) struct Live {
     want: Want,
     object: Object,
-    links: Vec<Link>,
+    links: Links,
     watched: Vec<Watched>,
     ring: Ring,
     ring_bytes: usize,
@@ -126,7 +145,7 @@ impl Live {
 
         let mut live = Self {
             want: want.clone(),
-            links: Vec::new(),
+            links: Links(Vec::new()),
             watched: Vec::new(),
             ring,
             ring_bytes,
@@ -157,7 +176,7 @@ impl Live {
                 continue;
             }
             if !CALLS.iter().any(|(call, ..)| *call == name) {
-                self.links.push(program.attach_trace().map_err(io::Error::other)?);
+                self.links.0.push(program.attach_trace().map_err(io::Error::other)?);
             } else {
                 let calls = CALLS.iter().filter(|&&(call, kind, _)| call == name && self.want.events.contains(kind));
                 for tracepoint in calls.flat_map(|(.., tracepoints)| tracepoints.iter()) {
@@ -167,7 +186,7 @@ impl Live {
                         Err(error) => Err(error.kind().into()),
                     };
                     match attached {
-                        Ok(link) => self.links.push(link),
+                        Ok(link) => self.links.0.push(link),
                         Err(error) => self.notes.push(format!("{kind} events are missing: syscalls:{tracepoint}: {error}")),
                     }
                 }
@@ -392,7 +411,7 @@ impl Live {
             let stopping = stop.is_stopped();
             if stopping {
                 // Detached, no program can add to what is there.
-                self.links.clear();
+                self.links.detach();
             }
             out.set_clock(sys::clock());
             let ControlFlow::Continue(count) = self.drain(out) else { return Ok(()) };
