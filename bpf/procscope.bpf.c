@@ -230,6 +230,19 @@ struct {
 
 #define wants(kind) (config.want_events & (1u << (kind)))
 
+void *bpf_rdonly_cast(const void *object, u32 btf_id) __ksym __weak;
+
+/*
+ * For each pointer read through a trusted one the verifier (6.2 and later) searches the kernel's whole BTF several times by name.
+ * Through this one it does not: it took nine tenths of the time to load these programs.
+ */
+static __always_inline struct task_struct *untrusted(struct task_struct *task)
+{
+	if (bpf_ksym_exists(bpf_rdonly_cast))
+		return bpf_rdonly_cast(task, bpf_core_type_id_kernel(struct task_struct));
+	return task;
+}
+
 /* Keeps the compiler from undoing a bound that the verifier needs. */
 #define opaque(x) asm volatile("" : "+r"(x))
 
@@ -516,9 +529,9 @@ static __always_inline s32 read_syscall(struct task_struct *task, u16 *flags)
 }
 
 SEC("tp_btf/task_newtask")
-int BPF_PROG(task_newtask, struct task_struct *task, u64 clone_flags)
+int BPF_PROG(task_newtask, struct task_struct *trusted, u64 clone_flags)
 {
-	struct task_struct *creator = bpf_get_current_task_btf();
+	struct task_struct *task = untrusted(trusted), *current = bpf_get_current_task_btf(), *creator = untrusted(current);
 	u32 tgid = task->tgid;
 	bool thread = task->pid != tgid;
 	u32 kind = thread ? PS_CLONE : PS_FORK;
@@ -550,7 +563,7 @@ int BPF_PROG(task_newtask, struct task_struct *task, u64 clone_flags)
 	}
 	if (task->flags & PF_KTHREAD)
 		flags |= PS_F_KTHREAD;
-	record->syscall = read_syscall(creator, &flags);
+	record->syscall = read_syscall(current, &flags);
 	fill_header(&record->header, task, sizeof(*record), kind, flags, now);
 	fill_process(&record->process, task, &cgroup);
 	fill_ref(&record->creator, creator);
@@ -776,8 +789,9 @@ __noinline u32 send_chunks(u32 kind, u64 addr, u32 len, u64 now)
 #define PATH_LIMIT 16640
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(sched_process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+int BPF_PROG(sched_process_exec, struct task_struct *trusted, int old_pid, struct linux_binprm *bprm)
 {
+	struct task_struct *task = untrusted(trusted);
 	u32 cpu = bpf_get_smp_processor_id(), old_tid = old_pid, tid = task->pid, off, len;
 	struct exec_scratch *scratch;
 	struct comm_value *old_comm;
@@ -912,8 +926,9 @@ static __always_inline struct ps_change *reserve_change(struct task_struct *task
 }
 
 SEC("tp_btf/task_rename")
-int BPF_PROG(task_rename, struct task_struct *task, const char *comm)
+int BPF_PROG(task_rename, struct task_struct *trusted, const char *comm)
 {
+	struct task_struct *task = untrusted(trusted);
 	struct mm_struct *mm = task->mm;
 	struct ps_change *record;
 
@@ -994,7 +1009,7 @@ static long failed_step(u32 i, struct failed_scratch **context)
 SEC("tracepoint")
 int sys_exit_exec(struct syscall_trace_exit *ctx)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = untrusted(bpf_get_current_task_btf());
 	u32 cpu = bpf_get_smp_processor_id(), tid = bpf_get_current_pid_tgid(), off;
 	struct failed_walk *walk;
 	struct failed_scratch *scratch;
@@ -1125,8 +1140,9 @@ static __always_inline void fill_usage(struct ps_exit *record, struct task_struc
 }
 
 SEC("tp_btf/sched_process_exit")
-int BPF_PROG(sched_process_exit, struct task_struct *task)
+int BPF_PROG(sched_process_exit, struct task_struct *trusted)
 {
+	struct task_struct *task = untrusted(trusted);
 	struct signal_struct *signal = task->signal;
 	u32 tgid = task->tgid, status;
 	struct cgroup_key cgroup;
@@ -1214,8 +1230,9 @@ forget:
 #define CORE_SIGNALS (1ull << 3 | 1ull << 4 | 1ull << 5 | 1ull << 6 | 1ull << 7 | 1ull << 8 | 1ull << 11 | 1ull << 24 | 1ull << 25 | 1ull << 31)
 
 SEC("tp_btf/signal_generate")
-int BPF_PROG(signal_generate, int sig, struct kernel_siginfo *info, struct task_struct *task, int group, int result)
+int BPF_PROG(signal_generate, int sig, struct kernel_siginfo *info, struct task_struct *trusted, int group, int result)
 {
+	struct task_struct *task = untrusted(trusted);
 	struct task_struct *sender;
 	struct killer_key key = {};
 	struct ps_ref ref = {};
@@ -1241,7 +1258,7 @@ int BPF_PROG(signal_generate, int sig, struct kernel_siginfo *info, struct task_
 		bpf_map_delete_elem(&killers, &key);
 		return 0;
 	}
-	sender = bpf_get_current_task_btf();
+	sender = untrusted(bpf_get_current_task_btf());
 	fill_ref(&ref, sender);
 	bpf_map_update_elem(&killers, &key, &ref, BPF_ANY);
 	return 0;
@@ -1255,7 +1272,7 @@ int BPF_PROG(signal_deliver, int sig, struct kernel_siginfo *info, struct k_siga
 
 	if (sig < 1 || sig > 31 || !(1ull << sig & CORE_SIGNALS) || BPF_CORE_READ(action, sa.sa_handler))
 		return 0;
-	task = bpf_get_current_task_btf();
+	task = untrusted(bpf_get_current_task_btf());
 	if (!wanted(task))
 		return 0;
 	record = reserve_change(task, PS_CORE, bpf_ktime_get_boot_ns());
@@ -1269,7 +1286,7 @@ int BPF_PROG(signal_deliver, int sig, struct kernel_siginfo *info, struct k_siga
 SEC("tracepoint")
 int sys_enter_setid(void *ctx)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = untrusted(bpf_get_current_task_btf());
 	const struct cred *cred = task->cred;
 	struct id_call ids = { .uid = cred->uid.val, .gid = cred->gid.val, .euid = cred->euid.val, .egid = cred->egid.val };
 	u32 tid = task->pid;
@@ -1281,7 +1298,7 @@ int sys_enter_setid(void *ctx)
 SEC("tracepoint")
 int sys_exit_setid(struct syscall_trace_exit *ctx)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = untrusted(bpf_get_current_task_btf());
 	const struct cred *cred = task->cred;
 	u32 tid = task->pid;
 	struct ps_change *record;
@@ -1315,7 +1332,7 @@ int sys_exit_setid(struct syscall_trace_exit *ctx)
 SEC("tracepoint")
 int sys_exit_setsid(struct syscall_trace_exit *ctx)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = untrusted(bpf_get_current_task_btf());
 	struct ps_change *record;
 
 	if (ctx->ret < 0 || !wanted(task))
@@ -1398,7 +1415,7 @@ int sys_enter_ptrace(struct syscall_trace_enter *ctx)
 SEC("tracepoint")
 int sys_exit_ptrace(struct syscall_trace_exit *ctx)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct *task = untrusted(bpf_get_current_task_btf());
 	u32 tid = task->pid;
 	struct ptrace_call *found = bpf_map_lookup_elem(&ptrace_calls, &tid), call;
 	struct ps_change *record;
@@ -1433,7 +1450,7 @@ int sys_exit_ptrace(struct syscall_trace_exit *ctx)
 SEC("iter/task")
 int existing(struct bpf_iter__task *ctx)
 {
-	struct task_struct *task = ctx->task;
+	struct task_struct *trusted = ctx->task, *task;
 	struct exec_scratch *scratch;
 	struct cgroup_key cgroup;
 	struct ps_exec *record;
@@ -1444,7 +1461,10 @@ int existing(struct bpf_iter__task *ctx)
 	KEEP_TYPE(struct ps_exit);
 	KEEP_TYPE(struct ps_thread_exit);
 	KEEP_TYPE(struct ps_change);
-	if (!task || task->pid != task->tgid || !task->signal || task->signal->live.counter == 0)
+	if (!trusted)
+		return 0;
+	task = untrusted(trusted);
+	if (task->pid != task->tgid || !task->signal || task->signal->live.counter == 0)
 		return 0;
 	scratch = bpf_map_lookup_elem(&iter_scratch, &zero);
 	if (!scratch)

@@ -1,6 +1,7 @@
 //! Builds and type checks for the systems that this one cannot run. Debian's rustc-web brings the source of std, so that no
 //! target needs to be downloaded; RUSTC_BOOTSTRAP lets a stable compiler build it.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use anyhow::Result;
@@ -9,7 +10,8 @@ use crate::process::run;
 use crate::{packages, workspace};
 
 /// What the workspace is checked for. For Windows there is a linker here, so the program is built; for macOS there is none.
-pub(crate) const TARGETS: [&str; 2] = ["x86_64-pc-windows-gnu", "aarch64-apple-darwin"];
+pub(crate) const TARGETS: [&str; 2] = [WINDOWS, "aarch64-apple-darwin"];
+const WINDOWS: &str = "x86_64-pc-windows-gnu";
 
 /// The crates that are to compile everywhere.
 const CRATES: [&str; 3] = ["procscope-model", "procscope", "procscope-cli"];
@@ -18,7 +20,7 @@ const CRATES: [&str; 3] = ["procscope-model", "procscope", "procscope-cli"];
 pub(crate) fn check(targets: &[&str]) -> Result<()> {
     packages::ensure(&[packages::BUILD, packages::CROSS])?;
     // Outside the checkout: std takes minutes, and is the same for every clone.
-    let cache = workspace::cache()?.join("cross");
+    let cache = cache()?;
     for target in targets {
         let mut cargo = Command::new("/usr/bin/cargo");
         cargo.current_dir(workspace::root());
@@ -28,7 +30,7 @@ pub(crate) fn check(targets: &[&str]) -> Result<()> {
         }
         cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
         cargo.env("CARGO_HOME", cache.join("cargo-home")).env("CARGO_TARGET_DIR", cache.join("target"));
-        let build = if target.ends_with("-windows-gnu") { "build" } else { "check" };
+        let build = if *target == WINDOWS { "build" } else { "check" };
         cargo.args([build, "--locked", "-Zbuild-std=std,panic_unwind", "--target", target]);
         // Our warnings alone; RUSTFLAGS would rebuild std, and meet those of the dependencies.
         cargo.env("CARGO_BUILD_WARNINGS", "deny").arg("-Zwarnings");
@@ -38,4 +40,14 @@ pub(crate) fn check(targets: &[&str]) -> Result<()> {
         run(&mut cargo)?;
     }
     Ok(())
+}
+
+/// The program, built for Windows.
+pub(crate) fn build_windows() -> Result<PathBuf> {
+    check(&[WINDOWS])?;
+    Ok(cache()?.join("target").join(WINDOWS).join("debug/procscope.exe"))
+}
+
+fn cache() -> Result<PathBuf> {
+    Ok(workspace::cache()?.join("cross"))
 }

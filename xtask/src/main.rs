@@ -10,6 +10,7 @@ mod process;
 mod run;
 mod test;
 mod tools;
+mod wine;
 mod workspace;
 
 use std::process::ExitCode;
@@ -21,7 +22,7 @@ usage: cargo xtask COMMAND
 
   run [OPTIONS]             build procscope for release and start it with these options
   test [STEP...]            every check, or these: fmt clippy doc bpf test corpus cross deny
-                            (`test --list` says what each does; `unit` is `test` without root)
+                            (`test --list` says what each does, and names two on request: unit wine)
   bpf [--check]             compile bpf/procscope.bpf.c into bpf/gen, or see that bpf/gen is what it compiles to
   cross [TARGET]            build the program for Windows, type-check it for macOS
   fuzz TARGET [--seconds N] [--sanitizer none|address]

@@ -60,6 +60,9 @@ pub(crate) const CROSS: &[Package] = &[
     package("rustc-web", Dpkg),
 ];
 
+/// To start a program of Windows.
+pub(crate) const WINE: &[Package] = &[package("wine64", File("/usr/lib/wine/wine64"))];
+
 /// To fuzz: libFuzzer is C++.
 pub(crate) const FUZZ: &[Package] = &[package("g++", Program("c++"))];
 

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::packages::{self, Package};
 use crate::process::{cargo, run};
-use crate::{bpf, cross, deny, fuzz, workspace};
+use crate::{bpf, cross, deny, fuzz, wine, workspace};
 
 struct Step {
     name: &'static str,
@@ -61,6 +61,13 @@ const STEPS: &[Step] = &[
         run: || cross::check(&cross::TARGETS),
     },
     Step {
+        name: "wine",
+        what: "the Windows program starts, under Wine",
+        needs: wine::NEEDS,
+        on_request: true,
+        run: wine::check,
+    },
+    Step {
         name: "deny",
         what: "licences and sources of the dependencies",
         needs: &[],
@@ -72,7 +79,10 @@ const STEPS: &[Step] = &[
 /// Runs the steps that are named, or all; on past a failed one, so that one run tells all.
 pub(crate) fn test(names: &[String]) -> Result<()> {
     if names.iter().any(|name| name == "--list") {
-        STEPS.iter().for_each(|step| println!("{:<8} {}", step.name, step.what));
+        STEPS.iter().for_each(|step| {
+            let only = if step.on_request { " (on request)" } else { "" };
+            println!("{:<8} {}{only}", step.name, step.what);
+        });
         return Ok(());
     }
     if let Some(name) = names.iter().find(|name| STEPS.iter().all(|step| step.name != *name)) {
@@ -114,7 +124,7 @@ pub(crate) fn test(names: &[String]) -> Result<()> {
 
 /// Installs, or names, what all steps need.
 pub(crate) fn setup() -> Result<()> {
-    ensure(&STEPS.iter().collect::<Vec<_>>())
+    ensure(&STEPS.iter().filter(|step| !step.on_request).collect::<Vec<_>>())
 }
 
 fn ensure(steps: &[&Step]) -> Result<()> {
@@ -166,11 +176,7 @@ fn test_workspace() -> Result<()> {
 }
 
 fn test_unit() -> Result<()> {
-    run(cargo().current_dir(workspace::root()).args([
-        "test",
-        "--locked",
-        "--workspace",
-        "--exclude",
-        "procscope-tests",
-    ]))
+    let mut cargo = cargo();
+    cargo.current_dir(workspace::root()).env("INSTA_UPDATE", "no");
+    run(cargo.args(["test", "--locked", "--workspace", "--no-fail-fast", "--exclude", "procscope-tests"]))
 }
