@@ -27,9 +27,9 @@ fn wait() {
 /// Where there is no such act.
 pub(crate) fn run(act: &str) -> io::Result<()> {
     tell(".");
+    wait();
     match act {
         "abort" => {
-            wait();
             // SAFETY: always safe, and the end.
             unsafe { libc::abort() }
         }

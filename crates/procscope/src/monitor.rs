@@ -144,7 +144,7 @@ impl Monitor {
     ///
     /// # Errors
     /// [`Error::Sink`] with the sink's own error, [`Error::Source`] where the mechanism breaks.
-    pub fn run(self, sink: &mut dyn Sink) -> Result<Summary, Error> {
+    pub fn run(mut self, sink: &mut dyn Sink) -> Result<Summary, Error> {
         let began = Instant::now();
         sink.begin(&self.session).map_err(Error::Sink)?;
         let timer = self.duration.map(|duration| Timer::start(duration, self.stop.clone()));

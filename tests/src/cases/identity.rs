@@ -88,6 +88,7 @@ fn comm_thread(stage: &mut Stage) -> io::Result<()> {
     actor.go()?;
     actor.saw_exec(&own_exe, &argv.bytes())?;
     let name = actor.name.clone();
+    actor.go()?;
     let tid = actor.number()?;
     actor.life.threads.push(Thread { tid, call: None });
     actor.life.changes.push(Change::Comm { tid, old: name.into(), new: b"a-thread"[..].into() });
@@ -105,6 +106,7 @@ fn comm_by_another(stage: &mut Stage) -> io::Result<()> {
     actor.go()?;
     actor.saw_exec(&own_exe, &argv.bytes())?;
     let (name, pid) = (actor.name.clone(), actor.life.pid);
+    actor.go()?;
     let tid = actor.number()?;
     actor.life.threads.push(Thread { tid, call: None });
     actor.life.changes.push(Change::Comm { tid: pid, old: name.into(), new: b"by-a-thread"[..].into() });

@@ -53,6 +53,7 @@ fn pid_reuse(stage: &mut Stage) -> io::Result<()> {
     let init_pid = init.life.pid;
     init.go()?;
     let mut lives = Vec::new();
+    let mut last = 0;
     for _ in 0..TIMES {
         let inside = init.line()?;
         if inside.parse() != Ok(PID) {
@@ -69,10 +70,10 @@ fn pid_reuse(stage: &mut Stage) -> io::Result<()> {
         lives.push(again);
         // Within one tick of the clock even the start time would be the same.
         std::thread::sleep(Duration::from_millis(30));
+        last = clock::boot_ns();
         init.go()?;
     }
-    let before = clock::boot_ns();
-    let mut life = init.reap(before, None, None)?;
+    let mut life = init.reap(last, None, None)?;
     // The parent is told the usage of what it waited for, too.
     life.exit.iter_mut().for_each(|exit| exit.usage = None);
     stage.note(life);

@@ -5,8 +5,8 @@ use procscope::{
     errno_name, signal_name,
 };
 
-use super::json_cache::{Identity, Images};
 use super::escape::push_json;
+use super::json_cache::{Identity, Images};
 use super::time::Rfc3339;
 use super::{Render, argv, duration_ns, exit_status, flaws, name, path, push_number};
 
@@ -74,7 +74,12 @@ macro_rules! other {
 impl Json {
     pub(crate) fn new(boot: BootId) -> Self {
         let digits = format!("{boot:?}");
-        Self { boot: format!("{}-", &digits[..8]), time: Rfc3339::new(), images: Images::new(), identity: Identity::default() }
+        Self {
+            boot: format!("{}-", &digits[..8]),
+            time: Rfc3339::new(),
+            images: Images::new(),
+            identity: Identity::default(),
+        }
     }
 
     fn push_id(&self, out: &mut Vec<u8>, id: ProcessId) {

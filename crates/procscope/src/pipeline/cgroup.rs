@@ -28,7 +28,8 @@ impl Cgroup {
 pub(crate) fn cgroup_identity(path: &str) -> (Option<&str>, Option<&str>) {
     let container = path.rsplit('/').find_map(container_id);
     let unit = |suffix: &'static str| {
-        path.rsplit('/').find(|name| name.len() > suffix.len() && name.ends_with(suffix) && container_id(name).is_none())
+        path.rsplit('/')
+            .find(|name| name.len() > suffix.len() && name.ends_with(suffix) && container_id(name).is_none())
     };
     (container, unit(".service").or_else(|| unit(".scope")))
 }

@@ -15,11 +15,13 @@ pub(crate) use cgroup::cgroup_identity;
 pub(crate) use clock::Clock;
 pub(crate) use outlet::Outlet;
 
-use crate::source::record::{Body, CgroupKey, ChunkOf, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, comm_bytes};
+use crate::source::record::{
+    Body, CgroupKey, ChunkOf, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, comm_bytes,
+};
 use crate::{
-    Argv, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit, ExitStatus, Field,
-    Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Lost, Pid, Process, ProcessId, ProcessRef, PtraceChange, SourceId,
-    StartTime, ThreadExit, Want,
+    Argv, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit, ExitStatus,
+    Field, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Lost, Pid, Process, ProcessId, ProcessRef, PtraceChange,
+    SourceId, StartTime, ThreadExit, Want,
 };
 use cgroup::Cgroups;
 use intern::Interner;
@@ -210,12 +212,18 @@ impl Pipeline {
 
     fn passes(&self, process: &Process) -> bool {
         let below = |path: &str| {
-            let under = |root: &String| path.strip_prefix(root.trim_end_matches('/')).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+            let under = |root: &String| {
+                path.strip_prefix(root.trim_end_matches('/'))
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            };
             self.cgroup_paths.iter().any(under)
         };
         (self.cgroup_paths.is_empty() || process.cgroup.as_deref().is_some_and(below))
             && (self.containers.is_empty()
-                || process.container.as_deref().is_some_and(|id| self.containers.iter().any(|c| id.starts_with(c.as_str()))))
+                || process
+                    .container
+                    .as_deref()
+                    .is_some_and(|id| self.containers.iter().any(|c| id.starts_with(c.as_str()))))
     }
 
     fn fork(
@@ -249,7 +257,13 @@ impl Pipeline {
         (self.process(subject, image), Some(subject.tid), EventKind::Fork(info), Flaws::new())
     }
 
-    fn ptrace(&mut self, subject: &Subject, other: &RefRecord, attach: bool, of_caller: bool) -> (Process, Option<Pid>, EventKind, Flaws) {
+    fn ptrace(
+        &mut self,
+        subject: &Subject,
+        other: &RefRecord,
+        attach: bool,
+        of_caller: bool,
+    ) -> (Process, Option<Pid>, EventKind, Flaws) {
         if of_caller {
             let kind = EventKind::Ptrace(PtraceChange { attach, tracer: Some(reference(other)) });
             return (self.living(subject), Some(subject.tid), kind, Flaws::new());
@@ -327,18 +341,20 @@ impl Pipeline {
 
     fn image(&mut self, subject: &Subject, image: &ImageRecord<'_>, boot_ns: u64, marks: &Flaws) -> Image {
         let mut flaws = Flaws::new();
-        mark_of(&mut flaws, marks, |field| !matches!(field, Field::OldName | Field::Usage) && (field != Field::Env || self.env != EnvWanted::No));
-        let mut chunks = self.chunks.remove(&(subject.tid, boot_ns)).unwrap_or_default();
+        mark_of(&mut flaws, marks, |field| {
+            !matches!(field, Field::OldName | Field::Usage) && (field != Field::Env || self.env != EnvWanted::No)
+        });
+        let chunks = self.chunks.remove(&(subject.tid, boot_ns)).unwrap_or_default();
         let argv = match flaws.get(Field::Argv) {
             Some(Flaw::Unreadable | Flaw::NotObserved) => None,
-            _ => Some(Arc::new(list(&image.argv, &mut chunks.argv, Field::Argv, &mut flaws))),
+            _ => Some(Arc::new(list(&image.argv, chunks.argv, Field::Argv, &mut flaws))),
         };
         let env = match (&image.env, &self.env) {
             (None, _) | (_, EnvWanted::No) => None,
             _ if flaws.get(Field::Env) == Some(Flaw::Unreadable) => None,
-            (Some(env), EnvWanted::All) => Some(Arc::new(list(env, &mut chunks.env, Field::Env, &mut flaws))),
+            (Some(env), EnvWanted::All) => Some(Arc::new(list(env, chunks.env, Field::Env, &mut flaws))),
             (Some(env), EnvWanted::Named(names)) => {
-                let all = list(env, &mut chunks.env, Field::Env, &mut flaws);
+                let all = list(env, chunks.env, Field::Env, &mut flaws);
                 let named = |var: &&bstr::BStr| {
                     names.iter().any(|name| var.strip_prefix(&name[..]).is_some_and(|rest| rest.first() == Some(&b'=')))
                 };
@@ -406,12 +422,12 @@ fn mark_of(flaws: &mut Flaws, marks: &Flaws, take: impl Fn(Field) -> bool) {
     }
 }
 
-fn list(record: &ListRecord<'_>, chunks: &mut Vec<u8>, field: Field, flaws: &mut Flaws) -> Argv {
-    let bytes = if chunks.is_empty() { record.inline } else { &chunks[..] };
-    if bytes.len() != record.len {
+fn list(record: &ListRecord<'_>, chunks: Vec<u8>, field: Field, flaws: &mut Flaws) -> Argv {
+    let list = if chunks.is_empty() { Argv::from_block(record.inline) } else { Argv::from_block(chunks) };
+    if list.block().len() != record.len {
         flaws.mark(field, Flaw::Truncated);
     }
-    Argv::from_block(bytes)
+    list
 }
 
 fn name_of(comm: &Comm) -> Box<[u8]> {

@@ -124,14 +124,26 @@ fn a_reused_pid_never_lends_its_image() {
 fn a_fork_has_its_creators_image_and_says_so() {
     let mut pipeline = pipeline(&all());
     pipeline.feed(&record(150, exec(subject(7, 100, "p"), b"a\0", 2)));
-    let fork = Body::Fork { subject: subject(8, 200, "p"), thread: false, call: None, flags: 0, creator: reference_to(7, 100) };
+    let fork = Body::Fork {
+        subject: subject(8, 200, "p"),
+        thread: false,
+        call: None,
+        flags: 0,
+        creator: reference_to(7, 100),
+    };
     let event = pipeline.feed(&record(200, fork)).unwrap();
     assert_eq!(argv_of(&event).unwrap(), b"a\0");
     assert_eq!(flaw_of(&event, Field::Argv), Some(Flaw::Inherited));
     let event = pipeline.feed(&record(300, exec(subject(8, 200, "q"), b"b\0", 2))).unwrap();
     assert_eq!(flaw_of(&event, Field::Argv), None);
     // The creator is another process of that pid: nothing is known of it.
-    let fork = Body::Fork { subject: subject(9, 400, "p"), thread: false, call: None, flags: 0, creator: reference_to(7, 101) };
+    let fork = Body::Fork {
+        subject: subject(9, 400, "p"),
+        thread: false,
+        call: None,
+        flags: 0,
+        creator: reference_to(7, 101),
+    };
     let event = pipeline.feed(&record(400, fork)).unwrap();
     assert_eq!((argv_of(&event), flaw_of(&event, Field::Argv)), (None, Some(Flaw::NotObserved)));
 }
@@ -196,7 +208,9 @@ fn named_variables_alone_are_kept() {
     let want = Want { env: EnvWanted::Named(vec![b"A".to_vec(), b"C".to_vec()]), ..all() };
     let mut pipeline = pipeline(&want);
     let env = b"A=1\0AB=2\0C=\0";
-    let Body::Exec { subject, old_comm, old_tid, mut image } = exec(subject(7, 100, "p"), b"", 0) else { unreachable!() };
+    let Body::Exec { subject, old_comm, old_tid, mut image } = exec(subject(7, 100, "p"), b"", 0) else {
+        unreachable!()
+    };
     image.env = Some(ListRecord { inline: env, len: env.len() });
     let event = pipeline.feed(&record(150, Body::Exec { subject, old_comm, old_tid, image })).unwrap();
     assert_eq!(event.process.unwrap().env.as_ref().unwrap().block(), b"A=1\0C=\0");

@@ -29,8 +29,8 @@ pub(crate) trait Source: Send {
     /// Tells the pipeline what this mechanism leaves to it.
     fn prepare(&self, pipeline: &mut Pipeline);
 
-    /// Puts records into the outlet until stopped, then what had happened by then.
-    fn run(self: Box<Self>, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error>;
+    /// Puts records into the outlet until stopped, then what had happened by then. It stays attached until dropped.
+    fn run(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error>;
 }
 
 /// Every mechanism of this build, the best first.

@@ -119,23 +119,101 @@ pub(crate) enum ChunkOf {
 
 #[derive(Clone, Debug)]
 pub(crate) enum Body<'a> {
-    Existing { subject: Subject, image: ImageRecord<'a> },
-    Fork { subject: Subject, thread: bool, call: Option<ForkCall>, flags: u64, creator: RefRecord },
-    Exec { subject: Subject, old_comm: Option<Comm>, old_tid: Pid, image: ImageRecord<'a> },
-    ExecFailed { subject: Subject, errno: u32, dirfd: Option<i32>, path: Option<&'a [u8]>, argv: &'a [u8] },
-    Exit { subject: Subject, exit: ExitRecord },
-    ThreadExit { subject: Subject, wait_status: u32, thread_start_ns: u64, comm: Comm },
-    Core { subject: Subject, signo: u8 },
-    Comm { subject: Subject, old: Comm, new: Comm },
-    Uid { subject: Subject, old: [u32; 2] },
-    Gid { subject: Subject, old: [u32; 2] },
-    Sid { subject: Subject },
+    Existing {
+        subject: Subject,
+        image: ImageRecord<'a>,
+    },
+    Fork {
+        subject: Subject,
+        thread: bool,
+        call: Option<ForkCall>,
+        flags: u64,
+        creator: RefRecord,
+    },
+    Exec {
+        subject: Subject,
+        old_comm: Option<Comm>,
+        old_tid: Pid,
+        image: ImageRecord<'a>,
+    },
+    ExecFailed {
+        subject: Subject,
+        errno: u32,
+        dirfd: Option<i32>,
+        path: Option<&'a [u8]>,
+        argv: &'a [u8],
+    },
+    Exit {
+        subject: Subject,
+        exit: ExitRecord,
+    },
+    ThreadExit {
+        subject: Subject,
+        wait_status: u32,
+        thread_start_ns: u64,
+        comm: Comm,
+    },
+    Core {
+        subject: Subject,
+        signo: u8,
+    },
+    Comm {
+        subject: Subject,
+        old: Comm,
+        new: Comm,
+    },
+    Uid {
+        subject: Subject,
+        old: [u32; 2],
+    },
+    Gid {
+        subject: Subject,
+        old: [u32; 2],
+    },
+    Sid {
+        subject: Subject,
+    },
     /// The caller, and whom it traces or, with `of_caller`, by whom it let itself be traced.
-    Ptrace { subject: Subject, other: RefRecord, attach: bool, of_caller: bool },
+    Ptrace {
+        subject: Subject,
+        other: RefRecord,
+        attach: bool,
+        of_caller: bool,
+    },
     /// A part of a long list of the exec that comes with the same tid and time.
-    Chunk { tid: Pid, of: ChunkOf, offset: usize, bytes: &'a [u8] },
+    Chunk {
+        tid: Pid,
+        of: ChunkOf,
+        offset: usize,
+        bytes: &'a [u8],
+    },
     /// The path of a cgroup that records name from now on.
-    Cgroup { key: CgroupKey, names: NamesUp<'a>, cut: bool },
+    Cgroup {
+        key: CgroupKey,
+        names: NamesUp<'a>,
+        cut: bool,
+    },
+}
+
+impl Body<'_> {
+    /// The process that it is about.
+    pub(crate) fn subject(&self) -> Option<&Subject> {
+        match self {
+            Self::Existing { subject, .. }
+            | Self::Fork { subject, .. }
+            | Self::Exec { subject, .. }
+            | Self::ExecFailed { subject, .. }
+            | Self::Exit { subject, .. }
+            | Self::ThreadExit { subject, .. }
+            | Self::Core { subject, .. }
+            | Self::Comm { subject, .. }
+            | Self::Uid { subject, .. }
+            | Self::Gid { subject, .. }
+            | Self::Sid { subject }
+            | Self::Ptrace { subject, .. } => Some(subject),
+            Self::Chunk { .. } | Self::Cgroup { .. } => None,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

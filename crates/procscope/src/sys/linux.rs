@@ -28,7 +28,10 @@ pub(crate) fn page_bytes() -> u64 {
 
 /// `/proc/sys/kernel/random/boot_id`; all zeroes where there is no /proc.
 pub(crate) fn boot_id() -> BootId {
-    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().and_then(|text| text.parse().ok()).unwrap_or_default()
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or_default()
 }
 
 fn read_at(dir: BorrowedFd<'_>, name: &str, most: u64) -> io::Result<Vec<u8>> {

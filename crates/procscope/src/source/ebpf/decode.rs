@@ -298,7 +298,10 @@ mod tests {
         assert_eq!(fork_call(-1, false), None);
         assert_eq!(fork_call(NO_CALL, false), None);
         #[cfg(target_arch = "x86_64")]
-        assert_eq!([57, 58, 56].map(|n| fork_call(n, false)), [Some(ForkCall::Fork), Some(ForkCall::Vfork), Some(ForkCall::Clone)]);
+        assert_eq!(
+            [57, 58, 56].map(|n| fork_call(n, false)),
+            [Some(ForkCall::Fork), Some(ForkCall::Vfork), Some(ForkCall::Clone)]
+        );
         assert_eq!(fork_call(190, true), Some(ForkCall::Vfork));
     }
 

@@ -19,8 +19,8 @@ use crate::pipeline::{Outlet, Pipeline};
 use crate::source::Source;
 use crate::source::record::{Body, ListRecord, Record};
 use crate::{
-    Cause, EnvWanted, Error, Field, Flaw, Flaws, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StartTime, StopHandle, Timestamp,
-    Want, sys,
+    Cause, EnvWanted, Error, Field, Flaw, Flaws, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StartTime, StopHandle,
+    Timestamp, Want, sys,
 };
 
 static OBJECT: &[u8] = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o");
@@ -59,7 +59,9 @@ fn purpose(program: &str, want: &Want) -> Option<Kind> {
         "sched_process_exec" => (wants(Kind::Exec), Kind::Exec),
         "sched_process_exit" => (wants(Kind::Exit) || wants(Kind::ThreadExit) || trees, Kind::Exit),
         "sched_switch" | "signal_generate" => (wants(Kind::Exit), Kind::Lost),
-        "task_rename" => (wants(Kind::Exec) || wants(Kind::Comm), if wants(Kind::Comm) { Kind::Comm } else { Kind::Lost }),
+        "task_rename" => {
+            (wants(Kind::Exec) || wants(Kind::Comm), if wants(Kind::Comm) { Kind::Comm } else { Kind::Lost })
+        }
         "signal_deliver" => (wants(Kind::Core), Kind::Core),
         "existing" => (true, Kind::Existing),
         _ => {
@@ -80,19 +82,13 @@ struct Watched {
 /// Attached programs. The kernel waits out every CPU for each that lets go of a system call's tracepoint, so all do at once.
 struct Links(Vec<Link>);
 
-impl Links {
-    fn detach(&mut self) {
+impl Drop for Links {
+    fn drop(&mut self) {
         std::thread::scope(|scope| {
             for link in self.0.drain(..) {
                 scope.spawn(move || drop(link));
             }
         });
-    }
-}
-
-impl Drop for Links {
-    fn drop(&mut self) {
-        self.detach();
     }
 }
 
@@ -102,7 +98,6 @@ pub(super) struct Live {
     links: Links,
     watched: Vec<Watched>,
     ring: Ring,
-    ring_bytes: usize,
     shared: Shared,
     epoll: OwnedFd,
     attached_ns: u64,
@@ -110,6 +105,9 @@ pub(super) struct Live {
     notes: Vec<String>,
     /// Cgroups of the old hierarchies, which the programs do not filter by.
     cgroup_paths: Vec<String>,
+    /// The trees' members when the programs took over, and the place in the ring up to which they had not.
+    members: HashSet<Pid>,
+    unfiltered_until: u64,
     /// Losses that were told of, by kind.
     told: [u64; KIND_COUNT],
 }
@@ -138,7 +136,8 @@ impl Live {
         let bss = object.maps().find(|map| map.name().to_string_lossy().ends_with(".bss"));
         let bss = bss.ok_or_else(|| io::ErrorKind::NotFound.into()).map_err(fail("finding the shared words"))?;
         let shared = Shared::new(bss.as_fd()).map_err(fail("mapping the shared words"))?;
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| fail("making an epoll descriptor")(e.into()))?;
+        let epoll =
+            epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| fail("making an epoll descriptor")(e.into()))?;
         epoll::add(&epoll, ring.as_fd(), epoll::EventData::new_u64(0), epoll::EventFlags::IN | epoll::EventFlags::ET)
             .map_err(|e| fail("watching the ring")(e.into()))?;
         let ring = Ring::new(ring.as_fd(), ring_bytes).map_err(fail("mapping the ring"))?;
@@ -148,13 +147,14 @@ impl Live {
             links: Links(Vec::new()),
             watched: Vec::new(),
             ring,
-            ring_bytes,
             shared,
             epoll,
             attached_ns: 0,
             attached: Timestamp::default(),
             notes: Vec::new(),
             cgroup_paths: cgroups.paths,
+            members: HashSet::new(),
+            unfiltered_until: 0,
             told: [0; KIND_COUNT],
             object,
         };
@@ -187,7 +187,9 @@ impl Live {
                     };
                     match attached {
                         Ok(link) => self.links.0.push(link),
-                        Err(error) => self.notes.push(format!("{kind} events are missing: syscalls:{tracepoint}: {error}")),
+                        Err(error) => {
+                            self.notes.push(format!("{kind} events are missing: syscalls:{tracepoint}: {error}"))
+                        }
                     }
                 }
             }
@@ -212,15 +214,13 @@ impl Live {
         counts.iter().any(|&n| n != 0).then_some(counts)
     }
 
-    /// Reads what is there. Returns how many records that were.
-    fn drain(&mut self, out: &mut Outlet<'_>) -> ControlFlow<(), usize> {
+    /// Reads what is there, up to a position. Returns how many records that were.
+    fn drain(&mut self, end: u64, out: &mut Outlet<'_>) -> ControlFlow<(), usize> {
         let mut count = 0;
-        let from = self.ring.position();
         let mut told: u64 = self.told.iter().sum();
         loop {
             let position = self.ring.position();
-            // What comes while we read waits for the next batch, so that the sink sees an end.
-            if position - from > self.ring_bytes as u64 {
+            if position >= end {
                 break;
             }
             let (slot, next) = self.ring.look(position);
@@ -229,6 +229,10 @@ impl Live {
                 Slot::End | Slot::Busy => break,
                 Slot::Discarded => {}
                 Slot::Record(bytes) => match decode(bytes) {
+                    // Sent before the programs knew the trees.
+                    Ok(record)
+                        if position < self.unfiltered_until
+                            && record.body.subject().is_some_and(|subject| !self.members.contains(&subject.pid)) => {}
                     Ok(record) => {
                         if record.lost_before > told
                             && let Some(counts) = untold(&self.shared, &mut self.told)
@@ -319,15 +323,21 @@ impl Live {
                 break;
             }
         }
-        let members = self.plant_trees(&parents)?;
+        self.members = self.plant_trees(&parents)?;
         for (record, chosen) in &mut running {
             let Body::Existing { subject, image } = &mut record.body else { continue };
-            let member = self.want.trees.is_empty() || members.contains(&subject.pid);
-            if !*chosen || !member || subject.start_ns >= self.attached_ns || forked.contains(&(subject.pid, subject.start_ns)) {
+            let member = self.want.trees.is_empty() || self.members.contains(&subject.pid);
+            if !*chosen
+                || !member
+                || subject.start_ns >= self.attached_ns
+                || forked.contains(&(subject.pid, subject.start_ns))
+            {
                 continue;
             }
             let start = StartTime::from_boot_ns(subject.start_ns);
-            let read = |read: fn(Pid, StartTime) -> Option<Vec<u8>>| if subject.kthread { None } else { read(subject.pid, start) };
+            let read = |read: fn(Pid, StartTime) -> Option<Vec<u8>>| {
+                if subject.kthread { None } else { read(subject.pid, start) }
+            };
             let argv = read(sys::read_argv);
             let env = if self.want.env == EnvWanted::No { None } else { read(sys::read_environment) };
             let mut flaws = Flaws::new();
@@ -344,8 +354,12 @@ impl Live {
             let mut image = *image;
             image.argv = ListRecord { inline: &argv, len: argv.len() };
             image.env = env.as_deref().map(|env| ListRecord { inline: env, len: env.len() });
-            let (boot_ns, lost_before) = (record.boot_ns, record.lost_before);
-            let record = Record { boot_ns, lost_before, body: Body::Existing { subject: *subject, image }, flaws };
+            let record = Record {
+                boot_ns: self.attached_ns,
+                lost_before: 0,
+                body: Body::Existing { subject: *subject, image },
+                flaws,
+            };
             if out.push(&record).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
@@ -370,7 +384,13 @@ impl Live {
             });
             loop {
                 let before = members.len();
-                members.extend(parents.iter().filter(|(_, parent)| members.contains(parent)).map(|(pid, _)| *pid).collect::<Vec<_>>());
+                members.extend(
+                    parents
+                        .iter()
+                        .filter(|(_, parent)| members.contains(parent))
+                        .map(|(pid, _)| *pid)
+                        .collect::<Vec<_>>(),
+                );
                 if members.len() == before {
                     break;
                 }
@@ -386,6 +406,9 @@ impl Live {
             }
         }
         self.shared.set_trees_ready();
+        // Programs at work may still have found them not ready.
+        std::thread::sleep(Duration::from_millis(1));
+        self.unfiltered_until = self.ring.end();
         Ok(members)
     }
 
@@ -409,12 +432,16 @@ impl Live {
         let mut looked = Instant::now();
         loop {
             let stopping = stop.is_stopped();
-            if stopping {
-                // Detached, no program can add to what is there.
-                self.links.detach();
-            }
             out.set_clock(sys::clock());
-            let ControlFlow::Continue(count) = self.drain(out) else { return Ok(()) };
+            // What comes while we read waits for the next batch, so that the sink sees an end.
+            let end = self.ring.end();
+            let ControlFlow::Continue(mut count) = self.drain(end, out) else { return Ok(()) };
+            while stopping && self.ring.position() < end {
+                // A program on another CPU is still writing.
+                std::thread::yield_now();
+                let ControlFlow::Continue(more) = self.drain(end, out) else { return Ok(()) };
+                count += more;
+            }
             if stopping || looked.elapsed() >= ASLEEP {
                 looked = Instant::now();
                 if let Some(counts) = self.skipped()
@@ -424,21 +451,14 @@ impl Live {
                 }
             }
             // Told here too, for no record may come to tell of it in its place.
-            if count == 0 || stopping {
-                if let Some(counts) = untold(&self.shared, &mut self.told)
-                    && out.lose(counts).is_break()
-                {
-                    return Ok(());
-                }
-            }
-            if out.batch_end().is_break() {
+            if (count == 0 || stopping)
+                && let Some(counts) = untold(&self.shared, &mut self.told)
+                && out.lose(counts).is_break()
+            {
                 return Ok(());
             }
-            if stopping && count == 0 {
+            if out.batch_end().is_break() || stopping {
                 return Ok(());
-            }
-            if stopping {
-                continue;
             }
             if count > 0 {
                 self.shared.set_pacing(PACE_TIMER);
@@ -471,8 +491,12 @@ impl Source for Live {
         pipeline.filter_cgroup_paths(self.cgroup_paths.clone());
     }
 
-    fn run(mut self: Box<Self>, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error> {
-        self.pump(out, stop).map_err(|error| Error::Source { source_id: SourceId::Ebpf, what: "reading the ring", error })
+    fn run(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error> {
+        self.pump(out, stop).map_err(|error| Error::Source {
+            source_id: SourceId::Ebpf,
+            what: "reading the ring",
+            error,
+        })
     }
 }
 
@@ -529,15 +553,20 @@ struct Cgroups {
 /// Turns what the user named into what the kernel knows.
 fn resolve_cgroups(want: &Want) -> Result<Cgroups, Error> {
     use std::os::unix::fs::MetadataExt;
-    const CGROUP2_SUPER_MAGIC: i64 = 0x6367_7270;
-    let unified_root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"].into_iter().find(|root| Path::new(root).join("cgroup.procs").exists());
+    const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+    let unified_root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+        .into_iter()
+        .find(|root| Path::new(root).join("cgroup.procs").exists());
     let mut cgroups = Cgroups { unified: Vec::new(), paths: Vec::new() };
     for named in &want.cgroups {
         let relative = named.strip_prefix("/").unwrap_or(named);
         let below_root = unified_root.map(|root| Path::new(root).join(relative));
-        let found = [Some(named.clone()), below_root].into_iter().flatten().find(|path: &PathBuf| path.join("cgroup.procs").exists());
+        let found = [Some(named.clone()), below_root]
+            .into_iter()
+            .flatten()
+            .find(|path: &PathBuf| path.join("cgroup.procs").exists());
         if let Some(path) = found {
-            let unified = rustix::fs::statfs(&path).is_ok_and(|fs| fs.f_type as i64 == CGROUP2_SUPER_MAGIC);
+            let unified = rustix::fs::statfs(&path).is_ok_and(|fs| u64::try_from(fs.f_type) == Ok(CGROUP2_SUPER_MAGIC));
             if unified {
                 let inode = path.metadata().map_err(|error| Error::Filter {
                     what: format!("cannot look at the cgroup {}: {error}", path.display()),
@@ -622,7 +651,9 @@ fn refusal(error: &libbpf_rs::Error) -> Error {
         ErrorKind::PermissionDenied => {
             unavailable(what, Cause::Privilege, "run it as root, outside a container or with --privileged")
         }
-        ErrorKind::OutOfMemory => unavailable(what, Cause::Busy, "free memory, or ask for a smaller ring: --ring-size 256KiB"),
+        ErrorKind::OutOfMemory => {
+            unavailable(what, Cause::Busy, "free memory, or ask for a smaller ring: --ring-size 256KiB")
+        }
         _ => unavailable(what, Cause::TooOld, "boot Linux 5.11 or later"),
     }
 }
@@ -632,7 +663,11 @@ fn prepare(want: &Want, cgroups: &Cgroups, ring_bytes: usize) -> libbpf_rs::Resu
     let cpus = libbpf_rs::num_possible_cpus()? as u32;
     let config = wire::Config {
         bell_bytes: ring_bytes as u64 / 4,
-        want_events: want.events.iter().filter(|&kind| (kind as usize) < kind::KINDS).fold(0, |set, kind| set | 1 << kind as u32),
+        want_events: want
+            .events
+            .iter()
+            .filter(|&kind| (kind as usize) < kind::KINDS)
+            .fold(0, |set, kind| set | 1 << kind as u32),
         want_env: (want.env != EnvWanted::No).into(),
         filter_pids: (!want.pids.is_empty()).into(),
         filter_trees: (!want.trees.is_empty()).into(),
@@ -645,7 +680,9 @@ fn prepare(want: &Want, cgroups: &Cgroups, ring_bytes: usize) -> libbpf_rs::Resu
         let name = map.name().to_string_lossy().into_owned();
         match name.as_str() {
             "ring" => map.set_max_entries(ring_bytes as u32)?,
-            "exec_scratches" | "chunk_scratches" | "failed_scratches" | "cgroup_scratches" => map.set_max_entries(cpus)?,
+            "exec_scratches" | "chunk_scratches" | "failed_scratches" | "cgroup_scratches" => {
+                map.set_max_entries(cpus)?
+            }
             "trees" if !want.trees.is_empty() => map.set_max_entries(1 << 16)?,
             _ if name.ends_with(".rodata") => {
                 if let Some(value) = map.initial_value_mut() {

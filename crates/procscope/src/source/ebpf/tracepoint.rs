@@ -51,7 +51,11 @@ impl Tracefs {
 }
 
 /// Attaches a program to a system call's tracepoint.
-pub(super) fn attach(tracefs: &Tracefs, program: &libbpf_rs::ProgramMut<'_>, name: &str) -> io::Result<libbpf_rs::Link> {
+pub(super) fn attach(
+    tracefs: &Tracefs,
+    program: &libbpf_rs::ProgramMut<'_>,
+    name: &str,
+) -> io::Result<libbpf_rs::Link> {
     let fd = tracefs.open_syscall(name)?;
     let link = program.attach_perf_event(fd.as_raw_fd()).map_err(io::Error::other)?;
     // The link closes it.

@@ -4,7 +4,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 macro_rules! wire {
-    ($(#[$doc:meta])* $name:ident { $($field:ident: $ty:ty,)* }) => {
+    ($(#[$doc:meta])* $name:ident { $($field:ident: $ty:ty),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Debug)]
         #[repr(C)]
@@ -71,9 +71,9 @@ wire!(Config {
     pad: [u8; 6],
 });
 
-wire!(Shared { lost: [u64; kind::KINDS], lost_total: u64, pacing: u32, trees_ready: u32, });
+wire!(Shared { lost: [u64; kind::KINDS], lost_total: u64, pacing: u32, trees_ready: u32 });
 
-wire!(Header { size: u32, kind: u16, flags: u16, boot_ns: u64, lost: u64, tgid: u32, tid: u32, start_ns: u64, });
+wire!(Header { size: u32, kind: u16, flags: u16, boot_ns: u64, lost: u64, tgid: u32, tid: u32, start_ns: u64 });
 
 wire!(Process {
     ppid: u32,
@@ -100,9 +100,9 @@ wire!(Process {
     parent_comm: [u8; COMM_LEN],
 });
 
-wire!(Ref { start_ns: u64, tgid: u32, tid: u32, comm: [u8; COMM_LEN], });
+wire!(Ref { start_ns: u64, tgid: u32, tid: u32, comm: [u8; COMM_LEN] });
 
-wire!(Fork { header: Header, process: Process, creator: Ref, clone_flags: u64, syscall: i32, pad: u32, });
+wire!(Fork { header: Header, process: Process, creator: Ref, clone_flags: u64, syscall: i32, pad: u32 });
 
 wire!(Exec {
     header: Header,
@@ -120,7 +120,7 @@ wire!(Exec {
     env_inline: u32,
 });
 
-wire!(Chunk { header: Header, offset: u32, len: u32, });
+wire!(Chunk { header: Header, offset: u32, len: u32 });
 
 wire!(ExecFailed {
     header: Header,
@@ -171,7 +171,7 @@ wire!(Change {
     new_comm: [u8; COMM_LEN],
 });
 
-wire!(Cgroup { header: Header, id: u64, hierarchy: u32, len: u32, });
+wire!(Cgroup { header: Header, id: u64, hierarchy: u32, len: u32 });
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
@@ -201,7 +201,8 @@ mod tests {
     fn layouts_are_those_of_the_object() {
         let object = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o");
         let btf = Btf::from_raw("procscope", object).unwrap().unwrap();
-        let structs: [(&str, &[(&str, usize, usize)], usize); 13] = [
+        type Fields = &'static [(&'static str, usize, usize)];
+        let structs: [(&str, Fields, usize); 13] = [
             ("ps_config", Config::FIELDS, size_of::<Config>()),
             ("ps_shared", Shared::FIELDS, size_of::<Shared>()),
             ("ps_header", Header::FIELDS, size_of::<Header>()),

@@ -1,0 +1,298 @@
+//! What each monitor's text says of a process.
+
+use std::collections::HashMap;
+
+use procscope_tests::truth::{Bytes, Exit, Life};
+
+/// What a monitor told of one process.
+#[derive(Clone, Debug, Default)]
+pub struct Told {
+    /// The text of an exec, and its arguments as far as they can be told from it.
+    pub exec: Option<(Vec<u8>, Vec<Vec<u8>>)>,
+    /// The comm, where it has a column of its own.
+    pub name: Option<Vec<u8>>,
+    /// The wait status.
+    pub status: Option<Status>,
+    /// The parent.
+    pub ppid: Option<u32>,
+}
+
+/// An end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Status {
+    /// By itself.
+    Code(u32),
+    /// By a signal.
+    Signal(u8),
+}
+
+/// By pid; a storm has each pid once.
+pub type ByPid = HashMap<u32, Told>;
+
+/// How much of the truth was told, in percent; absent where the monitor does not tell such things at all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Score {
+    /// Execs with the program's name: its path, or exactly its comm.
+    pub named: Option<f64>,
+    /// Execs whose arguments can be told exactly from the text.
+    pub argv: Option<f64>,
+    /// Ends with their status.
+    pub status: Option<f64>,
+    /// Processes with their parent.
+    pub parent: Option<f64>,
+}
+
+/// Holds what was told against the truth.
+pub fn score(told: &ByPid, lives: &[&Life]) -> Score {
+    let percent = |right: usize| (!lives.is_empty()).then(|| right as f64 * 100.0 / lives.len() as f64);
+    let count =
+        |is: fn(&Told, &Life) -> bool| lives.iter().filter(|l| told.get(&l.pid).is_some_and(|t| is(t, l))).count();
+    let any = |has: fn(&Told) -> bool| told.values().any(has);
+    Score {
+        named: percent(count(named)),
+        argv: percent(count(|told, life| {
+            let (Some((_, argv)), Some(exec)) = (&told.exec, life.execs.first()) else { return false };
+            argv.iter().eq(exec.argv.iter().map(|Bytes(arg)| arg))
+        })),
+        status: any(|told| told.status.is_some()).then(|| percent(count(status_right))).flatten(),
+        parent: any(|told| told.ppid.is_some()).then(|| percent(count(parent_right))).flatten(),
+    }
+}
+
+fn named(told: &Told, life: &Life) -> bool {
+    let (Some((text, _)), Some(exec)) = (&told.exec, life.execs.first()) else { return false };
+    let path = exec.path.as_ref().map_or(&b""[..], |Bytes(path)| path);
+    let comm = exec.name.as_ref().map_or(&b""[..], |Bytes(name)| name);
+    let first = told.exec.as_ref().and_then(|(_, argv)| argv.first());
+    first.is_some_and(|first| first == path)
+        || text.starts_with(path)
+        || text.trim_ascii_end() == comm.trim_ascii_end()
+        || told.name.as_deref() == Some(comm)
+}
+
+fn status_right(told: &Told, life: &Life) -> bool {
+    let Some(Exit { code, signal, .. }) = &life.exit else { return false };
+    match told.status {
+        Some(Status::Code(told)) => *code == Some(told),
+        Some(Status::Signal(told)) => signal.as_deref().and_then(signal_number) == Some(told),
+        None => false,
+    }
+}
+
+fn parent_right(told: &Told, life: &Life) -> bool {
+    told.ppid.is_some() && told.ppid == life.fork.as_ref().map(|fork| fork.ppid)
+}
+
+/// The signals of a storm, and some more.
+fn signal_number(name: &str) -> Option<u8> {
+    let all = [(1, "HUP"), (2, "INT"), (3, "QUIT"), (4, "ILL"), (5, "TRAP"), (6, "ABRT"), (7, "BUS"), (8, "FPE")];
+    let more = [(9, "KILL"), (10, "USR1"), (11, "SEGV"), (12, "USR2"), (13, "PIPE"), (14, "ALRM"), (15, "TERM")];
+    let name = name.strip_prefix("SIG").unwrap_or(name);
+    all.iter().chain(&more).find(|(_, known)| *known == name).map(|(number, _)| *number)
+}
+
+fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    text.split(|&b| b == b'\n')
+}
+
+fn number(text: &[u8]) -> Option<u32> {
+    std::str::from_utf8(text.trim_ascii()).ok()?.parse().ok()
+}
+
+/// The next word, and what follows the blanks behind it.
+fn word(text: &[u8]) -> (&[u8], &[u8]) {
+    let text = text.trim_ascii_start();
+    let end = text.iter().position(|b| *b == b' ').unwrap_or(text.len());
+    (&text[..end], text[end..].trim_ascii_start())
+}
+
+fn blanks(text: &[u8]) -> Vec<Vec<u8>> {
+    text.trim_ascii_end().split(|&b| b == b' ').map(<[u8]>::to_vec).collect()
+}
+
+/// `forkstat -e all`: no marks around arguments, and of a line break no sign, so the rest of one is another line.
+///
+///     19:09:04 fork  15049 parent          /bin/sh
+///     19:09:04 fork  15050 child           /bin/sh
+///     19:09:04 exec  15052                 true
+///     19:09:04 exit  15052  24064   0.000s true
+pub fn forkstat(text: &[u8]) -> ByPid {
+    let mut all = ByPid::new();
+    let mut parent = None;
+    for line in lines(text) {
+        let (_, rest) = word(line);
+        let (event, rest) = word(rest);
+        let (pid, rest) = word(rest);
+        let Some(pid) = number(pid) else { continue };
+        match event {
+            b"fork" => match word(rest).0 {
+                b"parent" => parent = Some(pid),
+                b"child" => all.entry(pid).or_default().ppid = parent.take(),
+                _ => {}
+            },
+            b"exec" => all.entry(pid).or_default().exec = Some((rest.to_vec(), blanks(rest))),
+            b"exit" => {
+                let status = number(word(rest).0);
+                all.entry(pid).or_default().status = status.map(|raw| match raw & 0x7f {
+                    0 => Status::Code(raw >> 8 & 0xff),
+                    signal => Status::Signal(signal as u8),
+                });
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+/// `extrace -f -t`: arguments as a shell would quote them.
+///
+///     15805+ '/tmp/sp ace' 'it'\''s' 'line'$'\n''break'
+///     15805- '/tmp/sp ace' exited signal=SIGTERM time=0.000s
+pub fn extrace(text: &[u8]) -> ByPid {
+    let mut all = ByPid::new();
+    for line in lines(text) {
+        let digits = line.iter().take_while(|b| b.is_ascii_digit()).count();
+        let (Some(pid), Some(sign)) = (number(&line[..digits]), line.get(digits)) else { continue };
+        let rest = line[digits + 1..].trim_ascii_start();
+        match sign {
+            b'+' => all.entry(pid).or_default().exec = Some((rest.to_vec(), unquote_shell(rest))),
+            b'-' => {
+                let text = String::from_utf8_lossy(rest);
+                let Some((_, end)) = text.rsplit_once(" exited ") else { continue };
+                let word = end.split(' ').next().unwrap_or_default();
+                let code = || word.strip_prefix("status=")?.parse().ok().map(Status::Code);
+                let signal = || word.strip_prefix("signal=").and_then(signal_number).map(Status::Signal);
+                all.entry(pid).or_default().status = code().or_else(signal);
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+/// Undoes a shell's quoting.
+fn unquote_shell(text: &[u8]) -> Vec<Vec<u8>> {
+    let mut list = Vec::new();
+    let mut word: Option<Vec<u8>> = None;
+    let mut bytes = text.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b' ' => list.extend(word.take()),
+            b'\'' => word.get_or_insert_default().extend(bytes.by_ref().take_while(|b| *b != b'\'')),
+            b'\\' => word.get_or_insert_default().extend(bytes.next()),
+            b'$' if bytes.peek() == Some(&b'\'') => {
+                bytes.next();
+                let word = word.get_or_insert_default();
+                while let Some(byte) = bytes.next().filter(|b| *b != b'\'') {
+                    word.extend(if byte == b'\\' { bytes.next().map(escaped) } else { Some(byte) });
+                }
+            }
+            byte => word.get_or_insert_default().push(byte),
+        }
+    }
+    list.extend(word);
+    list
+}
+
+fn escaped(byte: u8) -> u8 {
+    match byte {
+        b'n' => b'\n',
+        b't' => b'\t',
+        b'r' => b'\r',
+        other => other,
+    }
+}
+
+/// `execsnoop -q -x` of libbpf-tools: marks around arguments, but a backslash of their own looks like one of the tool's.
+///
+///     true             14419  14417    0 "/tmp/true" "line\nbreak" "it's"
+pub fn execsnoop(text: &[u8]) -> ByPid {
+    let mut all = ByPid::new();
+    for line in lines(text) {
+        // The comm may have blanks, but fills 16 columns.
+        let Some((name, rest)) = line.split_at_checked(16) else { continue };
+        let (pid, rest) = word(rest);
+        let (ppid, rest) = word(rest);
+        let (result, rest) = word(rest);
+        let (Some(pid), Some(ppid), Some(0)) = (number(pid), number(ppid), number(result)) else { continue };
+        let told = all.entry(pid).or_default();
+        told.exec = Some((rest.to_vec(), unquote_marks(rest)));
+        told.ppid = Some(ppid);
+        told.name = Some(name.trim_ascii_end().to_vec());
+    }
+    all
+}
+
+fn unquote_marks(text: &[u8]) -> Vec<Vec<u8>> {
+    let mut list = Vec::new();
+    let mut word: Option<Vec<u8>> = None;
+    let mut bytes = text.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match (byte, &mut word) {
+            (b'"', None) => word = Some(Vec::new()),
+            (b'"', Some(_)) => list.extend(word.take()),
+            (b'\\', Some(word)) => match bytes.peek() {
+                Some(b'n' | b't' | b'r' | b'"' | b'\\') => word.extend(bytes.next().map(escaped)),
+                _ => word.push(byte),
+            },
+            (_, Some(word)) => word.push(byte),
+            (_, None) => {}
+        }
+    }
+    list
+}
+
+/// `execsnoop.bt` of bpftrace: no marks, 16 arguments at most.
+///
+///     3823       15144 /bin/true it's one
+pub fn bpftrace(text: &[u8]) -> ByPid {
+    let mut all = ByPid::new();
+    for line in lines(text) {
+        let (time, rest) = word(line);
+        let (pid, rest) = word(rest);
+        if let (Some(_), Some(pid)) = (number(time), number(pid)) {
+            all.entry(pid).or_default().exec = Some((rest.to_vec(), blanks(rest)));
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forkstat_lines() {
+        let text = b"19:09:04 fork     49 parent          /bin/sh\n19:09:04 fork     52 child           /bin/sh\n\
+                     19:09:04 exec     52                 /x/true a b \n19:09:04 exit     52  24064   0.000s true\n";
+        let told = &forkstat(text)[&52];
+        assert_eq!(told.ppid, Some(49));
+        assert_eq!(told.status, Some(Status::Code(94)));
+        assert_eq!(told.exec.as_ref().map(|e| e.1.len()), Some(3));
+    }
+
+    #[test]
+    fn extrace_lines() {
+        let text =
+            b"15805+ '/tmp/sp ace' 'it'\\''s' 'line'$'\\n''break' '' plain\n15805- x exited signal=SIGTERM time=0.0s\n";
+        let told = &extrace(text)[&15805];
+        let argv: Vec<Vec<u8>> = ["/tmp/sp ace", "it's", "line\nbreak", "", "plain"].map(|s| s.into()).into();
+        assert_eq!(told.exec.as_ref().map(|e| &e.1), Some(&argv));
+        assert_eq!(told.status, Some(Status::Signal(15)));
+    }
+
+    #[test]
+    fn execsnoop_lines() {
+        let text = b"sp ace           14419  14417    0 \"/tmp/sp ace\" \"line\\nbreak\" \"back\\slash\" \"\" \n";
+        let told = &execsnoop(text)[&14419];
+        let argv: Vec<Vec<u8>> = ["/tmp/sp ace", "line\nbreak", "back\\slash", ""].map(|s| s.into()).into();
+        assert_eq!(told.exec.as_ref().map(|e| &e.1), Some(&argv));
+        assert_eq!((told.ppid, told.name.as_deref()), (Some(14417), Some(&b"sp ace"[..])));
+    }
+
+    #[test]
+    fn bpftrace_lines() {
+        let told = &bpftrace(b"3823       15144 /bin/true it's one\n")[&15144];
+        assert_eq!(told.exec.as_ref().map(|e| e.1.len()), Some(3));
+    }
+}
