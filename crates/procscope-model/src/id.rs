@@ -48,10 +48,18 @@ impl fmt::Debug for BootId {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct StartTime(pub u64);
 
+/// USER_HZ is 100 on every architecture that procscope knows.
+const TICK_NS: u64 = 10_000_000;
+
 impl StartTime {
     /// Floors nanoseconds since boot (CLOCK_BOOTTIME) to ticks, as `nsec_to_clock_t` in `kernel/time/time.c` does.
     pub fn from_boot_ns(ns: u64) -> Self {
-        Self(ns / 10_000_000)
+        Self(ns / TICK_NS)
+    }
+
+    /// The tick's beginning, nanoseconds since boot.
+    pub fn boot_ns(self) -> u64 {
+        self.0.saturating_mul(TICK_NS)
     }
 }
 

@@ -56,6 +56,25 @@ fn by_tree() {
     exactly(&ended, truth, pid);
 }
 
+/// What is not chosen does not come in while procscope starts, either.
+#[test]
+fn nothing_slips_in_at_the_start() {
+    let _turn = turn::take();
+    let chosen = Workload::new(&["storm", "--count", "50"]);
+    let pid = chosen.pid().to_string();
+    for _ in 0..5 {
+        let mut other = Workload::new(&["storm", "--count", "4000", "--compact"]);
+        other.go();
+        let watch = Watch::start(["-e", "existing,fork,exec,exit", "--tree", &pid]);
+        let events = watch.stop().well().events();
+        assert_eq!(
+            events.iter().map(|seen| (&*seen.event, seen.pid)).collect::<Vec<_>>(),
+            [("existing", Some(chosen.pid()))]
+        );
+        other.truth();
+    }
+}
+
 /// Those that a process makes that is gone by then, too.
 #[test]
 fn by_tree_with_orphans() {

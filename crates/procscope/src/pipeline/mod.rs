@@ -20,8 +20,8 @@ use crate::source::record::{
 };
 use crate::{
     Argv, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit, ExitStatus,
-    Field, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Lost, Pid, Process, ProcessId, ProcessRef, PtraceChange,
-    SourceId, StartTime, ThreadExit, Want,
+    Field, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Lost, Namespaces, Pid, Process, ProcessId, ProcessRef,
+    PtraceChange, SourceId, StartTime, ThreadExit, Want,
 };
 use cgroup::Cgroups;
 use intern::Interner;
@@ -295,7 +295,7 @@ impl Pipeline {
         process.sid = Some(subject.sid);
         process.pgid = Some(subject.pgid);
         process.tty = subject.tty;
-        process.namespaces = Some(subject.namespaces);
+        process.namespaces = (subject.namespaces != Namespaces::default()).then_some(subject.namespaces);
         set_image(&mut process, image);
         match self.cgroups.get(subject.cgroup) {
             Some(cgroup) => {

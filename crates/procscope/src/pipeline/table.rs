@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::{Argv, ExeTraits, Field, Flaw, Flaws, Pid};
+use crate::{Argv, ExeTraits, Field, Flaw, Flaws, Pid, StartTime};
 
 /// The program that a process runs, as its last exec left it.
 #[derive(Clone, Debug, Default)]
@@ -69,9 +69,14 @@ impl Table {
         self.living.insert(pid, Entry { start_ns, image, loss: self.loss });
     }
 
-    /// The image of this very process, marked where a loss may have made it stale.
+    /// The image of this very process, marked where a loss may have made it stale. A start that was read from /proc has no
+    /// more than its tick.
     pub(crate) fn image(&self, pid: Pid, start_ns: u64) -> Option<Image> {
-        let entry = self.living.get(&pid).filter(|entry| entry.start_ns == start_ns)?;
+        let entry = self.living.get(&pid)?;
+        let tick = StartTime::from_boot_ns(start_ns).boot_ns();
+        if entry.start_ns != start_ns && entry.start_ns != tick {
+            return None;
+        }
         let mut image = entry.image.clone();
         if entry.loss != self.loss {
             image.flaws.mark(Field::Argv, Flaw::AfterLoss);

@@ -6,7 +6,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::pipeline::Clock;
-use crate::{BootId, Pid, StartTime};
+use crate::{BootId, Pid, StartTime, Tty};
 
 fn ns(time: Timespec) -> i64 {
     time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
@@ -41,21 +41,111 @@ fn read_at(dir: BorrowedFd<'_>, name: &str, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Field 22 of `/proc/PID/stat`: `proc(5)`. The comm before it may hold blanks and parentheses.
-pub(crate) fn decode_stat_start(stat: &[u8]) -> Option<StartTime> {
-    let behind = stat.iter().rposition(|&b| b == b')')?;
-    let field = stat.get(behind + 1..)?.split(|b| b.is_ascii_whitespace()).filter(|field| !field.is_empty()).nth(19)?;
-    str::from_utf8(field).ok()?.parse().ok().map(StartTime)
+/// What `/proc/PID/stat` tells: `proc_pid_stat(5)`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Stat {
+    pub(crate) comm: Vec<u8>,
+    /// R, S, D, Z, …
+    pub(crate) state: u8,
+    pub(crate) ppid: Pid,
+    pub(crate) pgid: Pid,
+    pub(crate) sid: Pid,
+    /// In the kernel's encoding: `new_encode_dev` in `include/linux/kdev_t.h`.
+    pub(crate) tty: u32,
+    pub(crate) flags: u32,
+    pub(crate) start: StartTime,
+}
+
+/// `PF_KTHREAD` in `include/linux/sched.h`.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+impl Stat {
+    /// Reads the line. The comm may hold blanks, newlines and parentheses.
+    pub(crate) fn decode(stat: &[u8]) -> Option<Self> {
+        let open = stat.iter().position(|&b| b == b'(')?;
+        let close = stat.iter().rposition(|&b| b == b')')?;
+        let comm = stat.get(open + 1..close)?.to_vec();
+        let behind = str::from_utf8(&stat[close + 1..]).ok()?;
+        // The state is field 3.
+        let fields: Vec<&str> = behind.split_ascii_whitespace().take(20).collect();
+        let number = |field: usize| fields.get(field - 3)?.parse::<i64>().ok();
+        let id = |field: usize| number(field).and_then(|n| Pid::try_from(n).ok());
+        Some(Self {
+            comm,
+            state: *fields.first()?.as_bytes().first()?,
+            ppid: id(4)?,
+            pgid: id(5)?,
+            sid: id(6)?,
+            tty: number(7)? as u32,
+            flags: number(9)? as u32,
+            start: StartTime(u64::try_from(number(22)?).ok()?),
+        })
+    }
+
+    pub(crate) fn is_kthread(&self) -> bool {
+        self.flags & PF_KTHREAD != 0
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, b'Z' | b'X' | b'x')
+    }
+
+    pub(crate) fn tty(&self) -> Option<Tty> {
+        let (major, minor) = (self.tty >> 8 & 0xfff, self.tty & 0xff | self.tty >> 12 & 0xf_ff00);
+        (self.tty != 0).then_some(Tty { major, minor })
+    }
+}
+
+/// A process as /proc shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct ReadProcess {
+    pub(crate) pid: Pid,
+    pub(crate) stat: Stat,
+    /// Real and effective.
+    pub(crate) uids: [u32; 2],
+    pub(crate) gids: [u32; 2],
+    pub(crate) exe: Option<Vec<u8>>,
+    pub(crate) cwd: Option<Vec<u8>>,
+}
+
+/// The pids under /proc.
+pub(crate) fn list_processes() -> Vec<Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+/// The first two numbers behind `name` in `/proc/PID/status`.
+fn decode_ids(status: &str, name: &str) -> Option<[u32; 2]> {
+    let mut numbers = status.lines().find_map(|line| line.strip_prefix(name))?.split_ascii_whitespace();
+    Some([numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?])
+}
+
+/// Reads a process from /proc; `None` where it is gone.
+pub(crate) fn read_process(pid: Pid) -> Option<ReadProcess> {
+    // Once opened, the directory never becomes another process's.
+    let dir = File::open(format!("/proc/{pid}")).ok()?;
+    let stat = Stat::decode(&read_at(dir.as_fd(), "stat", 4096).ok()?)?;
+    let status = read_at(dir.as_fd(), "status", 1 << 16).ok()?;
+    let status = String::from_utf8_lossy(&status);
+    let link = |name| rustix::fs::readlinkat(&dir, name, Vec::new()).ok().map(|path| path.into_bytes());
+    Some(ReadProcess {
+        pid,
+        stat,
+        uids: decode_ids(&status, "Uid:")?,
+        gids: decode_ids(&status, "Gid:")?,
+        exe: link("exe"),
+        cwd: link("cwd"),
+    })
 }
 
 /// The longest list that an exec takes: three quarters of 8 MiB (`fs/exec.c`).
 const LONGEST_LIST: u64 = 6 << 20;
 
-/// A file of the very process that started then: its directory, once opened, never becomes another process's.
+/// A file of the very process that started then.
 fn read_of(pid: Pid, start: StartTime, name: &str) -> Option<Vec<u8>> {
     let dir = File::open(format!("/proc/{pid}")).ok()?;
-    let stat = read_at(dir.as_fd(), "stat", 4096).ok()?;
-    if decode_stat_start(&stat)? != start {
+    let stat = Stat::decode(&read_at(dir.as_fd(), "stat", 4096).ok()?)?;
+    if stat.start != start {
         return None;
     }
     read_at(dir.as_fd(), name, LONGEST_LIST).ok()
@@ -76,18 +166,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn start_of_a_hostile_name() {
-        let stat = b"7 (a) b) (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2 3\n";
-        assert_eq!(decode_stat_start(stat), Some(StartTime(98765)));
-        assert_eq!(decode_stat_start(b""), None);
-        assert_eq!(decode_stat_start(b"7 (a"), None);
-        assert_eq!(decode_stat_start(b"7 (a) S 1 2"), None);
+    fn stat_with_a_hostile_name() {
+        let stat = b"7 (a) b) (c) S 1 7 6 34821 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2 3\n";
+        let stat = Stat::decode(stat).unwrap();
+        assert_eq!((&stat.comm[..], stat.ppid, stat.pgid, stat.sid), (&b"a) b) (c"[..], 1, 7, 6));
+        assert_eq!((stat.start, stat.is_kthread(), stat.has_ended()), (StartTime(98765), false, false));
+        assert_eq!(stat.tty(), Some(Tty { major: 136, minor: 5 }));
+        for bad in [&b""[..], b"7 (a", b"7 (a) S 1 2", b")(", b"7 (a) S x 7 6 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 9 1"] {
+            assert_eq!(Stat::decode(bad), None);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_stat_is_taken(stat: Vec<u8>) {
+            let _ = Stat::decode(&stat);
+        }
     }
 
     #[test]
-    fn own_arguments() {
+    fn own_process() {
         let pid = std::process::id();
-        let start = decode_stat_start(&std::fs::read("/proc/self/stat").unwrap()).unwrap();
+        let own = read_process(pid).unwrap();
+        assert_eq!(own.exe.as_deref(), Some(std::env::current_exe().unwrap().as_os_str().as_encoded_bytes()));
+        assert_eq!(own.stat.ppid, std::os::unix::process::parent_id());
+        assert!(list_processes().contains(&pid));
+        let start = own.stat.start;
         assert_eq!(read_argv(pid, start).unwrap(), std::fs::read("/proc/self/cmdline").unwrap());
         assert_eq!(read_argv(pid, StartTime(start.0 + 1)), None);
     }

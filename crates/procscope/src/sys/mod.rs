@@ -1,5 +1,5 @@
 //! What each OS must supply besides its sources: the boot's id, the clocks, the names of users, the size of a page,
-//! and on Linux the arguments of a process that runs already.
+//! and on Linux what /proc tells of a process.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -10,7 +10,9 @@ use crate::pipeline::Names;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "linux")]
-pub(crate) use linux::{boot_id, clock, now_boot_ns, page_bytes, read_argv, read_environment};
+pub(crate) use linux::{
+    ReadProcess, boot_id, clock, list_processes, now_boot_ns, page_bytes, read_argv, read_environment, read_process,
+};
 
 #[cfg(not(target_os = "linux"))]
 mod other {

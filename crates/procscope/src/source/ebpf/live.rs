@@ -17,10 +17,10 @@ use super::tracepoint::{self, Tracefs};
 use super::wire::{self, kind};
 use crate::pipeline::{Outlet, Pipeline};
 use crate::source::Source;
-use crate::source::record::{Body, ListRecord, Record};
+use crate::source::record::{Body, CgroupKey, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject};
 use crate::{
-    Cause, EnvWanted, Error, Field, Flaw, Flaws, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StartTime, StopHandle,
-    Timestamp, Want, sys,
+    Cause, EnvWanted, Error, Field, Flaw, Flaws, KIND_COUNT, Kind, Namespaces, Obstacle, Pid, SourceId, StartTime,
+    StopHandle, Timestamp, Want, sys,
 };
 
 static OBJECT: &[u8] = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o");
@@ -79,6 +79,55 @@ struct Watched {
     misses: u64,
 }
 
+/// A process that ran when we attached.
+struct Running<'a> {
+    subject: Subject,
+    image: ImageRecord<'a>,
+    /// The filters take it.
+    chosen: bool,
+    /// It may still be there.
+    in_proc: bool,
+}
+
+/// A path as the kernel's walk gives it.
+fn names_up(path: &Option<Vec<u8>>) -> Vec<u8> {
+    let path = path.as_deref().unwrap_or_default();
+    let mut names = Vec::new();
+    for name in path.rsplit(|&b| b == b'/').filter(|name| !name.is_empty()) {
+        names.extend_from_slice(name);
+        names.push(0);
+    }
+    names
+}
+
+/// A process that /proc told of; its cgroup and its namespaces stay unknown.
+fn subject_of(it: &sys::ReadProcess) -> Subject {
+    let parent = sys::read_process(it.stat.ppid);
+    Subject {
+        pid: it.pid,
+        tid: it.pid,
+        start_ns: it.stat.start.boot_ns(),
+        comm: comm_of(&it.stat.comm),
+        parent: RefRecord {
+            pid: it.stat.ppid,
+            tid: it.stat.ppid,
+            start_ns: parent.as_ref().map_or(0, |parent| parent.stat.start.boot_ns()),
+            comm: parent.map_or_else(Comm::default, |parent| comm_of(&parent.stat.comm)),
+        },
+        ns_pid: 0,
+        uid: it.uids[0],
+        gid: it.gids[0],
+        euid: it.uids[1],
+        egid: it.gids[1],
+        sid: it.stat.sid,
+        pgid: it.stat.pgid,
+        tty: it.stat.tty(),
+        cgroup: CgroupKey::default(),
+        namespaces: Namespaces::default(),
+        kthread: it.stat.is_kthread(),
+    }
+}
+
 /// Attached programs. The kernel waits out every CPU for each that lets go of a system call's tracepoint, so all do at once.
 struct Links(Vec<Link>);
 
@@ -129,7 +178,7 @@ impl Live {
         fill("pids", want.pids.iter().map(|pid| pid.to_ne_bytes().to_vec()).collect())?;
         fill("trees", want.trees.iter().map(|pid| pid.to_ne_bytes().to_vec()).collect())?;
         fill("uids", want.uids.iter().map(|uid| uid.to_ne_bytes().to_vec()).collect())?;
-        fill("names", want.names.iter().map(|name| comm_key(name)).collect())?;
+        fill("names", want.names.iter().map(|name| comm_of(name).to_vec()).collect())?;
         fill("cgroups", cgroups.unified.iter().map(|id| [id.to_ne_bytes(), [0; 8]].concat()).collect())?;
 
         let ring = map(&object, "ring").map_err(fail("finding the ring"))?;
@@ -229,10 +278,7 @@ impl Live {
                 Slot::End | Slot::Busy => break,
                 Slot::Discarded => {}
                 Slot::Record(bytes) => match decode(bytes) {
-                    // Sent before the programs knew the trees.
-                    Ok(record)
-                        if position < self.unfiltered_until
-                            && record.body.subject().is_some_and(|subject| !self.members.contains(&subject.pid)) => {}
+                    Ok(record) if position < self.unfiltered_until && !adopt(&mut self.members, &record.body) => {}
                     Ok(record) => {
                         if record.lost_before > told
                             && let Some(counts) = untold(&self.shared, &mut self.told)
@@ -297,74 +343,128 @@ impl Live {
     /// Tells of the processes that run already, each once: who was forked since we attached comes as that.
     fn snapshot(&mut self, out: &mut Outlet<'_>) -> io::Result<ControlFlow<()>> {
         let bytes = self.read_existing()?;
-        let mut forked = HashSet::new();
-        let mut parents = Vec::new();
-        self.peek(|record| match &record.body {
-            Body::Fork { subject, thread: false, .. } => _ = forked.insert((subject.pid, subject.start_ns)),
-            Body::Cgroup { .. } => _ = out.push(record),
-            _ => {}
-        });
+        let mut running = Vec::new();
         let mut rest = &bytes[..];
-        let mut running: Vec<(Record<'_>, bool)> = Vec::new();
         while let Some(size) = rest.first_chunk().map(|size| u32::from_ne_bytes(*size) as usize) {
-            let Some((bytes, tail)) = rest.split_at_checked(size) else { break };
+            let Some((bytes, tail)) = rest.split_at_checked(size).filter(|_| size != 0) else {
+                out.count_malformed();
+                break;
+            };
             rest = tail;
             match decode(bytes) {
-                Ok(Record { boot_ns, lost_before, body: Body::Existing { subject, image }, .. }) => {
-                    parents.push((subject.pid, subject.parent.pid));
+                Ok(Record { body: Body::Existing { subject, image }, .. }) => {
                     // The programs put their verdict where an exec has its old tid.
                     let chosen = bytes.get(offset_of!(wire::Exec, old_tid)).is_some_and(|&b| b != 0);
-                    let body = Body::Existing { subject, image };
-                    running.push((Record { boot_ns, lost_before, body, flaws: Flaws::new() }, chosen));
+                    running.push(Running { subject, image, chosen, in_proc: true });
                 }
                 _ => out.count_malformed(),
             }
-            if size == 0 {
-                break;
+        }
+
+        // Who ran before, and was gone before we could look: an event of it waits in the ring.
+        let mut forked = HashSet::new();
+        let mut gone: Vec<Running<'_>> = Vec::new();
+        let mut seen: HashSet<(Pid, u64)> = running.iter().map(|it| (it.subject.pid, it.subject.start_ns)).collect();
+        let attached_ns = self.attached_ns;
+        self.peek(|record| {
+            if let Body::Cgroup { .. } = &record.body {
+                let _ = out.push(record);
+            }
+            let Some(subject) = record.body.subject() else { return };
+            let key = (subject.pid, subject.start_ns);
+            match &record.body {
+                Body::Fork { thread: false, .. } => _ = forked.insert(key),
+                Body::Ptrace { .. } => {}
+                body if subject.start_ns < attached_ns && !forked.contains(&key) && seen.insert(key) => {
+                    let mut subject = *subject;
+                    if let Body::Exec { old_comm: Some(old), .. } = body {
+                        subject.comm = *old;
+                    }
+                    gone.push(Running { subject, image: ImageRecord::default(), chosen: true, in_proc: false });
+                }
+                _ => {}
+            }
+        });
+
+        // Some kernels keep processes from the iterator: /proc has them.
+        let known: HashSet<Pid> = running.iter().chain(&gone).map(|it| it.subject.pid).collect();
+        let hidden: Vec<sys::ReadProcess> = sys::list_processes()
+            .into_iter()
+            .filter(|pid| !known.contains(pid))
+            .filter_map(sys::read_process)
+            .collect();
+        let places: Vec<[Vec<u8>; 2]> = hidden.iter().map(|it| [&it.exe, &it.cwd].map(names_up)).collect();
+        for (it, [exe, cwd]) in hidden.iter().zip(&places) {
+            let subject = subject_of(it);
+            if !it.stat.has_ended()
+                && subject.start_ns < self.attached_ns
+                && !forked.iter().any(|(pid, _)| *pid == it.pid)
+            {
+                let image = ImageRecord {
+                    exe: it.exe.is_some().then_some(NamesUp(exe)),
+                    cwd: it.cwd.is_some().then_some(NamesUp(cwd)),
+                    ..ImageRecord::default()
+                };
+                running.push(Running { subject, image, chosen: self.chooses(&subject), in_proc: true });
             }
         }
+        running.append(&mut gone);
+
+        let parents: Vec<_> = running.iter().map(|it| (it.subject.pid, it.subject.parent.pid)).collect();
         self.members = self.plant_trees(&parents)?;
-        for (record, chosen) in &mut running {
-            let Body::Existing { subject, image } = &mut record.body else { continue };
-            let member = self.want.trees.is_empty() || self.members.contains(&subject.pid);
-            if !*chosen
-                || !member
-                || subject.start_ns >= self.attached_ns
-                || forked.contains(&(subject.pid, subject.start_ns))
+        for it in &running {
+            let member = self.want.trees.is_empty() || self.members.contains(&it.subject.pid);
+            let fork_comes = forked.contains(&(it.subject.pid, it.subject.start_ns));
+            if it.chosen
+                && member
+                && it.subject.start_ns < self.attached_ns
+                && !fork_comes
+                && self.tell(it, out).is_break()
             {
-                continue;
-            }
-            let start = StartTime::from_boot_ns(subject.start_ns);
-            let read = |read: fn(Pid, StartTime) -> Option<Vec<u8>>| {
-                if subject.kthread { None } else { read(subject.pid, start) }
-            };
-            let argv = read(sys::read_argv);
-            let env = if self.want.env == EnvWanted::No { None } else { read(sys::read_environment) };
-            let mut flaws = Flaws::new();
-            let mut list = |bytes: &Option<Vec<u8>>, field| {
-                flaws.mark(field, if bytes.is_some() { Flaw::ReadLate } else { Flaw::Unreadable });
-            };
-            if !subject.kthread {
-                list(&argv, Field::Argv);
-                if self.want.env != EnvWanted::No {
-                    list(&env, Field::Env);
-                }
-            }
-            let argv = argv.unwrap_or_default();
-            let mut image = *image;
-            image.argv = ListRecord { inline: &argv, len: argv.len() };
-            image.env = env.as_deref().map(|env| ListRecord { inline: env, len: env.len() });
-            let record = Record {
-                boot_ns: self.attached_ns,
-                lost_before: 0,
-                body: Body::Existing { subject: *subject, image },
-                flaws,
-            };
-            if out.push(&record).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// The filters that need no cgroup, for who comes from /proc.
+    fn chooses(&self, subject: &Subject) -> bool {
+        let names = &self.want.names;
+        (self.want.pids.is_empty() || self.want.pids.contains(&subject.pid))
+            && (self.want.uids.is_empty() || self.want.uids.contains(&subject.uid))
+            && (names.is_empty() || names.iter().any(|name| comm_of(name) == subject.comm))
+            && self.want.cgroups.is_empty()
+    }
+
+    /// Puts out one process that runs already, with its arguments where they can still be read.
+    fn tell(&self, it: &Running<'_>, out: &mut Outlet<'_>) -> ControlFlow<()> {
+        let subject = it.subject;
+        let start = StartTime::from_boot_ns(subject.start_ns);
+        let mut flaws = Flaws::new();
+        let mut read = |field, read: fn(Pid, StartTime) -> Option<Vec<u8>>| {
+            if subject.kthread {
+                return None;
+            }
+            let bytes = it.in_proc.then(|| read(subject.pid, start)).flatten();
+            let flaw = match (&bytes, it.in_proc) {
+                (Some(_), _) => Flaw::ReadLate,
+                (None, true) => Flaw::Unreadable,
+                (None, false) => Flaw::NotObserved,
+            };
+            flaws.mark(field, flaw);
+            bytes
+        };
+        let argv = read(Field::Argv, sys::read_argv).unwrap_or_default();
+        let env = if self.want.env == EnvWanted::No { None } else { read(Field::Env, sys::read_environment) };
+        if it.image.exe.is_none() && !subject.kthread {
+            flaws.mark(Field::Exe, if it.in_proc { Flaw::Unreadable } else { Flaw::NotObserved });
+        }
+        let mut image = it.image;
+        image.argv = ListRecord { inline: &argv, len: argv.len() };
+        image.env = env.as_deref().map(|env| ListRecord { inline: env, len: env.len() });
+        // It ran when we attached: that is the time at which it is told of.
+        let body = Body::Existing { subject, image };
+        out.push(&Record { boot_ns: self.attached_ns, lost_before: 0, body, flaws })
     }
 
     /// Puts all present descendants into the programs' map, then lets the programs decide. Returns the members.
@@ -501,11 +601,11 @@ impl Source for Live {
 }
 
 /// A name as the kernel keeps it.
-fn comm_key(name: &[u8]) -> Vec<u8> {
-    let mut comm = [0; wire::COMM_LEN];
-    let len = name.len().min(wire::COMM_LEN - 1);
+fn comm_of(name: &[u8]) -> Comm {
+    let mut comm = Comm::default();
+    let len = name.len().min(comm.len() - 1);
     comm[..len].copy_from_slice(&name[..len]);
-    comm.to_vec()
+    comm
 }
 
 fn map<'a>(object: &'a Object, name: &str) -> io::Result<libbpf_rs::Map<'a>> {
@@ -698,6 +798,15 @@ fn prepare(want: &Want, cgroups: &Cgroups, ring_bytes: usize) -> libbpf_rs::Resu
         program.set_autoload(needed);
     }
     Ok(object)
+}
+
+/// Whether a record that was sent before the programs knew the trees is of a member; a member's child becomes one.
+fn adopt(members: &mut HashSet<Pid>, body: &Body<'_>) -> bool {
+    let Some(subject) = body.subject() else { return true };
+    if matches!(body, Body::Fork { thread: false, .. }) && members.contains(&subject.parent.pid) {
+        members.insert(subject.pid);
+    }
+    members.contains(&subject.pid)
 }
 
 /// Losses that nobody was told of yet, by kind.
