@@ -549,11 +549,12 @@ int BPF_PROG(task_newtask, struct task_struct *trusted, u64 clone_flags)
 			bpf_map_update_elem(&trees, &tgid, &in, BPF_ANY);
 		}
 	}
-	/* Without trees_ready forks are sent unasked: the reader needs them to complete the trees. */
-	if (!(thread ? wants(PS_CLONE) : wants(PS_FORK)) && !(config.filter_trees && !thread && !shared.trees_ready))
-		return 0;
-	if (!wanted(task))
-		return 0;
+	if (!(thread ? wants(PS_CLONE) : wants(PS_FORK)) || !wanted(task)) {
+		/* The reader needs every fork to complete the trees. */
+		if (!config.filter_trees || thread || shared.trees_ready)
+			return 0;
+		flags |= PS_F_UNASKED;
+	}
 	cgroup = find_cgroup(task);
 	now = bpf_ktime_get_boot_ns();
 	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);

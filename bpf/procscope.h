@@ -62,6 +62,8 @@ enum ps_flag {
 	PS_F_COMPAT = 1 << 12,
 	PS_F_ENV_UNREADABLE = 1 << 13,
 	PS_F_USAGE_TICK = 1 << 14,
+	/* Nobody wants this fork; it is sent for the trees' sake. */
+	PS_F_UNASKED = 1 << 15,
 };
 
 /* ps_exec.exe_traits */

@@ -120,7 +120,10 @@ impl Pipeline {
                 self.table.insert(subject.pid, subject.start_ns, image.clone());
                 (self.process(subject, image), Some(subject.tid), EventKind::Existing, Flaws::new())
             }
-            Body::Fork { subject, thread, call, flags, creator } => self.fork(subject, *thread, *call, *flags, creator),
+            Body::Fork { unasked: true, .. } => return None,
+            Body::Fork { subject, thread, call, flags, creator, .. } => {
+                self.fork(subject, *thread, *call, *flags, creator)
+            }
             Body::Exec { subject, old_comm, old_tid, image } => {
                 let image = self.image(subject, image, record.boot_ns, flaws);
                 if self.keeps_images() {
@@ -289,7 +292,9 @@ impl Pipeline {
     fn process(&mut self, subject: &Subject, image: Image) -> Process {
         let mut process = Process::new(subject.id());
         process.ns_pid = (subject.ns_pid != 0).then_some(subject.ns_pid);
-        process.parent = Some(reference(&subject.parent));
+        // The first process has none that anybody could name.
+        let parent = Some(&subject.parent).filter(|parent| parent.pid != 0 || parent.comm != Comm::default());
+        process.parent = parent.map(reference);
         process.name = Some(name_of(&subject.comm));
         process.credentials = Some(self.credentials(subject));
         process.sid = Some(subject.sid);

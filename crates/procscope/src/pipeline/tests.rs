@@ -127,6 +127,7 @@ fn a_fork_has_its_creators_image_and_says_so() {
     let fork = Body::Fork {
         subject: subject(8, 200, "p"),
         thread: false,
+        unasked: false,
         call: None,
         flags: 0,
         creator: reference_to(7, 100),
@@ -140,6 +141,7 @@ fn a_fork_has_its_creators_image_and_says_so() {
     let fork = Body::Fork {
         subject: subject(9, 400, "p"),
         thread: false,
+        unasked: false,
         call: None,
         flags: 0,
         creator: reference_to(7, 101),

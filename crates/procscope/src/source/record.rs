@@ -126,6 +126,8 @@ pub(crate) enum Body<'a> {
     Fork {
         subject: Subject,
         thread: bool,
+        /// Of use to the source alone.
+        unasked: bool,
         call: Option<ForkCall>,
         flags: u64,
         creator: RefRecord,

@@ -179,6 +179,7 @@ fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, M
             Body::Fork {
                 subject: decode_subject(&fork.header, &fork.process),
                 thread: header.kind == kind::CLONE,
+                unasked: header.flags & flag::UNASKED != 0,
                 call: fork_call(fork.syscall, header.flags & flag::COMPAT != 0),
                 flags: fork.clone_flags,
                 creator: decode_ref(&fork.creator),

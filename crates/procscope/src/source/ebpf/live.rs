@@ -373,7 +373,8 @@ impl Live {
             let Some(subject) = record.body.subject() else { return };
             let key = (subject.pid, subject.start_ns);
             match &record.body {
-                Body::Fork { thread: false, .. } => _ = forked.insert(key),
+                Body::Fork { thread: false, unasked: false, .. } => _ = forked.insert(key),
+                Body::Fork { .. } => {}
                 Body::Ptrace { .. } => {}
                 body if subject.start_ns < attached_ns && !forked.contains(&key) && seen.insert(key) => {
                     let mut subject = *subject;

@@ -57,6 +57,7 @@ pub(crate) mod flag {
     pub(crate) const COMPAT: u16 = 1 << 12;
     pub(crate) const ENV_UNREADABLE: u16 = 1 << 13;
     pub(crate) const USAGE_TICK: u16 = 1 << 14;
+    pub(crate) const UNASKED: u16 = 1 << 15;
 }
 
 wire!(Config {
