@@ -342,7 +342,7 @@ static __always_inline bool wanted(struct task_struct *task)
 
 	if (config.filter_pids && !bpf_map_lookup_elem(&pids, &tgid))
 		return false;
-	if (config.filter_trees && shared.trees_ready && !bpf_map_lookup_elem(&trees, &tgid))
+	if (config.filter_trees && shared.trees != PS_TREES_PLANTING && !bpf_map_lookup_elem(&trees, &tgid))
 		return false;
 	if (config.filter_uids) {
 		u32 uid = task->cred->uid.val;
@@ -551,7 +551,7 @@ int BPF_PROG(task_newtask, struct task_struct *trusted, u64 clone_flags)
 	}
 	if (!(thread ? wants(PS_CLONE) : wants(PS_FORK)) || !wanted(task)) {
 		/* The reader needs every fork to complete the trees. */
-		if (!config.filter_trees || thread || shared.trees_ready)
+		if (!config.filter_trees || thread || shared.trees == PS_TREES_READY)
 			return 0;
 		flags |= PS_F_UNASKED;
 	}

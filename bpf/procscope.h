@@ -62,8 +62,7 @@ enum ps_flag {
 	PS_F_COMPAT = 1 << 12,
 	PS_F_ENV_UNREADABLE = 1 << 13,
 	PS_F_USAGE_TICK = 1 << 14,
-	/* Nobody wants this fork; it is sent for the trees' sake. */
-	PS_F_UNASKED = 1 << 15,
+	PS_F_UNASKED = 1 << 15, /* a fork that is sent for the trees' sake alone */
 };
 
 /* ps_exec.exe_traits */
@@ -93,12 +92,18 @@ enum ps_pace {
 	PS_PACE_RUNG = 2, /* it was woken before its time */
 };
 
+/* How far the reader is with the trees that are to be watched. */
+enum ps_trees {
+	PS_TREES_PLANTING = 0, /* not all present members are in the map: everything is sent, and every fork */
+	PS_TREES_SWITCHING = 1, /* all are; programs at work may not know, so every fork is still sent */
+	PS_TREES_READY = 2,
+};
+
 struct ps_shared {
 	__u64 lost[PS_KINDS];
 	__u64 lost_total;
 	__u32 pacing; /* ps_pace */
-	/* 0 until the reader has put the trees' present members into the map; till then everything is sent. */
-	__u32 trees_ready;
+	__u32 trees; /* ps_trees */
 };
 
 struct ps_header {

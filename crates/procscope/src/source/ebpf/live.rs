@@ -411,8 +411,7 @@ impl Live {
         }
         running.append(&mut gone);
 
-        let parents: Vec<_> = running.iter().map(|it| (it.subject.pid, it.subject.parent.pid)).collect();
-        self.members = self.plant_trees(&parents)?;
+        self.members = self.plant_trees(&running)?;
         for it in &running {
             let member = self.want.trees.is_empty() || self.members.contains(&it.subject.pid);
             let fork_comes = forked.contains(&(it.subject.pid, it.subject.start_ns));
@@ -469,29 +468,28 @@ impl Live {
     }
 
     /// Puts all present descendants into the programs' map, then lets the programs decide. Returns the members.
-    fn plant_trees(&mut self, parents: &[(Pid, Pid)]) -> io::Result<HashSet<Pid>> {
+    fn plant_trees(&mut self, running: &[Running<'_>]) -> io::Result<HashSet<Pid>> {
         let mut members: HashSet<Pid> = self.want.trees.iter().copied().collect();
         if members.is_empty() {
             return Ok(members);
         }
-        let mut parents = parents.to_vec();
+        // pid, parent, start
+        let mut born: Vec<_> =
+            running.iter().map(|it| (it.subject.pid, it.subject.parent.pid, it.subject.start_ns)).collect();
         let mut planted = members.clone();
+        let proc_is_here = !sys::list_processes().is_empty();
         loop {
             // Children forked meanwhile by members that the programs did not know yet.
             self.peek(|record| {
                 if let Body::Fork { subject, thread: false, .. } = &record.body {
-                    parents.push((subject.pid, subject.parent.pid));
+                    born.push((subject.pid, subject.parent.pid, subject.start_ns));
                 }
             });
             loop {
                 let before = members.len();
-                members.extend(
-                    parents
-                        .iter()
-                        .filter(|(_, parent)| members.contains(parent))
-                        .map(|(pid, _)| *pid)
-                        .collect::<Vec<_>>(),
-                );
+                let children = born.iter().filter(|(_, parent, _)| members.contains(parent)).map(|(pid, ..)| *pid);
+                let children: Vec<Pid> = children.collect();
+                members.extend(children);
                 if members.len() == before {
                     break;
                 }
@@ -504,12 +502,18 @@ impl Live {
             for pid in new {
                 map.update(&pid.to_ne_bytes(), &[1], MapFlags::ANY).map_err(io::Error::other)?;
                 planted.insert(pid);
+                // The programs take out who ends: not who had ended before it was put in, and whose pid is free for a stranger.
+                let start = sys::read_process(pid).map(|it| it.stat.start);
+                let same = |(of, _, ns): &(Pid, Pid, u64)| *of == pid && start == Some(StartTime::from_boot_ns(*ns));
+                if proc_is_here && !born.iter().any(same) {
+                    let _ = map.delete(&pid.to_ne_bytes());
+                }
             }
         }
-        self.shared.set_trees_ready();
-        // Programs at work may still have found them not ready.
+        self.shared.set_trees(TREES_SWITCHING);
         std::thread::sleep(Duration::from_millis(1));
         self.unfiltered_until = self.ring.end();
+        self.shared.set_trees(TREES_READY);
         Ok(members)
     }
 
@@ -578,6 +582,8 @@ impl Live {
 
 const PACE_SLEEP: u32 = 0;
 const PACE_TIMER: u32 = 1;
+const TREES_SWITCHING: u32 = 1;
+const TREES_READY: u32 = 2;
 
 impl Source for Live {
     fn attached(&self) -> Timestamp {

@@ -165,7 +165,7 @@ impl Shared {
         self.word32(std::mem::offset_of!(super::wire::Shared, pacing)).store(pacing, Ordering::SeqCst);
     }
 
-    pub(super) fn set_trees_ready(&self) {
-        self.word32(std::mem::offset_of!(super::wire::Shared, trees_ready)).store(1, Ordering::SeqCst);
+    pub(super) fn set_trees(&self, state: u32) {
+        self.word32(std::mem::offset_of!(super::wire::Shared, trees)).store(state, Ordering::SeqCst);
     }
 }
