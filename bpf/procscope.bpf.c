@@ -37,6 +37,7 @@ struct {
 struct walk {
 	struct dentry *dentry;
 	struct dentry *root;
+	struct vfsmount *vfsmount;
 	struct mount *mount;
 	u32 off;
 	u32 limit;
@@ -107,12 +108,22 @@ struct comm_value {
 	char comm[PS_COMM_LEN];
 };
 
-/* By tid: the comm that an exec under way replaced. */
+#define OLD_COMMS 16384
+
+struct old_comm {
+	u32 tid;
+	char comm[PS_COMM_LEN];
+};
+
+/*
+ * The comm that an exec under way replaced, at the place that the tid chooses: a hash map cost five times as much. Who finds
+ * another tid there, before or after reading, says that it does not know.
+ */
 struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OLD_COMMS);
 	__type(key, u32);
-	__type(value, struct comm_value);
+	__type(value, struct old_comm);
 } old_comms SEC(".maps");
 
 struct call {
@@ -284,6 +295,7 @@ static __always_inline u64 wake_flags(void)
 	return BPF_RB_NO_WAKEUP;
 }
 
+/* Of an address; the other walks have typed pointers, which are read without a call. */
 static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
 {
 	if (bpf_core_field_exists(((struct kernfs_node___rcu *)0)->__parent))
@@ -293,9 +305,8 @@ static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
 
 #define CGROUP_OF(SUBSYS)                                                                                                   \
 	if (bpf_core_enum_value_exists(enum cgroup_subsys_id, SUBSYS)) {                                                    \
-		struct cgroup_subsys_state *css = BPF_CORE_READ(set, subsys[bpf_core_enum_value(enum cgroup_subsys_id, SUBSYS)]); \
-		struct cgroup *cgroup = BPF_CORE_READ(css, cgroup);                                                         \
-		if (BPF_CORE_READ(cgroup, level) > 0)                                                                       \
+		struct cgroup *cgroup = set->subsys[bpf_core_enum_value(enum cgroup_subsys_id, SUBSYS)]->cgroup;            \
+		if (cgroup->level > 0)                                                                                      \
 			return cgroup;                                                                                      \
 	}
 
@@ -307,8 +318,8 @@ static __always_inline struct cgroup *cgroup_of(struct task_struct *task)
 
 	if (!set)
 		return NULL;
-	unified = BPF_CORE_READ(set, dfl_cgrp);
-	if (BPF_CORE_READ(unified, level) > 0)
+	unified = set->dfl_cgrp;
+	if (unified->level > 0)
 		return unified;
 	CGROUP_OF(memory_cgrp_id)
 	CGROUP_OF(pids_cgrp_id)
@@ -389,7 +400,7 @@ static __always_inline void fill_ref(struct ps_ref *ref, struct task_struct *tas
 
 static __always_inline u32 read_pid_nr(struct pid *pid)
 {
-	return pid ? BPF_CORE_READ(pid, numbers[0].nr) : 0;
+	return pid ? pid->numbers[0].nr : 0;
 }
 
 /* The walks keep their state in memory, where the verifier forgets each step's values. */
@@ -415,7 +426,7 @@ static long cgroup_step(u32 i, struct ps_cgroup **context)
 }
 
 /* Sends the path of a cgroup that was not sent yet. */
-static __noinline int send_cgroup(struct kernfs_node *kn, u64 id, u64 hierarchy)
+static __noinline int send_cgroup(u64 kn, u64 id, u64 hierarchy)
 {
 	struct cgroup_key key = { .id = id, .hierarchy = hierarchy };
 	struct ps_cgroup *record;
@@ -433,7 +444,7 @@ static __noinline int send_cgroup(struct kernfs_node *kn, u64 id, u64 hierarchy)
 	record->header.tgid = 0;
 	record->header.tid = 0;
 	record->header.start_ns = 0;
-	record->id = (u64)kn;
+	record->id = kn;
 	record->hierarchy = hierarchy;
 	record->len = 0;
 	LOOP(64, 16, cgroup_step, &record);
@@ -452,11 +463,11 @@ static __always_inline struct cgroup_key find_cgroup(struct task_struct *task)
 
 	if (!cgroup)
 		return key;
-	kn = BPF_CORE_READ(cgroup, kn);
-	key.id = BPF_CORE_READ(kn, id);
-	key.hierarchy = BPF_CORE_READ(cgroup, root, hierarchy_id);
+	kn = cgroup->kn;
+	key.id = kn->id;
+	key.hierarchy = cgroup->root->hierarchy_id;
 	if (!bpf_map_lookup_elem(&cgroups_sent, &key))
-		send_cgroup(kn, key.id, key.hierarchy);
+		send_cgroup((u64)kn, key.id, key.hierarchy);
 	return key;
 }
 
@@ -491,10 +502,13 @@ static __always_inline void fill_process(struct ps_process *p, struct task_struc
 		p->tty = (u32)driver->major << 20 | ((u32)(driver->minor_start + tty->index) & 0xfffff);
 	}
 	p->ns_tgid = p->ns_pid = 0;
-	if (pid) {
+	if (pid && !pid->level) {
+		p->ns_tgid = pid->numbers[0].nr;
+		p->ns_pid = pid->numbers[0].ns->ns.inum;
+	} else if (pid) {
 		struct upid *upid = (void *)pid + bpf_core_field_offset(struct pid, numbers);
 
-		upid += BPF_CORE_READ(pid, level);
+		upid += pid->level;
 		p->ns_tgid = BPF_CORE_READ(upid, nr);
 		p->ns_pid = BPF_CORE_READ(upid, ns, ns.inum);
 	}
@@ -619,6 +633,7 @@ static long path_step(u32 i, struct exec_scratch **context)
 	struct exec_scratch *scratch = *context;
 	struct walk *walk = &scratch->walk;
 	struct dentry *dentry = walk->dentry, *parent;
+	const unsigned char *name;
 	u32 off = walk->off;
 	long n;
 
@@ -634,11 +649,19 @@ static long path_step(u32 i, struct exec_scratch **context)
 		walk->root = BPF_CORE_READ(above, mnt.mnt_root);
 		return 0;
 	}
-	parent = BPF_CORE_READ(dentry, d_parent);
+	if (bpf_ksym_exists(bpf_rdonly_cast)) {
+		struct dentry *typed = bpf_rdonly_cast(dentry, bpf_core_type_id_kernel(struct dentry));
+
+		parent = typed->d_parent;
+		name = typed->d_name.name;
+	} else {
+		parent = BPF_CORE_READ(dentry, d_parent);
+		name = BPF_CORE_READ(dentry, d_name.name);
+	}
 	opaque(off);
 	if (off > walk->limit || off > PS_DATA_MAX - 256)
 		return 1;
-	n = bpf_probe_read_kernel_str(scratch->data + off, 256, BPF_CORE_READ(dentry, d_name.name));
+	n = bpf_probe_read_kernel_str(scratch->data + off, 256, name);
 	if (n > 0)
 		walk->off = off + n;
 	if (parent == dentry || !parent) {
@@ -650,15 +673,15 @@ static long path_step(u32 i, struct exec_scratch **context)
 }
 
 /*
- * Names from the leaf to the root of the mount namespace, as d_absolute_path() goes. Returns the new end of data.
+ * Names from the walk's dentry and vfsmount to the root of the mount namespace, as d_absolute_path() goes. Returns the new end.
  * No lock is held: a directory renamed in the same microsecond may show under either name.
  * A function that is not static is verified once, whoever calls it.
  */
-__noinline u64 read_path(u64 mnt, u64 dentry, u32 off, u32 limit, bool of_existing)
+__noinline u64 read_path(u32 off, u32 limit, bool of_existing)
 {
 	u32 slot = of_existing ? 0 : bpf_get_smp_processor_id();
 	struct exec_scratch *scratch;
-	struct vfsmount *vfsmount = (void *)mnt;
+	struct vfsmount *vfsmount;
 
 	if (of_existing)
 		scratch = bpf_map_lookup_elem(&iter_scratch, &slot);
@@ -666,8 +689,8 @@ __noinline u64 read_path(u64 mnt, u64 dentry, u32 off, u32 limit, bool of_existi
 		scratch = bpf_map_lookup_elem(&exec_scratches, &slot);
 	if (!scratch)
 		return CUT | off;
-	scratch->walk.dentry = (void *)dentry;
-	scratch->walk.mount = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+	vfsmount = scratch->walk.vfsmount;
+	scratch->walk.mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt);
 	scratch->walk.root = BPF_CORE_READ(vfsmount, mnt_root);
 	scratch->walk.off = off;
 	scratch->walk.limit = limit;
@@ -678,19 +701,18 @@ __noinline u64 read_path(u64 mnt, u64 dentry, u32 off, u32 limit, bool of_existi
 
 static __always_inline bool is_unhashed(struct dentry *dentry)
 {
-	return BPF_CORE_READ(dentry, d_hash.pprev) == NULL;
+	return !dentry->d_hash.pprev;
 }
 
 static __always_inline bool is_root(struct dentry *dentry)
 {
-	return BPF_CORE_READ(dentry, d_parent) == dentry;
+	return dentry->d_parent == dentry;
 }
 
 static __always_inline u32 read_exe_traits(struct file *file)
 {
-	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
-	struct inode *inode = BPF_CORE_READ(file, f_inode);
-	u16 mode = BPF_CORE_READ(inode, i_mode);
+	struct dentry *dentry = file->f_path.dentry;
+	u16 mode = file->f_inode->i_mode;
 	u32 traits = 0;
 
 	if (mode & S_ISUID)
@@ -702,7 +724,7 @@ static __always_inline u32 read_exe_traits(struct file *file)
 			char name[8] = {};
 
 			/* Files of memfd_create(2) hang in no directory: mm/memfd.c gives them this prefix. */
-			bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(dentry, d_name.name));
+			bpf_probe_read_kernel_str(name, sizeof(name), dentry->d_name.name);
 			if (*(u32 *)name == 0x666d656d && name[4] == 'd' && name[5] == ':')
 				traits |= PS_EXE_MEMFD;
 		}
@@ -715,14 +737,16 @@ static __always_inline u32 read_exe_traits(struct file *file)
 static __always_inline u32 read_places(struct exec_scratch *scratch, u32 off, struct task_struct *task, struct mm_struct *mm, bool of_existing, u16 *flags)
 {
 	struct ps_exec *record = &scratch->record;
-	struct file *file = mm ? BPF_CORE_READ(mm, exe_file) : NULL;
+	struct file *file = mm ? mm->exe_file : NULL;
 	struct fs_struct *fs = task->fs;
 	u32 start = off;
 	u64 end;
 
 	record->exe_traits = 0;
 	if (file) {
-		end = read_path((u64)BPF_CORE_READ(file, f_path.mnt), (u64)BPF_CORE_READ(file, f_path.dentry), off, 12288 - 256, of_existing);
+		scratch->walk.vfsmount = file->f_path.mnt;
+		scratch->walk.dentry = file->f_path.dentry;
+		end = read_path(off, 12288 - 256, of_existing);
 		if (end & CUT)
 			*flags |= PS_F_EXE_CUT;
 		off = end;
@@ -731,11 +755,13 @@ static __always_inline u32 read_places(struct exec_scratch *scratch, u32 off, st
 	record->exe_len = off - start;
 	start = off;
 	if (fs) {
-		struct dentry *dentry = BPF_CORE_READ(fs, pwd.dentry);
+		struct dentry *dentry = fs->pwd.dentry;
 
 		if (dentry && is_unhashed(dentry) && !is_root(dentry))
 			*flags |= PS_F_CWD_DELETED;
-		end = read_path((u64)BPF_CORE_READ(fs, pwd.mnt), (u64)dentry, off, 16384 - 256, of_existing);
+		scratch->walk.vfsmount = fs->pwd.mnt;
+		scratch->walk.dentry = dentry;
+		end = read_path(off, 16384 - 256, of_existing);
 		if (end & CUT)
 			*flags |= PS_F_CWD_CUT;
 		off = end;
@@ -795,12 +821,13 @@ int BPF_PROG(sched_process_exec, struct task_struct *trusted, int old_pid, struc
 	struct task_struct *task = untrusted(trusted);
 	u32 cpu = bpf_get_smp_processor_id(), old_tid = old_pid, tid = task->pid, off, len;
 	struct exec_scratch *scratch;
-	struct comm_value *old_comm;
+	struct old_comm *old_comm;
 	struct cgroup_key cgroup;
 	struct ps_exec *record;
 	struct mm_struct *mm;
 	u16 flags = 0;
 	u64 now, start;
+	u32 slot;
 	long n;
 
 	if (wants(PS_EXEC_FAILED))
@@ -808,12 +835,12 @@ int BPF_PROG(sched_process_exec, struct task_struct *trusted, int old_pid, struc
 	if (!wants(PS_EXEC))
 		return 0;
 	if (!wanted(task))
-		goto forget;
+		return 0;
 	scratch = bpf_map_lookup_elem(&exec_scratches, &cpu);
 	mm = task->mm;
 	if (!scratch || !mm) {
 		count_loss(PS_EXEC);
-		goto forget;
+		return 0;
 	}
 	record = &scratch->record;
 	cgroup = find_cgroup(task);
@@ -889,10 +916,12 @@ int BPF_PROG(sched_process_exec, struct task_struct *trusted, int old_pid, struc
 	}
 
 	record->old_tid = old_tid;
-	old_comm = bpf_map_lookup_elem(&old_comms, &tid);
-	if (old_comm) {
-		__builtin_memcpy(record->old_comm, old_comm->comm, PS_COMM_LEN);
-	} else {
+	slot = tid % OLD_COMMS;
+	old_comm = bpf_map_lookup_elem(&old_comms, &slot);
+	__builtin_memset(record->old_comm, 0, PS_COMM_LEN);
+	if (old_comm && *(volatile u32 *)&old_comm->tid == tid)
+		bpf_probe_read_kernel(record->old_comm, PS_COMM_LEN, old_comm->comm);
+	if (!old_comm || __sync_val_compare_and_swap(&old_comm->tid, tid, 0) != tid) {
 		__builtin_memset(record->old_comm, 0, PS_COMM_LEN);
 		flags |= PS_F_NO_OLD_COMM;
 	}
@@ -903,8 +932,6 @@ int BPF_PROG(sched_process_exec, struct task_struct *trusted, int old_pid, struc
 	fill_header(&record->header, task, sizeof(*record) + off, PS_EXEC, flags, now);
 	if (bpf_ringbuf_output(&ring, scratch, sizeof(*record) + off, wake_flags()))
 		count_loss(PS_EXEC);
-forget:
-	bpf_map_delete_elem(&old_comms, &tid);
 	return 0;
 }
 
@@ -935,13 +962,14 @@ int BPF_PROG(task_rename, struct task_struct *trusted, const char *comm)
 
 	/* begin_new_exec() renames when the new mm is in place and has no arguments yet. */
 	if (mm && mm->arg_start == 0) {
-		struct comm_value old = {};
-		u32 tid = task->pid;
+		u32 tid = task->pid, slot = tid % OLD_COMMS;
+		struct old_comm *old = bpf_map_lookup_elem(&old_comms, &slot);
 
-		if (wants(PS_EXEC)) {
-			bpf_probe_read_kernel(old.comm, PS_COMM_LEN, task->comm);
-			bpf_map_update_elem(&old_comms, &tid, &old, BPF_ANY);
-		}
+		if (!wants(PS_EXEC) || !old)
+			return 0;
+		__sync_lock_test_and_set(&old->tid, 0);
+		bpf_probe_read_kernel(old->comm, PS_COMM_LEN, task->comm);
+		__sync_lock_test_and_set(&old->tid, tid);
 		return 0;
 	}
 	if (!wants(PS_COMM) || !wanted(task))
@@ -1130,7 +1158,19 @@ static __always_inline void fill_usage(struct ps_exit *record, struct task_struc
 		record->write_bytes = signal->ioac.write_bytes;
 	}
 	if (signal->nr_threads <= 1) {
-		add_thread(record, task);
+		record->utime_ns += task->utime;
+		record->stime_ns += task->stime;
+		record->runtime_ns += task->se.sum_exec_runtime;
+		record->nvcsw += task->nvcsw;
+		record->nivcsw += task->nivcsw;
+		record->min_flt += task->min_flt;
+		record->maj_flt += task->maj_flt;
+		if (bpf_core_field_exists(task->ioac.read_bytes)) {
+			record->rchar += task->ioac.rchar;
+			record->wchar += task->ioac.wchar;
+			record->read_bytes += task->ioac.read_bytes;
+			record->write_bytes += task->ioac.write_bytes;
+		}
 		return;
 	}
 	sum.head = (void *)signal + bpf_core_field_offset(struct signal_struct, thread_head);

@@ -79,7 +79,10 @@ impl Storm {
             match pid {
                 -1 => return Err(io::Error::last_os_error()),
                 0 => {
-                    drop(opener);
+                    // Whoever holds a reading end keeps the others from noticing that the parent is gone.
+                    drop((opener, notes, spawners));
+                    // SAFETY: a plain system call.
+                    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
                     let told = self.spawn_all(spawner, bin.path(), &gate, teller);
                     // SAFETY: ends the child without running what the parent still needs, such as the directory's removal.
                     unsafe { libc::_exit(i32::from(told.is_err())) }
