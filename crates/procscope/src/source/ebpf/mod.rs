@@ -1,10 +1,16 @@
 //! eBPF on Linux 5.11 and later: programs on tracepoints fill a ring, and a reader comes by every few milliseconds.
 
+#[cfg(target_os = "linux")]
+mod cgroups;
 pub(crate) mod decode;
 #[cfg(target_os = "linux")]
 mod live;
 #[cfg(target_os = "linux")]
+mod object;
+#[cfg(target_os = "linux")]
 mod ring;
+#[cfg(target_os = "linux")]
+mod snapshot;
 #[cfg(target_os = "linux")]
 mod tracepoint;
 pub(crate) mod wire;

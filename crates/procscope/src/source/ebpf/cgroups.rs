@@ -1,0 +1,56 @@
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Want};
+
+/// The cgroups that are to be watched.
+pub(super) struct Cgroups {
+    /// Ids in the unified hierarchy, which the programs know.
+    pub(super) unified: Vec<u64>,
+    /// Paths in an old one.
+    pub(super) paths: Vec<String>,
+}
+
+/// Turns what the user named into what the kernel knows.
+pub(super) fn resolve_cgroups(want: &Want) -> Result<Cgroups, Error> {
+    use std::os::unix::fs::MetadataExt;
+    const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
+    let unified_root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
+        .into_iter()
+        .find(|root| Path::new(root).join("cgroup.procs").exists());
+    let mut cgroups = Cgroups { unified: Vec::new(), paths: Vec::new() };
+    for named in &want.cgroups {
+        let relative = named.strip_prefix("/").unwrap_or(named);
+        let below_root = unified_root.map(|root| Path::new(root).join(relative));
+        let found = [Some(named.clone()), below_root]
+            .into_iter()
+            .flatten()
+            .find(|path: &PathBuf| path.join("cgroup.procs").exists());
+        if let Some(path) = found {
+            let unified = rustix::fs::statfs(&path).is_ok_and(|fs| u64::try_from(fs.f_type) == Ok(CGROUP2_SUPER_MAGIC));
+            if unified {
+                let inode = path.metadata().map_err(|error| Error::Filter {
+                    what: format!("cannot look at the cgroup {}: {error}", path.display()),
+                    remedy: "name a cgroup that exists: see /proc/self/cgroup".into(),
+                })?;
+                cgroups.unified.push(inode.ino());
+            } else {
+                // /sys/fs/cgroup/CONTROLLER/PATH
+                let path: PathBuf = path.strip_prefix("/sys/fs/cgroup").unwrap_or(&path).components().skip(1).collect();
+                cgroups.paths.push(format!("/{}", path.display()));
+            }
+        } else if named.is_absolute() && old_hierarchies().any(|root| root.join(relative).is_dir()) {
+            cgroups.paths.push(named.display().to_string());
+        } else {
+            return Err(Error::Filter {
+                what: format!("there is no cgroup {}", named.display()),
+                remedy: "name one as /proc/PID/cgroup prints it, or its directory under /sys/fs/cgroup".into(),
+            });
+        }
+    }
+    Ok(cgroups)
+}
+
+fn old_hierarchies() -> impl Iterator<Item = PathBuf> {
+    let entries = std::fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| path.is_dir())
+}

@@ -1,0 +1,192 @@
+//! The committed object: which of its programs are loaded, with what settings, and what it means when the kernel refuses.
+
+use std::cell::RefCell;
+use std::io;
+use std::path::Path;
+
+use libbpf_rs::{ErrorKind, MapCore, Object, ObjectBuilder, OpenObject};
+use zerocopy::IntoBytes;
+
+use super::cgroups::Cgroups;
+use super::wire::{self, kind};
+use crate::source::record::Comm;
+use crate::{Cause, EnvWanted, Error, Kind, Obstacle, SourceId, Want};
+
+static OBJECT: &[u8] = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o");
+
+/// The least ring that is worth having, bytes.
+const LEAST_RING: usize = 64 << 10;
+
+/// Programs on tracepoints that only tracefs knows, with the system calls that they belong to.
+pub(super) const CALLS: [(&str, Kind, &[&str]); 10] = [
+    ("sys_enter_execve", Kind::ExecFailed, &["sys_enter_execve"]),
+    ("sys_enter_execveat", Kind::ExecFailed, &["sys_enter_execveat"]),
+    ("sys_exit_exec", Kind::ExecFailed, &["sys_exit_execve", "sys_exit_execveat"]),
+    ("sys_enter_setid", Kind::Uid, &["sys_enter_setuid", "sys_enter_setreuid", "sys_enter_setresuid"]),
+    ("sys_exit_setid", Kind::Uid, &["sys_exit_setuid", "sys_exit_setreuid", "sys_exit_setresuid"]),
+    ("sys_enter_setid", Kind::Gid, &["sys_enter_setgid", "sys_enter_setregid", "sys_enter_setresgid"]),
+    ("sys_exit_setid", Kind::Gid, &["sys_exit_setgid", "sys_exit_setregid", "sys_exit_setresgid"]),
+    ("sys_exit_setsid", Kind::Sid, &["sys_exit_setsid"]),
+    ("sys_enter_ptrace", Kind::Ptrace, &["sys_enter_ptrace"]),
+    ("sys_exit_ptrace", Kind::Ptrace, &["sys_exit_ptrace"]),
+];
+
+/// Whether a program is of use, and the kind of event that is lost when the kernel skips it.
+pub(super) fn purpose(program: &str, want: &Want) -> Option<Kind> {
+    let wants = |kind| want.events.contains(kind);
+    let trees = !want.trees.is_empty();
+    let (needed, kind) = match program {
+        "task_newtask" => (wants(Kind::Fork) || wants(Kind::Clone) || trees, Kind::Fork),
+        "sched_process_exec" => (wants(Kind::Exec), Kind::Exec),
+        "sched_process_exit" => (wants(Kind::Exit) || wants(Kind::ThreadExit) || trees, Kind::Exit),
+        "sched_switch" | "signal_generate" => (wants(Kind::Exit), Kind::Lost),
+        "task_rename" => {
+            (wants(Kind::Exec) || wants(Kind::Comm), if wants(Kind::Comm) { Kind::Comm } else { Kind::Lost })
+        }
+        "signal_deliver" => (wants(Kind::Core), Kind::Core),
+        "existing" => (true, Kind::Existing),
+        _ => {
+            let mut kinds = CALLS.iter().filter(|(name, ..)| *name == program).map(|&(_, kind, _)| kind);
+            return kinds.find(|&kind| wants(kind));
+        }
+    };
+    needed.then_some(kind)
+}
+
+/// A name as the kernel keeps it.
+pub(super) fn comm_of(name: &[u8]) -> Comm {
+    let mut comm = Comm::default();
+    let len = name.len().min(comm.len() - 1);
+    comm[..len].copy_from_slice(&name[..len]);
+    comm
+}
+
+pub(super) fn map<'a>(object: &'a Object, name: &str) -> io::Result<libbpf_rs::Map<'a>> {
+    object.maps().find(|map| map.name() == name).ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+fn unavailable(what: impl Into<String>, cause: Cause, remedy: impl Into<String>) -> Error {
+    Error::Unavailable {
+        source_id: SourceId::Ebpf,
+        obstacle: Obstacle { what: what.into(), cause, remedy: remedy.into() },
+    }
+}
+
+pub(super) fn require_btf() -> Result<(), Error> {
+    if Path::new("/sys/kernel/btf/vmlinux").exists() {
+        return Ok(());
+    }
+    if !Path::new("/sys/kernel").exists() {
+        return Err(unavailable("/sys is not mounted", Cause::NotConfigured, "mount -t sysfs sysfs /sys"));
+    }
+    Err(unavailable(
+        "the kernel does not describe its types: there is no /sys/kernel/btf/vmlinux",
+        Cause::NotConfigured,
+        "boot a kernel of 5.11 or later that was built with CONFIG_DEBUG_INFO_BTF=y",
+    ))
+}
+
+thread_local! {
+    /// What libbpf last said on this thread, which would else go to stderr.
+    static COMPLAINTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+pub(super) fn keep_complaint(_: libbpf_rs::PrintLevel, text: String) {
+    COMPLAINTS.with_borrow_mut(|complaints| {
+        // The verifier's log can be long; what failed is said first.
+        if complaints.len() < 8 {
+            let line: String = text.trim().chars().take(160).collect();
+            complaints.push(line);
+        }
+    });
+}
+
+pub(super) fn load(want: &Want, cgroups: &Cgroups) -> Result<(Object, usize), Error> {
+    let page = rustix::param::page_size();
+    let mut ring_bytes = want.ring_bytes.clamp(page, 1 << 30).next_power_of_two();
+    loop {
+        let error = match prepare(want, cgroups, ring_bytes).and_then(OpenObject::load) {
+            Ok(object) => return Ok((object, ring_bytes)),
+            Err(error) => error,
+        };
+        // Before 5.11 the ring counts against RLIMIT_MEMLOCK, which shows as a missing permission.
+        let memory = matches!(error.kind(), ErrorKind::OutOfMemory | ErrorKind::PermissionDenied);
+        if !memory || ring_bytes <= LEAST_RING || (error.kind() == ErrorKind::PermissionDenied && !may_load()) {
+            return Err(refusal(&error));
+        }
+        ring_bytes /= 2;
+    }
+}
+
+/// CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN: `capabilities(7)`.
+fn may_load() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
+    let effective = u64::from_str_radix(effective.trim(), 16).unwrap_or(0);
+    let has = |capability: u32| effective & 1 << capability != 0;
+    has(21) || (has(38) && has(39))
+}
+
+fn refusal(error: &libbpf_rs::Error) -> Error {
+    if !may_load() {
+        return unavailable(
+            "the kernel lets nobody load BPF programs without CAP_BPF and CAP_PERFMON",
+            Cause::Privilege,
+            "run it as root: sudo procscope",
+        );
+    }
+    let complaint = COMPLAINTS.with_borrow_mut(std::mem::take).into_iter().find(|line| line.contains("failed"));
+    let complaint = complaint.unwrap_or_else(|| error.to_string());
+    let what = format!("the kernel refused the BPF programs: {complaint}");
+    match error.kind() {
+        ErrorKind::PermissionDenied => {
+            unavailable(what, Cause::Privilege, "run it as root, outside a container or with --privileged")
+        }
+        ErrorKind::OutOfMemory => {
+            unavailable(what, Cause::Busy, "free memory, or ask for a smaller ring: --ring-size 256KiB")
+        }
+        _ => unavailable(what, Cause::TooOld, "boot Linux 5.11 or later"),
+    }
+}
+
+fn prepare(want: &Want, cgroups: &Cgroups, ring_bytes: usize) -> libbpf_rs::Result<OpenObject> {
+    let mut object = ObjectBuilder::default().open_memory(OBJECT)?;
+    let cpus = libbpf_rs::num_possible_cpus()? as u32;
+    let config = wire::Config {
+        bell_bytes: ring_bytes as u64 / 4,
+        want_events: want
+            .events
+            .iter()
+            .filter(|&kind| (kind as usize) < kind::KINDS)
+            .fold(0, |set, kind| set | 1 << kind as u32),
+        want_env: (want.env != EnvWanted::No).into(),
+        filter_pids: (!want.pids.is_empty()).into(),
+        filter_trees: (!want.trees.is_empty()).into(),
+        filter_uids: (!want.uids.is_empty()).into(),
+        filter_names: (!want.names.is_empty()).into(),
+        filter_cgroups: (!cgroups.unified.is_empty()).into(),
+        pad: [0; 6],
+    };
+    for mut map in object.maps_mut() {
+        let name = map.name().to_string_lossy().into_owned();
+        match name.as_str() {
+            "ring" => map.set_max_entries(ring_bytes as u32)?,
+            "exec_scratches" | "chunk_scratches" | "failed_scratches" | "cgroup_scratches" => {
+                map.set_max_entries(cpus)?
+            }
+            "trees" if !want.trees.is_empty() => map.set_max_entries(1 << 16)?,
+            _ if name.ends_with(".rodata") => {
+                if let Some(value) = map.initial_value_mut() {
+                    let len = value.len().min(size_of::<wire::Config>());
+                    value[..len].copy_from_slice(&config.as_bytes()[..len]);
+                }
+            }
+            _ => {}
+        }
+    }
+    for mut program in object.progs_mut() {
+        let needed = purpose(&program.name().to_string_lossy(), want).is_some();
+        program.set_autoload(needed);
+    }
+    Ok(object)
+}

@@ -1,0 +1,257 @@
+//! The processes that ran already when the programs were attached.
+
+use std::collections::HashSet;
+use std::io::{self, Read};
+use std::mem::offset_of;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use libbpf_rs::{Iter, MapCore, MapFlags};
+
+use super::decode::decode;
+use super::live::Live;
+use super::object::{comm_of, map};
+use super::wire;
+use crate::pipeline::Outlet;
+use crate::source::record::{Body, CgroupKey, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject};
+use crate::{EnvWanted, Field, Flaw, Flaws, Namespaces, Pid, StartTime, sys};
+
+const TREES_SWITCHING: u32 = 1;
+const TREES_READY: u32 = 2;
+
+/// A process that ran when we attached.
+struct Running<'a> {
+    subject: Subject,
+    image: ImageRecord<'a>,
+    /// The filters take it.
+    chosen: bool,
+    /// It may still be there.
+    in_proc: bool,
+}
+
+/// A path as the kernel's walk gives it.
+fn names_up(path: &Option<Vec<u8>>) -> Vec<u8> {
+    let path = path.as_deref().unwrap_or_default();
+    let mut names = Vec::new();
+    for name in path.rsplit(|&b| b == b'/').filter(|name| !name.is_empty()) {
+        names.extend_from_slice(name);
+        names.push(0);
+    }
+    names
+}
+
+/// A process that /proc told of; its cgroup and its namespaces stay unknown.
+fn subject_of(it: &sys::ReadProcess) -> Subject {
+    let parent = sys::read_process(it.stat.ppid);
+    Subject {
+        pid: it.pid,
+        tid: it.pid,
+        start_ns: it.stat.start.boot_ns(),
+        comm: comm_of(&it.stat.comm),
+        parent: RefRecord {
+            pid: it.stat.ppid,
+            tid: it.stat.ppid,
+            start_ns: parent.as_ref().map_or(0, |parent| parent.stat.start.boot_ns()),
+            comm: parent.map_or_else(Comm::default, |parent| comm_of(&parent.stat.comm)),
+        },
+        ns_pid: 0,
+        uid: it.uids[0],
+        gid: it.gids[0],
+        euid: it.uids[1],
+        egid: it.gids[1],
+        sid: it.stat.sid,
+        pgid: it.stat.pgid,
+        tty: it.stat.tty(),
+        cgroup: CgroupKey::default(),
+        namespaces: Namespaces::default(),
+        kthread: it.stat.is_kthread(),
+    }
+}
+
+impl Live {
+    fn read_existing(&self) -> io::Result<Vec<u8>> {
+        let program = self.object.progs_mut().find(|program| program.name() == "existing");
+        let program = program.ok_or(io::ErrorKind::NotFound)?;
+        let link = program.attach().map_err(io::Error::other)?;
+        let mut bytes = Vec::new();
+        Iter::new(&link).map_err(io::Error::other)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Tells of the processes that run already, each once: who was forked since we attached comes as that.
+    pub(super) fn snapshot(&mut self, out: &mut Outlet<'_>) -> io::Result<ControlFlow<()>> {
+        let bytes = self.read_existing()?;
+        let mut running = Vec::new();
+        let mut rest = &bytes[..];
+        while let Some(size) = rest.first_chunk().map(|size| u32::from_ne_bytes(*size) as usize) {
+            let Some((bytes, tail)) = rest.split_at_checked(size).filter(|_| size != 0) else {
+                out.count_malformed();
+                break;
+            };
+            rest = tail;
+            match decode(bytes) {
+                Ok(Record { body: Body::Existing { subject, image }, .. }) => {
+                    // The programs put their verdict where an exec has its old tid.
+                    let chosen = bytes.get(offset_of!(wire::Exec, old_tid)).is_some_and(|&b| b != 0);
+                    running.push(Running { subject, image, chosen, in_proc: true });
+                }
+                _ => out.count_malformed(),
+            }
+        }
+
+        // Who ran before, and was gone before we could look: an event of it waits in the ring.
+        let mut forked = HashSet::new();
+        let mut gone: Vec<Running<'_>> = Vec::new();
+        let mut seen: HashSet<(Pid, u64)> = running.iter().map(|it| (it.subject.pid, it.subject.start_ns)).collect();
+        let attached_ns = self.attached_ns;
+        self.peek(|record| {
+            if let Body::Cgroup { .. } = &record.body {
+                let _ = out.push(record);
+            }
+            let Some(subject) = record.body.subject() else { return };
+            let key = (subject.pid, subject.start_ns);
+            match &record.body {
+                Body::Fork { thread: false, unasked: false, .. } => _ = forked.insert(key),
+                Body::Fork { .. } => {}
+                Body::Ptrace { .. } => {}
+                body if subject.start_ns < attached_ns && !forked.contains(&key) && seen.insert(key) => {
+                    let mut subject = *subject;
+                    if let Body::Exec { old_comm: Some(old), .. } = body {
+                        subject.comm = *old;
+                    }
+                    gone.push(Running { subject, image: ImageRecord::default(), chosen: true, in_proc: false });
+                }
+                _ => {}
+            }
+        });
+
+        // Some kernels keep processes from the iterator: /proc has them.
+        let known: HashSet<Pid> = running.iter().chain(&gone).map(|it| it.subject.pid).collect();
+        let hidden: Vec<sys::ReadProcess> = sys::list_processes()
+            .into_iter()
+            .filter(|pid| !known.contains(pid))
+            .filter_map(sys::read_process)
+            .collect();
+        let places: Vec<[Vec<u8>; 2]> = hidden.iter().map(|it| [&it.exe, &it.cwd].map(names_up)).collect();
+        for (it, [exe, cwd]) in hidden.iter().zip(&places) {
+            let subject = subject_of(it);
+            if !it.stat.has_ended()
+                && subject.start_ns < self.attached_ns
+                && !forked.iter().any(|(pid, _)| *pid == it.pid)
+            {
+                let image = ImageRecord {
+                    exe: it.exe.is_some().then_some(NamesUp(exe)),
+                    cwd: it.cwd.is_some().then_some(NamesUp(cwd)),
+                    ..ImageRecord::default()
+                };
+                running.push(Running { subject, image, chosen: self.chooses(&subject), in_proc: true });
+            }
+        }
+        running.append(&mut gone);
+
+        self.members = self.plant_trees(&running)?;
+        for it in &running {
+            let member = self.want.trees.is_empty() || self.members.contains(&it.subject.pid);
+            let fork_comes = forked.contains(&(it.subject.pid, it.subject.start_ns));
+            if it.chosen
+                && member
+                && it.subject.start_ns < self.attached_ns
+                && !fork_comes
+                && self.tell(it, out).is_break()
+            {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The filters that need no cgroup, for who comes from /proc.
+    fn chooses(&self, subject: &Subject) -> bool {
+        let names = &self.want.names;
+        (self.want.pids.is_empty() || self.want.pids.contains(&subject.pid))
+            && (self.want.uids.is_empty() || self.want.uids.contains(&subject.uid))
+            && (names.is_empty() || names.iter().any(|name| comm_of(name) == subject.comm))
+            && self.want.cgroups.is_empty()
+    }
+
+    /// Puts out one process that runs already, with its arguments where they can still be read.
+    fn tell(&self, it: &Running<'_>, out: &mut Outlet<'_>) -> ControlFlow<()> {
+        let subject = it.subject;
+        let start = StartTime::from_boot_ns(subject.start_ns);
+        let mut flaws = Flaws::new();
+        let mut read = |field, read: fn(Pid, StartTime) -> Option<Vec<u8>>| {
+            if subject.kthread {
+                return None;
+            }
+            let bytes = it.in_proc.then(|| read(subject.pid, start)).flatten();
+            let flaw = match (&bytes, it.in_proc) {
+                (Some(_), _) => Flaw::ReadLate,
+                (None, true) => Flaw::Unreadable,
+                (None, false) => Flaw::NotObserved,
+            };
+            flaws.mark(field, flaw);
+            bytes
+        };
+        let argv = read(Field::Argv, sys::read_argv).unwrap_or_default();
+        let env = if self.want.env == EnvWanted::No { None } else { read(Field::Env, sys::read_environment) };
+        if it.image.exe.is_none() && !subject.kthread {
+            flaws.mark(Field::Exe, if it.in_proc { Flaw::Unreadable } else { Flaw::NotObserved });
+        }
+        let mut image = it.image;
+        image.argv = ListRecord { inline: &argv, len: argv.len() };
+        image.env = env.as_deref().map(|env| ListRecord { inline: env, len: env.len() });
+        // It ran when we attached: that is the time at which it is told of.
+        let body = Body::Existing { subject, image };
+        out.push(&Record { boot_ns: self.attached_ns, lost_before: 0, body, flaws })
+    }
+
+    /// Puts all present descendants into the programs' map, then lets the programs decide. Returns the members.
+    fn plant_trees(&mut self, running: &[Running<'_>]) -> io::Result<HashSet<Pid>> {
+        let mut members: HashSet<Pid> = self.want.trees.iter().copied().collect();
+        if members.is_empty() {
+            return Ok(members);
+        }
+        // pid, parent, start
+        let mut born: Vec<_> =
+            running.iter().map(|it| (it.subject.pid, it.subject.parent.pid, it.subject.start_ns)).collect();
+        let mut planted = members.clone();
+        let proc_is_here = !sys::list_processes().is_empty();
+        loop {
+            // Children forked meanwhile by members that the programs did not know yet.
+            self.peek(|record| {
+                if let Body::Fork { subject, thread: false, .. } = &record.body {
+                    born.push((subject.pid, subject.parent.pid, subject.start_ns));
+                }
+            });
+            loop {
+                let before = members.len();
+                let children = born.iter().filter(|(_, parent, _)| members.contains(parent)).map(|(pid, ..)| *pid);
+                let children: Vec<Pid> = children.collect();
+                members.extend(children);
+                if members.len() == before {
+                    break;
+                }
+            }
+            let new: Vec<Pid> = members.difference(&planted).copied().collect();
+            if new.is_empty() {
+                break;
+            }
+            let map = map(&self.object, "trees")?;
+            for pid in new {
+                map.update(&pid.to_ne_bytes(), &[1], MapFlags::ANY).map_err(io::Error::other)?;
+                planted.insert(pid);
+                // The programs take out who ends: not who had ended before it was put in, and whose pid is free for a stranger.
+                let start = sys::read_process(pid).map(|it| it.stat.start);
+                let same = |(of, _, ns): &(Pid, Pid, u64)| *of == pid && start == Some(StartTime::from_boot_ns(*ns));
+                if proc_is_here && !born.iter().any(same) {
+                    let _ = map.delete(&pid.to_ne_bytes());
+                }
+            }
+        }
+        self.shared.set_trees(TREES_SWITCHING);
+        std::thread::sleep(Duration::from_millis(1));
+        self.unfiltered_until = self.ring.end();
+        self.shared.set_trees(TREES_READY);
+        Ok(members)
+    }
+}
