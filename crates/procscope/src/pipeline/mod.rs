@@ -61,9 +61,13 @@ pub(crate) struct Pipeline {
     path: Vec<u8>,
     credentials: [Option<Arc<Credentials>>; RECENT],
     asked: u64,
+    ended: Vec<(Pid, u64)>,
     seq: u64,
     last_ns: u64,
 }
+
+/// So many ended processes are remembered, each at the place that its pid chooses.
+const ENDED: usize = 256;
 
 /// So many different credentials are kept at hand.
 const RECENT: usize = 16;
@@ -86,6 +90,7 @@ impl Pipeline {
             path: Vec::new(),
             credentials: Default::default(),
             asked: 0,
+            ended: vec![(0, u64::MAX); ENDED],
             seq: 0,
             last_ns: 0,
         }
@@ -144,6 +149,11 @@ impl Pipeline {
                     dirfd: *dirfd,
                 };
                 (self.living(subject), Some(subject.tid), EventKind::ExecFailed(failure), event_flaws)
+            }
+            Body::Exit { subject, .. } if self.has_ended(subject) => {
+                // Before Linux 6.16 two threads that end at once may each find itself the last.
+                let end = ThreadExit { status: ExitStatus::Unknown, duration_ns: None, thread_name: None };
+                (self.living(subject), Some(subject.tid), EventKind::ThreadExit(end), Flaws::new())
             }
             Body::Exit { subject, exit } => {
                 let mut event_flaws = Flaws::new();
@@ -277,6 +287,12 @@ impl Pipeline {
         process.name = Some(name_of(&other.comm));
         set_image(&mut process, self.table.image(other.pid, other.start_ns).unwrap_or_else(Image::unseen));
         (process, Some(other.tid), kind, Flaws::new())
+    }
+
+    /// True where this very process was told to have ended, just now; it is remembered that it has.
+    fn has_ended(&mut self, subject: &Subject) -> bool {
+        let slot = &mut self.ended[subject.pid as usize % ENDED];
+        std::mem::replace(slot, (subject.pid, subject.start_ns)) == (subject.pid, subject.start_ns)
     }
 
     /// A process with the image that was last seen of it.

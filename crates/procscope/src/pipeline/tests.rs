@@ -112,6 +112,14 @@ fn an_exit_bears_what_the_exec_told() {
 }
 
 #[test]
+fn a_process_ends_once() {
+    let mut pipeline = pipeline(&all());
+    let it = subject(7, 100, "p");
+    let ends = [it, it, subject(7, 800, "p")].map(|it| pipeline.feed(&record(900, exit(it))).unwrap().kind.kind());
+    assert_eq!(ends, [Kind::Exit, Kind::ThreadExit, Kind::Exit]);
+}
+
+#[test]
 fn a_reused_pid_never_lends_its_image() {
     let mut pipeline = pipeline(&all());
     pipeline.feed(&record(150, exec(subject(7, 100, "p"), b"a\0", 2)));
