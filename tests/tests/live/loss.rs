@@ -11,16 +11,20 @@ use crate::workload::{Workload, lives};
 
 const SPAWNERS: usize = 2;
 
-/// A stopped reader and a small ring; the tree of the generator alone is watched, so that its number is known.
+/// A stopped reader and a small ring; the tree of the generator alone is watched, so that its number is known. Another storm
+/// goes on all the while, of which nothing is to be counted.
 fn overflow(more: &[&str]) -> (Ended, Vec<Line>) {
+    let mut other = Workload::new(&["storm", "--count", "12000", "--compact"]);
     let mut workload = Workload::new(&["storm", "--count", "4000"]);
     let tree = workload.pid().to_string();
     let mut options = vec!["-e", "fork,exec,exit", "--ring-size", "256KiB", "--tree", &tree];
     options.extend(more);
+    other.go();
     let watch = Watch::start(options);
     watch.signal(libc::SIGSTOP);
     workload.go();
     let truth = workload.truth();
+    other.truth();
     watch.signal(libc::SIGCONT);
     (watch.stop(), truth)
 }
