@@ -11,14 +11,14 @@ use std::thread::{self, JoinHandle};
 const QUEUE_BYTES: usize = 64 << 20;
 
 /// From how much on a buffer is handed over, bytes.
-pub(crate) const CHUNK_BYTES: usize = 64 << 10;
+pub(crate) const CHUNK_BYTES: usize = 512 << 10;
 
 /// The room of a fresh buffer: a chunk, and the event that fills it.
-const BUFFER_BYTES: usize = CHUNK_BYTES * 3 / 2;
+const BUFFER_BYTES: usize = CHUNK_BYTES * 5 / 4;
 
 /// How many empty buffers wait to be filled again, and how large each may be.
 const SPARE_BUFFERS: usize = 3;
-const SPARE_BYTES: usize = 4 * CHUNK_BYTES;
+const SPARE_BYTES: usize = 2 * CHUNK_BYTES;
 
 /// Hands buffers to a thread that writes them.
 pub(crate) struct Writer {

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A process id as the monitor's own pid namespace numbers it. On Linux the tgid, on Windows the 32-bit id.
+/// A process id: on Linux the tgid, as the initial pid namespace numbers it; on Windows the 32-bit id.
 pub type Pid = u32;
 
 /// The id of one boot: `/proc/sys/kernel/random/boot_id` on Linux.

@@ -101,7 +101,8 @@ pub struct Process {
     pub parent: Option<ProcessRef>,
     /// Its comm: at most 15 bytes on Linux.
     pub name: Option<Box<[u8]>>,
-    /// The path as it was given to exec; of a script, the script.
+    /// The path as it was given to exec; of a script, the script. Of `execveat` and `fexecve` as the kernel puts it:
+    /// `/dev/fd/N/PATH` or `/dev/fd/N` (`fs/exec.c`).
     pub path: Option<Arc<[u8]>>,
     /// The resolved path of the executed file, from the root of its mount namespace.
     pub exe: Option<Arc<[u8]>>,

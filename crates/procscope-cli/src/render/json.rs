@@ -1,12 +1,12 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use procscope::{
-    Argv, BootId, Event, EventKind, ExeTraits, Exit, ExitStatus, Kind, Namespaces, Pid, Process, ProcessId, ProcessRef,
-    errno_name, signal_name,
+    Argv, BootId, Event, EventKind, ExeTraits, Exit, ExitStatus, Field, Kind, Namespaces, Pid, Process, ProcessId,
+    ProcessRef, errno_name, signal_name,
 };
 
 use super::escape::push_json;
-use super::json_cache::{Identity, Images};
+use super::json_cache::{Identity, Images, Parents, SameNamespaces};
 use super::time::Rfc3339;
 use super::{Render, argv, duration_ns, exit_status, flaws, name, path, push_number};
 
@@ -23,6 +23,8 @@ pub(crate) struct Json {
     time: Rfc3339,
     images: Images,
     identity: Identity,
+    parents: Parents,
+    namespaces: SameNamespaces,
 }
 
 /// The text before a value: comma, key, colon.
@@ -65,7 +67,7 @@ macro_rules! number {
 macro_rules! other {
     ($json:expr, $out:expr, $name:literal, $value:expr) => {
         if let Some(value) = $value {
-            $json.push_ref($out, key!($name), value);
+            push_ref($out, &$json.boot, key!($name), value);
             $out.push(b'}');
         }
     };
@@ -79,35 +81,15 @@ impl Json {
             time: Rfc3339::new(),
             images: Images::new(),
             identity: Identity::default(),
+            parents: Parents::default(),
+            namespaces: SameNamespaces::default(),
         }
-    }
-
-    fn push_id(&self, out: &mut Vec<u8>, id: ProcessId) {
-        out.push(b'"');
-        out.extend_from_slice(self.boot.as_bytes());
-        push_number(out, id.pid);
-        out.push(b'-');
-        match id.start {
-            Some(start) => push_number(out, start.0),
-            None => out.push(b'?'),
-        }
-        out.push(b'"');
-    }
-
-    /// Leaves the object open.
-    fn push_ref(&self, out: &mut Vec<u8>, key: &str, of: &ProcessRef) {
-        out.extend_from_slice(key.as_bytes());
-        out.extend_from_slice(b"{\"pid\":");
-        push_number(out, of.id.pid);
-        text!(out, "name", of.name.as_deref());
-        out.extend_from_slice(key!("id").as_bytes());
-        self.push_id(out, of.id);
     }
 
     fn push_process(&mut self, out: &mut Vec<u8>, event: &Event, process: &Process) {
         let kind = event.kind.kind();
         out.extend_from_slice(key!("id").as_bytes());
-        self.push_id(out, process.id);
+        push_id(out, &self.boot, process.id);
         number!(out, "pid", Some(process.id.pid));
         number!(out, "ppid", process.parent.as_ref().map(|parent| parent.id.pid));
         number!(out, "tid", event.tid);
@@ -117,7 +99,9 @@ impl Json {
             EventKind::Comm(change) => text!(out, "old_name", Some(&*change.old)),
             _ => {}
         }
-        if kind == Kind::ExecFailed || process.env.is_some() {
+        if kind == Kind::Fork {
+            // What it runs is what its creator runs, who was told of.
+        } else if kind == Kind::ExecFailed || process.env.is_some() {
             push_image(out, event, process);
         } else {
             self.images.push(out, process, |out| push_image(out, event, process));
@@ -127,9 +111,14 @@ impl Json {
         if let Some(namespaces) = &process.namespaces
             && matches!(kind, Kind::Exec | Kind::Existing)
         {
-            push_namespaces(out, namespaces);
+            self.namespaces.push(out, namespaces, push_namespaces);
         }
-        other!(self, out, "parent", &process.parent);
+        if let Some(parent) = &process.parent {
+            self.parents.push(out, parent, |out| {
+                push_ref(out, &self.boot, key!("parent"), parent);
+                out.push(b'}');
+            });
+        }
     }
 
     fn push_kind(&self, out: &mut Vec<u8>, event: &Event) {
@@ -198,7 +187,7 @@ impl Json {
             _ => process.and_then(|process| process.parent.as_ref()).map(|parent| parent.id),
         };
         if expected != Some(creator.id) || tid.is_some_and(|tid| tid != creator.id.pid) {
-            self.push_ref(out, key!("creator"), creator);
+            push_ref(out, &self.boot, key!("creator"), creator);
             number!(out, "tid", tid);
             out.push(b'}');
         }
@@ -226,6 +215,7 @@ impl Json {
 
 impl Render for Json {
     fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
+        let is_fork = event.kind.kind() == Kind::Fork;
         out.extend_from_slice(b"{\"v\":");
         push_number(out, VERSION);
         number!(out, "seq", Some(event.seq));
@@ -238,7 +228,7 @@ impl Render for Json {
         }
         self.push_kind(out, event);
         push_word(out, key!("source"), event.source.name());
-        let mut flaws = flaws(event).peekable();
+        let mut flaws = flaws(event).filter(|(field, _)| !is_fork || !of_image(*field)).peekable();
         if flaws.peek().is_some() {
             out.extend_from_slice(key!("flaws").as_bytes());
             push_object(out, flaws, |out, (field, flaw)| {
@@ -250,6 +240,33 @@ impl Render for Json {
         }
         out.extend_from_slice(b"}\n");
     }
+}
+
+fn push_id(out: &mut Vec<u8>, boot: &str, id: ProcessId) {
+    out.push(b'"');
+    out.extend_from_slice(boot.as_bytes());
+    push_number(out, id.pid);
+    out.push(b'-');
+    match id.start {
+        Some(start) => push_number(out, start.0),
+        None => out.push(b'?'),
+    }
+    out.push(b'"');
+}
+
+/// Leaves the object open.
+fn push_ref(out: &mut Vec<u8>, boot: &str, key: &str, of: &ProcessRef) {
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(b"{\"pid\":");
+    push_number(out, of.id.pid);
+    text!(out, "name", of.name.as_deref());
+    out.extend_from_slice(key!("id").as_bytes());
+    push_id(out, boot, of.id);
+}
+
+/// True for what `push_image` writes.
+fn of_image(field: Field) -> bool {
+    matches!(field, Field::Path | Field::Exe | Field::Interpreter | Field::Argv | Field::Env | Field::Cwd)
 }
 
 /// What the process runs.
@@ -292,8 +309,20 @@ pub(super) fn push_text(out: &mut Vec<u8>, key: &str, key_b64: &str, value: &[u8
     let lossy = push_json(out, value, b"\\u0000");
     out.push(b'"');
     if lossy {
-        push_word(out, key_b64, &BASE64_STANDARD.encode(value));
+        out.extend_from_slice(key_b64.as_bytes());
+        out.push(b'"');
+        push_base64(out, value);
+        out.push(b'"');
     }
+}
+
+/// Appends bytes in base64.
+fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
+    let start = out.len();
+    out.resize(start + bytes.len().div_ceil(3) * 4, b'=');
+    // The room is what the encoding needs, so it does not fail.
+    let written = BASE64_STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
+    out.truncate(start + written);
 }
 
 fn push_list(out: &mut Vec<u8>, key: &str, key_b64: &str, list: &Argv) {
@@ -312,7 +341,7 @@ fn push_list(out: &mut Vec<u8>, key: &str, key_b64: &str, list: &Argv) {
         let mut before = "[\"";
         for string in list.iter() {
             out.extend_from_slice(before.as_bytes());
-            out.extend_from_slice(BASE64_STANDARD.encode(string).as_bytes());
+            push_base64(out, string);
             before = "\",\"";
         }
         out.extend_from_slice(b"\"]");

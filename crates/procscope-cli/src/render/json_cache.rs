@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use procscope::{Argv, Credentials, Pid, Process, Tty};
+use procscope::{Argv, Credentials, Namespaces, Pid, Process, ProcessRef, Tty};
 
 use super::json::{key, push_text};
 use super::push_number;
@@ -92,6 +92,50 @@ impl Identity {
             (self.sid, self.pgid, self.tty) = (process.sid, process.pgid, process.tty);
             self.text.clear();
             push_identity(&mut self.text, process);
+        }
+        out.extend_from_slice(&self.text);
+    }
+}
+
+/// The texts of the latest parents, each in the place that its pid chooses.
+#[derive(Default)]
+pub(super) struct Parents {
+    slots: [Option<(ProcessRef, Vec<u8>)>; 16],
+}
+
+impl Parents {
+    /// Appends the text that `write` makes of this parent, or made of it before.
+    pub(super) fn push(&mut self, out: &mut Vec<u8>, parent: &ProcessRef, write: impl FnOnce(&mut Vec<u8>)) {
+        let slot = &mut self.slots[parent.id.pid as usize % 16];
+        match slot {
+            Some((known, text)) if known == parent => out.extend_from_slice(text),
+            _ => {
+                let start = out.len();
+                write(out);
+                *slot = Some((parent.clone(), out[start..].to_vec()));
+            }
+        }
+    }
+}
+
+/// The text of the namespaces of the line before.
+#[derive(Default)]
+pub(super) struct SameNamespaces {
+    of: Namespaces,
+    text: Vec<u8>,
+}
+
+impl SameNamespaces {
+    pub(super) fn push(
+        &mut self,
+        out: &mut Vec<u8>,
+        namespaces: &Namespaces,
+        write: impl FnOnce(&mut Vec<u8>, &Namespaces),
+    ) {
+        if self.of != *namespaces || self.text.is_empty() {
+            self.text.clear();
+            write(&mut self.text, namespaces);
+            self.of = *namespaces;
         }
         out.extend_from_slice(&self.text);
     }

@@ -34,6 +34,12 @@ pub(crate) fn boot_id() -> BootId {
         .unwrap_or_default()
 }
 
+/// `PROC_PID_INIT_INO` in `include/linux/proc_ns.h` names the first one; true where /proc does not tell.
+pub(crate) fn in_initial_pid_namespace() -> bool {
+    let link = std::fs::read_link("/proc/self/ns/pid");
+    link.map_or(true, |link| link.as_os_str() == "pid:[4026531836]")
+}
+
 fn read_at(dir: BorrowedFd<'_>, name: &str, most: u64) -> io::Result<Vec<u8>> {
     let file = File::from(openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
     let mut bytes = Vec::new();

@@ -11,7 +11,8 @@ use crate::pipeline::Names;
 mod linux;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    ReadProcess, boot_id, clock, list_processes, now_boot_ns, page_bytes, read_argv, read_environment, read_process,
+    ReadProcess, boot_id, clock, in_initial_pid_namespace, list_processes, now_boot_ns, page_bytes, read_argv,
+    read_environment, read_process,
 };
 
 #[cfg(not(target_os = "linux"))]

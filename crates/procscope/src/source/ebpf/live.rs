@@ -63,6 +63,8 @@ pub(super) struct Live {
     /// The trees' members when the programs took over, and the place in the ring up to which they had not.
     pub(super) members: HashSet<Pid>,
     pub(super) unfiltered_until: u64,
+    /// Who was told of as running already, by pid and start.
+    pub(super) existing: HashSet<(Pid, u64)>,
     /// Losses that were told of, by kind.
     told: [u64; KIND_COUNT],
 }
@@ -110,6 +112,7 @@ impl Live {
             cgroup_paths: cgroups.paths,
             members: HashSet::new(),
             unfiltered_until: 0,
+            existing: HashSet::new(),
             told: [0; KIND_COUNT],
             object,
         };
@@ -117,8 +120,13 @@ impl Live {
         if ring_bytes < want.ring_bytes {
             live.notes.push(format!("the ring has {} KiB only: the kernel gave no more memory", ring_bytes >> 10));
         }
+        if !sys::in_initial_pid_namespace() {
+            live.notes.push("pids are those of the initial pid namespace; ns_pid is that inside".to_owned());
+        }
         live.attached_ns = sys::now_boot_ns();
         live.attached = sys::clock().wall(live.attached_ns);
+        // From here on, what is lost is counted for the trees alone.
+        live.plant_trees().map_err(fail("listing the processes"))?;
         Ok(live)
     }
 
@@ -185,6 +193,10 @@ impl Live {
                 Slot::Discarded => {}
                 Slot::Record(bytes) => match decode(bytes) {
                     Ok(record) if position < self.unfiltered_until && !adopt(&mut self.members, &record.body) => {}
+                    // The list of processes had it before its fork was recorded.
+                    Ok(Record { body: Body::Fork { subject, thread: false, .. }, .. })
+                        if subject.start_ns < self.attached_ns
+                            && self.existing.contains(&(subject.pid, subject.start_ns)) => {}
                     Ok(record) => {
                         if record.lost_before > told
                             && let Some(counts) = untold(&self.shared, &mut self.told)

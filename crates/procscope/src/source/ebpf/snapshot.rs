@@ -14,7 +14,7 @@ use super::object::{comm_of, map};
 use super::wire;
 use crate::pipeline::Outlet;
 use crate::source::record::{Body, CgroupKey, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject};
-use crate::{EnvWanted, Field, Flaw, Flaws, Namespaces, Pid, StartTime, sys};
+use crate::{EnvWanted, Field, Flaw, Flaws, Kind, Namespaces, Pid, StartTime, sys};
 
 const TREES_SWITCHING: u32 = 1;
 const TREES_READY: u32 = 2;
@@ -27,6 +27,32 @@ struct Running<'a> {
     chosen: bool,
     /// It may still be there.
     in_proc: bool,
+}
+
+/// What the iterator wrote.
+fn decode_existing<'a>(mut bytes: &'a [u8], malformed: &mut u64) -> Vec<Running<'a>> {
+    let mut running = Vec::new();
+    while let Some(size) = bytes.first_chunk().map(|size| u32::from_ne_bytes(*size) as usize) {
+        let Some((record, rest)) = bytes.split_at_checked(size).filter(|_| size != 0) else {
+            *malformed += 1;
+            break;
+        };
+        bytes = rest;
+        match decode(record) {
+            Ok(Record { body: Body::Existing { subject, image }, .. }) => {
+                // The programs put their verdict where an exec has its old tid.
+                let chosen = record.get(offset_of!(wire::Exec, old_tid)).is_some_and(|&b| b != 0);
+                running.push(Running { subject, image, chosen, in_proc: true });
+            }
+            _ => *malformed += 1,
+        }
+    }
+    running
+}
+
+/// Some kernels keep processes from the iterator: /proc has them.
+fn read_hidden(known: &HashSet<Pid>) -> Vec<sys::ReadProcess> {
+    sys::list_processes().into_iter().filter(|pid| !known.contains(pid)).filter_map(sys::read_process).collect()
 }
 
 /// A path as the kernel's walk gives it.
@@ -81,23 +107,9 @@ impl Live {
     /// Tells of the processes that run already, each once: who was forked since we attached comes as that.
     pub(super) fn snapshot(&mut self, out: &mut Outlet<'_>) -> io::Result<ControlFlow<()>> {
         let bytes = self.read_existing()?;
-        let mut running = Vec::new();
-        let mut rest = &bytes[..];
-        while let Some(size) = rest.first_chunk().map(|size| u32::from_ne_bytes(*size) as usize) {
-            let Some((bytes, tail)) = rest.split_at_checked(size).filter(|_| size != 0) else {
-                out.count_malformed();
-                break;
-            };
-            rest = tail;
-            match decode(bytes) {
-                Ok(Record { body: Body::Existing { subject, image }, .. }) => {
-                    // The programs put their verdict where an exec has its old tid.
-                    let chosen = bytes.get(offset_of!(wire::Exec, old_tid)).is_some_and(|&b| b != 0);
-                    running.push(Running { subject, image, chosen, in_proc: true });
-                }
-                _ => out.count_malformed(),
-            }
-        }
+        let mut malformed = 0;
+        let mut running = decode_existing(&bytes, &mut malformed);
+        (0..malformed).for_each(|_| out.count_malformed());
 
         // Who ran before, and was gone before we could look: an event of it waits in the ring.
         let mut forked = HashSet::new();
@@ -125,13 +137,7 @@ impl Live {
             }
         });
 
-        // Some kernels keep processes from the iterator: /proc has them.
-        let known: HashSet<Pid> = running.iter().chain(&gone).map(|it| it.subject.pid).collect();
-        let hidden: Vec<sys::ReadProcess> = sys::list_processes()
-            .into_iter()
-            .filter(|pid| !known.contains(pid))
-            .filter_map(sys::read_process)
-            .collect();
+        let hidden = read_hidden(&running.iter().chain(&gone).map(|it| it.subject.pid).collect());
         let places: Vec<[Vec<u8>; 2]> = hidden.iter().map(|it| [&it.exe, &it.cwd].map(names_up)).collect();
         for (it, [exe, cwd]) in hidden.iter().zip(&places) {
             let subject = subject_of(it);
@@ -149,7 +155,6 @@ impl Live {
         }
         running.append(&mut gone);
 
-        self.members = self.plant_trees(&running)?;
         for it in &running {
             let member = self.want.trees.is_empty() || self.members.contains(&it.subject.pid);
             let fork_comes = forked.contains(&(it.subject.pid, it.subject.start_ns));
@@ -175,8 +180,11 @@ impl Live {
     }
 
     /// Puts out one process that runs already, with its arguments where they can still be read.
-    fn tell(&self, it: &Running<'_>, out: &mut Outlet<'_>) -> ControlFlow<()> {
+    fn tell(&mut self, it: &Running<'_>, out: &mut Outlet<'_>) -> ControlFlow<()> {
         let subject = it.subject;
+        if self.want.events.contains(Kind::Existing) {
+            self.existing.insert((subject.pid, subject.start_ns));
+        }
         let start = StartTime::from_boot_ns(subject.start_ns);
         let mut flaws = Flaws::new();
         let mut read = |field, read: fn(Pid, StartTime) -> Option<Vec<u8>>| {
@@ -205,15 +213,19 @@ impl Live {
         out.push(&Record { boot_ns: self.attached_ns, lost_before: 0, body, flaws })
     }
 
-    /// Puts all present descendants into the programs' map, then lets the programs decide. Returns the members.
-    fn plant_trees(&mut self, running: &[Running<'_>]) -> io::Result<HashSet<Pid>> {
+    /// Puts all present descendants into the programs' map, then lets the programs decide.
+    pub(super) fn plant_trees(&mut self) -> io::Result<()> {
         let mut members: HashSet<Pid> = self.want.trees.iter().copied().collect();
         if members.is_empty() {
-            return Ok(members);
+            return Ok(());
         }
+        let bytes = self.read_existing()?;
+        let running = decode_existing(&bytes, &mut 0);
         // pid, parent, start
         let mut born: Vec<_> =
             running.iter().map(|it| (it.subject.pid, it.subject.parent.pid, it.subject.start_ns)).collect();
+        let hidden = read_hidden(&running.iter().map(|it| it.subject.pid).collect());
+        born.extend(hidden.iter().map(|it| (it.pid, it.stat.ppid, it.stat.start.boot_ns())));
         let mut planted = members.clone();
         let proc_is_here = !sys::list_processes().is_empty();
         loop {
@@ -252,6 +264,7 @@ impl Live {
         std::thread::sleep(Duration::from_millis(1));
         self.unfiltered_until = self.ring.end();
         self.shared.set_trees(TREES_READY);
-        Ok(members)
+        self.members = members;
+        Ok(())
     }
 }
