@@ -27,7 +27,7 @@ pub(crate) struct Json {
     namespaces: SameNamespaces,
 }
 
-/// The text before a value: comma, key, colon.
+/// The text before a value: comma, key, colon. What appends it is inlined, so that its length is known and no call copies it.
 macro_rules! key {
     ($name:expr) => {
         concat!(",\"", $name, "\":")
@@ -242,6 +242,7 @@ impl Render for Json {
     }
 }
 
+#[inline(always)]
 fn push_id(out: &mut Vec<u8>, boot: &str, id: ProcessId) {
     out.push(b'"');
     out.extend_from_slice(boot.as_bytes());
@@ -255,6 +256,7 @@ fn push_id(out: &mut Vec<u8>, boot: &str, id: ProcessId) {
 }
 
 /// Leaves the object open.
+#[inline(always)]
 fn push_ref(out: &mut Vec<u8>, boot: &str, key: &str, of: &ProcessRef) {
     out.extend_from_slice(key.as_bytes());
     out.extend_from_slice(b"{\"pid\":");
@@ -291,6 +293,7 @@ fn push_image(out: &mut Vec<u8>, event: &Event, process: &Process) {
 }
 
 /// Appends a word of ours, which needs no escape.
+#[inline(always)]
 fn push_word(out: &mut Vec<u8>, key: &str, word: &str) {
     out.extend_from_slice(key.as_bytes());
     out.push(b'"');
@@ -298,11 +301,13 @@ fn push_word(out: &mut Vec<u8>, key: &str, word: &str) {
     out.push(b'"');
 }
 
+#[inline(always)]
 fn push_true(out: &mut Vec<u8>, key: &str) {
     out.extend_from_slice(key.as_bytes());
     out.extend_from_slice(b"true");
 }
 
+#[inline(always)]
 pub(super) fn push_text(out: &mut Vec<u8>, key: &str, key_b64: &str, value: &[u8]) {
     out.extend_from_slice(key.as_bytes());
     out.push(b'"');
@@ -325,6 +330,7 @@ fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
     out.truncate(start + written);
 }
 
+#[inline(always)]
 fn push_list(out: &mut Vec<u8>, key: &str, key_b64: &str, list: &Argv) {
     out.extend_from_slice(key.as_bytes());
     if list.is_empty() {

@@ -1,5 +1,6 @@
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use crate::source::record::CgroupKey;
 
@@ -51,7 +52,7 @@ const MOST: usize = 16384;
 /// The cgroups of which the source has sent the paths.
 #[derive(Default)]
 pub(crate) struct Cgroups {
-    known: HashMap<CgroupKey, Arc<Cgroup>>,
+    known: FxHashMap<CgroupKey, Arc<Cgroup>>,
 }
 
 impl Cgroups {

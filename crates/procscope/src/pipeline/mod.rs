@@ -158,8 +158,8 @@ impl Pipeline {
             Body::Exit { subject, exit } => {
                 let mut event_flaws = Flaws::new();
                 mark_of(&mut event_flaws, flaws, |_| true);
-                let process = self.living(subject);
-                self.table.forget(subject.pid);
+                let image = self.table.take(subject.pid, subject.start_ns).unwrap_or_else(|| unseen(subject));
+                let process = self.process(subject, image);
                 let end = Exit {
                     status: ExitStatus::from_wait_status(exit.wait_status),
                     killer: exit.killer.as_ref().map(reference),
@@ -297,11 +297,7 @@ impl Pipeline {
 
     /// A process with the image that was last seen of it.
     fn living(&mut self, subject: &Subject) -> Process {
-        let image = match self.table.image(subject.pid, subject.start_ns) {
-            Some(image) => image,
-            None if subject.kthread => Image::default(),
-            None => Image::unseen(),
-        };
+        let image = self.table.image(subject.pid, subject.start_ns).unwrap_or_else(|| unseen(subject));
         self.process(subject, image)
     }
 
@@ -423,6 +419,11 @@ impl Pipeline {
         let path = String::from_utf8_lossy(&self.path);
         self.cgroups.insert(key, &path, cut);
     }
+}
+
+/// The image of a process of which none was seen; a kernel thread has none.
+fn unseen(subject: &Subject) -> Image {
+    if subject.kthread { Image::default() } else { Image::unseen() }
 }
 
 fn set_image(process: &mut Process, image: Image) {

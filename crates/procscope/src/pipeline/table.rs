@@ -1,5 +1,6 @@
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use crate::{Argv, ExeTraits, Field, Flaw, Flaws, Pid, StartTime};
 
@@ -38,6 +39,12 @@ struct Entry {
     loss: u64,
 }
 
+impl Entry {
+    fn is(&self, start_ns: u64) -> bool {
+        self.start_ns == start_ns || self.start_ns == StartTime::from_boot_ns(start_ns).boot_ns()
+    }
+}
+
 /// Longer lists than this are not kept once the table holds much; the exec itself was delivered whole.
 const KEEP_ARGV: usize = 1024;
 /// All lists kept together, bytes.
@@ -48,7 +55,7 @@ const MOST_BYTES: usize = 4 << 20;
 /// Bounded by the number of pids, and in bytes by [`MOST_BYTES`] of lists beyond [`KEEP_ARGV`] a process.
 #[derive(Default)]
 pub(crate) struct Table {
-    living: HashMap<Pid, Entry>,
+    living: FxHashMap<Pid, Entry>,
     bytes: usize,
     /// Rises with every lost event that could have changed an image.
     loss: u64,
@@ -72,27 +79,32 @@ impl Table {
     /// The image of this very process, marked where a loss may have made it stale. A start that was read from /proc has no
     /// more than its tick.
     pub(crate) fn image(&self, pid: Pid, start_ns: u64) -> Option<Image> {
-        let entry = self.living.get(&pid)?;
-        let tick = StartTime::from_boot_ns(start_ns).boot_ns();
-        if entry.start_ns != start_ns && entry.start_ns != tick {
-            return None;
-        }
-        let mut image = entry.image.clone();
-        if entry.loss != self.loss {
+        let entry = self.living.get(&pid).filter(|entry| entry.is(start_ns))?;
+        Some(self.doubt(entry.image.clone(), entry.loss))
+    }
+
+    /// The same of a process that has ended, which is forgotten.
+    pub(crate) fn take(&mut self, pid: Pid, start_ns: u64) -> Option<Image> {
+        let entry = self.forget(pid).filter(|entry| entry.is(start_ns))?;
+        Some(self.doubt(entry.image, entry.loss))
+    }
+
+    fn doubt(&self, mut image: Image, loss: u64) -> Image {
+        if loss != self.loss {
             image.flaws.mark(Field::Argv, Flaw::AfterLoss);
             image.flaws.mark(Field::Exe, Flaw::AfterLoss);
         }
-        Some(image)
+        image
     }
 
-    pub(crate) fn forget(&mut self, pid: Pid) {
-        if let Some(entry) = self.living.remove(&pid) {
-            self.bytes -= entry.image.bytes();
-        }
+    fn forget(&mut self, pid: Pid) -> Option<Entry> {
+        let entry = self.living.remove(&pid);
+        self.bytes -= entry.as_ref().map_or(0, |entry| entry.image.bytes());
         // After a storm of many at a time, give back what the map grew to.
         if self.living.capacity() > 4096 && self.living.len() < self.living.capacity() / 8 {
             self.living.shrink_to(self.living.len() * 2);
         }
+        entry
     }
 }
 
