@@ -27,6 +27,8 @@ pub struct Storm {
     pub spawners: u32,
     /// What the arguments are made from.
     pub seed: u64,
+    /// How many pages of fresh memory each process touches.
+    pub pages: u32,
 }
 
 /// A storm that was.
@@ -62,7 +64,7 @@ impl Storm {
     pub fn command(self, truth: &Path, compact: bool) -> anyhow::Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([WORD, "storm", "--count", &self.count.to_string(), "--spawners", &self.spawners.to_string()]);
-        command.args(["--seed", &self.seed.to_string(), "--truth"]).arg(truth);
+        command.args(["--seed", &self.seed.to_string(), "--pages", &self.pages.to_string(), "--truth"]).arg(truth);
         if compact {
             command.arg("--compact");
         }

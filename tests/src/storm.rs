@@ -30,6 +30,8 @@ pub struct Storm {
     pub seed: u64,
     /// Leaves the arguments out of the truth; they can be made again from the seed.
     pub compact: bool,
+    /// How many pages of fresh memory each process touches, as a larger program does when it starts.
+    pub pages: u32,
 }
 
 /// What a spawner notes of each process while the storm lasts.
@@ -149,9 +151,13 @@ impl Storm {
             argv.extend(spawn.starts.iter().map(|&start| &raw const spawn.block[start]));
             argv.push(ptr::null());
             env.clear();
+            env.extend_from_slice(b"PS=");
+            if self.pages > 0 {
+                write!(env, "k{}", self.pages)?;
+            }
             match spawn.end {
-                Some(End::Signal(signo)) => write!(env, "PS=s{signo}\0")?,
-                Some(End::Code(code)) => write!(env, "PS=e{code}\0")?,
+                Some(End::Signal(signo)) => write!(env, "s{signo}\0")?,
+                Some(End::Code(code)) => write!(env, "e{code}\0")?,
                 None => unreachable!("every plan has an end"),
             }
             let envp = [env.as_ptr(), ptr::null()];

@@ -30,6 +30,9 @@ enum Command {
         /// From how many spawners.
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
         spawners: u32,
+        /// How many pages of fresh memory each process touches, as a larger program does when it starts.
+        #[arg(long, default_value_t = 0)]
+        pages: u32,
         /// What the arguments are made from.
         #[arg(long, default_value_t = 1)]
         seed: u64,
@@ -91,9 +94,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(command: Command) -> io::Result<ExitCode> {
     match command {
-        Command::Storm { count, spawners, seed, compact, output } => {
+        Command::Storm { count, spawners, seed, compact, pages, output } => {
             output.wait()?;
-            let lines = Storm { count, spawners, seed, compact }.run()?;
+            let lines = Storm { count, spawners, seed, compact, pages }.run()?;
             if let Some(Line::Run(run)) = lines.first() {
                 let rate = f64::from(count) / run.wall_s;
                 println!(r#"{{"count":{count},"spawners":{spawners},"wall_s":{:.6},"per_s":{rate:.0}}}"#, run.wall_s);

@@ -15,6 +15,7 @@
 //! | `rF` | reads one byte from descriptor F |
 //! | `bN` | burns N ms of CPU time |
 //! | `mN` | touches N MiB of fresh memory |
+//! | `kN` | touches N pages of fresh memory |
 //! | `wF,N` | writes N KiB to descriptor F |
 //! | `lF` | seeks descriptor F to its start |
 //! | `iF,N` | reads N KiB from descriptor F |
@@ -129,7 +130,8 @@ fn take(step: u8, first: usize, second: usize, rest: *const u8) {
             call(nr::READ, first, &raw mut byte as usize, 1);
         }
         b'b' => burn(first),
-        b'm' => touch(first),
+        b'm' => touch(first << 8),
+        b'k' => touch(first),
         b'w' => transfer(nr::WRITE, first, second),
         b'i' => transfer(nr::READ, first, second),
         b'l' => drop(call(nr::LSEEK, first, 0, 0)),
@@ -220,9 +222,9 @@ fn map(bytes: usize) -> *mut u8 {
     unsafe { syscall(nr::MMAP, [0, bytes, 1 | 2, 2 | 0x20, usize::MAX, 0]) as *mut u8 }
 }
 
-fn touch(mib: usize) {
-    let start = map(mib << 20);
-    for page in 0..mib << 8 {
+fn touch(pages: usize) {
+    let start = map(pages << 12);
+    for page in 0..pages {
         // SAFETY: within the mapping.
         unsafe { start.add(page << 12).write_volatile(1) };
     }

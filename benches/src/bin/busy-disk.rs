@@ -67,7 +67,7 @@ mod linux {
         let begun = std::time::Instant::now();
         let (mut ratios, mut cpu, mut exact) = (Vec::new(), Vec::new(), 0);
         for pair in 0..args.pairs {
-            let storm = Storm { count: args.count, spawners: args.spawners, seed: u64::from(pair) + 1 };
+            let storm = Storm { count: args.count, spawners: args.spawners, seed: u64::from(pair) + 1, pages: 0 };
             let bare = storm.run(false)?;
             // It never settles beside busy writers of this very process, but its own CPU time does.
             let running = procscope.start()?;

@@ -79,7 +79,7 @@ mod linux {
         println!("resident before: {:.1} MiB", meter::rss_kib(pid) as f64 / 1024.0);
 
         let truth = tempfile::NamedTempFile::new()?;
-        let storm = Storm { count: args.count, spawners: args.spawners, seed: 1 };
+        let storm = Storm { count: args.count, spawners: args.spawners, seed: 1, pages: 0 };
         let mut generator = storm.command(truth.path(), true)?.spawn()?;
         let begun = Instant::now();
         let mut sampled = Instant::now();
