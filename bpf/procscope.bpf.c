@@ -226,19 +226,6 @@ struct {
 	__type(value, u8);
 } cgroups SEC(".maps");
 
-struct slice {
-	u64 mono_ns;
-	u64 exec_start;
-};
-
-/* When the task that runs on a CPU came to run, by CLOCK_MONOTONIC and by the scheduler's own clock. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct slice);
-} slices SEC(".maps");
-
 #define wants(kind) (config.want_events & (1u << (kind)))
 
 void *bpf_rdonly_cast(const void *object, u32 btf_id) __ksym __weak;
@@ -588,36 +575,32 @@ int BPF_PROG(task_newtask, struct task_struct *trusted, u64 clone_flags)
 	return 0;
 }
 
-/* A task that comes to run has its clock read afresh: what the dying one used since then is measured from here. */
-SEC("tp_btf/sched_switch")
-int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+/* The scheduler's clock, which cannot be read, was read for the new task just now: wake_up_new_task(), sched_info_enqueue(). */
+SEC("tp_btf/sched_wakeup_new")
+int BPF_PROG(sched_wakeup_new, struct task_struct *trusted)
 {
-	u32 zero = 0;
-	struct slice *slice;
+	struct task_struct *task = untrusted(trusted);
 
-	if (!next->pid)
+	if (!bpf_core_field_exists(task->sched_info))
 		return 0;
-	slice = bpf_map_lookup_elem(&slices, &zero);
-	if (!slice)
-		return 0;
-	slice->mono_ns = bpf_ktime_get_ns();
-	slice->exec_start = next->se.exec_start;
+	shared.clock_offset = bpf_ktime_get_ns() - task->sched_info.last_queued;
 	return 0;
 }
 
-/* What the running task used since the scheduler last added it up; at most a tick. */
+/*
+ * What the running task used since the scheduler last added it up, at most a tick: the time since it came to run, without
+ * what was added since then.
+ */
 static __always_inline u64 unaccounted_ns(struct task_struct *task, u16 *flags)
 {
-	struct slice *slice;
-	u32 zero = 0;
 	s64 ns;
 
-	slice = bpf_map_lookup_elem(&slices, &zero);
-	if (!slice || !slice->mono_ns) {
+	if (!bpf_core_field_exists(task->sched_info) || !shared.clock_offset) {
 		*flags |= PS_F_USAGE_TICK;
 		return 0;
 	}
-	ns = slice->exec_start + (bpf_ktime_get_ns() - slice->mono_ns) - task->se.exec_start;
+	ns = bpf_ktime_get_ns() - shared.clock_offset - task->sched_info.last_arrival;
+	ns -= task->se.sum_exec_runtime - task->se.prev_sum_exec_runtime;
 	if (ns < 0)
 		return 0;
 	if (ns > 10000000)

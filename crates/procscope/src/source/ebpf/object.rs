@@ -39,7 +39,7 @@ pub(super) fn purpose(program: &str, want: &Want) -> Option<Kind> {
         "task_newtask" => (wants(Kind::Fork) || wants(Kind::Clone) || trees, Kind::Fork),
         "sched_process_exec" => (wants(Kind::Exec), Kind::Exec),
         "sched_process_exit" => (wants(Kind::Exit) || wants(Kind::ThreadExit) || trees, Kind::Exit),
-        "sched_switch" | "signal_generate" => (wants(Kind::Exit), Kind::Lost),
+        "sched_wakeup_new" | "signal_generate" => (wants(Kind::Exit), Kind::Lost),
         "task_rename" => {
             (wants(Kind::Exec) || wants(Kind::Comm), if wants(Kind::Comm) { Kind::Comm } else { Kind::Lost })
         }
