@@ -36,8 +36,8 @@ pub struct Report {
     pub events: u64,
     /// What procscope itself counted as lost, by kind.
     pub lost: BTreeMap<String, u64>,
-    /// Processes that were charged more CPU time after their report than their own end takes.
-    pub charged_late: u64,
+    /// Processes that were charged CPU time after their report, or reported with time that was stolen from them.
+    pub charged_otherwise: u64,
 }
 
 impl Report {
@@ -58,9 +58,9 @@ impl Report {
         }
     }
 
-    /// True where nothing differs at all, and hardly a process was charged for an interrupt after its report.
+    /// True where nothing differs at all, and hardly a process was charged otherwise than it was reported.
     pub fn is_exact(&self) -> bool {
-        self.fields.values().all(|tally| tally.wrong == 0) && self.charged_late <= 1 + self.exits / 1000
+        self.fields.values().all(|tally| tally.wrong == 0) && self.charged_otherwise <= 1 + self.exits / 1000
     }
 
     /// How many were right.
