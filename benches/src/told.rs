@@ -146,8 +146,10 @@ pub fn forkstat(text: &[u8]) -> ByPid {
 
 /// `extrace -f -t`: arguments as a shell would quote them.
 ///
-///     15805+ '/tmp/sp ace' 'it'\''s' 'line'$'\n''break'
-///     15805- '/tmp/sp ace' exited signal=SIGTERM time=0.000s
+/// ```text
+/// 15805+ '/tmp/sp ace' 'it'\''s' 'line'$'\n''break'
+/// 15805- '/tmp/sp ace' exited signal=SIGTERM time=0.000s
+/// ```
 pub fn extrace(text: &[u8]) -> ByPid {
     let mut all = ByPid::new();
     for line in lines(text) {
@@ -244,7 +246,9 @@ fn unquote_marks(text: &[u8]) -> Vec<Vec<u8>> {
 
 /// `execsnoop.bt` of bpftrace: no marks, 16 arguments at most.
 ///
-///     3823       15144 /bin/true it's one
+/// ```text
+/// 3823       15144 /bin/true it's one
+/// ```
 pub fn bpftrace(text: &[u8]) -> ByPid {
     let mut all = ByPid::new();
     for line in lines(text) {

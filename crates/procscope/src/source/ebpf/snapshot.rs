@@ -141,8 +141,9 @@ impl Live {
         let places: Vec<[Vec<u8>; 2]> = hidden.iter().map(|it| [&it.exe, &it.cwd].map(names_up)).collect();
         for (it, [exe, cwd]) in hidden.iter().zip(&places) {
             let subject = subject_of(it);
+            // Its start is known by the tick alone: who began in the tick of our attaching may have begun after it.
             if !it.stat.has_ended()
-                && subject.start_ns < self.attached_ns
+                && it.stat.start < StartTime::from_boot_ns(self.attached_ns)
                 && !forked.iter().any(|(pid, _)| *pid == it.pid)
             {
                 let image = ImageRecord {
