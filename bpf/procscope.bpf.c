@@ -1119,20 +1119,22 @@ static long thread_step(u32 i, struct thread_sum *sum)
 	return 0;
 }
 
-static __always_inline void fill_usage(struct ps_exit *record, struct task_struct *task, u16 *flags)
+/* Adds up the dead threads' account and that of who is left. False where a thread was moved from these to that meanwhile. */
+static __noinline bool sum_usage(struct ps_exit *record, struct task_struct *task)
 {
 	struct thread_sum sum = { .record = record };
 	struct signal_struct *signal = task->signal;
 	u32 sequence = stats_sequence(signal);
+	/* Before the sums: once alone, a thread stays so. */
+	bool alone = *(volatile int *)&signal->nr_threads <= 1;
 
 	record->utime_ns = signal->utime;
 	record->stime_ns = signal->stime;
-	record->runtime_ns = signal->sum_sched_runtime + unaccounted_ns(task, flags);
+	record->runtime_ns = signal->sum_sched_runtime;
 	record->nvcsw = signal->nvcsw;
 	record->nivcsw = signal->nivcsw;
 	record->min_flt = signal->min_flt;
 	record->maj_flt = signal->maj_flt;
-	record->maxrss_pages = signal->maxrss;
 	record->rchar = record->wchar = record->read_bytes = record->write_bytes = 0;
 	if (bpf_core_field_exists(signal->ioac.read_bytes)) {
 		record->rchar = signal->ioac.rchar;
@@ -1140,7 +1142,7 @@ static __always_inline void fill_usage(struct ps_exit *record, struct task_struc
 		record->read_bytes = signal->ioac.read_bytes;
 		record->write_bytes = signal->ioac.write_bytes;
 	}
-	if (signal->nr_threads <= 1) {
+	if (alone) {
 		record->utime_ns += task->utime;
 		record->stime_ns += task->stime;
 		record->runtime_ns += task->se.sum_exec_runtime;
@@ -1154,13 +1156,20 @@ static __always_inline void fill_usage(struct ps_exit *record, struct task_struc
 			record->read_bytes += task->ioac.read_bytes;
 			record->write_bytes += task->ioac.write_bytes;
 		}
-		return;
+		return true;
 	}
 	sum.head = (void *)signal + bpf_core_field_offset(struct signal_struct, thread_head);
 	sum.node = BPF_CORE_READ(signal, thread_head.next);
 	LOOP(PS_MAX_THREADS, 32, thread_step, &sum);
-	if (sum.node != sum.head || sequence & 1 || sequence != stats_sequence(signal))
+	return sum.node == sum.head && !(sequence & 1) && sequence == stats_sequence(signal);
+}
+
+static __always_inline void fill_usage(struct ps_exit *record, struct task_struct *task, u16 *flags)
+{
+	if (!sum_usage(record, task) && !sum_usage(record, task) && !sum_usage(record, task))
 		*flags |= PS_F_USAGE_RACED;
+	record->runtime_ns += unaccounted_ns(task, flags);
+	record->maxrss_pages = task->signal->maxrss;
 }
 
 SEC("tp_btf/sched_process_exit")
