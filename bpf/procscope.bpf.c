@@ -16,7 +16,6 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #define TS_COMPAT 0x0002
 #define S_ISUID 0004000
 #define S_ISGID 0002000
-#define AT_EMPTY_PATH 0x1000
 #define PTRACE_TRACEME 0
 #define PTRACE_ATTACH 16
 #define PTRACE_DETACH 17
@@ -1252,8 +1251,6 @@ forget:
 }
 
 #define TRACE_SIGNAL_DELIVERED 0
-#define SI_KERNEL 0x80
-#define SI_USER 0
 #define SEND_SIG_NOINFO ((void *)0)
 #define SEND_SIG_PRIV ((void *)1)
 

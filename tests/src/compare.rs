@@ -451,8 +451,8 @@ impl Field<'_> {
         }
         self.is("exit.max_rss_bytes", &seen.max_rss_bytes, &Some(usage.max_rss_kib << 10));
         // The switch away from the dead comes after its report, and so do those of who is preempted while it tidies up.
-        let close = |seen: Option<u64>, truth: u64| seen.is_some_and(|n| n <= truth && truth - n <= 8);
-        let right = close(seen.nvcsw, usage.nvcsw) && close(seen.nivcsw, usage.nivcsw);
+        let close = |seen: Option<u64>, truth: u64, most| seen.is_some_and(|n| n <= truth && truth - n <= most);
+        let right = close(seen.nvcsw, usage.nvcsw, 2) && close(seen.nivcsw, usage.nivcsw, 8);
         self.check("exit.nvcsw", right, || format!("{:?} {:?}, not {usage:?}", seen.nvcsw, seen.nivcsw));
         if let Some(io) = usage.io {
             let seen = [seen.rchar, seen.wchar, seen.read_bytes, seen.write_bytes];
