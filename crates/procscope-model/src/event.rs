@@ -2,7 +2,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::{Argv, ExitStatus, Flaws, Pid, Process, ProcessRef, SourceId, Timestamp, Usage};
+use crate::{Argv, ExitStatus, Flaws, Name, Pid, Process, ProcessRef, SourceId, Timestamp, Usage};
 
 /// Something that happened to a process.
 #[derive(Clone, PartialEq, Debug)]
@@ -133,7 +133,7 @@ pub struct ForkInfo {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExecInfo {
     /// The comm before.
-    pub old_name: Option<Box<[u8]>>,
+    pub old_name: Option<Name>,
     /// The tid that called exec, before it became the leader.
     pub old_tid: Option<Pid>,
 }
@@ -174,7 +174,7 @@ pub struct ThreadExit {
     /// The thread's age, ns.
     pub duration_ns: Option<u64>,
     /// The thread's comm.
-    pub thread_name: Option<Box<[u8]>>,
+    pub thread_name: Option<Name>,
 }
 
 /// A core dump about to be written, if limits allow.
@@ -188,9 +188,9 @@ pub struct CoreDump {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommChange {
     /// Before.
-    pub old: Box<[u8]>,
+    pub old: Name,
     /// After.
-    pub new: Box<[u8]>,
+    pub new: Name,
 }
 
 /// Changed user or group ids; the new ones stand in [`Process::credentials`].

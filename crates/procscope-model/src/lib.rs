@@ -7,6 +7,7 @@ mod errno;
 mod event;
 mod flaw;
 mod id;
+mod name;
 mod process;
 mod signal;
 mod status;
@@ -21,6 +22,7 @@ pub use event::{
 pub use event::{EventSet, KIND_COUNT, Kind, ParseEventSetError};
 pub use flaw::{Field, Flaw, Flaws};
 pub use id::{BootId, ParseBootIdError, Pid, ProcessId, SourceId, StartTime};
+pub use name::Name;
 pub use process::{Credentials, ExeTraits, Namespaces, Process, ProcessRef, Tty};
 pub use signal::{signal_name, signal_number};
 pub use status::{ExitStatus, Usage};

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use crate::{Argv, Flaws, Pid, ProcessId};
+use crate::{Argv, Flaws, Name, Pid, ProcessId};
 
 /// Another process, as far as an event names it: a parent, or the sender of a signal.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -8,7 +8,7 @@ pub struct ProcessRef {
     /// Its identity.
     pub id: ProcessId,
     /// Its comm at that moment.
-    pub name: Option<Box<[u8]>>,
+    pub name: Option<Name>,
 }
 
 /// Whom a process acts as. Numbers are those of the initial user namespace.
@@ -100,7 +100,7 @@ pub struct Process {
     /// Who its parent is now (`real_parent`), with the parent's name.
     pub parent: Option<ProcessRef>,
     /// Its comm: at most 15 bytes on Linux.
-    pub name: Option<Box<[u8]>>,
+    pub name: Option<Name>,
     /// The path as it was given to exec; of a script, the script. Of `execveat` and `fexecve` as the kernel puts it:
     /// `/dev/fd/N/PATH` or `/dev/fd/N` (`fs/exec.c`).
     pub path: Option<Arc<[u8]>>,

@@ -16,12 +16,12 @@ pub(crate) use clock::Clock;
 pub(crate) use outlet::Outlet;
 
 use crate::source::record::{
-    Body, CgroupKey, ChunkOf, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, comm_bytes,
+    Body, CgroupKey, ChunkOf, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject,
 };
 use crate::{
     Argv, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit, ExitStatus,
-    Field, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Lost, Namespaces, Pid, Process, ProcessId, ProcessRef,
-    PtraceChange, SourceId, StartTime, ThreadExit, Want,
+    Field, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Lost, Name, Namespaces, Pid, Process, ProcessId,
+    ProcessRef, PtraceChange, SourceId, StartTime, ThreadExit, Want,
 };
 use cgroup::Cgroups;
 use intern::Interner;
@@ -452,8 +452,8 @@ fn list(record: &ListRecord<'_>, chunks: Vec<u8>, field: Field, flaws: &mut Flaw
     list
 }
 
-fn name_of(comm: &Comm) -> Box<[u8]> {
-    comm_bytes(comm).into()
+fn name_of(comm: &Comm) -> Name {
+    Name::from_comm(comm)
 }
 
 fn reference(record: &RefRecord) -> ProcessRef {

@@ -5,11 +5,6 @@ use crate::{ExeTraits, Flaws, ForkCall, Namespaces, Pid, ProcessId, StartTime, T
 /// A kernel's comm: at most 15 bytes and a NUL.
 pub(crate) type Comm = [u8; 16];
 
-/// The bytes of a comm up to its NUL.
-pub(crate) fn comm_bytes(comm: &Comm) -> &[u8] {
-    comm.split(|&b| b == 0).next().unwrap_or_default()
-}
-
 /// Another process, as a record names it. pid 0 without a start is nobody.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RefRecord {

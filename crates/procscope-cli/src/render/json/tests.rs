@@ -73,7 +73,7 @@ fn the_schema_knows_every_key_and_no_other() {
     let mut events = samples::events();
     for kind in [5, 11, 2, 17, 21, 15] {
         let mut event = samples::event(99, &samples::odd_process(), samples::kinds().swap_remove(kind));
-        let bad = || Some(Box::from(&b"\xff"[..]));
+        let bad = || Some(procscope::Name::from(b"\xff"));
         match &mut event.kind {
             EventKind::Exec(exec) => exec.old_name = bad(),
             EventKind::Exit(exit) => exit.killer.as_mut().unwrap().name = bad(),
