@@ -95,6 +95,17 @@ pub enum Flaw {
 }
 
 impl Flaw {
+    /// All flaws, in the order of their indices.
+    const ALL: [Self; 7] = [
+        Self::Truncated,
+        Self::Unreadable,
+        Self::ReadLate,
+        Self::NotObserved,
+        Self::AfterLoss,
+        Self::Inherited,
+        Self::Estimated,
+    ];
+
     /// The word that JSON's `flaws` uses.
     pub fn name(self) -> &'static str {
         match self {
@@ -115,41 +126,81 @@ impl Flaw {
 }
 
 /// The flaws of an event or a process, at most one a field; the worst known.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Flaws(Vec<(Field, Flaw)>);
+#[derive(Clone, Copy, Default)]
+pub struct Flaws {
+    /// A field's index and a flaw's in one byte each, in the order of marking: most processes have inherited a flaw or two,
+    /// which is not worth an allocation.
+    marks: [u8; MOST],
+    len: u8,
+}
+
+const MOST: usize = 23;
+const FLAW_BITS: u32 = 3;
+
+const _: () = assert!(Field::ALL.len() <= MOST && Flaw::ALL.len() <= 1 << FLAW_BITS);
 
 impl Flaws {
     /// No flaw.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self { marks: [0; MOST], len: 0 }
+    }
+
+    fn marks(&self) -> &[u8] {
+        &self.marks[..usize::from(self.len)]
+    }
+
+    fn place(&self, field: Field) -> Option<usize> {
+        self.marks().iter().position(|mark| mark >> FLAW_BITS == field as u8)
     }
 
     /// Marks a field; a field that was marked before takes the new mark.
     pub fn mark(&mut self, field: Field, flaw: Flaw) {
-        match self.0.iter_mut().find(|(f, _)| *f == field) {
-            Some(entry) => entry.1 = flaw,
-            None => self.0.push((field, flaw)),
-        }
+        let place = self.place(field).unwrap_or_else(|| {
+            self.len += 1;
+            usize::from(self.len) - 1
+        });
+        self.marks[place] = (field as u8) << FLAW_BITS | flaw as u8;
     }
 
     /// Takes a field's mark away.
     pub fn clear(&mut self, field: Field) {
-        self.0.retain(|(f, _)| *f != field);
+        if let Some(place) = self.place(field) {
+            self.marks.copy_within(place + 1..usize::from(self.len), place);
+            self.len -= 1;
+        }
     }
 
     /// The flaw of a field.
     pub fn get(&self, field: Field) -> Option<Flaw> {
-        self.0.iter().find(|(f, _)| *f == field).map(|&(_, flaw)| flaw)
+        self.place(field).map(|place| flaw_of(self.marks[place]))
     }
 
     /// True where nothing is marked.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.len == 0
     }
 
     /// All marks, in no promised order.
     pub fn iter(&self) -> impl Iterator<Item = (Field, Flaw)> + '_ {
-        self.0.iter().copied()
+        self.marks().iter().map(|&mark| (Field::ALL[usize::from(mark >> FLAW_BITS)], flaw_of(mark)))
+    }
+}
+
+fn flaw_of(mark: u8) -> Flaw {
+    Flaw::ALL[usize::from(mark & ((1 << FLAW_BITS) - 1))]
+}
+
+impl PartialEq for Flaws {
+    fn eq(&self, other: &Self) -> bool {
+        self.marks() == other.marks()
+    }
+}
+
+impl Eq for Flaws {}
+
+impl std::fmt::Debug for Flaws {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -162,6 +213,9 @@ mod tests {
         for (index, field) in Field::ALL.into_iter().enumerate() {
             assert_eq!(field as usize, index);
         }
+        for (index, flaw) in Flaw::ALL.into_iter().enumerate() {
+            assert_eq!(flaw as usize, index);
+        }
     }
 
     #[test]
@@ -172,5 +226,14 @@ mod tests {
         assert_eq!(flaws.iter().collect::<Vec<_>>(), [(Field::Argv, Flaw::Unreadable)]);
         flaws.clear(Field::Argv);
         assert!(flaws.is_empty());
+    }
+
+    #[test]
+    fn every_mark_is_kept() {
+        let flaw = |field: Field| Flaw::ALL[field as usize % Flaw::ALL.len()];
+        let mut flaws = Flaws::new();
+        Field::ALL.into_iter().for_each(|field| flaws.mark(field, flaw(field)));
+        assert_eq!(flaws.iter().collect::<Vec<_>>(), Field::ALL.map(|field| (field, flaw(field))));
+        Field::ALL.into_iter().for_each(|field| assert_eq!(flaws.get(field), Some(flaw(field))));
     }
 }
