@@ -81,7 +81,14 @@ pub(crate) fn text(summary: &Summary, tally: &Tally) -> String {
     let none = || "none".to_owned();
     let lost = match summary.total_lost() {
         0 => none(),
-        lost => format!("{lost}: {}; a larger ring helps: --ring-size 64MiB", by_kind(&summary.lost).join(", ")),
+        lost => {
+            let mut kinds = by_kind(&summary.lost);
+            let unknown = summary.lost[Kind::Lost as usize];
+            if unknown > 0 {
+                kinds.push(format!("{unknown} of unknown kind"));
+            }
+            format!("{lost}: {}; a larger ring helps: --ring-size 64MiB", kinds.join(", "))
+        }
     };
     let delivered = by_kind(&summary.delivered);
     let incomplete = summary.incomplete.iter().filter(|(_, count)| *count > 0);
@@ -154,7 +161,8 @@ mod tests {
         summary.elapsed_ns = 12_345_000_000;
         let quiet = text(&summary, &tally);
         summary.lost[Kind::Exec as usize] = 100;
-        summary.lost[Kind::Exit as usize] = 23;
+        summary.lost[Kind::Exit as usize] = 20;
+        summary.lost[Kind::Lost as usize] = 3;
         summary.incomplete = vec![(Field::Argv, 3), (Field::Cwd, 1), (Field::Exe, 0)];
         summary.malformed = 2;
         let empty = text(&Summary::default(), &Tally::default());

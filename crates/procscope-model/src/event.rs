@@ -122,7 +122,7 @@ pub struct ForkInfo {
     /// The system call; `None` for kernel threads, and where the kernel cannot tell (before 5.15).
     pub call: Option<ForkCall>,
     /// The flags: `clone(2)`, without the exit signal in the low byte.
-    pub flags: u64,
+    pub flags: Option<u64>,
     /// The thread that made the call: its process, and its own tid. With CLONE_PARENT not the parent.
     pub creator: Option<ProcessRef>,
     /// The thread of `creator` that made the call.
@@ -180,15 +180,15 @@ pub struct ThreadExit {
 /// A core dump about to be written, if limits allow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CoreDump {
-    /// The signal's number.
-    pub signo: u8,
+    /// The signal's number, where the source tells.
+    pub signo: Option<u8>,
 }
 
 /// A changed comm.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommChange {
-    /// Before.
-    pub old: Name,
+    /// Before; `None` where it was never seen.
+    pub old: Option<Name>,
     /// After.
     pub new: Name,
 }
@@ -214,7 +214,7 @@ pub struct PtraceChange {
 /// Events that were lost between the event before this one and the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Lost {
-    /// How many of each kind, by [`Kind`] as index.
+    /// How many of each kind, by [`Kind`] as index; at [`Kind::Lost`] those of which the kind is unknown.
     pub counts: [u64; KIND_COUNT],
 }
 

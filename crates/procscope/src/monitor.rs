@@ -79,10 +79,10 @@ impl MonitorBuilder {
         self
     }
 
-    /// Sizes the kernel's ring, bytes.
+    /// Sizes the kernel's buffer, bytes; without it, as suits the mechanism.
     #[must_use]
     pub fn ring_bytes(mut self, bytes: usize) -> Self {
-        self.want.ring_bytes = bytes;
+        self.want.ring_bytes = Some(bytes);
         self
     }
 

@@ -35,15 +35,10 @@ pub struct Want {
     pub containers: Vec<String>,
     /// The environment.
     pub env: EnvWanted,
-    /// The size of the kernel's ring, bytes; rounded up to a power of two, and down to what may be had.
-    pub ring_bytes: usize,
+    /// The size of the kernel's buffer, bytes, down to what may be had; `None` is what suits the mechanism.
+    pub ring_bytes: Option<usize>,
     /// When to stop by itself.
     pub duration: Option<Duration>,
-}
-
-impl Want {
-    /// The ring's size where nothing else is asked for, bytes.
-    pub const DEFAULT_RING_BYTES: usize = 8 << 20;
 }
 
 impl Default for Want {
@@ -57,7 +52,7 @@ impl Default for Want {
             cgroups: Vec::new(),
             containers: Vec::new(),
             env: EnvWanted::No,
-            ring_bytes: Self::DEFAULT_RING_BYTES,
+            ring_bytes: None,
             duration: None,
         }
     }

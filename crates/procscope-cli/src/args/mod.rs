@@ -142,13 +142,13 @@ pub(crate) struct Watch {
     #[arg(long)]
     pub(crate) strict: bool,
 
-    /// auto or ebpf
+    /// auto, ebpf or process-connector
     #[arg(long, default_value = "auto", hide_default_value = true)]
     pub(crate) source: Source,
 
-    /// The kernel's buffer: 256KiB, 8MiB (the default), …
-    #[arg(long, value_name = "SIZE", default_value = "8MiB", hide_default_value = true)]
-    pub(crate) ring_size: RingSize,
+    /// The kernel's buffer, such as 256KiB or 64MiB
+    #[arg(long, value_name = "SIZE")]
+    pub(crate) ring_size: Option<RingSize>,
 }
 
 /// How events are written.
@@ -209,7 +209,7 @@ mod tests {
         let watch = parsed("").unwrap();
         assert_eq!(watch.events, EventSet::default());
         assert_eq!(watch.env, None);
-        assert_eq!(watch.ring_size, RingSize::default());
+        assert_eq!(watch.ring_size, None);
         assert_eq!(watch.source, Source(None));
     }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::str::FromStr;
 use std::time::Duration;
 
-use procscope::{EnvWanted, Pid, SourceId, Want};
+use procscope::{EnvWanted, Pid, SourceId};
 
 /// A mechanism asked for; `None` is the best that works.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,8 +16,10 @@ impl FromStr for Source {
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
             "auto" => Ok(Self(None)),
-            "ebpf" => Ok(Self(Some(SourceId::Ebpf))),
-            _ => Err("type auto or ebpf".to_owned()),
+            _ => match SourceId::ALL.into_iter().find(|source| source.name() == text) {
+                Some(source) => Ok(Self(Some(source))),
+                None => Err(format!("type auto, {}", SourceId::ALL.map(SourceId::name).join(" or "))),
+            },
         }
     }
 }
@@ -25,12 +27,6 @@ impl FromStr for Source {
 /// The size of the kernel's ring, bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RingSize(pub(crate) usize);
-
-impl Default for RingSize {
-    fn default() -> Self {
-        Self(Want::DEFAULT_RING_BYTES)
-    }
-}
 
 impl FromStr for RingSize {
     type Err = String;
@@ -160,7 +156,6 @@ mod tests {
         for text in ["", "0", "1KiB", "4GiB", "8MB", "-8MiB", "99999999999999999999", "18014398509481985KiB"] {
             assert!(text.parse::<RingSize>().is_err(), "{text:?}");
         }
-        assert_eq!("8MiB".parse(), Ok(RingSize::default()));
     }
 
     #[test]

@@ -63,7 +63,7 @@ pub(crate) fn run(watch: Watch) -> Result<ExitCode, Failure> {
 }
 
 fn builder(watch: &Watch) -> MonitorBuilder {
-    let mut builder = Monitor::builder().events(watch.events).ring_bytes(watch.ring_size.0);
+    let mut builder = Monitor::builder().events(watch.events);
     builder = watch.pids.iter().fold(builder, |builder, &pid| builder.pid(pid));
     builder = watch.trees.iter().fold(builder, |builder, &pid| builder.tree(pid));
     builder = watch.names.iter().fold(builder, |builder, name| builder.name(name.clone()));
@@ -72,6 +72,9 @@ fn builder(watch: &Watch) -> MonitorBuilder {
     builder = watch.containers.iter().fold(builder, |builder, id| builder.container(id));
     if let Some(env) = &watch.env {
         builder = builder.env(env.clone());
+    }
+    if let Some(size) = watch.ring_size {
+        builder = builder.ring_bytes(size.0);
     }
     if let Some(duration) = watch.duration {
         builder = builder.duration(duration);

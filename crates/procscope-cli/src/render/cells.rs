@@ -168,7 +168,7 @@ fn status(out: &mut Cell, event: &Event) -> bool {
             let name = errno_name(failure.errno).map(str::to_owned);
             return word(out, Some(name.unwrap_or_else(|| format!("E{}", failure.errno))));
         }
-        EventKind::Core(dump) => return word(out, Some(signal_name(dump.signo))),
+        EventKind::Core(dump) => return word(out, dump.signo.map(signal_name)),
         _ => {}
     }
     match exit_status(event) {
@@ -214,7 +214,10 @@ fn info(out: &mut Cell, event: &Event) {
         }
         EventKind::Core(_) => _ = status(out, event),
         EventKind::Comm(change) => {
-            quote::text(&change.old, out);
+            match &change.old {
+                Some(old) => quote::text(old, out),
+                None => out.piece("?"),
+            }
             word(out, Some(" -> "));
             quote::text(&change.new, out);
         }

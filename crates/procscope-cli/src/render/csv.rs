@@ -54,7 +54,7 @@ const COLUMNS: &[(&str, Fill)] = &[
     ("unit", |row, out| text(out, row.process().and_then(|p| p.unit.as_deref()).map(str::as_bytes))),
     ("ns_pid", |row, out| number(out, row.process().and_then(|p| p.ns_pid))),
     ("call", |row, out| word(out, row.fork().and_then(|fork| fork.call).map(|call| call.name()))),
-    ("flags", |row, out| number(out, row.fork().map(|fork| fork.flags))),
+    ("flags", |row, out| number(out, row.fork().and_then(|fork| fork.flags))),
     ("creator_pid", |row, out| number(out, row.fork().and_then(|fork| fork.creator.as_ref()).map(|c| c.id.pid))),
     ("creator_tid", |row, out| number(out, row.fork().and_then(|fork| fork.creator_tid))),
     ("errno", |row, out| word(out, row.errno())),
@@ -113,7 +113,7 @@ impl Row<'_> {
     fn old_name(&self) -> Option<&[u8]> {
         match &self.event.kind {
             EventKind::Exec(exec) => exec.old_name.as_deref(),
-            EventKind::Comm(change) => Some(&change.old),
+            EventKind::Comm(change) => change.old.as_deref(),
             _ => None,
         }
     }
@@ -136,7 +136,7 @@ impl Row<'_> {
 
     fn signal(&self) -> Option<u8> {
         match (&self.event.kind, exit_status(self.event)) {
-            (EventKind::Core(dump), _) => Some(dump.signo),
+            (EventKind::Core(dump), _) => dump.signo,
             (_, Some(ExitStatus::Signal { signo, .. })) => Some(signo),
             _ => None,
         }

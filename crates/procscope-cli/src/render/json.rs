@@ -96,7 +96,7 @@ impl Json {
         text!(out, "name", name(event));
         match &event.kind {
             EventKind::Exec(exec) => text!(out, "old_name", exec.old_name.as_deref()),
-            EventKind::Comm(change) => text!(out, "old_name", Some(&*change.old)),
+            EventKind::Comm(change) => text!(out, "old_name", change.old.as_deref()),
             _ => {}
         }
         if kind == Kind::Fork {
@@ -127,7 +127,7 @@ impl Json {
                 if let Some(call) = fork.call {
                     push_word(out, key!("call"), call.name());
                 }
-                number!(out, "flags", Some(fork.flags));
+                number!(out, "flags", fork.flags);
                 if let Some(creator) = &fork.creator {
                     self.push_creator(out, event, creator, fork.creator_tid);
                 }
@@ -152,7 +152,7 @@ impl Json {
                 number!(out, "duration_ns", duration_ns(event));
                 text!(out, "thread_name", exit.thread_name.as_deref());
             }
-            EventKind::Core(dump) => push_signal(out, dump.signo),
+            EventKind::Core(dump) => dump.signo.into_iter().for_each(|signo| push_signal(out, signo)),
             EventKind::Uid(change) => {
                 number!(out, "old_uid", change.old_real);
                 number!(out, "old_euid", change.old_effective);

@@ -116,7 +116,7 @@ fn exit(status: ExitStatus) -> Exit {
 }
 
 fn fork(call: Option<ForkCall>) -> ForkInfo {
-    ForkInfo { call, flags: 0x1200011, creator: Some(reference(1200, "bash")), creator_tid: Some(1200) }
+    ForkInfo { call, flags: Some(0x1200011), creator: Some(reference(1200, "bash")), creator_tid: Some(1200) }
 }
 
 /// Kinds with their data, of the process that [`process`] makes.
@@ -139,7 +139,7 @@ pub(crate) fn kinds() -> Vec<EventKind> {
             creator_tid: Some(78),
             ..fork(Some(ForkCall::Vfork))
         }),
-        EventKind::Fork(ForkInfo { call: None, creator: None, creator_tid: None, flags: 0 }),
+        EventKind::Fork(ForkInfo { call: None, creator: None, creator_tid: None, flags: Some(0) }),
         EventKind::Clone(ForkInfo {
             creator: Some(reference(4711, "ls")),
             creator_tid: Some(4715),
@@ -160,8 +160,8 @@ pub(crate) fn kinds() -> Vec<EventKind> {
             duration_ns: Some(12_400_000_000),
             thread_name: Some((*b"worker 1").into()),
         }),
-        EventKind::Core(CoreDump { signo: 6 }),
-        EventKind::Comm(CommChange { old: (*b"ls").into(), new: (*b"new name\n").into() }),
+        EventKind::Core(CoreDump { signo: Some(6) }),
+        EventKind::Comm(CommChange { old: Some((*b"ls").into()), new: (*b"new name\n").into() }),
         EventKind::Uid(IdChange { old_real: Some(0), old_effective: Some(1000) }),
         EventKind::Gid(IdChange { old_real: Some(100), old_effective: Some(50) }),
         EventKind::Sid,
@@ -228,14 +228,14 @@ pub(crate) fn any_event() -> impl proptest::strategy::Strategy<Value = Event> {
                     failure.argv = Some(Arc::new(Argv::from_block(argv.clone())));
                     failure.errno = number as u32;
                 }
-                EventKind::Comm(change) => *change = CommChange { old: field().into(), new: field().into() },
+                EventKind::Comm(change) => *change = CommChange { old: Some(field().into()), new: field().into() },
                 EventKind::ThreadExit(exit) => exit.thread_name = Some(field().into()),
                 EventKind::Exit(exit) => {
                     exit.killer = Some(ProcessRef { name: Some(field().into()), ..reference(1, "") });
                     exit.usage.rchar = Some(number);
                 }
                 EventKind::Lost(lost) => lost.counts = std::array::from_fn(|i| number.rotate_left(i as u32)),
-                EventKind::Fork(info) => info.flags = other,
+                EventKind::Fork(info) => info.flags = Some(other),
                 _ => {}
             }
             if let Some(process) = event.process.as_mut().map(Arc::make_mut) {

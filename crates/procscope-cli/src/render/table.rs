@@ -85,6 +85,7 @@ impl Table {
     fn lost(&mut self, lost: &Lost, out: &mut Vec<u8>) {
         let mut text = format!("** {} events lost here", lost.total());
         for (index, (kind, count)) in lost.iter().enumerate() {
+            let kind = if kind == Kind::Lost { "of unknown kind" } else { kind.name() };
             text += &format!("{} {count} {kind}", if index == 0 { ":" } else { "," });
         }
         self.cell.reset(self.look.size.map_or(usize::MAX, |size| size.columns));

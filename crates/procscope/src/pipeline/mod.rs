@@ -16,12 +16,13 @@ pub(crate) use clock::Clock;
 pub(crate) use outlet::Outlet;
 
 use crate::source::record::{
-    Body, CgroupKey, ChunkOf, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject,
+    Body, CgroupKey, ChunkOf, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, UNKNOWN_COMM,
+    UNKNOWN_ID,
 };
 use crate::{
     Argv, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit, ExitStatus,
-    Field, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Lost, Name, Namespaces, Pid, Process, ProcessId,
-    ProcessRef, PtraceChange, SourceId, StartTime, ThreadExit, Want,
+    Field, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Lost, Name, Namespaces, Pid, Process, ProcessRef,
+    PtraceChange, SourceId, ThreadExit, Want,
 };
 use cgroup::Cgroups;
 use intern::Interner;
@@ -111,7 +112,7 @@ impl Pipeline {
         if record.boot_ns != 0 {
             self.last_ns = record.boot_ns;
         }
-        let (process, tid, kind, flaws) = match &record.body {
+        let (mut process, tid, kind, flaws) = match &record.body {
             Body::Chunk { tid, of, offset, bytes } => {
                 self.take_chunk(*tid, record.boot_ns, *of, *offset, bytes);
                 return None;
@@ -127,7 +128,7 @@ impl Pipeline {
             }
             Body::Fork { unasked: true, .. } => return None,
             Body::Fork { subject, thread, call, flags, creator, .. } => {
-                self.fork(subject, *thread, *call, *flags, creator)
+                self.fork(subject, *thread, *call, *flags, creator.as_ref())
             }
             Body::Exec { subject, old_comm, old_tid, image } => {
                 let image = self.image(subject, image, record.boot_ns, flaws);
@@ -136,7 +137,7 @@ impl Pipeline {
                 }
                 let mut event_flaws = Flaws::new();
                 mark_of(&mut event_flaws, flaws, |field| field == Field::OldName);
-                let info = ExecInfo { old_name: old_comm.as_ref().map(name_of), old_tid: Some(*old_tid) };
+                let info = ExecInfo { old_name: old_comm.as_ref().and_then(name_of), old_tid: *old_tid };
                 (self.process(subject, image), Some(subject.tid), EventKind::Exec(info), event_flaws)
             }
             Body::ExecFailed { subject, errno, dirfd, path, argv } => {
@@ -165,7 +166,7 @@ impl Pipeline {
                     killer: exit.killer.as_ref().map(reference),
                     oom: exit.oom,
                     duration_ns: record.boot_ns.checked_sub(subject.start_ns),
-                    usage: usage::usage(exit, self.page_bytes),
+                    usage: exit.usage.map(|usage| usage::usage(&usage, self.page_bytes)).unwrap_or_default(),
                 };
                 (process, Some(subject.tid), EventKind::Exit(end), event_flaws)
             }
@@ -173,7 +174,7 @@ impl Pipeline {
                 let end = ThreadExit {
                     status: ExitStatus::from_wait_status(*wait_status),
                     duration_ns: record.boot_ns.checked_sub(*thread_start_ns),
-                    thread_name: Some(name_of(comm)),
+                    thread_name: name_of(comm),
                 };
                 (self.living(subject), Some(subject.tid), EventKind::ThreadExit(end), Flaws::new())
             }
@@ -183,9 +184,9 @@ impl Pipeline {
             Body::Comm { subject, old, new } => {
                 let mut process = self.living(subject);
                 if subject.pid == subject.tid {
-                    process.name = Some(name_of(new));
+                    process.name = name_of(new);
                 }
-                let change = CommChange { old: name_of(old), new: name_of(new) };
+                let change = CommChange { old: name_of(old), new: Name::from_comm(new) };
                 (process, Some(subject.tid), EventKind::Comm(change), Flaws::new())
             }
             Body::Uid { subject, old } => {
@@ -197,6 +198,7 @@ impl Pipeline {
             Body::Sid { subject } => (self.living(subject), Some(subject.tid), EventKind::Sid, Flaws::new()),
             Body::Ptrace { subject, other, attach, of_caller } => self.ptrace(subject, other, *attach, *of_caller),
         };
+        mark_of(&mut process.flaws, &record.about, |_| true);
         let wanted = self.wanted.contains(kind.kind()) && self.passes(&process);
         wanted.then(|| {
             let time = self.clock.wall(record.boot_ns);
@@ -244,14 +246,16 @@ impl Pipeline {
         subject: &Subject,
         thread: bool,
         call: Option<crate::ForkCall>,
-        flags: u64,
-        creator: &RefRecord,
+        flags: Option<u64>,
+        creator: Option<&RefRecord>,
     ) -> (Process, Option<Pid>, EventKind, Flaws) {
-        let info = ForkInfo { call, flags, creator: Some(reference(creator)), creator_tid: Some(creator.tid) };
+        let creator_tid = creator.map(|creator| creator.tid);
+        let info = ForkInfo { call, flags, creator: creator.map(reference), creator_tid };
         if thread {
             return (self.living(subject), Some(subject.tid), EventKind::Clone(info), Flaws::new());
         }
-        let mut image = match self.table.image(creator.pid, creator.start_ns) {
+        let original = creator.unwrap_or(&subject.parent);
+        let mut image = match self.table.image(original.pid, original.start_ns) {
             Some(mut image) => {
                 // The worse mark stays: a cut list is cut in the copy too.
                 for (field, has) in [(Field::Argv, image.argv.is_some()), (Field::Exe, image.exe.is_some())] {
@@ -278,13 +282,14 @@ impl Pipeline {
         of_caller: bool,
     ) -> (Process, Option<Pid>, EventKind, Flaws) {
         if of_caller {
-            let kind = EventKind::Ptrace(PtraceChange { attach, tracer: Some(reference(other)) });
+            let tracer = (other.pid != 0).then(|| reference(other));
+            let kind = EventKind::Ptrace(PtraceChange { attach, tracer });
             return (self.living(subject), Some(subject.tid), kind, Flaws::new());
         }
-        let tracer = ProcessRef { id: subject.id(), name: Some(name_of(&subject.comm)) };
+        let tracer = ProcessRef { id: subject.id(), name: name_of(&subject.comm) };
         let kind = EventKind::Ptrace(PtraceChange { attach, tracer: Some(tracer) });
         let mut process = Process::new(other.id());
-        process.name = Some(name_of(&other.comm));
+        process.name = name_of(&other.comm);
         set_image(&mut process, self.table.image(other.pid, other.start_ns).unwrap_or_else(Image::unseen));
         (process, Some(other.tid), kind, Flaws::new())
     }
@@ -307,10 +312,10 @@ impl Pipeline {
         // The first process has none that anybody could name.
         let parent = Some(&subject.parent).filter(|parent| parent.pid != 0 || parent.comm != Comm::default());
         process.parent = parent.map(reference);
-        process.name = Some(name_of(&subject.comm));
-        process.credentials = Some(self.credentials(subject));
-        process.sid = Some(subject.sid);
-        process.pgid = Some(subject.pgid);
+        process.name = name_of(&subject.comm);
+        process.credentials = known(subject.uid).map(|_| self.credentials(subject));
+        process.sid = known(subject.sid);
+        process.pgid = known(subject.pgid);
         process.tty = subject.tty;
         process.namespaces = (subject.namespaces != Namespaces::default()).then_some(subject.namespaces);
         set_image(&mut process, image);
@@ -452,17 +457,20 @@ fn list(record: &ListRecord<'_>, chunks: Vec<u8>, field: Field, flaws: &mut Flaw
     list
 }
 
-fn name_of(comm: &Comm) -> Name {
-    Name::from_comm(comm)
+fn name_of(comm: &Comm) -> Option<Name> {
+    (*comm != UNKNOWN_COMM).then(|| Name::from_comm(comm))
+}
+
+fn known(id: u32) -> Option<u32> {
+    (id != UNKNOWN_ID).then_some(id)
 }
 
 fn reference(record: &RefRecord) -> ProcessRef {
-    let id = ProcessId { pid: record.pid, start: Some(StartTime::from_boot_ns(record.start_ns)) };
-    ProcessRef { id, name: Some(name_of(&record.comm)) }
+    ProcessRef { id: record.id(), name: name_of(&record.comm) }
 }
 
-fn id_change([real, effective]: [u32; 2]) -> IdChange {
-    IdChange { old_real: Some(real), old_effective: Some(effective) }
+fn id_change(old: Option<[u32; 2]>) -> IdChange {
+    IdChange { old_real: old.map(|[real, _]| real), old_effective: old.map(|[_, effective]| effective) }
 }
 
 #[cfg(test)]

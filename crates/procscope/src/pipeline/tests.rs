@@ -1,6 +1,6 @@
 use super::*;
 use crate::EventSet;
-use crate::source::record::ExitRecord;
+use crate::source::record::{ExitRecord, UsageRecord};
 
 struct Root;
 
@@ -56,13 +56,13 @@ fn subject(pid: Pid, start_ns: u64, name: &str) -> Subject {
 }
 
 fn record(boot_ns: u64, body: Body<'_>) -> Record<'_> {
-    Record { boot_ns, lost_before: 0, body, flaws: Flaws::new() }
+    Record { boot_ns, lost_before: 0, body, flaws: Flaws::new(), about: Flaws::new() }
 }
 
 fn exec<'a>(subject: Subject, argv: &'a [u8], len: usize) -> Body<'a> {
     let argv = ListRecord { inline: argv, len };
     let image = ImageRecord { path: Some(b"p"), exe: Some(NamesUp(b"p\0")), argv, ..ImageRecord::default() };
-    Body::Exec { subject, old_comm: Some(comm("old")), old_tid: subject.pid, image }
+    Body::Exec { subject, old_comm: Some(comm("old")), old_tid: Some(subject.pid), image }
 }
 
 fn exit(subject: Subject) -> Body<'static> {
@@ -70,18 +70,20 @@ fn exit(subject: Subject) -> Body<'static> {
         wait_status: 0x0300,
         killer: None,
         oom: false,
-        utime_ns: 0,
-        stime_ns: 0,
-        runtime_ns: 5,
-        maxrss_pages: 2,
-        read_bytes: 0,
-        write_bytes: 0,
-        rchar: 0,
-        wchar: 0,
-        nvcsw: 0,
-        nivcsw: 0,
-        min_flt: 0,
-        maj_flt: 0,
+        usage: Some(UsageRecord {
+            utime_ns: 0,
+            stime_ns: 0,
+            runtime_ns: 5,
+            maxrss_pages: 2,
+            read_bytes: 0,
+            write_bytes: 0,
+            rchar: 0,
+            wchar: 0,
+            nvcsw: 0,
+            nivcsw: 0,
+            min_flt: 0,
+            maj_flt: 0,
+        }),
     };
     Body::Exit { subject, exit }
 }
@@ -137,8 +139,8 @@ fn a_fork_has_its_creators_image_and_says_so() {
         thread: false,
         unasked: false,
         call: None,
-        flags: 0,
-        creator: reference_to(7, 100),
+        flags: Some(0),
+        creator: Some(reference_to(7, 100)),
     };
     let event = pipeline.feed(&record(200, fork)).unwrap();
     assert_eq!(argv_of(&event).unwrap(), b"a\0");
@@ -151,8 +153,8 @@ fn a_fork_has_its_creators_image_and_says_so() {
         thread: false,
         unasked: false,
         call: None,
-        flags: 0,
-        creator: reference_to(7, 101),
+        flags: Some(0),
+        creator: Some(reference_to(7, 101)),
     };
     let event = pipeline.feed(&record(400, fork)).unwrap();
     assert_eq!((argv_of(&event), flaw_of(&event, Field::Argv)), (None, Some(Flaw::NotObserved)));

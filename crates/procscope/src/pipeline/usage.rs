@@ -1,5 +1,5 @@
 use crate::Usage;
-use crate::source::record::ExitRecord;
+use crate::source::record::UsageRecord;
 
 /// Shares out the exact run time by the tick's samples, as `cputime_adjust` in `kernel/sched/cputime.c` does for wait4(2).
 pub(crate) fn split_runtime(utime_ns: u64, stime_ns: u64, runtime_ns: u64) -> (u64, u64) {
@@ -14,7 +14,7 @@ pub(crate) fn split_runtime(utime_ns: u64, stime_ns: u64, runtime_ns: u64) -> (u
     (runtime_ns - system, system)
 }
 
-pub(crate) fn usage(exit: &ExitRecord, page_bytes: u64) -> Usage {
+pub(crate) fn usage(exit: &UsageRecord, page_bytes: u64) -> Usage {
     let (user_ns, system_ns) = split_runtime(exit.utime_ns, exit.stime_ns, exit.runtime_ns);
     let mut usage = Usage::default();
     usage.user_ns = Some(user_ns);

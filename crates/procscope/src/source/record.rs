@@ -5,6 +5,17 @@ use crate::{ExeTraits, Flaws, ForkCall, Namespaces, Pid, ProcessId, StartTime, T
 /// A kernel's comm: at most 15 bytes and a NUL.
 pub(crate) type Comm = [u8; 16];
 
+/// A comm that the source does not know: the kernel's always end with a NUL.
+pub(crate) const UNKNOWN_COMM: Comm = [0xff; 16];
+/// A user, group, session or process group that the source does not know: no such id is ever given (`include/linux/uidgid.h`).
+pub(crate) const UNKNOWN_ID: u32 = u32::MAX;
+/// A start that the source does not know.
+pub(crate) const UNKNOWN_START: u64 = u64::MAX;
+
+fn start_of(start_ns: u64) -> Option<StartTime> {
+    (start_ns != UNKNOWN_START).then(|| StartTime::from_boot_ns(start_ns))
+}
+
 /// Another process, as a record names it. pid 0 without a start is nobody.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RefRecord {
@@ -16,7 +27,7 @@ pub(crate) struct RefRecord {
 
 impl RefRecord {
     pub(crate) fn id(&self) -> ProcessId {
-        ProcessId { pid: self.pid, start: Some(StartTime::from_boot_ns(self.start_ns)) }
+        ProcessId { pid: self.pid, start: start_of(self.start_ns) }
     }
 }
 
@@ -43,7 +54,7 @@ pub(crate) struct Subject {
 
 impl Subject {
     pub(crate) fn id(&self) -> ProcessId {
-        ProcessId { pid: self.pid, start: Some(StartTime::from_boot_ns(self.start_ns)) }
+        ProcessId { pid: self.pid, start: start_of(self.start_ns) }
     }
 }
 
@@ -83,6 +94,8 @@ pub(crate) struct Record<'a> {
     pub(crate) body: Body<'a>,
     /// What the source could not get whole.
     pub(crate) flaws: Flaws,
+    /// How far the subject's own fields can be trusted, whatever happened to it.
+    pub(crate) about: Flaws,
 }
 
 /// The strings of a program's image.
@@ -124,13 +137,14 @@ pub(crate) enum Body<'a> {
         /// Of use to the source alone.
         unasked: bool,
         call: Option<ForkCall>,
-        flags: u64,
-        creator: RefRecord,
+        flags: Option<u64>,
+        /// Where the source does not tell, the parent is taken for whom the process is a copy of.
+        creator: Option<RefRecord>,
     },
     Exec {
         subject: Subject,
         old_comm: Option<Comm>,
-        old_tid: Pid,
+        old_tid: Option<Pid>,
         image: ImageRecord<'a>,
     },
     ExecFailed {
@@ -152,7 +166,7 @@ pub(crate) enum Body<'a> {
     },
     Core {
         subject: Subject,
-        signo: u8,
+        signo: Option<u8>,
     },
     Comm {
         subject: Subject,
@@ -161,11 +175,11 @@ pub(crate) enum Body<'a> {
     },
     Uid {
         subject: Subject,
-        old: [u32; 2],
+        old: Option<[u32; 2]>,
     },
     Gid {
         subject: Subject,
-        old: [u32; 2],
+        old: Option<[u32; 2]>,
     },
     Sid {
         subject: Subject,
@@ -218,6 +232,11 @@ pub(crate) struct ExitRecord {
     pub(crate) wait_status: u32,
     pub(crate) killer: Option<RefRecord>,
     pub(crate) oom: bool,
+    pub(crate) usage: Option<UsageRecord>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UsageRecord {
     pub(crate) utime_ns: u64,
     pub(crate) stime_ns: u64,
     pub(crate) runtime_ns: u64,

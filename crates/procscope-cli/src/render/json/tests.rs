@@ -78,7 +78,7 @@ fn the_schema_knows_every_key_and_no_other() {
             EventKind::Exec(exec) => exec.old_name = bad(),
             EventKind::Exit(exit) => exit.killer.as_mut().unwrap().name = bad(),
             EventKind::Fork(fork) => fork.creator.as_mut().unwrap().name = bad(),
-            EventKind::Comm(change) => change.old = bad().unwrap(),
+            EventKind::Comm(change) => change.old = bad(),
             EventKind::Ptrace(change) => change.tracer.as_mut().unwrap().name = bad(),
             EventKind::ThreadExit(exit) => exit.thread_name = bad(),
             _ => unreachable!(),

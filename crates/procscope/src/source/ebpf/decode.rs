@@ -4,7 +4,7 @@ use zerocopy::FromBytes;
 
 use super::wire::{self, flag, kind};
 use crate::source::record::{
-    Body, CgroupKey, ChunkOf, ExitRecord, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject,
+    Body, CgroupKey, ChunkOf, ExitRecord, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, UsageRecord,
 };
 use crate::{ExeTraits, Field, Flaw, Flaws, ForkCall, Namespaces, Tty};
 
@@ -137,7 +137,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         set.for_each(|&(_, field, flaw)| flaws.mark(field, flaw));
     }
     let body = decode_body(&header, bytes)?;
-    Ok(Record { boot_ns: header.boot_ns, lost_before: header.lost, body, flaws })
+    Ok(Record { boot_ns: header.boot_ns, lost_before: header.lost, body, flaws, about: Flaws::new() })
 }
 
 fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, Malformed> {
@@ -147,7 +147,7 @@ fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, M
             Body::Exec {
                 subject: decode_subject(&exec.header, &exec.process),
                 old_comm: (header.flags & flag::NO_OLD_COMM == 0).then_some(exec.old_comm),
-                old_tid: exec.old_tid,
+                old_tid: Some(exec.old_tid),
                 image: decode_image(&exec, strings)?,
             }
         }
@@ -159,18 +159,20 @@ fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, M
                     wait_status: exit.wait_status,
                     killer: (exit.killer.tgid != 0).then(|| decode_ref(&exit.killer)),
                     oom: header.flags & flag::OOM != 0,
-                    utime_ns: exit.utime_ns,
-                    stime_ns: exit.stime_ns,
-                    runtime_ns: exit.runtime_ns,
-                    maxrss_pages: exit.maxrss_pages,
-                    read_bytes: exit.read_bytes,
-                    write_bytes: exit.write_bytes,
-                    rchar: exit.rchar,
-                    wchar: exit.wchar,
-                    nvcsw: exit.nvcsw,
-                    nivcsw: exit.nivcsw,
-                    min_flt: exit.min_flt,
-                    maj_flt: exit.maj_flt,
+                    usage: Some(UsageRecord {
+                        utime_ns: exit.utime_ns,
+                        stime_ns: exit.stime_ns,
+                        runtime_ns: exit.runtime_ns,
+                        maxrss_pages: exit.maxrss_pages,
+                        read_bytes: exit.read_bytes,
+                        write_bytes: exit.write_bytes,
+                        rchar: exit.rchar,
+                        wchar: exit.wchar,
+                        nvcsw: exit.nvcsw,
+                        nivcsw: exit.nivcsw,
+                        min_flt: exit.min_flt,
+                        maj_flt: exit.maj_flt,
+                    }),
                 },
             }
         }
@@ -181,8 +183,8 @@ fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, M
                 thread: header.kind == kind::CLONE,
                 unasked: header.flags & flag::UNASKED != 0,
                 call: fork_call(fork.syscall, header.flags & flag::COMPAT != 0),
-                flags: fork.clone_flags,
-                creator: decode_ref(&fork.creator),
+                flags: Some(fork.clone_flags),
+                creator: Some(decode_ref(&fork.creator)),
             }
         }
         kind::EXEC_FAILED => {
@@ -217,10 +219,10 @@ fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, M
             let (change, _) = split::<wire::Change>(bytes)?;
             let subject = decode_subject(&change.header, &change.process);
             match header.kind {
-                kind::CORE => Body::Core { subject, signo: change.value[0] as u8 },
+                kind::CORE => Body::Core { subject, signo: Some(change.value[0] as u8) },
                 kind::COMM => Body::Comm { subject, old: change.old_comm, new: change.new_comm },
-                kind::UID => Body::Uid { subject, old: change.value },
-                kind::GID => Body::Gid { subject, old: change.value },
+                kind::UID => Body::Uid { subject, old: Some(change.value) },
+                kind::GID => Body::Gid { subject, old: Some(change.value) },
                 kind::SID => Body::Sid { subject },
                 _ => Body::Ptrace {
                     subject,

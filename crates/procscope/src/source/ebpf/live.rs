@@ -9,7 +9,7 @@ use rustix::event::{Timespec, epoll};
 
 use super::cgroups::resolve_cgroups;
 use super::decode::decode;
-use super::object::{CALLS, comm_of, keep_complaint, load, map, purpose, require_btf};
+use super::object::{CALLS, DEFAULT_RING, comm_of, keep_complaint, load, map, purpose, require_btf};
 use super::ring::{Ring, Shared, Slot};
 use super::tracepoint::{self, Tracefs};
 use super::wire::kind;
@@ -117,7 +117,7 @@ impl Live {
             object,
         };
         live.attach().map_err(fail("attaching"))?;
-        if ring_bytes < want.ring_bytes {
+        if ring_bytes < want.ring_bytes.unwrap_or(DEFAULT_RING) {
             live.notes.push(format!("the ring has {} KiB only: the kernel gave no more memory", ring_bytes >> 10));
         }
         if !sys::in_initial_pid_namespace() {

@@ -16,6 +16,8 @@ static OBJECT: &[u8] = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o"
 
 /// The least ring that is worth having, bytes.
 const LEAST_RING: usize = 64 << 10;
+/// The ring's size where nothing else is asked for, bytes.
+pub(super) const DEFAULT_RING: usize = 8 << 20;
 
 /// Programs on tracepoints that only tracefs knows, with the system calls that they belong to.
 pub(super) const CALLS: [(&str, Kind, &[&str]); 10] = [
@@ -103,7 +105,7 @@ pub(super) fn keep_complaint(_: libbpf_rs::PrintLevel, text: String) {
 
 pub(super) fn load(want: &Want, cgroups: &Cgroups) -> Result<(Object, usize), Error> {
     let page = rustix::param::page_size();
-    let mut ring_bytes = want.ring_bytes.clamp(page, 1 << 30).next_power_of_two();
+    let mut ring_bytes = want.ring_bytes.unwrap_or(DEFAULT_RING).clamp(page, 1 << 30).next_power_of_two();
     loop {
         let error = match prepare(want, cgroups, ring_bytes).and_then(OpenObject::load) {
             Ok(object) => return Ok((object, ring_bytes)),

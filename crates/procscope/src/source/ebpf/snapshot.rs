@@ -211,7 +211,7 @@ impl Live {
         image.env = env.as_deref().map(|env| ListRecord { inline: env, len: env.len() });
         // It ran when we attached: that is the time at which it is told of.
         let body = Body::Existing { subject, image };
-        out.push(&Record { boot_ns: self.attached_ns, lost_before: 0, body, flaws })
+        out.push(&Record { boot_ns: self.attached_ns, lost_before: 0, body, flaws, about: Flaws::new() })
     }
 
     /// Puts all present descendants into the programs' map, then lets the programs decide.
