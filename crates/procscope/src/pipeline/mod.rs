@@ -1,6 +1,7 @@
 //! Records become true events here: named, timed, filtered, numbered. No threads, no OS.
 
 mod cgroup;
+mod choice;
 mod clock;
 mod intern;
 mod outlet;
@@ -54,6 +55,7 @@ pub(crate) struct Pipeline {
     /// Filters that the kernel could not apply.
     cgroup_paths: Vec<String>,
     containers: Vec<String>,
+    choice: Option<choice::Choice>,
     wanted: crate::EventSet,
     table: Table,
     cgroups: Cgroups,
@@ -83,6 +85,7 @@ impl Pipeline {
             env: want.env.clone(),
             cgroup_paths: Vec::new(),
             containers: want.containers.clone(),
+            choice: None,
             wanted: want.events,
             table: Table::default(),
             cgroups: Cgroups::default(),
@@ -106,11 +109,26 @@ impl Pipeline {
         self.cgroup_paths = paths;
     }
 
+    /// Only processes that are wanted pass; for a source that cannot see to it itself.
+    pub(crate) fn choose(&mut self, want: &Want) {
+        self.choice = Some(choice::Choice::new(want));
+    }
+
+    /// These are in the trees that are wanted.
+    pub(crate) fn plant(&mut self, members: Vec<Pid>) {
+        if let Some(choice) = &mut self.choice {
+            choice.plant(members);
+        }
+    }
+
     /// Takes a record and gives the event that it makes, if any.
     pub(crate) fn feed(&mut self, record: &Record<'_>) -> Option<Event> {
         let flaws = &record.flaws;
         if record.boot_ns != 0 {
             self.last_ns = record.boot_ns;
+        }
+        if let Some(choice) = &mut self.choice {
+            choice.follow(record);
         }
         let (mut process, tid, kind, flaws) = match &record.body {
             Body::Chunk { tid, of, offset, bytes } => {
@@ -200,6 +218,9 @@ impl Pipeline {
         };
         mark_of(&mut process.flaws, &record.about, |_| true);
         let wanted = self.wanted.contains(kind.kind()) && self.passes(&process);
+        if let Some(choice) = &mut self.choice {
+            choice.leave(record);
+        }
         wanted.then(|| {
             let time = self.clock.wall(record.boot_ns);
             let mut event = Event::new(self.next_seq(), time, self.source, Some(Arc::new(process)), tid, kind);
@@ -210,7 +231,12 @@ impl Pipeline {
 
     /// The mark that stands where events are missing.
     pub(crate) fn lost(&mut self, counts: [u64; KIND_COUNT]) -> Event {
-        self.table.count_loss(counts[Kind::Exec as usize].saturating_add(counts[Kind::Fork as usize]));
+        self.table.count_loss(
+            [Kind::Exec, Kind::Fork, Kind::Lost]
+                .map(|kind| counts[kind as usize])
+                .iter()
+                .fold(0, |sum: u64, n| sum.saturating_add(*n)),
+        );
         let time = self.clock.wall(self.last_ns);
         Event::new(self.next_seq(), time, self.source, None, None, EventKind::Lost(Lost { counts }))
     }
@@ -233,7 +259,8 @@ impl Pipeline {
             };
             self.cgroup_paths.iter().any(under)
         };
-        (self.cgroup_paths.is_empty() || process.cgroup.as_deref().is_some_and(below))
+        self.choice.as_ref().is_none_or(|choice| choice.takes(process))
+            && (self.cgroup_paths.is_empty() || process.cgroup.as_deref().is_some_and(below))
             && (self.containers.is_empty()
                 || process
                     .container

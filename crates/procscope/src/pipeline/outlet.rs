@@ -3,7 +3,7 @@ use std::ops::ControlFlow;
 
 use super::{Clock, Pipeline};
 use crate::source::record::Record;
-use crate::{Event, EventKind, Field, KIND_COUNT, Kind, Sink, Summary};
+use crate::{Event, EventKind, Field, KIND_COUNT, Kind, Pid, Sink, Summary};
 
 /// Where a source puts its records: through the pipeline into the sink.
 pub(crate) struct Outlet<'a> {
@@ -22,6 +22,11 @@ impl<'a> Outlet<'a> {
 
     pub(crate) fn set_clock(&mut self, clock: Clock) {
         self.pipeline.set_clock(clock);
+    }
+
+    /// These are in the trees that are wanted.
+    pub(crate) fn plant(&mut self, members: Vec<Pid>) {
+        self.pipeline.plant(members);
     }
 
     /// Takes a record. `Break`: the sink wants no more, or failed.

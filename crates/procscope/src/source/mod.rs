@@ -3,8 +3,11 @@
 //! A mechanism's static value is there on every OS, so that naming it anywhere explains itself. What only its own system
 //! can do stands in `live.rs`, its only file with FFI; what it reads is decoded in `decode.rs`, on every OS.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod cgroups;
 #[cfg(feature = "ebpf")]
 pub(crate) mod ebpf;
+pub(crate) mod process_connector;
 pub(crate) mod record;
 
 use crate::pipeline::{Outlet, Pipeline};
@@ -37,7 +40,39 @@ pub(crate) trait Source: Send {
 pub(crate) static SOURCES: &[&dyn Mechanism] = &[
     #[cfg(feature = "ebpf")]
     &ebpf::Ebpf,
+    &process_connector::ProcessConnector,
 ];
+
+/// A name as the kernel keeps it.
+pub(crate) fn comm_of(name: &[u8]) -> record::Comm {
+    let mut comm = record::Comm::default();
+    let len = name.len().min(comm.len() - 1);
+    comm[..len].copy_from_slice(&name[..len]);
+    comm
+}
+
+/// A path as the kernel's walk gives it: from the leaf to the root, each name with its NUL.
+pub(crate) fn names_up(path: &[u8]) -> Vec<u8> {
+    let mut names = Vec::with_capacity(path.len() + 1);
+    for name in path.rsplit(|&b| b == b'/').filter(|name| !name.is_empty()) {
+        names.extend_from_slice(name);
+        names.push(0);
+    }
+    names
+}
+
+#[cfg(not(target_os = "linux"))]
+fn wrong_os(source_id: SourceId) -> Error {
+    use crate::{Cause, Obstacle};
+    Error::Unavailable {
+        source_id,
+        obstacle: Obstacle {
+            what: format!("a mechanism of Linux, and this is {}", std::env::consts::OS),
+            cause: Cause::WrongOs,
+            remedy: "run procscope without --source".into(),
+        },
+    }
+}
 
 /// The mechanisms planned for a system that has none yet.
 fn to_come() -> &'static str {

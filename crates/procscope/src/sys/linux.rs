@@ -1,6 +1,7 @@
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -15,6 +16,19 @@ fn ns(time: Timespec) -> i64 {
 /// CLOCK_BOOTTIME, ns.
 pub(crate) fn now_boot_ns() -> u64 {
     ns(clock_gettime(ClockId::Boottime)).unsigned_abs()
+}
+
+/// CLOCK_MONOTONIC, ns.
+pub(crate) fn now_mono_ns() -> u64 {
+    ns(clock_gettime(ClockId::Monotonic)).unsigned_abs()
+}
+
+/// Major and minor number of the running kernel; zeroes where they cannot be read.
+pub(crate) fn kernel_version() -> (u32, u32) {
+    let release = rustix::system::uname();
+    let release = release.release().to_string_lossy();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// How boot time and wall time stand to each other now.
@@ -40,6 +54,12 @@ pub(crate) fn in_initial_pid_namespace() -> bool {
     link.map_or(true, |link| link.as_os_str() == "pid:[4026531836]")
 }
 
+/// `PROC_USER_INIT_INO`, likewise.
+pub(crate) fn in_initial_user_namespace() -> bool {
+    let link = std::fs::read_link("/proc/self/ns/user");
+    link.map_or(true, |link| link.as_os_str() == "user:[4026531837]")
+}
+
 fn read_at(dir: BorrowedFd<'_>, name: &str, most: u64) -> io::Result<Vec<u8>> {
     let file = File::from(openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
     let mut bytes = Vec::new();
@@ -60,10 +80,14 @@ pub(crate) struct Stat {
     pub(crate) tty: u32,
     pub(crate) flags: u32,
     pub(crate) start: StartTime,
+    /// Where the arguments are: of each image another place, unless addresses are not randomised; 0 where it may not be known.
+    pub(crate) arg_start: u64,
 }
 
 /// `PF_KTHREAD` in `include/linux/sched.h`.
 const PF_KTHREAD: u32 = 0x0020_0000;
+/// `PF_EXITING`: it has begun to end, and lets go of its memory.
+const PF_EXITING: u32 = 0x0000_0004;
 
 impl Stat {
     /// Reads the line. The comm may hold blanks, newlines and parentheses.
@@ -73,7 +97,8 @@ impl Stat {
         let comm = stat.get(open + 1..close)?.to_vec();
         let behind = str::from_utf8(&stat[close + 1..]).ok()?;
         // The state is field 3.
-        let fields: Vec<&str> = behind.split_ascii_whitespace().take(20).collect();
+        let mut fields = [""; 46];
+        fields.iter_mut().zip(behind.split_ascii_whitespace()).for_each(|(field, word)| *field = word);
         let number = |field: usize| fields.get(field - 3)?.parse::<i64>().ok();
         let id = |field: usize| number(field).and_then(|n| Pid::try_from(n).ok());
         Some(Self {
@@ -85,11 +110,18 @@ impl Stat {
             tty: number(7)? as u32,
             flags: number(9)? as u32,
             start: StartTime(u64::try_from(number(22)?).ok()?),
+            // Unsigned, unlike the others, and only since 3.5.
+            arg_start: fields[48 - 3].parse().unwrap_or(0),
         })
     }
 
     pub(crate) fn is_kthread(&self) -> bool {
         self.flags & PF_KTHREAD != 0
+    }
+
+    /// Ended, or about to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.has_ended() || self.flags & PF_EXITING != 0
     }
 
     pub(crate) fn has_ended(&self) -> bool {
@@ -142,6 +174,89 @@ pub(crate) fn read_process(pid: Pid) -> Option<ReadProcess> {
         exe: link("exe"),
         cwd: link("cwd"),
     })
+}
+
+/// The directory of one process: once opened it never becomes another one's.
+pub(crate) struct ProcDir(OwnedFd);
+
+/// What `/proc/PID/status` tells, as far as it is of use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Status {
+    /// Real and effective.
+    pub(crate) uids: [u32; 2],
+    pub(crate) gids: [u32; 2],
+    /// The pid in the innermost namespace; 0 where the kernel does not tell (before 4.1).
+    pub(crate) ns_pid: Pid,
+    pub(crate) threads: u32,
+}
+
+impl Status {
+    fn decode(status: &str) -> Option<Self> {
+        let rest = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+        let last = |name: &str| rest(name)?.split_ascii_whitespace().next_back()?.parse().ok();
+        Some(Self {
+            uids: decode_ids(status, "Uid:")?,
+            gids: decode_ids(status, "Gid:")?,
+            ns_pid: last("NSpid:").unwrap_or(0),
+            threads: last("Threads:").unwrap_or(1),
+        })
+    }
+}
+
+impl ProcDir {
+    pub(crate) fn open(pid: Pid) -> Option<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        openat(rustix::fs::CWD, format!("/proc/{pid}"), flags, Mode::empty()).ok().map(Self)
+    }
+
+    fn read_most(&self, name: &CStr, most: usize) -> Option<Vec<u8>> {
+        let file = openat(&self.0, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        let mut bytes = Vec::with_capacity(4096);
+        while bytes.len() < most {
+            // What is short of the room is whole: /proc fills a read as far as it can.
+            let room = bytes.capacity() - bytes.len();
+            let read = rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes)).ok()?;
+            if read < room {
+                return Some(bytes);
+            }
+            bytes.reserve(bytes.len());
+        }
+        Some(bytes)
+    }
+
+    /// A small file; `None` where the process is gone or the file may not be read.
+    pub(crate) fn read(&self, name: &CStr) -> Option<Vec<u8>> {
+        self.read_most(name, 1 << 16)
+    }
+
+    /// Arguments or environment.
+    pub(crate) fn read_list(&self, name: &CStr) -> Option<Vec<u8>> {
+        self.read_most(name, LONGEST_LIST as usize)
+    }
+
+    pub(crate) fn stat(&self) -> Option<Stat> {
+        Stat::decode(&self.read(c"stat")?)
+    }
+
+    pub(crate) fn status(&self) -> Option<Status> {
+        Status::decode(&String::from_utf8_lossy(&self.read(c"status")?))
+    }
+
+    pub(crate) fn link(&self, name: &CStr) -> Option<Vec<u8>> {
+        rustix::fs::readlinkat(&self.0, name, Vec::new()).ok().map(|path| path.into_bytes())
+    }
+
+    /// Of the file that a link leads to: whether it has a name left, and its mode.
+    pub(crate) fn named_and_mode(&self, name: &CStr) -> Option<(bool, u32)> {
+        let stat = rustix::fs::statat(&self.0, name, rustix::fs::AtFlags::empty()).ok()?;
+        Some((stat.st_nlink != 0, stat.st_mode))
+    }
+}
+
+/// The threads of a process.
+pub(crate) fn list_threads(pid: Pid) -> Vec<Pid> {
+    let entries = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// The longest list that an exec takes: three quarters of 8 MiB (`fs/exec.c`).

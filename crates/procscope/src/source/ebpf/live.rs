@@ -7,14 +7,15 @@ use std::time::{Duration, Instant};
 use libbpf_rs::{Link, MapCore, MapFlags, Object};
 use rustix::event::{Timespec, epoll};
 
-use super::cgroups::resolve_cgroups;
 use super::decode::decode;
-use super::object::{CALLS, DEFAULT_RING, comm_of, keep_complaint, load, map, purpose, require_btf};
+use super::object::{CALLS, DEFAULT_RING, keep_complaint, load, map, purpose, require_btf};
 use super::ring::{Ring, Shared, Slot};
 use super::tracepoint::{self, Tracefs};
 use super::wire::kind;
 use crate::pipeline::{Outlet, Pipeline};
 use crate::source::Source;
+use crate::source::cgroups::resolve_cgroups;
+use crate::source::comm_of;
 use crate::source::record::{Body, Record};
 use crate::{Error, KIND_COUNT, Kind, Pid, SourceId, StopHandle, Timestamp, Want, sys};
 

@@ -1,7 +1,5 @@
 //! eBPF on Linux 5.11 and later: programs on tracepoints fill a ring, and a reader comes by every few milliseconds.
 
-#[cfg(target_os = "linux")]
-mod cgroups;
 pub(crate) mod decode;
 #[cfg(target_os = "linux")]
 mod live;
@@ -33,14 +31,6 @@ impl Mechanism for Ebpf {
 
     #[cfg(not(target_os = "linux"))]
     fn open(&self, _: &Want) -> Result<Box<dyn Source>, Error> {
-        use crate::{Cause, Obstacle};
-        Err(Error::Unavailable {
-            source_id: SourceId::Ebpf,
-            obstacle: Obstacle {
-                what: format!("a mechanism of Linux, and this is {}", std::env::consts::OS),
-                cause: Cause::WrongOs,
-                remedy: "run procscope without --source".into(),
-            },
-        })
+        Err(super::wrong_os(SourceId::Ebpf))
     }
 }

@@ -7,9 +7,8 @@ use std::path::Path;
 use libbpf_rs::{ErrorKind, MapCore, Object, ObjectBuilder, OpenObject};
 use zerocopy::IntoBytes;
 
-use super::cgroups::Cgroups;
 use super::wire::{self, kind};
-use crate::source::record::Comm;
+use crate::source::cgroups::Cgroups;
 use crate::{Cause, EnvWanted, Error, Kind, Obstacle, SourceId, Want};
 
 static OBJECT: &[u8] = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o");
@@ -53,14 +52,6 @@ pub(super) fn purpose(program: &str, want: &Want) -> Option<Kind> {
         }
     };
     needed.then_some(kind)
-}
-
-/// A name as the kernel keeps it.
-pub(super) fn comm_of(name: &[u8]) -> Comm {
-    let mut comm = Comm::default();
-    let len = name.len().min(comm.len() - 1);
-    comm[..len].copy_from_slice(&name[..len]);
-    comm
 }
 
 pub(super) fn map<'a>(object: &'a Object, name: &str) -> io::Result<libbpf_rs::Map<'a>> {

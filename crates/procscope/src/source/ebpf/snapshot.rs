@@ -10,10 +10,11 @@ use libbpf_rs::{Iter, MapCore, MapFlags};
 
 use super::decode::decode;
 use super::live::Live;
-use super::object::{comm_of, map};
+use super::object::map;
 use super::wire;
 use crate::pipeline::Outlet;
 use crate::source::record::{Body, CgroupKey, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject};
+use crate::source::{comm_of, names_up};
 use crate::{EnvWanted, Field, Flaw, Flaws, Kind, Namespaces, Pid, StartTime, sys};
 
 const TREES_SWITCHING: u32 = 1;
@@ -53,17 +54,6 @@ fn decode_existing<'a>(mut bytes: &'a [u8], malformed: &mut u64) -> Vec<Running<
 /// Some kernels keep processes from the iterator: /proc has them.
 fn read_hidden(known: &HashSet<Pid>) -> Vec<sys::ReadProcess> {
     sys::list_processes().into_iter().filter(|pid| !known.contains(pid)).filter_map(sys::read_process).collect()
-}
-
-/// A path as the kernel's walk gives it.
-fn names_up(path: &Option<Vec<u8>>) -> Vec<u8> {
-    let path = path.as_deref().unwrap_or_default();
-    let mut names = Vec::new();
-    for name in path.rsplit(|&b| b == b'/').filter(|name| !name.is_empty()) {
-        names.extend_from_slice(name);
-        names.push(0);
-    }
-    names
 }
 
 /// A process that /proc told of; its cgroup and its namespaces stay unknown.
@@ -138,7 +128,10 @@ impl Live {
         });
 
         let hidden = read_hidden(&running.iter().chain(&gone).map(|it| it.subject.pid).collect());
-        let places: Vec<[Vec<u8>; 2]> = hidden.iter().map(|it| [&it.exe, &it.cwd].map(names_up)).collect();
+        let places: Vec<[Vec<u8>; 2]> = hidden
+            .iter()
+            .map(|it| [&it.exe, &it.cwd].map(|path| names_up(path.as_deref().unwrap_or_default())))
+            .collect();
         for (it, [exe, cwd]) in hidden.iter().zip(&places) {
             let subject = subject_of(it);
             // Its start is known by the tick alone: who began in the tick of our attaching may have begun after it.

@@ -3,21 +3,23 @@ use std::path::{Path, PathBuf};
 use crate::{Error, Want};
 
 /// The cgroups that are to be watched.
-pub(super) struct Cgroups {
+pub(crate) struct Cgroups {
     /// Ids in the unified hierarchy, which the programs know.
-    pub(super) unified: Vec<u64>,
+    pub(crate) unified: Vec<u64>,
     /// Paths in an old one.
-    pub(super) paths: Vec<String>,
+    pub(crate) paths: Vec<String>,
+    /// The paths of those in the unified one, as `/proc/PID/cgroup` prints them.
+    pub(crate) unified_paths: Vec<String>,
 }
 
 /// Turns what the user named into what the kernel knows.
-pub(super) fn resolve_cgroups(want: &Want) -> Result<Cgroups, Error> {
+pub(crate) fn resolve_cgroups(want: &Want) -> Result<Cgroups, Error> {
     use std::os::unix::fs::MetadataExt;
     const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
     let unified_root = ["/sys/fs/cgroup/unified", "/sys/fs/cgroup"]
         .into_iter()
         .find(|root| Path::new(root).join("cgroup.procs").exists());
-    let mut cgroups = Cgroups { unified: Vec::new(), paths: Vec::new() };
+    let mut cgroups = Cgroups { unified: Vec::new(), paths: Vec::new(), unified_paths: Vec::new() };
     for named in &want.cgroups {
         let relative = named.strip_prefix("/").unwrap_or(named);
         let below_root = unified_root.map(|root| Path::new(root).join(relative));
@@ -33,6 +35,8 @@ pub(super) fn resolve_cgroups(want: &Want) -> Result<Cgroups, Error> {
                     remedy: "name a cgroup that exists: see /proc/self/cgroup".into(),
                 })?;
                 cgroups.unified.push(inode.ino());
+                let below = unified_root.and_then(|root| path.strip_prefix(root).ok()).unwrap_or(&path);
+                cgroups.unified_paths.push(format!("/{}", below.display()));
             } else {
                 // /sys/fs/cgroup/CONTROLLER/PATH
                 let path: PathBuf = path.strip_prefix("/sys/fs/cgroup").unwrap_or(&path).components().skip(1).collect();

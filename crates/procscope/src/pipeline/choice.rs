@@ -1,0 +1,63 @@
+use std::collections::HashSet;
+
+use crate::source::record::{Body, Record};
+use crate::{Pid, Process, Want};
+
+/// A comm has so many bytes, in the kernel.
+const COMM_BYTES: usize = 15;
+
+/// The choice of processes, for a mechanism whose kernel side cannot make it.
+#[derive(Default)]
+pub(super) struct Choice {
+    pids: Vec<Pid>,
+    names: Vec<Vec<u8>>,
+    uids: Vec<u32>,
+    /// Roots and all their living descendants; `None` where no tree is asked for.
+    members: Option<HashSet<Pid>>,
+}
+
+impl Choice {
+    pub(super) fn new(want: &Want) -> Self {
+        let cut = |name: &Vec<u8>| name[..name.len().min(COMM_BYTES)].to_vec();
+        Self {
+            pids: want.pids.clone(),
+            names: want.names.iter().map(cut).collect(),
+            uids: want.uids.clone(),
+            members: (!want.trees.is_empty()).then(|| want.trees.iter().copied().collect()),
+        }
+    }
+
+    pub(super) fn plant(&mut self, members: impl IntoIterator<Item = Pid>) {
+        if let Some(known) = &mut self.members {
+            known.extend(members);
+        }
+    }
+
+    /// Sees who joins a tree.
+    pub(super) fn follow(&mut self, record: &Record<'_>) {
+        if let (Some(members), Body::Fork { subject, thread: false, .. }) = (&mut self.members, &record.body) {
+            if members.contains(&subject.parent.pid) {
+                members.insert(subject.pid);
+            } else {
+                // A stranger with the pid of one who ended unseen.
+                members.remove(&subject.pid);
+            }
+        }
+    }
+
+    /// Sees who has left.
+    pub(super) fn leave(&mut self, record: &Record<'_>) {
+        if let (Some(members), Body::Exit { subject, .. }) = (&mut self.members, &record.body) {
+            members.remove(&subject.pid);
+        }
+    }
+
+    pub(super) fn takes(&self, process: &Process) -> bool {
+        let pid = process.id.pid;
+        (self.pids.is_empty() || self.pids.contains(&pid))
+            && self.members.as_ref().is_none_or(|members| members.contains(&pid))
+            && (self.uids.is_empty() || process.credentials.as_ref().is_some_and(|who| self.uids.contains(&who.uid)))
+            && (self.names.is_empty()
+                || process.name.as_deref().is_some_and(|name| self.names.iter().any(|wanted| wanted == name)))
+    }
+}

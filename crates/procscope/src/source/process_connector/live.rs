@@ -1,0 +1,495 @@
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+
+use super::decode::{What, what};
+use super::look::{Depth, Look, Proc};
+use super::merge::{Merge, Received, SETTLE_NS};
+use super::proc_files::{ProcFiles, look_at_all};
+use super::socket::{Batch, Kinds, Refusal, Socket};
+use super::tracker::{Settings, Tracker};
+use crate::pipeline::{Outlet, Pipeline};
+use crate::source::Source;
+use crate::source::cgroups::resolve_cgroups;
+use crate::{
+    Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StartTime, StopHandle, Timestamp,
+    Want, sys,
+};
+
+/// How long messages wait for one another while there are some.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// How often a sleeper looks up.
+const ASLEEP: Duration = Duration::from_secs(1);
+/// While losses go on, this often everybody who lives is looked at again.
+const RESUME_EVERY: Duration = Duration::from_secs(1);
+/// Of each socket, where nothing else is asked for, bytes; kernel memory, used only while we are behind.
+const DEFAULT_BUFFER: usize = 64 << 20;
+/// So many processes are looked at thoroughly in a window; those that come faster are asked for their arguments alone.
+const THOROUGH: u32 = 40;
+const WINDOW: Duration = Duration::from_millis(100);
+
+/// The kinds of message by which it is known who lives and what he is.
+fn follows(events: EventSet) -> bool {
+    let whole_lives = [Kind::Existing, Kind::Fork, Kind::Clone, Kind::Exec, Kind::Exit, Kind::ThreadExit]
+        .map(|kind| events.contains(kind));
+    whole_lives.contains(&true)
+}
+
+/// The kinds of message that the events need, where nobody's life is followed.
+fn kinds_of(events: EventSet) -> Kinds {
+    let table = [
+        (Kind::Core, what::COREDUMP),
+        (Kind::Comm, what::COMM),
+        (Kind::Uid, what::UID),
+        (Kind::Gid, what::GID),
+        (Kind::Sid, what::SID),
+        (Kind::Ptrace, what::PTRACE),
+    ];
+    Kinds(table.into_iter().filter(|(kind, _)| events.contains(*kind)).fold(0, |kinds, (_, bit)| kinds | bit))
+}
+
+/// The socket for execs alone: what is read of a process has to be read at once.
+struct Execs {
+    socket: Socket,
+    batch: Batch,
+    seen: Vec<Received>,
+    malformed: u64,
+    env: bool,
+    window: Instant,
+    looked: u32,
+}
+
+impl Execs {
+    fn depth(&mut self) -> Depth {
+        if self.env {
+            return Depth::Env;
+        }
+        if self.window.elapsed() > WINDOW {
+            self.window = Instant::now();
+            self.looked = 0;
+        }
+        self.looked += 1;
+        if self.looked > THOROUGH { Depth::Brief } else { Depth::Full }
+    }
+
+    /// Receives what is there, and looks at whom it is about.
+    fn drain(&mut self) -> io::Result<()> {
+        loop {
+            let before = self.seen.len();
+            let (seen, malformed) = (&mut self.seen, &mut self.malformed);
+            let more = self.batch.receive(&self.socket, |message| match message {
+                Ok(message) => seen.push(Received { message, look: None }),
+                Err(_) => *malformed += 1,
+            })?;
+            // The latest first: the others may be gone already.
+            for index in (before..self.seen.len()).rev() {
+                let depth = self.depth();
+                let it = &mut self.seen[index];
+                if let What::Exec { task } = it.message.what {
+                    it.look = ProcFiles.look(task.pid, depth).map(Box::new);
+                }
+            }
+            if !more && self.seen.len() == before {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// What the thread that looks shares with the one that tells.
+struct Shared {
+    execs: Mutex<Execs>,
+    /// Its socket, to wait for without the lock.
+    exec_fd: OwnedFd,
+    /// The other one sleeps.
+    idle: AtomicBool,
+    ended: AtomicBool,
+    /// Wakes the other one.
+    bell: OwnedFd,
+    /// Ends the looking.
+    end: OwnedFd,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Execs> {
+        // Nothing in it is left half done by a panic that would matter.
+        self.execs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at processes as soon as their execs are told of, until ended.
+    fn look(&self) {
+        while !self.ended.load(Ordering::Acquire) {
+            let mut fds = [PollFd::new(&self.exec_fd, PollFlags::IN), PollFd::new(&self.end, PollFlags::IN)];
+            if poll(&mut fds, None).is_err_and(|error| error != rustix::io::Errno::INTR) {
+                return;
+            }
+            let failed = self.lock().drain().is_err();
+            if self.idle.swap(false, Ordering::AcqRel) {
+                let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+            }
+            if failed {
+                return;
+            }
+        }
+    }
+}
+
+/// How many messages were lost, and told of.
+#[derive(Default)]
+struct Losses {
+    drops: [u32; 2],
+    /// Of execs, and of others, by the sockets' count.
+    dropped: [u64; 2],
+    /// By the messages' numbers.
+    missing: u64,
+    told: u64,
+    told_execs: u64,
+}
+
+impl Losses {
+    fn count_drops(&mut self, socket: usize, drops: Option<u32>) {
+        if let Some(drops) = drops {
+            self.dropped[socket] += u64::from(drops.wrapping_sub(self.drops[socket]));
+            self.drops[socket] = drops;
+        }
+    }
+
+    /// Those that were not told of yet. The sockets count at once, the numbers what the sockets do not know of.
+    fn untold(&mut self) -> Option<[u64; KIND_COUNT]> {
+        let new = self.missing.max(self.dropped.iter().sum()).saturating_sub(self.told);
+        if new == 0 {
+            return None;
+        }
+        let execs = (self.dropped[0] - self.told_execs).min(new);
+        self.told += new;
+        self.told_execs += execs;
+        let mut counts = [0; KIND_COUNT];
+        counts[Kind::Exec as usize] = execs;
+        counts[Kind::Lost as usize] = new - execs;
+        Some(counts)
+    }
+}
+
+pub(super) struct Live {
+    want: Want,
+    settings: Settings,
+    shared: Option<Arc<Shared>>,
+    rest: Socket,
+    batch: Batch,
+    merge: Merge,
+    tracker: Tracker,
+    losses: Losses,
+    /// Since the last loss not everybody was looked at.
+    doubtful: bool,
+    resumed: Instant,
+    attached_ns: u64,
+    attached: Timestamp,
+    notes: Vec<String>,
+    cgroup_paths: Vec<String>,
+}
+
+fn unavailable(what: impl Into<String>, cause: Cause, remedy: impl Into<String>) -> Error {
+    let obstacle = Obstacle { what: what.into(), cause, remedy: remedy.into() };
+    Error::Unavailable { source_id: SourceId::ProcessConnector, obstacle }
+}
+
+const CONFIGURE: &str =
+    "boot a kernel with CONFIG_CONNECTOR=y and CONFIG_PROC_EVENTS=y: grep PROC_EVENTS /boot/config-$(uname -r)";
+
+fn refused(refusal: Refusal) -> Error {
+    let old = sys::kernel_version() < (6, 6);
+    let privilege = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
+    match refusal {
+        Refusal::Call(what, error) if privilege(&error) || error.raw_os_error() == Some(libc::EPERM) => unavailable(
+            if old {
+                format!("{what}: {error}; before Linux 6.6 that takes CAP_NET_ADMIN")
+            } else {
+                format!("{what}: {error}")
+            },
+            Cause::Privilege,
+            "run it as root: sudo procscope --source process-connector",
+        ),
+        Refusal::Call(what, error) => match error.raw_os_error() {
+            Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::ENOENT) => {
+                unavailable(format!("{what}: this kernel has no process connector"), Cause::NotConfigured, CONFIGURE)
+            }
+            _ => unavailable(format!("{what}: {error}"), Cause::Io, "see `ulimit -n`, then start procscope again"),
+        },
+        Refusal::Answer(error) if privilege(&error) || error.raw_os_error() == Some(libc::EPERM) => unavailable(
+            format!("the kernel refused to tell of processes: {error}"),
+            Cause::Privilege,
+            "run it as root: sudo procscope --source process-connector",
+        ),
+        Refusal::Answer(error) => {
+            unavailable(format!("the kernel refused to tell of processes: {error}"), Cause::Io, CONFIGURE)
+        }
+        Refusal::Silence if !sys::in_initial_pid_namespace() || !sys::in_initial_user_namespace() => unavailable(
+            "the process connector answers in the initial pid and user namespaces alone, and this is a container",
+            Cause::Privilege,
+            "run procscope on the host, or start the container with --pid=host and without a user namespace",
+        ),
+        Refusal::Silence => unavailable("the kernel did not answer", Cause::NotConfigured, CONFIGURE),
+    }
+}
+
+impl Live {
+    pub(super) fn open(want: &Want) -> Result<Self, Error> {
+        let fail = |what| move |error: rustix::io::Errno| Error::System { what, error: error.into() };
+        if !want.cgroups.is_empty() && sys::list_processes().is_empty() {
+            return Err(unavailable(
+                "without /proc nobody's cgroup is known",
+                Cause::NotConfigured,
+                "mount it: mount -t proc proc /proc",
+            ));
+        }
+        let cgroups = resolve_cgroups(want)?;
+        let follows = follows(want.events);
+        let buffer = want.ring_bytes.unwrap_or(DEFAULT_BUFFER);
+        let kinds = if follows { Kinds(what::ALL & !what::EXEC) } else { kinds_of(want.events) };
+        let event_filter = !follows && sys::kernel_version() >= (6, 6);
+        let rest = Socket::listen(kinds, buffer, event_filter).map_err(refused)?;
+        let shared = if follows {
+            let socket = Socket::listen(Kinds(what::EXEC), buffer, false).map_err(refused)?;
+            let exec_fd = socket.as_fd().try_clone_to_owned();
+            let exec_fd = exec_fd.map_err(|error| Error::System { what: "sharing a socket", error })?;
+            let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+            let execs = Execs {
+                socket,
+                batch: Batch::new(),
+                seen: Vec::new(),
+                malformed: 0,
+                env: want.env != EnvWanted::No,
+                window: Instant::now(),
+                looked: 0,
+            };
+            Some(Arc::new(Shared {
+                exec_fd,
+                execs: Mutex::new(execs),
+                idle: AtomicBool::new(false),
+                ended: AtomicBool::new(false),
+                bell: eventfd(0, flags).map_err(fail("making an event descriptor"))?,
+                end: eventfd(0, flags).map_err(fail("making an event descriptor"))?,
+            }))
+        } else {
+            None
+        };
+        let attached_ns = sys::now_boot_ns();
+        let settings = Settings::new(want, follows, sys::kernel_version() >= (6, 0));
+        let mut live = Self {
+            want: want.clone(),
+            settings,
+            shared,
+            rest,
+            batch: Batch::new(),
+            merge: Merge::new(!follows),
+            tracker: Tracker::new(settings),
+            losses: Losses::default(),
+            doubtful: false,
+            resumed: Instant::now(),
+            attached_ns,
+            attached: sys::clock().wall(attached_ns),
+            notes: Vec::new(),
+            cgroup_paths: [cgroups.unified_paths, cgroups.paths].concat(),
+        };
+        live.note(buffer);
+        Ok(live)
+    }
+
+    fn note(&mut self, buffer: usize) {
+        if self.want.events.contains(Kind::ExecFailed) {
+            self.notes.push("exec-failed events are missing: the process connector does not tell of them".to_owned());
+        }
+        if self.rest.buffer_bytes < buffer / 2 {
+            self.notes.push(format!(
+                "the buffer has {} KiB only; CAP_NET_ADMIN, or a larger net.core.rmem_max, gives more",
+                self.rest.buffer_bytes >> 10
+            ));
+        }
+        if self.rest.drops().is_none() && !self.settings.follows {
+            self.notes.push("losses are not counted: this kernel is older than 4.12".to_owned());
+        }
+        if sys::list_processes().is_empty() {
+            self.notes.push("names and arguments are missing: /proc is not mounted".to_owned());
+        } else if std::fs::read_link("/proc/1/exe").is_err() && std::process::id() != 1 {
+            self.notes.push(
+                "programs' paths and directories are missing where they are other users': root reads them".to_owned(),
+            );
+        }
+    }
+
+    /// Takes over what both sockets received. Returns how many messages that were, or an error of a socket.
+    fn receive(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
+        let mut malformed = 0;
+        let execs = |shared: &Shared, merge: &mut Merge, malformed: &mut u64| -> io::Result<Option<u32>> {
+            let mut execs = shared.lock();
+            execs.drain()?;
+            merge.take(std::mem::take(&mut execs.seen));
+            *malformed += std::mem::take(&mut execs.malformed);
+            Ok(execs.socket.drops())
+        };
+        if let Some(shared) = &self.shared {
+            execs(shared, &mut self.merge, &mut malformed)?;
+        }
+        let mut received = Vec::new();
+        loop {
+            let more = self.batch.receive(&self.rest, |message| match message {
+                Ok(message) => received.push(Received { message, look: None }),
+                Err(_) => malformed += 1,
+            })?;
+            if !more {
+                break;
+            }
+        }
+        self.losses.count_drops(1, self.rest.drops());
+        self.merge.take(received);
+        if let Some(shared) = &self.shared {
+            // What was sent before a message that the other socket has just given is here now.
+            let drops = execs(shared, &mut self.merge, &mut malformed)?;
+            self.losses.count_drops(0, drops);
+            self.losses.missing += self.merge.count_lost();
+        }
+        (0..malformed).for_each(|_| out.count_malformed());
+        Ok(())
+    }
+
+    fn set_clocks(&mut self, out: &mut Outlet<'_>) {
+        out.set_clock(sys::clock());
+        let (mono, boot) = (sys::now_mono_ns(), sys::now_boot_ns());
+        let offset = boot.saturating_sub(mono);
+        // It changes with a suspend alone; that two clocks cannot be read at once is no change.
+        if offset.abs_diff(self.tracker.boot_ns(0)) > 100_000 {
+            self.tracker.set_boot_offset(offset);
+        }
+    }
+
+    /// Tells of those who ran already. Who was forked since we listen comes as that.
+    fn begin(&mut self, out: &mut Outlet<'_>) -> io::Result<ControlFlow<()>> {
+        self.set_clocks(out);
+        if !self.settings.follows {
+            return Ok(ControlFlow::Continue(()));
+        }
+        let mut looks = look_at_all(self.tracker.depth());
+        self.receive(out)?;
+        let forked = self.merge.forked();
+        looks.retain(|(pid, look)| {
+            let Some(stat) = look.stat else { return false };
+            !forked.iter().any(|&(child, mono_ns)| {
+                let told = StartTime::from_boot_ns(self.tracker.boot_ns(mono_ns));
+                child == *pid && stat.start <= told && told.0 - stat.start.0 <= 1
+            })
+        });
+        looks.retain(|(_, look)| look.stat.is_some_and(|stat| stat.start.boot_ns() <= self.attached_ns));
+        if self.tracker.begin(&looks, &mut |record| out.push(record)).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        out.plant(self.tracker.descendants(&self.want.trees));
+        Ok(self.tracker.tell(looks, self.attached_ns, &mut |record| out.push(record)))
+    }
+
+    /// Delivers what happened up to this time.
+    fn round(&mut self, until_ns: u64, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
+        self.set_clocks(out);
+        self.receive(out)?;
+        if let Some(counts) = self.losses.untold() {
+            self.tracker.doubt();
+            self.doubtful = true;
+            if out.lose(counts).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        let given = self.merge.give(until_ns);
+        let count = given.len();
+        for it in given {
+            if self.tracker.feed(it, &mut ProcFiles, &mut |record| out.push(record)).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        let quiet = count == 0 && self.merge.is_empty();
+        if self.doubtful && (quiet || self.resumed.elapsed() > RESUME_EVERY) {
+            self.resumed = Instant::now();
+            self.doubtful = !quiet;
+            let looks: Vec<(Pid, Look)> = look_at_all(Depth::Full);
+            self.tracker.resume(looks, &mut |record| out.push(record));
+        }
+        Ok(ControlFlow::Continue(count))
+    }
+
+    fn pump(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> io::Result<()> {
+        if self.begin(out)?.is_break() || out.batch_end().is_break() {
+            return Ok(());
+        }
+        loop {
+            let stopping = stop.is_stopped();
+            let mut until_ns = sys::now_mono_ns();
+            if stopping {
+                // What is on its way belongs to it.
+                std::thread::sleep(Duration::from_nanos(SETTLE_NS));
+            } else {
+                until_ns = until_ns.saturating_sub(SETTLE_NS);
+            }
+            let ControlFlow::Continue(count) = self.round(until_ns, out)? else { return Ok(()) };
+            if out.batch_end().is_break() || stopping {
+                return Ok(());
+            }
+            if count > 0 || !self.merge.is_empty() {
+                wait([stop.fd()], INTERVAL)?;
+                continue;
+            }
+            match &self.shared {
+                Some(shared) => {
+                    shared.idle.store(true, Ordering::Release);
+                    // What the other one saw before it could know that we sleep.
+                    if shared.lock().seen.is_empty() {
+                        wait([stop.fd(), self.rest.as_fd(), shared.bell.as_fd()], ASLEEP)?;
+                    }
+                    shared.idle.store(false, Ordering::Release);
+                    let _ = rustix::io::read(&shared.bell, &mut [0u8; 8]);
+                }
+                None => wait([stop.fd(), self.rest.as_fd()], ASLEEP)?,
+            }
+        }
+    }
+}
+
+/// Waits until one of them can be read.
+fn wait<const N: usize>(fds: [std::os::fd::BorrowedFd<'_>; N], time: Duration) -> io::Result<()> {
+    let timeout = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
+    match poll(&mut fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)), Some(&timeout)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Source for Live {
+    fn attached(&self) -> Timestamp {
+        self.attached
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
+    fn prepare(&self, pipeline: &mut Pipeline) {
+        pipeline.choose(&self.want);
+        pipeline.filter_cgroup_paths(self.cgroup_paths.clone());
+    }
+
+    fn run(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error> {
+        let fail = |error| Error::Source { source_id: SourceId::ProcessConnector, what: "receiving messages", error };
+        let looker = self.shared.clone().map(|shared| std::thread::spawn(move || shared.look()));
+        let pumped = self.pump(out, stop).map_err(fail);
+        if let Some(shared) = &self.shared {
+            shared.ended.store(true, Ordering::Release);
+            let _ = rustix::io::write(&shared.end, &1u64.to_ne_bytes());
+        }
+        if let Some(looker) = looker {
+            let _ = looker.join();
+        }
+        pumped
+    }
+}

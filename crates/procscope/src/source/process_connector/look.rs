@@ -1,0 +1,107 @@
+//! What /proc told of a process, and when.
+
+use crate::source::record::Comm;
+use crate::{ExeTraits, Pid, StartTime, Tty};
+
+/// How much to read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Depth {
+    /// The arguments alone: for a storm, in which every look costs the storm time.
+    Brief,
+    Full,
+    /// All, with the environment.
+    Env,
+}
+
+/// The program's file.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Exe {
+    pub(crate) path: Vec<u8>,
+    pub(crate) traits: ExeTraits,
+}
+
+/// `/proc/PID/stat`, as far as it is of use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct StatSeen {
+    pub(crate) start: StartTime,
+    /// Tells one image of a process from another; 0 where it is not known.
+    pub(crate) arg_start: u64,
+    pub(crate) comm: Comm,
+    pub(crate) ppid: Pid,
+    pub(crate) pgid: Pid,
+    pub(crate) sid: Pid,
+    pub(crate) tty: Option<Tty>,
+    pub(crate) kthread: bool,
+    /// It has ended, or is about to: its memory may be gone.
+    pub(crate) ending: bool,
+}
+
+/// `/proc/PID/status`, as far as it is of use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct StatusSeen {
+    /// Real, effective.
+    pub(crate) uids: [u32; 2],
+    pub(crate) gids: [u32; 2],
+    /// The pid in the innermost namespace; 0 where it is not told.
+    pub(crate) ns_pid: Pid,
+    pub(crate) threads: u32,
+}
+
+/// What was read of one process: of one and the same, however often its pid was used meanwhile.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Look {
+    /// CLOCK_MONOTONIC when all had been read, ns.
+    pub(crate) read_ns: u64,
+    pub(crate) argv: Option<Vec<u8>>,
+    pub(crate) env: Option<Vec<u8>>,
+    pub(crate) exe: Option<Exe>,
+    pub(crate) cwd: Option<(Vec<u8>, bool)>,
+    pub(crate) stat: Option<StatSeen>,
+    pub(crate) status: Option<StatusSeen>,
+    pub(crate) cgroup: Option<Vec<u8>>,
+    /// Its threads but the first; read where it has some.
+    pub(crate) threads: Vec<Pid>,
+    /// The rest was not asked for.
+    pub(crate) brief: bool,
+}
+
+/// Reads /proc; a trait so that the tracker can be tried without one.
+pub(crate) trait Proc {
+    /// `None` where there is no such process.
+    fn look(&mut self, pid: Pid, depth: Depth) -> Option<Look>;
+
+    /// When the process that has this pid now was started.
+    fn start(&mut self, pid: Pid) -> Option<StartTime>;
+}
+
+/// The path in the cgroup file of a process: `cgroups(7)`. That of the unified hierarchy, else of the first controller known.
+pub(crate) fn decode_cgroup(file: &[u8]) -> Option<Vec<u8>> {
+    const CONTROLLERS: [&[u8]; 5] = [b"memory", b"pids", b"cpu", b"cpuset", b"devices"];
+    let lines = || {
+        file.split(|&b| b == b'\n').filter_map(|line| {
+            let mut parts = line.splitn(3, |&b| b == b':');
+            Some((parts.next()?, parts.next()?, parts.next()?))
+        })
+    };
+    let unified = lines().find(|(_, controllers, _)| controllers.is_empty()).map(|(.., path)| path);
+    let old = CONTROLLERS.iter().find_map(|controller| {
+        let has = |names: &[u8]| names.split(|&b| b == b',').any(|name| name == *controller);
+        lines().find(|(_, names, path)| has(names) && *path != b"/").map(|(.., path)| path)
+    });
+    unified.filter(|path| *path != b"/").or(old).or(unified).map(<[u8]>::to_vec)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cgroups() {
+        let path = |file: &str| decode_cgroup(file.as_bytes()).map(|path| String::from_utf8(path).unwrap());
+        assert_eq!(path("0::/system.slice/ssh.service\n").as_deref(), Some("/system.slice/ssh.service"));
+        assert_eq!(path("3:cpu,cpuacct:/a\n2:memory:/b:c\n0::/\n").as_deref(), Some("/b:c"));
+        assert_eq!(path("2:memory:/\n0::/\n").as_deref(), Some("/"));
+        assert_eq!(path("").as_deref(), None);
+        assert_eq!(path("junk\n:\n").as_deref(), None);
+    }
+}

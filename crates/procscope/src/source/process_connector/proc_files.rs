@@ -1,0 +1,98 @@
+use super::look::{Depth, Exe, Look, Proc, StatSeen, StatusSeen, decode_cgroup};
+use crate::source::comm_of;
+use crate::sys::{self, ProcDir, Stat};
+use crate::{ExeTraits, Pid, StartTime};
+
+/// The /proc of this system.
+pub(super) struct ProcFiles;
+
+/// What the kernel puts behind the name of a file that has none any more (`d_path` in `fs/d_path.c`).
+const DELETED: &[u8] = b" (deleted)";
+
+fn seen(stat: &Stat) -> StatSeen {
+    StatSeen {
+        start: stat.start,
+        arg_start: stat.arg_start,
+        comm: comm_of(&stat.comm),
+        ppid: stat.ppid,
+        pgid: stat.pgid,
+        sid: stat.sid,
+        tty: stat.tty(),
+        kthread: stat.is_kthread(),
+        ending: stat.is_ending(),
+    }
+}
+
+fn read_exe(dir: &ProcDir) -> Option<Exe> {
+    let mut path = dir.link(c"exe")?;
+    let mut traits = ExeTraits::empty();
+    if let Some((named, mode)) = dir.named_and_mode(c"exe") {
+        let bits = [(0o4000, ExeTraits::SETUID), (0o2000, ExeTraits::SETGID)];
+        traits.extend(bits.into_iter().filter(|(bit, _)| mode & bit != 0).map(|(_, of)| of));
+        if !named && path.ends_with(DELETED) {
+            path.truncate(path.len() - DELETED.len());
+            let memfd = path.starts_with(b"/memfd:");
+            traits.insert(if memfd { ExeTraits::MEMFD } else { ExeTraits::DELETED });
+        }
+    }
+    Some(Exe { path, traits })
+}
+
+fn read_cwd(dir: &ProcDir) -> Option<(Vec<u8>, bool)> {
+    let mut path = dir.link(c"cwd")?;
+    let deleted = path.ends_with(DELETED) && dir.named_and_mode(c"cwd").is_some_and(|(named, _)| !named);
+    if deleted {
+        path.truncate(path.len() - DELETED.len());
+    }
+    Some((path, deleted))
+}
+
+/// Reads a process that is there. The arguments come first: they are gone first.
+fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
+    let mut look = Look { argv: dir.read_list(c"cmdline"), brief: depth == Depth::Brief, ..Look::default() };
+    // Of a process that is ending the memory is gone, which reads as no arguments.
+    let empty = look.argv.as_ref().is_some_and(Vec::is_empty);
+    if depth != Depth::Brief || empty {
+        if depth != Depth::Brief {
+            look.exe = read_exe(dir);
+        }
+        look.stat = dir.stat().as_ref().map(seen);
+    }
+    if empty && look.stat.is_none_or(|stat| stat.ending) {
+        look.argv = None;
+    }
+    if depth != Depth::Brief {
+        look.cwd = read_cwd(dir);
+        look.status = dir.status().map(|status| StatusSeen {
+            uids: status.uids,
+            gids: status.gids,
+            ns_pid: status.ns_pid,
+            threads: status.threads,
+        });
+        look.cgroup = dir.read(c"cgroup").and_then(|file| decode_cgroup(&file));
+    }
+    if depth == Depth::Env {
+        look.env = dir.read_list(c"environ");
+    }
+    if look.status.is_some_and(|status| status.threads > 1) {
+        look.threads = sys::list_threads(pid).into_iter().filter(|&tid| tid != pid).collect();
+    }
+    look.read_ns = sys::now_mono_ns();
+    look
+}
+
+impl Proc for ProcFiles {
+    fn look(&mut self, pid: Pid, depth: Depth) -> Option<Look> {
+        ProcDir::open(pid).map(|dir| look_at(&dir, pid, depth))
+    }
+
+    fn start(&mut self, pid: Pid) -> Option<StartTime> {
+        ProcDir::open(pid)?.stat().map(|stat| stat.start)
+    }
+}
+
+/// Everybody who lives.
+pub(super) fn look_at_all(depth: Depth) -> Vec<(Pid, Look)> {
+    let all = sys::list_processes().into_iter();
+    all.filter_map(|pid| Some((pid, ProcFiles.look(pid, depth)?))).filter(|(_, look)| look.stat.is_some()).collect()
+}

@@ -1,0 +1,686 @@
+//! Makes records of messages: knows who lives, and what was learned of each, from where. No OS.
+
+use std::ops::ControlFlow;
+
+use rustc_hash::FxHashMap;
+
+use super::decode::{Message, Task, What};
+use super::look::{Depth, Look, Proc};
+use super::merge::Received;
+use crate::source::names_up;
+use crate::source::record::{
+    Body, CgroupKey, Comm, ExitRecord, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, UNKNOWN_COMM,
+    UNKNOWN_ID, UNKNOWN_START,
+};
+use crate::{EnvWanted, EventSet, ExeTraits, Field, Flaw, Flaws, Kind, Namespaces, Pid, StartTime, Tty, Want};
+
+/// The kernel notes a process's start this much before it tells of the fork, at the usual speed (`copy_process`, `kernel/fork.c`).
+const TOLD_AFTER_NS: u64 = 2_000;
+/// A start so close behind the beginning of a clock tick may belong to the tick before.
+const DOUBTFUL_NS: u64 = 1_000_000;
+const TICK_NS: u64 = 10_000_000;
+/// So many cgroups are told apart; then all are told anew.
+const MOST_CGROUPS: usize = 4096;
+/// The hierarchy number of the keys made here: no kernel has so many.
+const OWN_KEYS: u32 = u32::MAX;
+
+/// What is known of a living process.
+#[derive(Clone, Debug)]
+struct Known {
+    /// CLOCK_BOOTTIME, ns; of its tick alone where /proc told it.
+    start_ns: u64,
+    /// The tick was read, not worked out.
+    exact: bool,
+    parent: RefRecord,
+    comm: Comm,
+    /// Real and effective user, real and effective group.
+    ids: Option<[u32; 4]>,
+    sid: Pid,
+    pgid: Pid,
+    tty: Option<Tty>,
+    ns_pid: Pid,
+    cgroup: CgroupKey,
+    kthread: bool,
+    /// Its first thread lives.
+    leader: bool,
+    /// Its other threads.
+    threads: Vec<Pid>,
+    marks: Flaws,
+    /// How much had been lost when it was last sure who this is.
+    epoch: u64,
+}
+
+impl Known {
+    fn unknown(epoch: u64) -> Self {
+        let mut marks = Flaws::new();
+        for field in [Field::Id, Field::Ppid, Field::Name, Field::User, Field::Tty, Field::Cgroup] {
+            marks.mark(field, Flaw::NotObserved);
+        }
+        Self {
+            start_ns: UNKNOWN_START,
+            exact: false,
+            parent: NOBODY,
+            comm: UNKNOWN_COMM,
+            ids: None,
+            sid: UNKNOWN_ID,
+            pgid: UNKNOWN_ID,
+            tty: None,
+            ns_pid: 0,
+            cgroup: CgroupKey::default(),
+            kthread: false,
+            leader: true,
+            threads: Vec::new(),
+            marks,
+            epoch,
+        }
+    }
+
+    fn tick(&self) -> Option<StartTime> {
+        (self.start_ns != UNKNOWN_START).then(|| StartTime::from_boot_ns(self.start_ns))
+    }
+
+    /// Takes the start that /proc tells. False where it is another process's.
+    fn confirm(&mut self, read: StartTime) -> bool {
+        match self.tick() {
+            _ if self.start_ns == UNKNOWN_START => self.start_ns = read.boot_ns(),
+            Some(tick) if tick == read => {}
+            // Worked out from the fork, which is told a little later.
+            Some(tick) if !self.exact && tick.0 == read.0 + 1 => self.start_ns = read.boot_ns() + TICK_NS - 1,
+            _ => return false,
+        }
+        self.exact = true;
+        self.marks.clear(Field::Id);
+        true
+    }
+}
+
+const NOBODY: RefRecord = RefRecord { pid: 0, tid: 0, start_ns: UNKNOWN_START, comm: [0; 16] };
+
+/// What the tracker needs to know of its run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) events: EventSet,
+    /// The environment is wanted.
+    pub(crate) env: bool,
+    /// Forks and exits are listened to, so that it is known who lives.
+    pub(crate) follows: bool,
+    /// The status of a process whose threads ended one by one is the last one's (Linux 6.0), or its first thread's.
+    pub(crate) last_thread_decides: bool,
+}
+
+impl Settings {
+    pub(crate) fn new(want: &Want, follows: bool, last_thread_decides: bool) -> Self {
+        Self { events: want.events, env: want.env != EnvWanted::No, follows, last_thread_decides }
+    }
+}
+
+/// Where records go.
+pub(crate) type Put<'a> = dyn FnMut(&Record<'_>) -> ControlFlow<()> + 'a;
+
+/// See the module.
+pub(crate) struct Tracker {
+    settings: Settings,
+    living: FxHashMap<Pid, Known>,
+    /// The status of first threads that ended before others.
+    leader_status: FxHashMap<Pid, u32>,
+    cgroups: FxHashMap<Vec<u8>, CgroupKey>,
+    last_cgroup: u64,
+    /// Rises with every loss.
+    epoch: u64,
+    /// CLOCK_BOOTTIME minus CLOCK_MONOTONIC, ns.
+    boot_offset_ns: u64,
+}
+
+/// Strings of an image, which records borrow.
+#[derive(Default)]
+struct Strings {
+    exe: Option<Vec<u8>>,
+    traits: ExeTraits,
+    cwd: Option<Vec<u8>>,
+    cwd_deleted: bool,
+    argv: Option<Vec<u8>>,
+    env: Option<Vec<u8>>,
+}
+
+impl Strings {
+    fn of(look: Option<Look>) -> Self {
+        let Some(look) = look else { return Self::default() };
+        let (cwd, cwd_deleted) = look.cwd.map_or((None, false), |(path, deleted)| (Some(names_up(&path)), deleted));
+        let traits = look.exe.as_ref().map(|exe| exe.traits).unwrap_or_default();
+        let exe = look.exe.map(|exe| names_up(&exe.path));
+        Self { exe, traits, cwd, cwd_deleted, argv: look.argv, env: look.env }
+    }
+
+    fn image(&self) -> ImageRecord<'_> {
+        fn list(list: &[u8]) -> ListRecord<'_> {
+            ListRecord { inline: list, len: list.len() }
+        }
+        ImageRecord {
+            exe: self.exe.as_deref().map(NamesUp),
+            exe_traits: self.traits,
+            cwd: self.cwd.as_deref().map(NamesUp),
+            cwd_deleted: self.cwd_deleted,
+            argv: list(self.argv.as_deref().unwrap_or_default()),
+            env: self.env.as_deref().map(list),
+            ..ImageRecord::default()
+        }
+    }
+
+    /// What was read is late; what was not is missing, for want of trying or of success.
+    fn flaws(&self, missing: Flaw, env: bool) -> Flaws {
+        let mut flaws = Flaws::new();
+        let mut mark = |field, has: bool, missing| flaws.mark(field, if has { Flaw::ReadLate } else { missing });
+        let untried = if self.argv.is_some() { missing } else { Flaw::Unreadable };
+        mark(Field::Argv, self.argv.is_some(), Flaw::Unreadable);
+        mark(Field::Exe, self.exe.is_some(), untried);
+        mark(Field::Cwd, self.cwd.is_some(), untried);
+        if env {
+            mark(Field::Env, self.env.is_some(), untried);
+        }
+        flaws
+    }
+}
+
+impl Tracker {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            living: FxHashMap::default(),
+            leader_status: FxHashMap::default(),
+            cgroups: FxHashMap::default(),
+            last_cgroup: 0,
+            epoch: 0,
+            boot_offset_ns: 0,
+        }
+    }
+
+    pub(crate) fn set_boot_offset(&mut self, ns: u64) {
+        self.boot_offset_ns = ns;
+    }
+
+    pub(crate) fn boot_ns(&self, mono_ns: u64) -> u64 {
+        mono_ns.saturating_add(self.boot_offset_ns)
+    }
+
+    /// Messages were lost: from here on nobody is surely who had this pid before.
+    pub(crate) fn doubt(&mut self) {
+        self.epoch += 1;
+    }
+
+    pub(crate) fn depth(&self) -> Depth {
+        if self.settings.env { Depth::Env } else { Depth::Full }
+    }
+
+    /// Who of the living is below these, with them.
+    pub(crate) fn descendants(&self, roots: &[Pid]) -> Vec<Pid> {
+        let mut members: std::collections::HashSet<Pid> = roots.iter().copied().collect();
+        loop {
+            let new: Vec<Pid> = self
+                .living
+                .iter()
+                .filter(|(pid, known)| !members.contains(pid) && members.contains(&known.parent.pid))
+                .map(|(&pid, _)| pid)
+                .collect();
+            if new.is_empty() {
+                return members.into_iter().collect();
+            }
+            members.extend(new);
+        }
+    }
+
+    /// Takes in the processes that ran when we began to listen.
+    pub(crate) fn begin(&mut self, looks: &[(Pid, Look)], put: &mut Put<'_>) -> ControlFlow<()> {
+        for (pid, look) in looks {
+            let mut known = Known::unknown(self.epoch);
+            self.learn(&mut known, look, put);
+            for field in [Field::Name, Field::User, Field::Tty, Field::Cgroup] {
+                if known.marks.get(field) == Some(Flaw::ReadLate) {
+                    known.marks.clear(field);
+                }
+            }
+            known.threads = look.threads.clone();
+            known.parent.pid = look.stat.map_or(0, |stat| stat.ppid);
+            self.living.insert(*pid, known);
+        }
+        // Now every parent is known.
+        for (pid, look) in looks {
+            let ppid = look.stat.map_or(0, |stat| stat.ppid);
+            let parent = self.reference(Task { tid: ppid, pid: ppid });
+            let Some(known) = self.living.get_mut(pid) else { continue };
+            known.parent = parent;
+            known.marks.clear(Field::Ppid);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Tells of them.
+    pub(crate) fn tell(&mut self, looks: Vec<(Pid, Look)>, attached_ns: u64, put: &mut Put<'_>) -> ControlFlow<()> {
+        for (pid, look) in looks {
+            let kthread = self.living.get(&pid).is_some_and(|known| known.kthread);
+            let (subject, about) = self.subject(Task { tid: pid, pid });
+            let strings = Strings::of(Some(look));
+            let flaws = if kthread { Flaws::new() } else { strings.flaws(Flaw::Unreadable, self.settings.env) };
+            let body = Body::Existing { subject, image: strings.image() };
+            put(&Record { boot_ns: attached_ns, lost_before: 0, body, flaws, about })?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// After a loss: makes sure of who lives.
+    pub(crate) fn resume(&mut self, looks: Vec<(Pid, Look)>, put: &mut Put<'_>) {
+        for (pid, look) in looks {
+            let Some(start) = look.stat.map(|stat| stat.start) else { continue };
+            let known = self.living.remove(&pid).and_then(|mut known| known.confirm(start).then_some(known));
+            let mut known = known.unwrap_or_else(|| Known::unknown(self.epoch));
+            known.epoch = self.epoch;
+            // What may have changed unseen.
+            known.comm = UNKNOWN_COMM;
+            known.ids = None;
+            known.sid = UNKNOWN_ID;
+            self.learn(&mut known, &look, put);
+            known.threads = look.threads.clone();
+            let ppid = look.stat.map_or(0, |stat| stat.ppid);
+            known.parent = self.reference(Task { tid: ppid, pid: ppid });
+            known.marks.mark(Field::Ppid, Flaw::ReadLate);
+            self.living.insert(pid, known);
+        }
+        let epoch = self.epoch;
+        self.living.retain(|_, known| known.epoch == epoch);
+    }
+
+    /// Fills in what is not known better.
+    fn learn(&mut self, known: &mut Known, look: &Look, put: &mut Put<'_>) {
+        let late = |known: &mut Known, field| known.marks.mark(field, Flaw::ReadLate);
+        if let Some(stat) = &look.stat {
+            if known.comm == UNKNOWN_COMM {
+                known.comm = stat.comm;
+                late(known, Field::Name);
+            }
+            if known.sid == UNKNOWN_ID {
+                known.sid = stat.sid;
+            }
+            known.pgid = stat.pgid;
+            known.tty = stat.tty;
+            late(known, Field::Tty);
+            known.kthread = stat.kthread;
+            known.confirm(stat.start);
+        }
+        if let Some(status) = &look.status {
+            if known.ids.is_none() {
+                known.ids = Some([status.uids[0], status.uids[1], status.gids[0], status.gids[1]]);
+                late(known, Field::User);
+            }
+            known.ns_pid = status.ns_pid;
+        }
+        if let Some(path) = &look.cgroup {
+            known.cgroup = self.cgroup(path, put);
+            late(known, Field::Cgroup);
+        }
+    }
+
+    fn cgroup(&mut self, path: &[u8], put: &mut Put<'_>) -> CgroupKey {
+        if let Some(key) = self.cgroups.get(path) {
+            return *key;
+        }
+        if self.cgroups.len() >= MOST_CGROUPS {
+            self.cgroups.clear();
+        }
+        // Numbers are not used again, so that nobody who has an old one gets another's path.
+        self.last_cgroup += 1;
+        let key = CgroupKey { id: self.last_cgroup, hierarchy: OWN_KEYS };
+        self.cgroups.insert(path.to_vec(), key);
+        let names = names_up(path);
+        let body = Body::Cgroup { key, names: NamesUp(&names), cut: false };
+        let _ = put(&Record { boot_ns: 0, lost_before: 0, body, flaws: Flaws::new(), about: Flaws::new() });
+        key
+    }
+
+    /// A process as others name it.
+    fn reference(&self, task: Task) -> RefRecord {
+        let known = self.living.get(&task.pid).filter(|known| known.epoch == self.epoch);
+        let (start_ns, comm) = known.map_or((UNKNOWN_START, UNKNOWN_COMM), |known| (known.start_ns, known.comm));
+        if task.pid == 0 { NOBODY } else { RefRecord { pid: task.pid, tid: task.tid, start_ns, comm } }
+    }
+
+    /// The parent, as long as it lives: who takes its children over is not told.
+    fn parent(&self, known: &Known) -> Option<RefRecord> {
+        let parent = &known.parent;
+        if parent.pid == 0 {
+            return (known.marks.get(Field::Ppid).is_none()).then_some(NOBODY);
+        }
+        let now = self.living.get(&parent.pid)?;
+        let same = now.start_ns.abs_diff(parent.start_ns) <= TICK_NS && now.epoch == self.epoch;
+        same.then_some(RefRecord { start_ns: now.start_ns, comm: now.comm, ..*parent })
+    }
+
+    /// What is known of the process, as records have it.
+    fn subject(&self, task: Task) -> (Subject, Flaws) {
+        let unknown;
+        let known = match self.living.get(&task.pid) {
+            Some(known) => known,
+            None => {
+                unknown = Known::unknown(self.epoch);
+                &unknown
+            }
+        };
+        let mut about = known.marks;
+        if known.start_ns != UNKNOWN_START && !known.exact {
+            about.mark(Field::Id, Flaw::Estimated);
+        }
+        if known.epoch != self.epoch {
+            for field in [Field::Id, Field::Ppid, Field::Name, Field::User] {
+                about.mark(field, Flaw::AfterLoss);
+            }
+        }
+        let parent = self.parent(known).unwrap_or_else(|| {
+            about.mark(Field::Ppid, Flaw::NotObserved);
+            NOBODY
+        });
+        let [uid, euid, gid, egid] = known.ids.unwrap_or([UNKNOWN_ID; 4]);
+        let subject = Subject {
+            pid: task.pid,
+            tid: task.tid,
+            start_ns: known.start_ns,
+            comm: known.comm,
+            parent,
+            ns_pid: known.ns_pid,
+            uid,
+            gid,
+            euid,
+            egid,
+            sid: known.sid,
+            pgid: known.pgid,
+            tty: known.tty,
+            cgroup: known.cgroup,
+            namespaces: Namespaces::default(),
+            kthread: known.kthread,
+        };
+        (subject, about)
+    }
+
+    /// After a loss, or where forks are not listened to: finds out whether this is still who had the pid.
+    fn make_sure(&mut self, pid: Pid, boot_ns: u64, proc: &mut dyn Proc, put: &mut Put<'_>) {
+        if self.living.get(&pid).is_some_and(|known| known.epoch == self.epoch && self.settings.follows) {
+            return;
+        }
+        // A process that started after the event is another one.
+        let start = proc.start(pid).filter(|start| start.boot_ns() <= boot_ns);
+        let epoch = self.epoch;
+        if let (Some(known), Some(start)) = (self.living.get_mut(&pid), start)
+            && known.confirm(start)
+        {
+            known.epoch = epoch;
+            return;
+        }
+        match (self.living.get(&pid), start) {
+            (_, Some(_)) => {
+                let mut known = Known::unknown(epoch);
+                let depth = self.depth();
+                if let Some(look) =
+                    proc.look(pid, depth).filter(|look| look.stat.is_some_and(|s| s.start.boot_ns() <= boot_ns))
+                {
+                    self.learn(&mut known, &look, put);
+                    if let Some(stat) = &look.stat {
+                        known.parent = self.reference(Task { tid: stat.ppid, pid: stat.ppid });
+                        known.marks.mark(Field::Ppid, Flaw::ReadLate);
+                    }
+                    known.threads = look.threads.clone();
+                }
+                self.living.insert(pid, known);
+            }
+            // Nobody can tell any more.
+            (Some(_), None) if !self.settings.follows => _ = self.living.remove(&pid),
+            _ => {}
+        }
+    }
+
+    /// Makes a record of a message.
+    pub(crate) fn feed(&mut self, received: Received, proc: &mut dyn Proc, put: &mut Put<'_>) -> ControlFlow<()> {
+        let Received { message, look } = received;
+        let boot_ns = self.boot_ns(message.mono_ns);
+        let (Some(task), false) = (message.what.task(), matches!(message.what, What::Ack { .. } | What::Other)) else {
+            return ControlFlow::Continue(());
+        };
+        if !matches!(message.what, What::Fork { .. }) {
+            self.make_sure(task.pid, boot_ns, proc, put);
+        }
+        match message.what {
+            What::Fork { parent, child } if child.is_leader() => self.fork(&message, parent, child, proc, put),
+            What::Fork { child, .. } => {
+                self.make_sure(child.pid, boot_ns, proc, put);
+                if let Some(known) = self.living.get_mut(&child.pid)
+                    && !known.threads.contains(&child.tid)
+                {
+                    known.threads.push(child.tid);
+                }
+                let (subject, about) = self.subject(child);
+                let body = Body::Fork { subject, thread: true, unasked: false, call: None, flags: None, creator: None };
+                put(&Record { boot_ns, lost_before: 0, body, flaws: Flaws::new(), about })
+            }
+            What::Exec { task } => self.exec(boot_ns, task, look.map(|look| *look), put),
+            What::Exit { task, wait_status, parent } => self.exit(boot_ns, task, wait_status, parent, put),
+            What::Comm { task, comm } => {
+                let old = match self.living.get_mut(&task.pid) {
+                    Some(known) if task.is_leader() => {
+                        let exact = !matches!(known.marks.get(Field::Name), Some(Flaw::ReadLate | Flaw::AfterLoss));
+                        known.marks.clear(Field::Name);
+                        let old = std::mem::replace(&mut known.comm, comm);
+                        if exact { old } else { UNKNOWN_COMM }
+                    }
+                    _ => UNKNOWN_COMM,
+                };
+                let (subject, about) = self.subject(task);
+                self.plain(boot_ns, Body::Comm { subject, old, new: comm }, about, put)
+            }
+            What::Uid { task, real, effective } => {
+                let (mut subject, mut about) = self.subject(task);
+                let old = self.ids_of(task.pid).map(|[uid, euid, ..]| [uid, euid]);
+                if task.is_leader()
+                    && let Some(ids) = self.living.get_mut(&task.pid).and_then(|known| known.ids.as_mut())
+                {
+                    [ids[0], ids[1]] = [real, effective];
+                }
+                [subject.uid, subject.euid] = [real, effective];
+                if old.is_none() {
+                    about.mark(Field::User, Flaw::NotObserved);
+                    subject.uid = UNKNOWN_ID;
+                }
+                self.plain(boot_ns, Body::Uid { subject, old }, about, put)
+            }
+            What::Gid { task, real, effective } => {
+                let (mut subject, mut about) = self.subject(task);
+                let old = self.ids_of(task.pid).map(|[.., gid, egid]| [gid, egid]);
+                if task.is_leader()
+                    && let Some(ids) = self.living.get_mut(&task.pid).and_then(|known| known.ids.as_mut())
+                {
+                    [ids[2], ids[3]] = [real, effective];
+                }
+                [subject.gid, subject.egid] = [real, effective];
+                if old.is_none() {
+                    about.mark(Field::User, Flaw::NotObserved);
+                }
+                self.plain(boot_ns, Body::Gid { subject, old }, about, put)
+            }
+            What::Sid { task } => {
+                if let Some(known) = self.living.get_mut(&task.pid) {
+                    // setsid(2): a new session and group, without a terminal.
+                    [known.sid, known.pgid] = [task.pid; 2];
+                    known.tty = None;
+                    known.marks.clear(Field::Tty);
+                }
+                let (subject, about) = self.subject(task);
+                self.plain(boot_ns, Body::Sid { subject }, about, put)
+            }
+            What::Ptrace { task, tracer } => {
+                let (subject, about) = self.subject(task);
+                let other = tracer.map_or(NOBODY, |tracer| self.reference(tracer));
+                let body = Body::Ptrace { subject, other, attach: tracer.is_some(), of_caller: true };
+                self.plain(boot_ns, body, about, put)
+            }
+            What::Core { task } => {
+                let (subject, about) = self.subject(task);
+                self.plain(boot_ns, Body::Core { subject, signo: None }, about, put)
+            }
+            What::Ack { .. } | What::Other => ControlFlow::Continue(()),
+        }
+    }
+
+    fn ids_of(&self, pid: Pid) -> Option<[u32; 4]> {
+        self.living.get(&pid).and_then(|known| known.ids)
+    }
+
+    fn plain(&self, boot_ns: u64, body: Body<'_>, about: Flaws, put: &mut Put<'_>) -> ControlFlow<()> {
+        put(&Record { boot_ns, lost_before: 0, body, flaws: Flaws::new(), about })
+    }
+
+    fn fork(
+        &mut self,
+        message: &Message,
+        parent: Task,
+        child: Task,
+        proc: &mut dyn Proc,
+        put: &mut Put<'_>,
+    ) -> ControlFlow<()> {
+        let boot_ns = self.boot_ns(message.mono_ns);
+        let from = self.reference(parent);
+        let mut known = match self.living.get(&parent.pid).filter(|known| known.epoch == self.epoch) {
+            Some(parent_known) => {
+                let mut known = parent_known.clone();
+                known.marks = Flaws::new();
+                for field in [Field::Name, Field::User, Field::Tty, Field::Cgroup] {
+                    let mark = match parent_known.marks.get(field) {
+                        None if matches!(field, Field::User) => None,
+                        None | Some(Flaw::ReadLate) => Some(Flaw::Inherited),
+                        worse => worse,
+                    };
+                    if let Some(mark) = mark {
+                        known.marks.mark(field, mark);
+                    }
+                }
+                // Another thread may have another name than its process.
+                if !parent.is_leader() {
+                    known.comm = UNKNOWN_COMM;
+                    known.marks.mark(Field::Name, Flaw::NotObserved);
+                }
+                known
+            }
+            None => Known::unknown(self.epoch),
+        };
+        known.start_ns = boot_ns.saturating_sub(TOLD_AFTER_NS);
+        known.exact = false;
+        known.marks.clear(Field::Id);
+        known.marks.clear(Field::Ppid);
+        known.parent = from;
+        known.ns_pid = 0;
+        known.leader = true;
+        known.threads = Vec::new();
+        known.epoch = self.epoch;
+        self.leader_status.remove(&child.pid);
+        let asked = self.settings.events.contains(Kind::Fork);
+        let doubtful = known.start_ns % TICK_NS < DOUBTFUL_NS;
+        if doubtful || (asked && known.comm == UNKNOWN_COMM) {
+            let mut sure = known.clone();
+            if let Some(start) = proc.start(child.pid)
+                && sure.confirm(start)
+            {
+                known = sure;
+            }
+        }
+        self.living.insert(child.pid, known);
+        let (mut subject, about) = self.subject(child);
+        // The parent lived when it forked.
+        subject.parent = from;
+        let body = Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator: None };
+        put(&Record { boot_ns, lost_before: 0, body, flaws: Flaws::new(), about })
+    }
+
+    fn exec(&mut self, boot_ns: u64, task: Task, look: Option<Look>, put: &mut Put<'_>) -> ControlFlow<()> {
+        let mut known = self.living.remove(&task.pid).unwrap_or_else(|| Known::unknown(self.epoch));
+        let alone = known.threads.is_empty();
+        let exact_name = !matches!(known.marks.get(Field::Name), Some(Flaw::ReadLate | Flaw::AfterLoss));
+        let old_comm = (alone && exact_name && known.comm != UNKNOWN_COMM).then_some(known.comm);
+        // Read of another process, which has the pid now.
+        let look = look.filter(|look| look.stat.is_none_or(|stat| known.confirm(stat.start)));
+        // The thread that called exec is the only one left, and bears the leader's id.
+        known.threads = Vec::new();
+        known.leader = true;
+        known.kthread = false;
+        known.comm = UNKNOWN_COMM;
+        known.marks.mark(Field::Name, Flaw::Unreadable);
+        self.leader_status.remove(&task.pid);
+        let mut missing = Flaw::Unreadable;
+        if let Some(look) = &look {
+            missing = if look.brief { Flaw::NotObserved } else { Flaw::Unreadable };
+            if look.brief && look.stat.is_none() {
+                known.marks.mark(Field::Name, Flaw::NotObserved);
+            }
+            self.learn(&mut known, look, put);
+            known.kthread = false;
+            if self.parent(&known).is_none()
+                && let Some(stat) = &look.stat
+            {
+                known.parent = self.reference(Task { tid: stat.ppid, pid: stat.ppid });
+                known.marks.mark(Field::Ppid, Flaw::ReadLate);
+            }
+        }
+        self.living.insert(task.pid, known);
+        let (subject, about) = self.subject(task);
+        let strings = Strings::of(look);
+        let mut flaws = strings.flaws(missing, self.settings.env);
+        if old_comm.is_none() {
+            flaws.mark(Field::OldName, Flaw::NotObserved);
+        }
+        let body = Body::Exec { subject, old_comm, old_tid: alone.then_some(task.pid), image: strings.image() };
+        put(&Record { boot_ns, lost_before: 0, body, flaws, about })
+    }
+
+    fn exit(
+        &mut self,
+        boot_ns: u64,
+        task: Task,
+        wait_status: u32,
+        parent: Option<Task>,
+        put: &mut Put<'_>,
+    ) -> ControlFlow<()> {
+        let (mut subject, mut about) = self.subject(task);
+        if let Some(parent) = parent {
+            subject.parent = self.reference(parent);
+            about.clear(Field::Ppid);
+        }
+        let mut flaws = Flaws::new();
+        let mut last = true;
+        let mut status = wait_status;
+        if let Some(known) = self.living.get_mut(&task.pid) {
+            if task.is_leader() {
+                known.leader = false;
+            } else {
+                known.threads.retain(|&tid| tid != task.tid);
+            }
+            last = !known.leader && known.threads.is_empty();
+            if known.epoch != self.epoch {
+                flaws.mark(Field::Status, Flaw::AfterLoss);
+            }
+            if !last && task.is_leader() {
+                self.leader_status.insert(task.pid, wait_status);
+            }
+        } else if !task.is_leader() {
+            // A thread of a process of which nothing is known.
+            last = false;
+        }
+        if !last {
+            let comm = UNKNOWN_COMM;
+            let body = Body::ThreadExit { subject, wait_status, thread_start_ns: UNKNOWN_START, comm };
+            return put(&Record { boot_ns, lost_before: 0, body, flaws, about });
+        }
+        if let Some(leader) = self.leader_status.remove(&task.pid)
+            && !self.settings.last_thread_decides
+        {
+            status = leader;
+        }
+        self.living.remove(&task.pid);
+        // The fork was told of a little after the start, and /proc knows its tick alone.
+        flaws.mark(Field::Duration, Flaw::Estimated);
+        let exit = ExitRecord { wait_status: status, killer: None, oom: false, usage: None };
+        put(&Record { boot_ns, lost_before: 0, body: Body::Exit { subject, exit }, flaws, about })
+    }
+}
