@@ -46,6 +46,22 @@ pub fn all() -> Vec<Monitor> {
             to_stdout: false,
             reader: Reader::Exact,
         },
+        Monitor {
+            name: "process-connector",
+            words: &[
+                "procscope",
+                "--source",
+                "process-connector",
+                "--format",
+                "json",
+                "-e",
+                "fork,exec,exit",
+                "-o",
+                "%",
+            ],
+            to_stdout: false,
+            reader: Reader::Text(told::procscope),
+        },
         text("forkstat", &["forkstat", "-e", "all"], told::forkstat),
         Monitor { to_stdout: false, ..text("extrace", &["extrace", "-f", "-t", "-o", "%"], told::extrace) },
         text("execsnoop", &["execsnoop", "-q", "-x", "--max-args=60"], told::execsnoop),
@@ -97,11 +113,15 @@ impl Monitor {
         self.words.join(" ").replace(" -o %", "")
     }
 
+    fn program(&self) -> Option<PathBuf> {
+        if self.words[0] == "procscope" { procscope().ok() } else { find(self.words[0]) }
+    }
+
     /// True where it is installed.
     pub fn is_there(&self) -> bool {
         match self.reader {
             Reader::Exact => procscope().is_ok(),
-            Reader::Text(_) => find(self.words[0]).is_some(),
+            Reader::Text(_) => self.program().is_some(),
         }
     }
 
@@ -115,7 +135,7 @@ impl Monitor {
         let programs_before = bpf::programs();
         let program = match self.reader {
             Reader::Exact => procscope()?,
-            Reader::Text(_) => find(self.words[0]).with_context(|| format!("{} is not installed", self.words[0]))?,
+            Reader::Text(_) => self.program().with_context(|| format!("{} is not installed", self.words[0]))?,
         };
         let mut command = Command::new(program);
         for word in &self.words[1..] {
@@ -189,6 +209,7 @@ impl Running {
                 let percent = |field| Some(report.percent(field));
                 let score = Score {
                     named: percent("exec.exe"),
+                    misnamed: Some(report.wrong("exec.exe") as f64),
                     argv: percent("exec.argv"),
                     status: percent("exit.status"),
                     parent: percent("exec.parent"),

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use procscope_tests::seen::Seen;
 use procscope_tests::truth::{Bytes, Exit, Life};
 
 /// What a monitor told of one process.
@@ -34,6 +35,8 @@ pub type ByPid = HashMap<u32, Told>;
 pub struct Score {
     /// Execs with the program's name: its path, or exactly its comm.
     pub named: Option<f64>,
+    /// Execs with another name than the program's.
+    pub misnamed: Option<f64>,
     /// Execs whose arguments can be told exactly from the text.
     pub argv: Option<f64>,
     /// Ends with their status.
@@ -50,6 +53,9 @@ pub fn score(told: &ByPid, lives: &[&Life]) -> Score {
     let any = |has: fn(&Told) -> bool| told.values().any(has);
     Score {
         named: percent(count(named)),
+        misnamed: percent(count(|told, life| {
+            told.exec.as_ref().is_some_and(|(text, _)| !text.is_empty()) && !named(told, life)
+        })),
         argv: percent(count(|told, life| {
             let (Some((_, argv)), Some(exec)) = (&told.exec, life.execs.first()) else { return false };
             argv.iter().eq(exec.argv.iter().map(|Bytes(arg)| arg))
@@ -108,6 +114,33 @@ fn word(text: &[u8]) -> (&[u8], &[u8]) {
 
 fn blanks(text: &[u8]) -> Vec<Vec<u8>> {
     text.trim_ascii_end().split(|&b| b == b' ').map(<[u8]>::to_vec).collect()
+}
+
+/// `procscope --format json`, of a mechanism that cannot tell all.
+pub fn procscope(text: &[u8]) -> ByPid {
+    let mut all = ByPid::new();
+    for line in lines(text) {
+        let Ok(seen) = serde_json::from_slice::<Seen>(line) else { continue };
+        let Some(pid) = seen.pid else { continue };
+        let told = all.entry(pid).or_default();
+        match &*seen.event {
+            "fork" => told.ppid = seen.ppid,
+            "exec" => {
+                let argv = seen.arguments();
+                let name = argv.as_ref().and_then(|argv| argv.first().cloned());
+                told.exec = name
+                    .or_else(|| seen.exe.clone().map(String::into_bytes))
+                    .map(|name| (name, argv.unwrap_or_default()));
+                told.name = seen.name.map(String::into_bytes);
+            }
+            "exit" => {
+                let signal = seen.signal.as_deref().and_then(signal_number).map(Status::Signal);
+                told.status = seen.exit_code.map(Status::Code).or(signal);
+            }
+            _ => {}
+        }
+    }
+    all
 }
 
 /// `forkstat -e all`: no marks around arguments, and of a line break no sign, so the rest of one is another line.

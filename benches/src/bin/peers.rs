@@ -147,17 +147,17 @@ mod linux {
             rate(bare.iter().copied().fold(f64::MAX, f64::min)),
         );
         println!(
-            "| monitor | execs named % | argv exact % | exit status right % | parent right % | slow-down of the storm (quartiles) | monitor CPU, s per 10,000 | in BPF, s per 10,000 | max RSS, MiB |"
+            "| monitor | execs named % | misnamed % | argv exact % | exit status right % | parent right % | slow-down of the storm (quartiles) | monitor CPU, s per 10,000 | in BPF, s per 10,000 | max RSS, MiB |"
         );
-        println!("|---|---|---|---|---|---|---|---|---|");
+        println!("|---|---|---|---|---|---|---|---|---|---|");
         for (monitor, figures) in chosen.iter().zip(figures) {
             let name = monitor.command_line();
             if !monitor.is_there() {
-                println!("| {name} | absent here | | | | | | | |");
+                println!("| {name} | absent here | | | | | | | | |");
                 continue;
             }
             if figures.done.is_empty() {
-                println!("| {name} | {} | | | | | | | |", figures.trouble.as_deref().unwrap_or("not run"));
+                println!("| {name} | {} | | | | | | | | |", figures.trouble.as_deref().unwrap_or("not run"));
                 continue;
             }
             let percent = |of: fn(&Score) -> Option<f64>| mean(figures.done.iter().filter_map(|done| of(&done.score)));
@@ -168,8 +168,9 @@ mod linux {
                 s => format!("{:.3}", per_10000(s)),
             });
             println!(
-                "| {name} | {} | {} | {} | {} | {} | {:.3} | {bpf} | {:.1} |",
+                "| {name} | {} | {} | {} | {} | {} | {} | {:.3} | {bpf} | {:.1} |",
                 percent(|score| score.named),
+                percent(|score| score.misnamed),
                 percent(|score| score.argv),
                 percent(|score| score.status),
                 percent(|score| score.parent),
