@@ -8,6 +8,7 @@
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]
 
 mod error;
+mod events;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod monitor;
@@ -19,6 +20,9 @@ mod sys;
 mod want;
 
 pub use error::{Cause, Error, Obstacle};
+#[cfg(feature = "stream")]
+pub use events::EventStream;
+pub use events::Events;
 pub use monitor::{Monitor, MonitorBuilder};
 pub use procscope_model::*;
 pub use sink::{Session, Sink, Summary};

@@ -35,6 +35,8 @@ pub struct Want {
     pub containers: Vec<String>,
     /// The environment.
     pub env: EnvWanted,
+    /// Whether to look up the names of users and groups.
+    pub user_names: bool,
     /// The size of the kernel's ring, bytes; rounded up to a power of two, and down to what may be had.
     pub ring_bytes: usize,
     /// When to stop by itself.
@@ -57,6 +59,7 @@ impl Default for Want {
             cgroups: Vec::new(),
             containers: Vec::new(),
             env: EnvWanted::No,
+            user_names: true,
             ring_bytes: Self::DEFAULT_RING_BYTES,
             duration: None,
         }

@@ -9,6 +9,7 @@ mod examples;
 mod existing;
 mod filters;
 mod latency;
+mod library;
 mod loss;
 mod odd;
 mod options;

@@ -8,8 +8,9 @@ use libbpf_rs::{Link, MapCore, MapFlags, Object};
 use rustix::event::{Timespec, epoll};
 
 use super::cgroups::resolve_cgroups;
+use super::complaints::Complaints;
 use super::decode::decode;
-use super::object::{CALLS, comm_of, keep_complaint, load, map, purpose, require_btf};
+use super::object::{CALLS, comm_of, load, map, purpose, require_btf};
 use super::ring::{Ring, Shared, Slot};
 use super::tracepoint::{self, Tracefs};
 use super::wire::kind;
@@ -41,7 +42,8 @@ impl Drop for Links {
     fn drop(&mut self) {
         std::thread::scope(|scope| {
             for link in self.0.drain(..) {
-                scope.spawn(move || drop(link));
+                // Where there can be no thread, it goes here.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, move || drop(link));
             }
         });
     }
@@ -71,7 +73,7 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn open(want: &Want) -> Result<Self, Error> {
-        libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Warn, keep_complaint)));
+        let _kept = Complaints::keep();
         require_btf()?;
         let cgroups = resolve_cgroups(want)?;
         let (object, ring_bytes) = load(want, &cgroups)?;

@@ -2,6 +2,8 @@
 
 #[cfg(target_os = "linux")]
 mod cgroups;
+#[cfg(target_os = "linux")]
+mod complaints;
 pub(crate) mod decode;
 #[cfg(target_os = "linux")]
 mod live;
