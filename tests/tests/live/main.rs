@@ -10,6 +10,7 @@ mod existing;
 mod filters;
 mod latency;
 mod library;
+mod library_examples;
 mod loss;
 mod odd;
 mod options;
