@@ -28,8 +28,12 @@ fn place() -> MutexGuard<'static, Place> {
     PLACE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps what libbpf says on this thread, until dropped. Not to be nested.
-pub(super) struct Complaints(PhantomData<*const ()>);
+/// Keeps what libbpf says on this thread, until dropped.
+pub(super) struct Complaints {
+    /// Another one does so too, which outlives this.
+    is_inner: bool,
+    on_this_thread: PhantomData<*const ()>,
+}
 
 impl Complaints {
     pub(super) fn keep() -> Self {
@@ -39,8 +43,11 @@ impl Complaints {
             place.before = set_print(Some((level, callback)));
         }
         place.keepers += 1;
-        KEPT.set(Some(Vec::new()));
-        Self(PhantomData)
+        let is_inner = KEPT.with_borrow(Option::is_some);
+        if !is_inner {
+            KEPT.set(Some(Vec::new()));
+        }
+        Self { is_inner, on_this_thread: PhantomData }
     }
 
     /// What was said so far, the first few lines.
@@ -51,13 +58,16 @@ impl Complaints {
 
 impl Drop for Complaints {
     fn drop(&mut self) {
-        KEPT.set(None);
+        if !self.is_inner {
+            KEPT.set(None);
+        }
         let mut place = place();
         place.keepers -= 1;
         // Whoever has put something else there meanwhile keeps it.
         let is_ours = get_print().is_some_and(|(_, now)| std::ptr::fn_addr_eq(now, callback as PrintCallback));
         if place.keepers == 0 && is_ours {
-            set_print(place.before.take());
+            // It stays known here too: another thread may have just come upon ours.
+            set_print(place.before);
         }
     }
 }
@@ -110,6 +120,7 @@ mod tests {
                 scope.spawn(move || {
                     for _ in 0..1000 {
                         let _kept = Complaints::keep();
+                        drop(Complaints::keep());
                         say(name);
                         assert_eq!(Complaints::take(), [name]);
                     }
