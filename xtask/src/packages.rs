@@ -42,7 +42,8 @@ pub(crate) const BUILD: &[Package] = &[
 pub(crate) const BPF: &[Package] =
     &[package("clang-19", Program("clang-19")), package("llvm-19", Program("llvm-strip-19"))];
 
-/// To run the live tests: the monitors that ours is compared with, and what the examples of help and documentation call.
+/// To run the live tests: the monitors that ours is compared with, what the examples of help and documentation call, and what
+/// reads completions and manual pages.
 pub(crate) const LIVE: &[Package] = &[
     package("bpftool", Program("bpftool")),
     package("bpftrace", Program("bpftrace")),

@@ -197,7 +197,7 @@ impl EventStream {
         Self { events }
     }
 
-    /// The next event; `None` after the last.
+    /// The next event; `None` after the last. A future that is dropped has taken none.
     pub async fn next(&mut self) -> Option<Result<Event, Error>> {
         std::future::poll_fn(|context| self.events.poll(context)).await
     }

@@ -98,7 +98,7 @@ fn two_monitors_in_one_process() {
         let process = event.process.as_ref().expect("it has one");
         process.credentials.as_ref().expect("the kernel tells").user.clone()
     };
-    assert_eq!(user(&first[0]).as_deref(), Some("root"));
+    assert!(user(&first[0]).is_some());
     assert!(second.iter().all(|event| user(event).is_none()));
     let expected: Vec<Pid> = [before, after].concat();
     for kind in [Kind::Exec, Kind::Exit] {

@@ -14,6 +14,7 @@ mod library_examples;
 mod loss;
 mod odd;
 mod options;
+mod readers;
 mod storm;
 mod turn;
 mod watch;
