@@ -1,10 +1,12 @@
 //! The chores of procscope. `./x` at the top of the repository calls it where a C compiler may still be missing;
 //! elsewhere it is `cargo xtask`.
 
+mod api;
 mod bpf;
 mod cross;
 mod deny;
 mod fuzz;
+mod msrv;
 mod packages;
 mod process;
 mod run;
@@ -21,8 +23,9 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   run [OPTIONS]             build procscope for release and start it with these options
-  test [STEP...]            every check, or these: fmt clippy doc bpf test corpus cross deny
+  test [STEP...]            every check, or these: fmt msrv clippy doc api bpf test corpus cross deny
                             (`test --list` says what each does, and names two on request: unit wine)
+  api                       write the public API of the libraries to docs/api.txt
   bpf [--check]             compile bpf/procscope.bpf.c into bpf/gen, or see that bpf/gen is what it compiles to
   cross [TARGET]            build the program for Windows, type-check it for macOS
   fuzz TARGET [--seconds N] [--sanitizer none|address]
@@ -47,6 +50,7 @@ fn dispatch(args: Vec<String>) -> Result<()> {
     match (command.as_str(), rest) {
         ("run", _) => run::run(rest),
         ("test", _) => test::test(rest),
+        ("api", []) => api::generate(),
         ("bpf", []) => bpf::generate(),
         ("bpf", [flag]) if flag == "--check" => bpf::check(),
         ("cross", []) => cross::check(&cross::TARGETS),

@@ -42,14 +42,18 @@ pub(crate) const BUILD: &[Package] = &[
 pub(crate) const BPF: &[Package] =
     &[package("clang-19", Program("clang-19")), package("llvm-19", Program("llvm-strip-19"))];
 
-/// To run the live tests: the monitors that ours is compared with.
+/// To run the live tests: the monitors that ours is compared with, what the examples of help and documentation call, and what
+/// reads completions and manual pages.
 pub(crate) const LIVE: &[Package] = &[
     package("bpftool", Program("bpftool")),
     package("bpftrace", Program("bpftrace")),
     package("extrace", Program("extrace")),
     package("forkstat", Program("forkstat")),
+    package("jq", Program("jq")),
     package("libbpf-tools", File("/usr/sbin/execsnoop")),
+    package("man-db", Program("man")),
     package("strace", Program("strace")),
+    package("zsh", Program("zsh")),
 ];
 
 /// To check for other systems: a compiler that brings std's source along.

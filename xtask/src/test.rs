@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::packages::{self, Package};
 use crate::process::{cargo, run};
-use crate::{bpf, cross, deny, fuzz, wine, workspace};
+use crate::{api, bpf, cross, deny, fuzz, msrv, wine, workspace};
 
 struct Step {
     name: &'static str,
@@ -17,6 +17,13 @@ struct Step {
 
 const STEPS: &[Step] = &[
     Step { name: "fmt", what: "the layout is rustfmt's", needs: &[], on_request: false, run: fmt },
+    Step {
+        name: "msrv",
+        what: "docs say which Rust is needed, and it is that which builds here",
+        needs: &[packages::BUILD],
+        on_request: false,
+        run: msrv::check,
+    },
     Step { name: "clippy", what: "no warning", needs: &[packages::BUILD], on_request: false, run: clippy },
     Step {
         name: "doc",
@@ -24,6 +31,13 @@ const STEPS: &[Step] = &[
         needs: &[packages::BUILD],
         on_request: false,
         run: doc,
+    },
+    Step {
+        name: "api",
+        what: "docs/api.txt lists the public API",
+        needs: &[packages::BUILD],
+        on_request: false,
+        run: api::check,
     },
     Step {
         name: "bpf",

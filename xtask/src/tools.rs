@@ -8,24 +8,28 @@ use anyhow::Result;
 use crate::process::{cargo, run};
 use crate::{packages, workspace};
 
-/// A cargo subcommand; what is on the PATH is preferred.
+/// A cargo subcommand; what is on the PATH is preferred, where any version will do.
 pub(crate) struct Tool {
     name: &'static str,
     version: &'static str,
+    exact: bool,
 }
 
 /// Licences, sources, advisories. 2.5 minutes to build on 2 cores.
-pub(crate) const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2" };
+pub(crate) const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", exact: false };
 
 /// libFuzzer for Rust. Half a minute to build.
-pub(crate) const FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2" };
+pub(crate) const FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2", exact: false };
+
+/// The public API out of rustdoc's JSON, whose format is that of one version of Rust. A minute to build.
+pub(crate) const PUBLIC_API: Tool = Tool { name: "cargo-public-api", version: "0.52.0", exact: true };
 
 impl Tool {
     /// A cargo that knows this subcommand, built first where need be.
     pub(crate) fn cargo(&self) -> Result<Command> {
         let mut command = cargo();
         command.current_dir(workspace::root());
-        if packages::find_program(self.name).is_none() {
+        if self.exact || packages::find_program(self.name).is_none() {
             let bin = self.built()?;
             let mut path = bin.into_os_string();
             path.push(":");

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::process::{cargo, output};
@@ -47,6 +47,17 @@ pub(crate) fn dependencies() -> Result<BTreeSet<String>> {
     let dependencies = packages.iter().filter_map(|package| package["dependencies"].as_array()).flatten();
     let foreign = dependencies.filter(|dependency| dependency["path"].is_null());
     Ok(foreign.filter_map(|dependency| Some(dependency["name"].as_str()?.to_owned())).collect())
+}
+
+/// The oldest Rust that builds the members; they agree on it.
+pub(crate) fn rust_version() -> Result<String> {
+    let metadata = metadata(&["--no-deps"])?;
+    let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
+    let versions: BTreeSet<_> = packages.iter().map(|package| package["rust_version"].as_str()).collect();
+    match versions.into_iter().collect::<Vec<_>>()[..] {
+        [Some(version)] => Ok(version.to_owned()),
+        ref others => bail!("the members of the workspace ask for different versions of Rust: {others:?}"),
+    }
 }
 
 /// Where what is slow to make is kept between checkouts.

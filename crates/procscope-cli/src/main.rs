@@ -12,9 +12,15 @@ mod writer;
 
 use std::process::ExitCode;
 
+use crate::args::Command;
+
 fn main() -> ExitCode {
-    let watch = args::parse();
-    commands::watch::run(watch).unwrap_or_else(|failure| {
+    let ran = match args::parse() {
+        Command::Watch(watch) => commands::watch::run(*watch),
+        Command::Completions(completions) => commands::completions::run(&completions),
+        Command::Man(man) => commands::man::run(&man),
+    };
+    ran.unwrap_or_else(|failure| {
         failure.print();
         ExitCode::from(1)
     })

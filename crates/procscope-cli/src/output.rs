@@ -66,6 +66,19 @@ impl Output {
     }
 }
 
+/// Prints a text as a whole. Whoever closes the pipe has seen enough.
+pub(crate) fn print(text: &[u8]) -> Result<(), Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure {
+            what: "cannot write to standard output".to_owned(),
+            cause: describe(&error),
+            help: "redirect it to a file that can be written".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// A terminal, which may change its size at any time.
 pub(crate) struct Screen {
     file: Option<File>,

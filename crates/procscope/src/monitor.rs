@@ -1,12 +1,16 @@
+use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::pipeline::{Outlet, Pipeline};
+#[cfg(feature = "stream")]
+use crate::events::EventStream;
+use crate::events::Events;
+use crate::pipeline::{Names, Outlet, Pipeline};
 use crate::source::{self, Source};
-use crate::sys::{self, UserDatabase};
-use crate::{EnvWanted, Error, EventSet, Pid, Session, Sink, SourceId, StopHandle, Summary, Want};
+use crate::sys::{self, Numeric, UserDatabase};
+use crate::{EnvWanted, Error, Event, EventSet, Pid, Session, Sink, SourceId, StopHandle, Summary, Want};
 
 /// Builds a [`Monitor`].
 #[derive(Clone, Debug, Default)]
@@ -79,6 +83,17 @@ impl MonitorBuilder {
         self
     }
 
+    /// Whether to look up the names of users and groups, as it does unless told otherwise.
+    ///
+    /// The system may ask files or a directory on the network for them: a look-up can take long, and happens on the thread that
+    /// runs the monitor, once a minute for each number. Without them [`Credentials`](crate::Credentials) have numbers alone; all
+    /// else comes from the kernel with the event.
+    #[must_use]
+    pub fn user_names(mut self, look_up: bool) -> Self {
+        self.want.user_names = look_up;
+        self
+    }
+
     /// Sizes the kernel's buffer, bytes; without it, as suits the mechanism.
     #[must_use]
     pub fn ring_bytes(mut self, bytes: usize) -> Self {
@@ -102,7 +117,9 @@ impl MonitorBuilder {
         let fail = |error| Error::System { what: "making an event descriptor", error };
         let stop = StopHandle::new().map_err(fail)?;
         let (id, source) = source::open(self.source, &self.want)?;
-        let mut pipeline = Pipeline::new(id, &self.want, Box::new(UserDatabase::new()), sys::page_bytes());
+        let names: Box<dyn Names> =
+            if self.want.user_names { Box::new(UserDatabase::new()) } else { Box::new(Numeric) };
+        let mut pipeline = Pipeline::new(id, &self.want, names, sys::page_bytes());
         source.prepare(&mut pipeline);
         let session = Session {
             boot_id: sys::boot_id(),
@@ -147,13 +164,34 @@ impl Monitor {
     pub fn run(mut self, sink: &mut dyn Sink) -> Result<Summary, Error> {
         let began = Instant::now();
         sink.begin(&self.session).map_err(Error::Sink)?;
-        let timer = self.duration.map(|duration| Timer::start(duration, self.stop.clone()));
+        let timer = self.duration.map(|duration| Timer::start(duration, self.stop.clone())).transpose();
+        let timer = timer.map_err(|error| Error::System { what: "starting a thread", error })?;
         let mut out = Outlet::new(self.pipeline, sink);
         let result = self.source.run(&mut out, &self.stop);
         drop(timer);
         let elapsed_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let summary = out.finish(elapsed_ns).map_err(Error::Sink)?;
         result.map(|()| summary)
+    }
+
+    /// Runs on a thread of its own, and gives the events one after another.
+    pub fn events(self) -> Events {
+        Events::begin(self)
+    }
+
+    /// Runs on a thread of its own, and gives the events to tasks of any async runtime.
+    #[cfg(feature = "stream")]
+    pub fn stream(self) -> EventStream {
+        EventStream::begin(self)
+    }
+}
+
+impl IntoIterator for Monitor {
+    type Item = Result<Event, Error>;
+    type IntoIter = Events;
+
+    fn into_iter(self) -> Events {
+        self.events()
     }
 }
 
@@ -164,14 +202,14 @@ struct Timer {
 }
 
 impl Timer {
-    fn start(duration: Duration, stop: StopHandle) -> Self {
+    fn start(duration: Duration, stop: StopHandle) -> io::Result<Self> {
         let (cancel, cancelled) = mpsc::channel::<()>();
-        let thread = thread::spawn(move || {
+        let thread = thread::Builder::new().name("ps-timer".to_owned()).spawn(move || {
             if cancelled.recv_timeout(duration) == Err(mpsc::RecvTimeoutError::Timeout) {
                 stop.stop();
             }
-        });
-        Self { cancel: Some(cancel), thread: Some(thread) }
+        })?;
+        Ok(Self { cancel: Some(cancel), thread: Some(thread) })
     }
 }
 

@@ -35,6 +35,8 @@ pub struct Want {
     pub containers: Vec<String>,
     /// The environment.
     pub env: EnvWanted,
+    /// Whether to look up the names of users and groups.
+    pub user_names: bool,
     /// The size of the kernel's buffer, bytes, down to what may be had; `None` is what suits the mechanism.
     pub ring_bytes: Option<usize>,
     /// When to stop by itself.
@@ -52,6 +54,7 @@ impl Default for Want {
             cgroups: Vec::new(),
             containers: Vec::new(),
             env: EnvWanted::No,
+            user_names: true,
             ring_bytes: None,
             duration: None,
         }

@@ -5,12 +5,16 @@
 
 #![cfg(target_os = "linux")]
 
+mod examples;
 mod existing;
 mod filters;
 mod latency;
+mod library;
+mod library_examples;
 mod loss;
 mod odd;
 mod options;
+mod readers;
 mod storm;
 mod turn;
 mod watch;

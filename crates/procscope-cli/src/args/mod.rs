@@ -1,3 +1,4 @@
+pub(crate) mod help;
 mod values;
 
 use std::ffi::OsString;
@@ -6,7 +7,8 @@ use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
+use clap_complete::Shell;
 use procscope::{EnvWanted, EventSet, Pid};
 
 use self::values::{
@@ -14,29 +16,18 @@ use self::values::{
 };
 use crate::render::columns::Columns;
 
-const AFTER_HELP: &str = "\
-Events: existing fork clone exec exec-failed exit thread-exit core comm uid gid
-sid ptrace, or all. Repeat -p, --tree, -n, -u, --cgroup, --container for more.
-Exit status: 0, or 1 after an error, 2 after a wrong option, 3 by --strict.
-
-Examples:
-  procscope                                     what starts and ends, and how
-  procscope -e all --tree 1234                  everything below one process
-  procscope -u www-data --format json -o web.json
-  procscope -e exec-failed --columns time,parent,info,command";
-
 /// The command line.
 #[derive(Parser, Debug)]
 #[command(
     name = "procscope",
     version,
     about = "Prints every process that starts and every process that ends.",
-    after_help = AFTER_HELP,
+    after_help = help::PROCSCOPE,
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     max_term_width = 80,
     override_usage = "procscope [watch] [OPTIONS]",
-    help_template = "{about}\n\n{usage-heading} {usage}\n\n{options}{after-help}\n"
+    help_template = help::TEMPLATE
 )]
 struct CommandLine {
     #[command(subcommand)]
@@ -45,16 +36,38 @@ struct CommandLine {
     watch: Watch,
 }
 
+/// What to do.
 #[derive(Subcommand, Debug)]
-enum Command {
-    /// Prints events as they happen; what procscope does when no command is named.
+pub(crate) enum Command {
+    /// Print events as they happen; what is done without a command
     #[command(
-        after_help = AFTER_HELP,
+        after_help = help::WATCH,
         override_usage = "procscope [watch] [OPTIONS]",
         max_term_width = 80,
-        help_template = "{about}\n\n{usage-heading} {usage}\n\n{options}{after-help}\n"
+        help_template = help::OPTIONS_TEMPLATE
     )]
-    Watch(Watch),
+    Watch(Box<Watch>),
+    /// Print a script that completes procscope's command line
+    #[command(after_help = help::COMPLETIONS, max_term_width = 80)]
+    Completions(Completions),
+    /// Print the manual page, or write all pages to a directory
+    #[command(after_help = help::MAN, max_term_width = 80)]
+    Man(Man),
+}
+
+/// The options of `completions`.
+#[derive(Args, Debug)]
+pub(crate) struct Completions {
+    /// The shell
+    pub(crate) shell: Shell,
+}
+
+/// The options of `man`.
+#[derive(Args, Debug)]
+pub(crate) struct Man {
+    /// Write procscope.1, procscope-watch.1 and so on here
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub(crate) dir: Option<PathBuf>,
 }
 
 /// The options of `watch`.
@@ -170,22 +183,31 @@ pub(crate) enum Color {
 }
 
 /// Reads the command line; ends the program where it is wrong, or where it asks for help.
-pub(crate) fn parse() -> Watch {
+pub(crate) fn parse() -> Command {
     parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
 }
 
-fn parse_from(words: impl IntoIterator<Item = OsString>) -> Result<Watch, clap::Error> {
+/// The command line as clap knows it.
+pub(crate) fn command() -> clap::Command {
+    CommandLine::command()
+}
+
+fn parse_from(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
     let line = CommandLine::try_parse_from(words)?;
-    let watch = match line.command {
-        Some(Command::Watch(watch)) => watch,
-        None => line.watch,
-    };
+    let command = line.command.unwrap_or_else(|| Command::Watch(Box::new(line.watch)));
+    if let Command::Watch(watch) = &command {
+        check_watch(watch)?;
+    }
+    Ok(command)
+}
+
+fn check_watch(watch: &Watch) -> Result<(), clap::Error> {
     if watch.columns.is_some() && watch.format != Format::Table {
         let text = "--columns chooses the columns of the table; json and csv always hold every field. \
                     Leave out --columns, or use --format table";
-        return Err(CommandLine::command().error(ErrorKind::ArgumentConflict, text));
+        return Err(command().error(ErrorKind::ArgumentConflict, text));
     }
-    Ok(watch)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -193,6 +215,13 @@ mod tests {
     use super::*;
 
     fn parsed(line: &str) -> Result<Watch, String> {
+        match parsed_command(line)? {
+            Command::Watch(watch) => Ok(*watch),
+            other => Err(format!("{other:?}")),
+        }
+    }
+
+    fn parsed_command(line: &str) -> Result<Command, String> {
         let words = std::iter::once("procscope").chain(line.split_whitespace()).map(OsString::from);
         parse_from(words).map_err(|error| error.to_string())
     }
@@ -224,20 +253,53 @@ mod tests {
     fn help_fits_a_screen() {
         let short = parsed("-h").unwrap_err();
         assert_eq!(short, parsed("--help").unwrap_err());
-        assert!(short.lines().count() <= 42, "{} lines", short.lines().count());
-        let widest = short.lines().map(|line| line.chars().count()).max();
-        assert!(widest <= Some(80), "{widest:?}");
         insta::assert_snapshot!(short);
+        let names = command().get_subcommands().map(|command| command.get_name().to_owned()).collect::<Vec<_>>();
+        let screens = names.iter().map(|name| parsed(&format!("{name} --help")).unwrap_err());
+        for screen in screens.chain([short]) {
+            assert!(screen.lines().count() <= 42, "{} lines: {screen}", screen.lines().count());
+            assert!(screen.lines().all(|line| line.chars().count() <= 80), "{screen}");
+        }
+    }
+
+    #[test]
+    fn help_lists_every_command_and_each_ends_with_examples() {
+        let top = command();
+        let screen = parsed("--help").unwrap_err();
+        for command in top.get_subcommands() {
+            assert!(screen.contains(&format!("\n  {} ", command.get_name())), "{}", command.get_name());
+        }
+        for command in top.get_subcommands().chain([&top]) {
+            let text = command.get_after_help().unwrap_or_else(|| panic!("{}", command.get_name())).to_string();
+            let (title, examples) = help::sections(&text).last().unwrap();
+            assert_eq!(title, "Examples");
+            let name = if command.get_name() == "procscope" { "" } else { command.get_name() };
+            assert!(examples.lines().all(|line| line.contains(&format!("procscope {name}"))), "{examples}");
+        }
+    }
+
+    #[test]
+    fn commands_are_told_apart() {
+        assert!(matches!(
+            parsed_command("completions zsh"),
+            Ok(Command::Completions(Completions { shell: Shell::Zsh }))
+        ));
+        assert!(matches!(parsed_command("man"), Ok(Command::Man(Man { dir: None }))));
+        assert!(parsed_command("completions").is_err() && parsed_command("completions tcsh").is_err());
+        assert!(parsed_command("-e all man").is_err());
     }
 
     #[test]
     fn the_documentation_has_every_option_and_event() {
         let page = include_str!("../../../../docs/cli.md");
-        for option in CommandLine::command().get_arguments().filter_map(|option| option.get_long()) {
+        for option in command().get_arguments().filter_map(|option| option.get_long()) {
             let known = page.contains(&format!("--{option} "))
                 || page.contains(&format!("--{option}`"))
                 || page.contains(&format!("--{option}["));
             assert!(known || option == "version", "--{option}");
+        }
+        for name in command().get_subcommands().map(|command| command.get_name().to_owned()) {
+            assert!(page.contains(&format!("`procscope {name}")) || name == "watch", "{name}");
         }
         for kind in EventSet::ALL.iter() {
             assert!(page.contains(&format!("`{kind}`")), "{kind}");

@@ -1,1 +1,3 @@
+pub(crate) mod completions;
+pub(crate) mod man;
 pub(crate) mod watch;

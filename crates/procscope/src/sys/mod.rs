@@ -73,6 +73,19 @@ impl Names for UserDatabase {
     }
 }
 
+/// No names: numbers alone.
+pub(crate) struct Numeric;
+
+impl Names for Numeric {
+    fn user(&mut self, _: u32) -> Option<Arc<str>> {
+        None
+    }
+
+    fn group(&mut self, _: u32) -> Option<Arc<str>> {
+        None
+    }
+}
+
 #[cfg(unix)]
 fn read_user_name(uid: u32) -> Option<Arc<str>> {
     uzers::get_user_by_uid(uid).map(|user| user.name().to_string_lossy().into())

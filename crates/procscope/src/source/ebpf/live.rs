@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use libbpf_rs::{Link, MapCore, MapFlags, Object};
 use rustix::event::{Timespec, epoll};
 
+use super::complaints::Complaints;
 use super::decode::decode;
-use super::object::{CALLS, DEFAULT_RING, keep_complaint, load, map, purpose, require_btf};
+use super::object::{CALLS, DEFAULT_RING, load, map, purpose, require_btf};
 use super::ring::{Ring, Shared, Slot};
 use super::tracepoint::{self, Tracefs};
 use super::wire::kind;
@@ -42,7 +43,8 @@ impl Drop for Links {
     fn drop(&mut self) {
         std::thread::scope(|scope| {
             for link in self.0.drain(..) {
-                scope.spawn(move || drop(link));
+                // Where there can be no thread, it goes here.
+                let _ = std::thread::Builder::new().spawn_scoped(scope, move || drop(link));
             }
         });
     }
@@ -72,7 +74,7 @@ pub(super) struct Live {
 
 impl Live {
     pub(super) fn open(want: &Want) -> Result<Self, Error> {
-        libbpf_rs::set_print(Some((libbpf_rs::PrintLevel::Warn, keep_complaint)));
+        let _kept = Complaints::keep();
         require_btf()?;
         let cgroups = resolve_cgroups(want)?;
         let (object, ring_bytes) = load(want, &cgroups)?;

@@ -1,5 +1,7 @@
 //! eBPF on Linux 5.11 and later: programs on tracepoints fill a ring, and a reader comes by every few milliseconds.
 
+#[cfg(target_os = "linux")]
+mod complaints;
 pub(crate) mod decode;
 #[cfg(target_os = "linux")]
 mod live;

@@ -1,12 +1,12 @@
 //! The committed object: which of its programs are loaded, with what settings, and what it means when the kernel refuses.
 
-use std::cell::RefCell;
 use std::io;
 use std::path::Path;
 
 use libbpf_rs::{ErrorKind, MapCore, Object, ObjectBuilder, OpenObject};
 use zerocopy::IntoBytes;
 
+use super::complaints::Complaints;
 use super::wire::{self, kind};
 use crate::source::cgroups::Cgroups;
 use crate::{Cause, EnvWanted, Error, Kind, Obstacle, SourceId, Want};
@@ -79,21 +79,6 @@ pub(super) fn require_btf() -> Result<(), Error> {
     ))
 }
 
-thread_local! {
-    /// What libbpf last said on this thread, which would else go to stderr.
-    static COMPLAINTS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
-}
-
-pub(super) fn keep_complaint(_: libbpf_rs::PrintLevel, text: String) {
-    COMPLAINTS.with_borrow_mut(|complaints| {
-        // The verifier's log can be long; what failed is said first.
-        if complaints.len() < 8 {
-            let line: String = text.trim().chars().take(160).collect();
-            complaints.push(line);
-        }
-    });
-}
-
 pub(super) fn load(want: &Want, cgroups: &Cgroups) -> Result<(Object, usize), Error> {
     let page = rustix::param::page_size();
     let mut ring_bytes = want.ring_bytes.unwrap_or(DEFAULT_RING).clamp(page, 1 << 30).next_power_of_two();
@@ -128,7 +113,7 @@ fn refusal(error: &libbpf_rs::Error) -> Error {
             "run it as root: sudo procscope",
         );
     }
-    let complaint = COMPLAINTS.with_borrow_mut(std::mem::take).into_iter().find(|line| line.contains("failed"));
+    let complaint = Complaints::take().into_iter().find(|line| line.contains("failed"));
     let complaint = complaint.unwrap_or_else(|| error.to_string());
     let what = format!("the kernel refused the BPF programs: {complaint}");
     match error.kind() {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use libbpf_rs::{Iter, MapCore, MapFlags};
 
+use super::complaints::Complaints;
 use super::decode::decode;
 use super::live::Live;
 use super::object::map;
@@ -86,6 +87,7 @@ fn subject_of(it: &sys::ReadProcess) -> Subject {
 
 impl Live {
     fn read_existing(&self) -> io::Result<Vec<u8>> {
+        let _kept = Complaints::keep();
         let program = self.object.progs_mut().find(|program| program.name() == "existing");
         let program = program.ok_or(io::ErrorKind::NotFound)?;
         let link = program.attach().map_err(io::Error::other)?;

@@ -1,0 +1,58 @@
+//! What `--help` says below the options. Manual pages make a section of each paragraph that opens with a title, and a test
+//! runs every line of the examples.
+
+/// Of `procscope` itself.
+pub(super) const PROCSCOPE: &str = "\
+Events: existing fork clone exec exec-failed exit thread-exit core comm uid gid
+sid ptrace, or all. Repeat -p, --tree, -n, -u, --cgroup, --container for more.
+
+Examples:
+  procscope                                     what starts and ends, and how
+  procscope -e all --tree 1234                  everything below one process
+  procscope -u www-data --format json -o web.json";
+
+pub(super) const WATCH: &str = "\
+Events: existing fork clone exec exec-failed exit thread-exit core comm uid gid
+sid ptrace, or all. Repeat -p, --tree, -n, -u, --cgroup, --container for more.
+
+Exit status: 0, or 1 after an error, 2 after a wrong option, 3 by --strict.
+
+Examples:
+  procscope watch                               what starts and ends, and how
+  procscope watch -e all --tree 1234            everything below one process
+  procscope watch -u www-data --format json -o web.json
+  procscope watch -e exec-failed --columns time,parent,info,command";
+
+pub(super) const COMPLETIONS: &str = "\
+Examples:
+  source <(procscope completions bash)          for this shell, or in ~/.bashrc
+  procscope completions zsh > _procscope        in a directory of $fpath
+  procscope completions fish > procscope.fish   in ~/.config/fish/completions";
+
+pub(super) const MAN: &str = "\
+Examples:
+  procscope man | man -l -                      the first page, to read it now
+  procscope man man1                            all pages, for a MANPATH";
+
+/// The screen of `procscope --help`: clap would leave out either the commands or the blank that `{all-args}` wastes.
+pub(super) const TEMPLATE: &str = "{about}
+
+{usage-heading} {usage}
+
+Commands:
+{subcommands}
+
+Options:
+{options}{after-help}
+";
+
+/// The screen of a command that has nothing but options.
+pub(super) const OPTIONS_TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{options}{after-help}\n";
+
+/// The paragraphs below the options, by title: `Exit status: 0, or …` is ("Exit status", "0, or …").
+pub(crate) fn sections(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split("\n\n").filter_map(|paragraph| {
+        let (title, body) = paragraph.split_once(':')?;
+        Some((title, body.strip_prefix('\n').unwrap_or(body.trim_start())))
+    })
+}

@@ -1,0 +1,58 @@
+//! Completions in bash, and what becomes of a closed pipe.
+
+#![cfg(unix)]
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+fn procscope(args: &[&str]) -> Vec<u8> {
+    let output = Command::new(env!("CARGO_BIN_EXE_procscope")).args(args).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    output.stdout
+}
+
+/// What bash offers for the last of these words.
+fn bash_offers(dir: &Path, words: &[&str]) -> Vec<String> {
+    std::fs::write(dir.join("completions"), procscope(&["completions", "bash"])).unwrap();
+    // As bash does at a TAB: it finds the function by the command's name, and calls it with the words.
+    let script = r#"
+        source ./completions
+        spec=$(complete -p "$1")
+        [[ $spec =~ -F\ ([^ ]+) ]]
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMP_LINE="$*" COMP_POINT=${#COMP_LINE}
+        "${BASH_REMATCH[1]}" "$1" "${!#}" "${@: -2:1}"
+        printf '%s\n' "${COMPREPLY[@]}"
+    "#;
+    let output =
+        Command::new("bash").args(["--norc", "-c", script, "bash"]).args(words).current_dir(dir).output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().split_whitespace().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes() {
+    let dir = tempfile::tempdir().unwrap();
+    for (words, offered) in [
+        (&["procscope", "--fo"][..], &["--format"][..]),
+        (&["procscope", "watch", "--du"], &["--duration"]),
+        (&["procscope", "--format", "j"], &["json"]),
+        (&["procscope", "comp"], &["completions"]),
+        (&["procscope", "completions", "f"], &["fish"]),
+    ] {
+        assert_eq!(bash_offers(dir.path(), words), offered, "{words:?}");
+    }
+    let all = bash_offers(dir.path(), &["procscope", "-"]);
+    assert!(all.len() > 20 && all.iter().any(|word| word == "--ring-size"), "{all:?}");
+}
+
+/// A reader that has seen enough, such as `head`, is no error.
+#[test]
+fn a_closed_pipe_is_no_error() {
+    for args in [&["man"][..], &["completions", "bash"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_procscope"));
+        let mut child = command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    }
+}
