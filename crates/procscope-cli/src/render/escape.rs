@@ -97,29 +97,48 @@ pub(crate) fn push_json<const N: usize>(out: &mut Vec<u8>, bytes: &[u8], nul: &[
     if push_short(out, bytes) {
         return false;
     }
-    let mut lossy = false;
     let mut end = out.len();
-    out.resize(end + bytes.len() + 2 * ROOM, 0);
     let mut rest = bytes;
+    let mut lossy = false;
+    // Room for as much again as is left, at least for one more: the most that a byte grows to is 6.
     loop {
-        let Some(room) = out[end..].first_chunk_mut::<ROOM>() else {
-            out.resize(end + 2 * rest.len() + 4 * ROOM, 0);
-            continue;
-        };
+        out.resize(end + rest.len() + rest.len().min(64) + 2 * ROOM, 0);
+        let filled = fill(&mut out[end..], rest, nul);
+        end += filled.room;
+        rest = &rest[filled.bytes..];
+        lossy |= filled.lossy;
+        if rest.is_empty() {
+            out.truncate(end);
+            return lossy;
+        }
+    }
+}
+
+struct Filled {
+    bytes: usize,
+    room: usize,
+    lossy: bool,
+}
+
+/// Goes on for as long as any escape finds room.
+fn fill<const N: usize>(room: &mut [u8], bytes: &[u8], nul: &[u8; N]) -> Filled {
+    let (mut from, mut to) = (0, 0);
+    let mut lossy = false;
+    while let Some(room) = room.get_mut(to..).and_then(<[u8]>::first_chunk_mut::<ROOM>) {
         let mut plain = 0;
-        if let Some(block) = rest.first_chunk::<BLOCK>() {
+        if let Some(block) = bytes[from..].first_chunk::<BLOCK>() {
             room[..BLOCK].copy_from_slice(block);
             plain = plain_of(block);
-            end += plain;
+            from += plain;
+            to += plain;
             if plain == BLOCK {
-                rest = &rest[BLOCK..];
                 continue;
             }
         }
-        let Some((&first, behind)) = rest.get(plain..).and_then(<[u8]>::split_first) else { break };
+        let Some(&first) = bytes.get(from) else { break };
         let Some(room) = room[plain..].first_chunk_mut::<ESCAPE>() else { break };
-        rest = behind;
-        end += match ESCAPES[usize::from(first)] {
+        from += 1;
+        to += match ESCAPES[usize::from(first)] {
             PLAIN => {
                 room[0] = first;
                 1
@@ -134,9 +153,8 @@ pub(crate) fn push_json<const N: usize>(out: &mut Vec<u8>, bytes: &[u8], nul: &[
                 put_replacement(room)
             }
             WIDE => {
-                let whole = &bytes[bytes.len() - rest.len() - 1..];
-                let (c, length) = bstr::decode_utf8(whole);
-                rest = &whole[length..];
+                let (c, length) = bstr::decode_utf8(&bytes[from - 1..]);
+                from += length - 1;
                 match c {
                     Some(c) if is_unsafe(c) => {
                         c.encode_utf16(&mut [0; 2]).iter().fold(0, |at, unit| put_unicode_escape(room, at, *unit))
@@ -154,8 +172,7 @@ pub(crate) fn push_json<const N: usize>(out: &mut Vec<u8>, bytes: &[u8], nul: &[
             }
         };
     }
-    out.truncate(end);
-    lossy
+    Filled { bytes: from, room: to, lossy }
 }
 
 /// Appends what is short and needs no escape, as names and most paths: `false` where it is not so.
