@@ -1,9 +1,9 @@
-//! Doors to the decoders for the fuzz targets. No part of the library's promise.
+//! Doors to the decoders for the fuzz targets and the benches. No part of the library's promise.
 
 use std::sync::Arc;
 
-use crate::pipeline::{Names, Pipeline};
-use crate::{EnvWanted, EventSet, SourceId, Want};
+use crate::pipeline::{Names, Outlet, Pipeline};
+use crate::{EnvWanted, EventSet, Sink, SourceId, Want};
 
 struct NoNames;
 
@@ -31,6 +31,132 @@ pub fn decode_ebpf(mut bytes: &[u8]) {
         }
         bytes = rest;
     }
+}
+
+struct Root;
+
+impl Names for Root {
+    fn user(&mut self, _: u32) -> Option<Arc<str>> {
+        Some("root".into())
+    }
+
+    fn group(&mut self, _: u32) -> Option<Arc<str>> {
+        Some("root".into())
+    }
+}
+
+/// Takes the records of a ring, one after the other, to the sink as a monitor does.
+#[cfg(feature = "ebpf")]
+#[inline(never)]
+pub fn replay_ebpf(mut bytes: &[u8], sink: &mut dyn Sink) {
+    use crate::source::ebpf::decode::decode;
+
+    let want = Want { events: EventSet::ALL, ..Want::default() };
+    let pipeline = Pipeline::new(SourceId::Ebpf, &want, Box::new(Root), 4096);
+    let mut out = Outlet::new(pipeline, sink);
+    while let Some(size) = bytes.first_chunk().map(|size| u32::from_ne_bytes(*size) as usize) {
+        let (record, rest) = bytes.split_at(size.clamp(1, bytes.len()));
+        match decode(record) {
+            Ok(record) => _ = out.push(&record),
+            Err(_) => out.count_malformed(),
+        }
+        bytes = rest;
+    }
+    let _ = out.finish(0);
+}
+
+/// A process of a made-up storm.
+#[derive(Clone, Copy, Debug)]
+pub struct Life<'a> {
+    /// Its pid.
+    pub pid: u32,
+    /// When it started, ns since boot.
+    pub start_ns: u64,
+    /// The path of what it executes, absolute.
+    pub path: &'a [u8],
+    /// Its arguments, each with its NUL.
+    pub argv: &'a [u8],
+    /// How it ended, as `wait(2)` tells it.
+    pub wait_status: u32,
+}
+
+#[cfg(feature = "ebpf")]
+impl Life<'_> {
+    /// Appends the records of its fork, its exec and its exit, as the programs send them.
+    pub fn push_ebpf(&self, out: &mut Vec<u8>) {
+        use zerocopy::{FromZeros, IntoBytes};
+
+        use crate::source::ebpf::wire::{self, kind};
+
+        const PARENT: u32 = 4711;
+        const SPAWNER: [u8; 16] = *b"spawner\0\0\0\0\0\0\0\0\0";
+        let header = |kind, size: usize, after_ns| {
+            let mut header = wire::Header::new_zeroed();
+            (header.kind, header.size) = (kind, size as u32);
+            (header.tgid, header.tid, header.start_ns) = (self.pid, self.pid, self.start_ns);
+            header.boot_ns = self.start_ns + after_ns;
+            header
+        };
+        let name = self.path.rsplit(|&b| b == b'/').next().unwrap_or_default();
+        let mut process = wire::Process::new_zeroed();
+        (process.ppid, process.parent_start_ns, process.parent_comm) = (PARENT, 1_000_000_000, SPAWNER);
+        (process.sid, process.pgid, process.ns_tgid) = (PARENT, PARENT, self.pid);
+        process.cgroup_id = 1;
+        [process.ns_mnt, process.ns_net, process.ns_uts, process.ns_ipc] =
+            [4026531832, 4026531833, 4026531838, 4026531839];
+        [process.ns_pid, process.ns_user, process.ns_cgroup, process.ns_time] =
+            [4026531836, 4026531837, 4026531835, 4026531834];
+        process.comm = SPAWNER;
+
+        let mut fork = wire::Fork::new_zeroed();
+        fork.header = header(kind::FORK, size_of_val(&fork), 0);
+        fork.process = process;
+        (fork.creator.tgid, fork.creator.tid, fork.creator.start_ns) = (PARENT, PARENT, 1_000_000_000);
+        (fork.creator.comm, fork.clone_flags, fork.syscall) = (SPAWNER, 0x4100, 56);
+        out.extend_from_slice(fork.as_bytes());
+
+        process.comm = [0; 16];
+        process.comm.iter_mut().take(15).zip(name).for_each(|(to, from)| *to = *from);
+        let mut exec = wire::Exec::new_zeroed();
+        let names_up = |path: &[u8]| {
+            let names = path.rsplit(|&b| b == b'/').filter(|name| !name.is_empty());
+            names.flat_map(|name| name.iter().chain(&[0])).copied().collect::<Vec<_>>()
+        };
+        let (exe, cwd) = (names_up(self.path), names_up(b"/home/user/project"));
+        exec.header =
+            header(kind::EXEC, size_of_val(&exec) + self.path.len() + exe.len() + cwd.len() + self.argv.len(), 80_000);
+        exec.process = process;
+        (exec.old_comm, exec.old_tid) = (SPAWNER, self.pid);
+        (exec.path_len, exec.exe_len, exec.cwd_len) = (self.path.len() as u16, exe.len() as u16, cwd.len() as u16);
+        (exec.argv_len, exec.argv_inline) = (self.argv.len() as u32, self.argv.len() as u32);
+        [exec.as_bytes(), self.path, &exe, &cwd, self.argv].iter().for_each(|part| out.extend_from_slice(part));
+
+        let mut exit = wire::Exit::new_zeroed();
+        exit.header = header(kind::EXIT, size_of_val(&exit), 190_000);
+        exit.process = process;
+        exit.wait_status = self.wait_status;
+        if self.wait_status & 0x7f != 0 {
+            (exit.killer.tgid, exit.killer.tid, exit.killer.start_ns) = (self.pid, self.pid, self.start_ns);
+            exit.killer.comm = process.comm;
+        }
+        (exit.runtime_ns, exit.maxrss_pages, exit.min_flt) = (123_456, 140, 160);
+        out.extend_from_slice(exit.as_bytes());
+    }
+}
+
+/// Appends the record of the cgroup that every [`Life`] is in.
+#[cfg(feature = "ebpf")]
+pub fn push_ebpf_cgroup(out: &mut Vec<u8>) {
+    use zerocopy::{FromZeros, IntoBytes};
+
+    use crate::source::ebpf::wire::{self, kind};
+
+    const NAMES: &[u8] = b"session-2.scope\0user-0.slice\0user.slice\0";
+    let mut cgroup = wire::Cgroup::new_zeroed();
+    (cgroup.id, cgroup.len) = (1, NAMES.len() as u32);
+    (cgroup.header.kind, cgroup.header.size) = (kind::CGROUP, (size_of_val(&cgroup) + NAMES.len()) as u32);
+    out.extend_from_slice(cgroup.as_bytes());
+    out.extend_from_slice(NAMES);
 }
 
 /// The container and the unit in a cgroup's path.

@@ -37,93 +37,183 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// Of each byte: whether JSON text can hold it as it stands, without a look at what follows. DEL is escaped for the
+/// So many bytes are looked at and copied at once: neither takes a call.
+const BLOCK: usize = 8;
+
+/// How many bytes at the beginning JSON text can hold as they stand, without a look at what follows. DEL is escaped for the
 /// terminal's sake.
-const PLAIN: [bool; 256] = {
-    let mut plain = [false; 256];
-    let mut byte = 0x20;
-    while byte < 0x7f {
-        plain[byte] = byte != b'"' as usize && byte != b'\\' as usize;
+#[inline(always)]
+fn plain_of(block: &[u8; BLOCK]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    let word = u64::from_le_bytes(*block);
+    let zero = |x: u64| x.wrapping_sub(ONES);
+    // Sets the high bit of each byte below 0x20, of each that is `"` or `\`, and of each from DEL on. Carries and borrows may
+    // spoil the bytes above a hit, never those below the first one.
+    let hits = word
+        | word.wrapping_add(ONES)
+        | word.wrapping_sub(ONES * 0x20)
+        | zero(word ^ (ONES * b'"' as u64))
+        | zero(word ^ (ONES * b'\\' as u64));
+    ((hits & (ONES << 7)).trailing_zeros() / 8) as usize
+}
+
+/// What becomes of a byte that [`plain_of`] stops at: the letter of its short escape, or one of these.
+const ESCAPES: [u8; 256] = {
+    let mut escapes = [PLAIN; 256];
+    let mut byte = 0;
+    while byte < 0x20 {
+        escapes[byte] = CONTROL;
         byte += 1;
     }
-    plain
-};
-
-/// The length of the longest beginning that JSON text can hold as it stands.
-pub(crate) fn plain_len(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGH: u64 = ONES << 7;
-    // Sets the high bit of each byte below 0x20, of each that is `"`, `\` or DEL, and of each above DEL. A borrow may
-    // spoil the bytes above a hit, never those below the first one.
-    let hits = |word: u64| {
-        let quote = word ^ (ONES * b'"' as u64);
-        let backslash = word ^ (ONES * b'\\' as u64);
-        let delete = word ^ (ONES * 0x7f);
-        let below = word.wrapping_sub(ONES * 0x20) & !word;
-        let zero = |x: u64| x.wrapping_sub(ONES) & !x;
-        (below | zero(quote) | zero(backslash) | zero(delete) | word) & HIGH
-    };
-    let (chunks, tail) = bytes.as_chunks::<8>();
-    for (index, chunk) in chunks.iter().enumerate() {
-        let hits = hits(u64::from_le_bytes(*chunk));
-        if hits != 0 {
-            return index * 8 + (hits.trailing_zeros() / 8) as usize;
-        }
+    escapes[0x7f] = CONTROL;
+    byte = 0x80;
+    while byte <= 0xff {
+        // What begins no character: continuations, and what would be overlong or beyond U+10FFFF.
+        escapes[byte] = if byte >= 0xc2 && byte <= 0xf4 { WIDE } else { INVALID };
+        byte += 1;
     }
-    bytes.len() - tail.len() + tail.iter().position(|&b| !PLAIN[usize::from(b)]).unwrap_or(tail.len())
-}
+    escapes[0] = NUL;
+    escapes[b'"' as usize] = b'"';
+    escapes[b'\\' as usize] = b'\\';
+    escapes[b'\n' as usize] = b'n';
+    escapes[b'\t' as usize] = b't';
+    escapes[b'\r' as usize] = b'r';
+    escapes
+};
+const PLAIN: u8 = 0;
+const NUL: u8 = 1;
+const CONTROL: u8 = 2;
+const INVALID: u8 = 3;
+const WIDE: u8 = 4;
+
+/// The most that one escape takes: two units of 6 bytes each, for a character beyond U+FFFF.
+const ESCAPE: usize = 12;
+const ROOM: usize = BLOCK + ESCAPE;
 
 /// Appends `bytes` as the inside of a JSON string, and each NUL in it as `nul`. True where they were no UTF-8, so that
 /// U+FFFD stands for the rest of what was no character.
-pub(crate) fn push_json(out: &mut Vec<u8>, mut bytes: &[u8], nul: &[u8]) -> bool {
+pub(crate) fn push_json<const N: usize>(out: &mut Vec<u8>, bytes: &[u8], nul: &[u8; N]) -> bool {
+    const { assert!(N <= ESCAPE) };
+    if push_short(out, bytes) {
+        return false;
+    }
+    let mut end = out.len();
+    let mut rest = bytes;
     let mut lossy = false;
+    // Room for as much again as is left, at least for one more: the most that a byte grows to is 6.
     loop {
-        let (plain, rest) = bytes.split_at(plain_len(bytes));
-        out.extend_from_slice(plain);
-        let Some(&first) = rest.first() else { return lossy };
-        let length = match first {
-            0 => {
-                out.extend_from_slice(nul);
-                1
-            }
-            b'"' | b'\\' => {
-                out.extend_from_slice(&[b'\\', first]);
-                1
-            }
-            b'\n' => {
-                out.extend_from_slice(b"\\n");
-                1
-            }
-            b'\t' => {
-                out.extend_from_slice(b"\\t");
-                1
-            }
-            b'\r' => {
-                out.extend_from_slice(b"\\r");
-                1
-            }
-            _ => {
-                let (c, length) = bstr::decode_utf8(rest);
-                match c {
-                    Some(c) if is_unsafe(c) => push_unicode_escape(out, c),
-                    Some(_) => out.extend_from_slice(&rest[..length]),
-                    None => {
-                        lossy = true;
-                        out.extend_from_slice("\u{fffd}".as_bytes());
-                    }
-                }
-                length
-            }
-        };
-        bytes = &rest[length..];
+        out.resize(end + rest.len() + rest.len().min(64) + 2 * ROOM, 0);
+        let filled = fill(&mut out[end..], rest, nul);
+        end += filled.room;
+        rest = &rest[filled.bytes..];
+        lossy |= filled.lossy;
+        if rest.is_empty() {
+            out.truncate(end);
+            return lossy;
+        }
     }
 }
 
-fn push_unicode_escape(out: &mut Vec<u8>, c: char) {
-    for unit in c.encode_utf16(&mut [0; 2]) {
-        out.extend_from_slice(b"\\u");
-        out.extend([12, 8, 4, 0].map(|shift| b"0123456789abcdef"[usize::from(*unit >> shift & 15)]));
+struct Filled {
+    bytes: usize,
+    room: usize,
+    lossy: bool,
+}
+
+/// Goes on for as long as any escape finds room.
+fn fill<const N: usize>(room: &mut [u8], bytes: &[u8], nul: &[u8; N]) -> Filled {
+    let (mut from, mut to) = (0, 0);
+    let mut lossy = false;
+    while let Some(room) = room.get_mut(to..).and_then(<[u8]>::first_chunk_mut::<ROOM>) {
+        let mut plain = 0;
+        if let Some(block) = bytes[from..].first_chunk::<BLOCK>() {
+            room[..BLOCK].copy_from_slice(block);
+            plain = plain_of(block);
+            from += plain;
+            to += plain;
+            if plain == BLOCK {
+                continue;
+            }
+        }
+        let Some(&first) = bytes.get(from) else { break };
+        let Some(room) = room[plain..].first_chunk_mut::<ESCAPE>() else { break };
+        from += 1;
+        to += match ESCAPES[usize::from(first)] {
+            PLAIN => {
+                room[0] = first;
+                1
+            }
+            NUL => {
+                room[..N].copy_from_slice(nul);
+                N
+            }
+            CONTROL => put_unicode_escape(room, 0, first.into()),
+            INVALID => {
+                lossy = true;
+                put_replacement(room)
+            }
+            WIDE => {
+                let (c, length) = bstr::decode_utf8(&bytes[from - 1..]);
+                from += length - 1;
+                match c {
+                    Some(c) if is_unsafe(c) => {
+                        c.encode_utf16(&mut [0; 2]).iter().fold(0, |at, unit| put_unicode_escape(room, at, *unit))
+                    }
+                    Some(c) => c.encode_utf8(room).len(),
+                    None => {
+                        lossy = true;
+                        put_replacement(room)
+                    }
+                }
+            }
+            letter => {
+                room[..2].copy_from_slice(&[b'\\', letter]);
+                2
+            }
+        };
     }
+    Filled { bytes: from, room: to, lossy }
+}
+
+/// Appends what is short and needs no escape, as names and most paths: `false` where it is not so.
+#[inline(always)]
+fn push_short(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
+    let end = out.len() + bytes.len();
+    if let (Some(head), Some(tail), true) =
+        (bytes.first_chunk::<BLOCK>(), bytes.last_chunk::<BLOCK>(), bytes.len() <= 2 * BLOCK)
+    {
+        // The two overlap.
+        if plain_of(head) != BLOCK || plain_of(tail) != BLOCK {
+            return false;
+        }
+        out.extend_from_slice(head);
+        out.truncate(end - BLOCK);
+        out.extend_from_slice(tail);
+        return true;
+    }
+    if bytes.len() >= BLOCK {
+        return false;
+    }
+    let word = bytes.iter().rev().fold(0, |word, &b| word << 8 | u64::from(b)).to_le_bytes();
+    if plain_of(&word) < bytes.len() {
+        return false;
+    }
+    out.extend_from_slice(&word);
+    out.truncate(end);
+    true
+}
+
+/// Each returns how far what stands in the room goes.
+#[inline(always)]
+fn put_replacement(room: &mut [u8; ESCAPE]) -> usize {
+    room[..3].copy_from_slice("\u{fffd}".as_bytes());
+    3
+}
+
+fn put_unicode_escape(room: &mut [u8; ESCAPE], at: usize, unit: u16) -> usize {
+    let [a, b, c, d] = [12, 8, 4, 0].map(|shift| b"0123456789abcdef"[usize::from(unit >> shift & 15)]);
+    room[at..at + 6].copy_from_slice(&[b'\\', b'u', a, b, c, d]);
+    at + 6
 }
 
 #[cfg(test)]
@@ -131,6 +221,31 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    const PLAIN: [bool; 256] = {
+        let mut plain = [false; 256];
+        let mut byte = 0x20;
+        while byte < 0x7f {
+            plain[byte] = byte != b'"' as usize && byte != b'\\' as usize;
+            byte += 1;
+        }
+        plain
+    };
+
+    fn plain_len(bytes: &[u8]) -> usize {
+        let mut done = 0;
+        loop {
+            let mut block = [0; BLOCK];
+            let rest = &bytes[done..];
+            let length = rest.len().min(BLOCK);
+            block[..length].copy_from_slice(&rest[..length]);
+            let plain = plain_of(&block);
+            done += plain;
+            if plain < BLOCK {
+                return done;
+            }
+        }
+    }
 
     #[test]
     fn plain_len_knows_every_byte_at_every_place() {

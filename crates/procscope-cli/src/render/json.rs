@@ -1,10 +1,9 @@
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use procscope::{
     Argv, BootId, Event, EventKind, ExeTraits, Exit, ExitStatus, Field, Kind, Namespaces, Pid, Process, ProcessId,
     ProcessRef, errno_name, signal_name,
 };
 
+use super::base64::{push_base64, push_base64_list};
 use super::escape::push_json;
 use super::json_cache::{Identity, Images, Parents, SameNamespaces};
 use super::time::Rfc3339;
@@ -321,15 +320,6 @@ pub(super) fn push_text(out: &mut Vec<u8>, key: &str, key_b64: &str, value: &[u8
     }
 }
 
-/// Appends bytes in base64.
-fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
-    let start = out.len();
-    out.resize(start + bytes.len().div_ceil(3) * 4, b'=');
-    // The room is what the encoding needs, so it does not fail.
-    let written = BASE64_STANDARD.encode_slice(bytes, &mut out[start..]).unwrap_or(0);
-    out.truncate(start + written);
-}
-
 #[inline(always)]
 fn push_list(out: &mut Vec<u8>, key: &str, key_b64: &str, list: &Argv) {
     out.extend_from_slice(key.as_bytes());
@@ -340,16 +330,13 @@ fn push_list(out: &mut Vec<u8>, key: &str, key_b64: &str, list: &Argv) {
     // The strings stand one after the other with a NUL behind each, so that one pass does for all.
     let block = list.block();
     out.extend_from_slice(b"[\"");
-    let lossy = push_json(out, block.strip_suffix(b"\0").unwrap_or(block), b"\",\"");
+    let strings = block.strip_suffix(b"\0").unwrap_or(block);
+    let lossy = push_json(out, strings, b"\",\"");
     out.extend_from_slice(b"\"]");
     if lossy {
         out.extend_from_slice(key_b64.as_bytes());
-        let mut before = "[\"";
-        for string in list.iter() {
-            out.extend_from_slice(before.as_bytes());
-            push_base64(out, string);
-            before = "\",\"";
-        }
+        out.extend_from_slice(b"[\"");
+        push_base64_list(out, strings, b"\",\"");
         out.extend_from_slice(b"\"]");
     }
 }

@@ -10,8 +10,9 @@ use super::push_number;
 
 /// So many images are kept, each in the place that its arguments' address chooses.
 const SLOTS: usize = 256;
-/// Longer texts are written anew.
-const LONGEST: usize = 4096;
+/// Longer texts are written anew, and all are forgotten where they come to more than this, bytes.
+const LONGEST: usize = 64 << 10;
+const MOST_BYTES: usize = 1 << 20;
 
 struct Slot {
     /// Held, so that its address names no other list meanwhile.
@@ -33,18 +34,21 @@ fn same<T: ?Sized>(a: Option<&Arc<T>>, b: Option<&Arc<T>>) -> bool {
 /// The texts of images, for the events that repeat them.
 pub(super) struct Images {
     slots: Vec<Option<Slot>>,
+    /// The room of all texts.
+    bytes: usize,
 }
 
 impl Images {
     pub(super) fn new() -> Self {
-        Self { slots: std::iter::repeat_with(|| None).take(SLOTS).collect() }
+        Self { slots: std::iter::repeat_with(|| None).take(SLOTS).collect(), bytes: 0 }
     }
 
     /// Appends the text that `write` makes of this process, or made of it before.
     pub(super) fn push(&mut self, out: &mut Vec<u8>, process: &Process, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(argv) = &process.argv else { return write(out) };
         // The lowest bits of an address are those of its alignment.
-        let slot = &mut self.slots[Arc::as_ptr(argv).addr() / 32 % SLOTS];
+        let index = Arc::as_ptr(argv).addr() / 32 % SLOTS;
+        let slot = &mut self.slots[index];
         if let Some(slot) = slot
             && Arc::ptr_eq(&slot.argv, argv)
             && same(slot.path.as_ref(), process.path.as_ref())
@@ -57,15 +61,24 @@ impl Images {
         let start = out.len();
         write(out);
         let text = &out[start..];
+        let mut kept = slot.take().map(|slot| slot.text).unwrap_or_default();
+        self.bytes -= kept.capacity();
         if text.len() > LONGEST {
-            *slot = None;
             return;
         }
-        let mut kept = slot.take().map(|slot| slot.text).unwrap_or_default();
+        // Room for a long text is not kept for short ones.
+        if kept.capacity() > 2 * text.len() + 4096 {
+            kept = Vec::new();
+        }
         kept.clear();
         kept.extend_from_slice(text);
+        if self.bytes + kept.capacity() > MOST_BYTES {
+            self.slots.fill_with(|| None);
+            self.bytes = 0;
+        }
+        self.bytes += kept.capacity();
         let (path, exe, cwd) = (process.path.clone(), process.exe.clone(), process.cwd.clone());
-        *slot = Some(Slot { argv: argv.clone(), path, exe, cwd, text: kept });
+        self.slots[index] = Some(Slot { argv: argv.clone(), path, exe, cwd, text: kept });
     }
 }
 

@@ -1,5 +1,6 @@
 //! Events as text. Every renderer appends to a buffer and does no I/O.
 
+mod base64;
 mod cell;
 mod cells;
 pub(crate) mod columns;
@@ -41,8 +42,21 @@ pub(crate) struct Size {
 }
 
 /// Appends a number in decimal digits.
+#[inline(always)]
 fn push_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(number).as_bytes();
+    // Most are short: two copies of a known length, which overlap, take no call.
+    match (digits.first_chunk::<4>(), digits.last_chunk::<4>()) {
+        (Some(head), Some(tail)) if digits.len() <= 8 => {
+            let end = out.len() + digits.len();
+            out.extend_from_slice(head);
+            out.truncate(end - tail.len());
+            out.extend_from_slice(tail);
+        }
+        (None, _) => digits.iter().for_each(|&digit| out.push(digit)),
+        _ => out.extend_from_slice(digits),
+    }
 }
 
 /// The arguments that an event is about: of a refused exec those tried, which are not the process's own.

@@ -61,10 +61,10 @@ pub(crate) struct Pipeline {
     cgroups: Cgroups,
     interner: Interner,
     chunks: HashMap<(Pid, u64), Chunks>,
-    path: Vec<u8>,
     credentials: [Option<Arc<Credentials>>; RECENT],
     asked: u64,
     ended: Vec<(Pid, u64)>,
+    spare: Option<Arc<Process>>,
     seq: u64,
     last_ns: u64,
 }
@@ -91,10 +91,10 @@ impl Pipeline {
             cgroups: Cgroups::default(),
             interner: Interner::new(),
             chunks: HashMap::new(),
-            path: Vec::new(),
             credentials: Default::default(),
             asked: 0,
             ended: vec![(0, u64::MAX); ENDED],
+            spare: None,
             seq: 0,
             last_ns: 0,
         }
@@ -202,7 +202,7 @@ impl Pipeline {
             Body::Comm { subject, old, new } => {
                 let mut process = self.living(subject);
                 if subject.pid == subject.tid {
-                    process.name = name_of(new);
+                    Arc::make_mut(&mut process).name = name_of(new);
                 }
                 let change = CommChange { old: name_of(old), new: Name::from_comm(new) };
                 (process, Some(subject.tid), EventKind::Comm(change), Flaws::new())
@@ -216,14 +216,16 @@ impl Pipeline {
             Body::Sid { subject } => (self.living(subject), Some(subject.tid), EventKind::Sid, Flaws::new()),
             Body::Ptrace { subject, other, attach, of_caller } => self.ptrace(subject, other, *attach, *of_caller),
         };
-        mark_of(&mut process.flaws, &record.about, |_| true);
+        if !record.about.is_empty() {
+            mark_of(&mut Arc::make_mut(&mut process).flaws, &record.about, |_| true);
+        }
         let wanted = self.wanted.contains(kind.kind()) && self.passes(&process);
         if let Some(choice) = &mut self.choice {
             choice.leave(record);
         }
         wanted.then(|| {
             let time = self.clock.wall(record.boot_ns);
-            let mut event = Event::new(self.next_seq(), time, self.source, Some(Arc::new(process)), tid, kind);
+            let mut event = Event::new(self.next_seq(), time, self.source, Some(process), tid, kind);
             event.flaws = flaws;
             event
         })
@@ -275,7 +277,7 @@ impl Pipeline {
         call: Option<crate::ForkCall>,
         flags: Option<u64>,
         creator: Option<&RefRecord>,
-    ) -> (Process, Option<Pid>, EventKind, Flaws) {
+    ) -> (Arc<Process>, Option<Pid>, EventKind, Flaws) {
         let creator_tid = creator.map(|creator| creator.tid);
         let info = ForkInfo { call, flags, creator: creator.map(reference), creator_tid };
         if thread {
@@ -307,7 +309,7 @@ impl Pipeline {
         other: &RefRecord,
         attach: bool,
         of_caller: bool,
-    ) -> (Process, Option<Pid>, EventKind, Flaws) {
+    ) -> (Arc<Process>, Option<Pid>, EventKind, Flaws) {
         if of_caller {
             let tracer = (other.pid != 0).then(|| reference(other));
             let kind = EventKind::Ptrace(PtraceChange { attach, tracer });
@@ -318,7 +320,7 @@ impl Pipeline {
         let mut process = Process::new(other.id());
         process.name = name_of(&other.comm);
         set_image(&mut process, self.table.image(other.pid, other.start_ns).unwrap_or_else(Image::unseen));
-        (process, Some(other.tid), kind, Flaws::new())
+        (Arc::new(process), Some(other.tid), kind, Flaws::new())
     }
 
     /// True where this very process was told to have ended, just now; it is remembered that it has.
@@ -328,40 +330,46 @@ impl Pipeline {
     }
 
     /// A process with the image that was last seen of it.
-    fn living(&mut self, subject: &Subject) -> Process {
+    fn living(&mut self, subject: &Subject) -> Arc<Process> {
         let image = self.table.image(subject.pid, subject.start_ns).unwrap_or_else(|| unseen(subject));
         self.process(subject, image)
     }
 
-    fn process(&mut self, subject: &Subject, image: Image) -> Process {
-        let mut process = Process::new(subject.id());
+    fn process(&mut self, subject: &Subject, image: Image) -> Arc<Process> {
+        let mut shared = self.spare.take().unwrap_or_else(|| Arc::new(Process::new(subject.id())));
+        let process = Arc::make_mut(&mut shared);
+        process.id = subject.id();
         process.ns_pid = (subject.ns_pid != 0).then_some(subject.ns_pid);
         // The first process has none that anybody could name.
         let parent = Some(&subject.parent).filter(|parent| parent.pid != 0 || parent.comm != Comm::default());
         process.parent = parent.map(reference);
         process.name = name_of(&subject.comm);
-        process.credentials = known(subject.uid).map(|_| self.credentials(subject));
+        let credentials = known(subject.uid).map(|_| self.credentials(subject));
+        share(&mut process.credentials, credentials);
         process.sid = known(subject.sid);
         process.pgid = known(subject.pgid);
         process.tty = subject.tty;
         process.namespaces = (subject.namespaces != Namespaces::default()).then_some(subject.namespaces);
-        set_image(&mut process, image);
-        match self.cgroups.get(subject.cgroup) {
-            Some(cgroup) => {
-                process.cgroup = Some(cgroup.path.clone());
-                process.container = cgroup.container.clone();
-                process.unit = cgroup.unit.clone();
-                if cgroup.cut {
-                    process.flaws.mark(Field::Cgroup, Flaw::Truncated);
-                }
-            }
-            None if subject.cgroup == CgroupKey::default() => {}
-            None => process.flaws.mark(Field::Cgroup, Flaw::NotObserved),
+        set_image(process, image);
+        let cgroup = self.cgroups.get(subject.cgroup);
+        share(&mut process.cgroup, cgroup.map(|cgroup| &cgroup.path));
+        share(&mut process.container, cgroup.and_then(|cgroup| cgroup.container.as_ref()));
+        share(&mut process.unit, cgroup.and_then(|cgroup| cgroup.unit.as_ref()));
+        match cgroup {
+            Some(cgroup) if cgroup.cut => process.flaws.mark(Field::Cgroup, Flaw::Truncated),
+            None if subject.cgroup != CgroupKey::default() => process.flaws.mark(Field::Cgroup, Flaw::NotObserved),
+            _ => {}
         }
-        process
+        shared
     }
 
-    fn credentials(&mut self, subject: &Subject) -> Arc<Credentials> {
+    /// Takes an event back, so that the next need not make all anew.
+    pub(crate) fn recycle(&mut self, event: Event) {
+        // Whoever keeps the process keeps it to himself.
+        self.spare = event.process.filter(|process| Arc::strong_count(process) == 1);
+    }
+
+    fn credentials(&mut self, subject: &Subject) -> &Arc<Credentials> {
         // Names may change: none is remembered here for longer than so many events.
         self.asked += 1;
         if self.asked.is_multiple_of(4096) {
@@ -369,23 +377,19 @@ impl Pipeline {
         }
         let slot = &mut self.credentials[(subject.uid ^ subject.euid ^ subject.gid ^ subject.egid) as usize % RECENT];
         let ids = (subject.uid, subject.euid, subject.gid, subject.egid);
-        match slot {
-            Some(known) if (known.uid, known.euid, known.gid, known.egid) == ids => known.clone(),
-            _ => {
-                let new = Arc::new(Credentials {
-                    uid: subject.uid,
-                    euid: subject.euid,
-                    gid: subject.gid,
-                    egid: subject.egid,
-                    user: self.names.user(subject.uid),
-                    euser: self.names.user(subject.euid),
-                    group: self.names.group(subject.gid),
-                    egroup: self.names.group(subject.egid),
-                });
-                *slot = Some(new.clone());
-                new
-            }
-        }
+        let known = slot.take().filter(|known| (known.uid, known.euid, known.gid, known.egid) == ids);
+        slot.insert(known.unwrap_or_else(|| {
+            Arc::new(Credentials {
+                uid: subject.uid,
+                euid: subject.euid,
+                gid: subject.gid,
+                egid: subject.egid,
+                user: self.names.user(subject.uid),
+                euser: self.names.user(subject.euid),
+                group: self.names.group(subject.gid),
+                egroup: self.names.group(subject.egid),
+            })
+        }))
     }
 
     fn image(&mut self, subject: &Subject, image: &ImageRecord<'_>, boot_ns: u64, marks: &Flaws) -> Image {
@@ -393,7 +397,10 @@ impl Pipeline {
         mark_of(&mut flaws, marks, |field| {
             !matches!(field, Field::OldName | Field::Usage) && (field != Field::Env || self.env != EnvWanted::No)
         });
-        let chunks = self.chunks.remove(&(subject.tid, boot_ns)).unwrap_or_default();
+        let chunks = match self.chunks.is_empty() {
+            true => Chunks::default(),
+            false => self.chunks.remove(&(subject.tid, boot_ns)).unwrap_or_default(),
+        };
         let argv = match flaws.get(Field::Argv) {
             Some(Flaw::Unreadable | Flaw::NotObserved) => None,
             _ => Some(Arc::new(list(&image.argv, chunks.argv, Field::Argv, &mut flaws))),
@@ -412,21 +419,15 @@ impl Pipeline {
         };
         Image {
             path: image.path.map(|path| self.interner.intern(path)),
-            exe: image.exe.map(|names| self.path(names)),
+            exe: image.exe.map(|names| self.interner.intern_names(names)),
             interpreter: image.interpreter.map(|path| self.interner.intern(path)),
             exe_traits: image.exe_traits,
             argv: if subject.kthread { None } else { argv },
             env,
-            cwd: image.cwd.map(|names| self.path(names)),
+            cwd: image.cwd.map(|names| self.interner.intern_names(names)),
             cwd_deleted: image.cwd_deleted,
             flaws,
         }
-    }
-
-    fn path(&mut self, names: NamesUp<'_>) -> Arc<[u8]> {
-        self.path.clear();
-        names.write_path(&mut self.path);
-        self.interner.intern(&self.path)
     }
 
     fn take_chunk(&mut self, tid: Pid, boot_ns: u64, of: ChunkOf, offset: usize, bytes: &[u8]) {
@@ -446,16 +447,24 @@ impl Pipeline {
     }
 
     fn take_cgroup(&mut self, key: CgroupKey, names: NamesUp<'_>, cut: bool) {
-        self.path.clear();
-        names.write_path(&mut self.path);
-        let path = String::from_utf8_lossy(&self.path);
-        self.cgroups.insert(key, &path, cut);
+        let mut path = Vec::new();
+        names.write_path(&mut path);
+        self.cgroups.insert(key, &String::from_utf8_lossy(&path), cut);
     }
 }
 
 /// The image of a process of which none was seen; a kernel thread has none.
 fn unseen(subject: &Subject) -> Image {
     if subject.kthread { Image::default() } else { Image::unseen() }
+}
+
+/// Lets both share one value. To count one sharer more and one less costs more than to look whether they do already.
+fn share<T: ?Sized>(mine: &mut Option<Arc<T>>, theirs: Option<&Arc<T>>) {
+    match (&*mine, theirs) {
+        (Some(mine), Some(theirs)) if Arc::ptr_eq(mine, theirs) => {}
+        (None, None) => {}
+        _ => *mine = theirs.cloned(),
+    }
 }
 
 fn set_image(process: &mut Process, image: Image) {

@@ -32,7 +32,11 @@ impl<'a> Outlet<'a> {
     /// Takes a record. `Break`: the sink wants no more, or failed.
     pub(crate) fn push(&mut self, record: &Record<'_>) -> ControlFlow<()> {
         match self.pipeline.feed(record) {
-            Some(event) => self.deliver(&event),
+            Some(event) => {
+                let flow = self.deliver(&event);
+                self.pipeline.recycle(event);
+                flow
+            }
             None => ControlFlow::Continue(()),
         }
     }

@@ -227,3 +227,34 @@ fn named_variables_alone_are_kept() {
     let event = pipeline.feed(&record(150, Body::Exec { subject, old_comm, old_tid, image })).unwrap();
     assert_eq!(event.process.unwrap().env.as_ref().unwrap().block(), b"A=1\0C=\0");
 }
+
+#[test]
+fn nothing_of_an_event_stays_for_the_next() {
+    let (mut pipeline, mut fresh) = (pipeline(&all()), pipeline(&all()));
+    let full = Subject {
+        tty: Some(crate::Tty { major: 136, minor: 1 }),
+        ns_pid: 9,
+        uid: 5,
+        cgroup: CgroupKey { id: 3, hierarchy: 0 },
+        ..subject(7, 100, "p")
+    };
+    let bare = Subject { kthread: true, ns_pid: 0, tty: None, cgroup: CgroupKey::default(), ..subject(8, 120, "k") };
+    let records = [
+        record(140, Body::Cgroup { key: full.cgroup, names: NamesUp(b"x.service\0"), cut: true }),
+        record(150, exec(full, b"a\0b\0", 9)),
+        record(160, Body::Sid { subject: bare }),
+        record(170, exit(full)),
+        record(180, exit(bare)),
+    ];
+    for record in &records {
+        let event = pipeline.feed(record);
+        assert_eq!(event, fresh.feed(record));
+        event.into_iter().for_each(|event| pipeline.recycle(event));
+    }
+    // What somebody else keeps is not written to.
+    let kept = pipeline.feed(&record(190, Body::Sid { subject: bare })).unwrap();
+    let copy = format!("{kept:?}");
+    pipeline.recycle(kept.clone());
+    pipeline.feed(&record(200, exec(full, b"a\0b\0", 9)));
+    assert_eq!(format!("{kept:?}"), copy);
+}

@@ -1,5 +1,7 @@
 use std::collections::BTreeSet;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use bstr::ByteSlice;
 use jsonschema::Validator;
 use procscope::{Field, Flaw};

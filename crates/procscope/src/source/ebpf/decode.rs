@@ -1,6 +1,6 @@
 //! Bytes of the kernel's ring to records. Total over any bytes, on every OS.
 
-use zerocopy::FromBytes;
+use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::wire::{self, flag, kind};
 use crate::source::record::{
@@ -46,8 +46,9 @@ fn fork_call(number: i32, compat: bool) -> Option<ForkCall> {
 }
 
 /// Splits off a struct; what follows it are its strings.
-fn split<T: FromBytes>(bytes: &[u8]) -> Result<(T, &[u8]), Malformed> {
-    T::read_from_prefix(bytes).map_err(|_| Malformed)
+#[inline(always)]
+fn split<T: FromBytes + KnownLayout + Immutable + Unaligned>(bytes: &[u8]) -> Result<(&T, &[u8]), Malformed> {
+    T::ref_from_prefix(bytes).map_err(|_| Malformed)
 }
 
 /// Splits off `len` bytes of strings.
@@ -61,6 +62,7 @@ fn decode_ref(r: &wire::Ref) -> RefRecord {
     RefRecord { pid: r.tgid, tid: r.tid, start_ns: r.start_ns, comm: r.comm }
 }
 
+#[inline(always)]
 fn decode_subject(header: &wire::Header, p: &wire::Process) -> Subject {
     Subject {
         pid: header.tgid,
@@ -91,6 +93,7 @@ fn decode_subject(header: &wire::Header, p: &wire::Process) -> Subject {
     }
 }
 
+#[inline(always)]
 fn decode_image<'a>(exec: &wire::Exec, mut strings: &'a [u8]) -> Result<ImageRecord<'a>, Malformed> {
     let strings = &mut strings;
     let path = take(strings, exec.path_len.into())?;
@@ -128,6 +131,7 @@ const FLAWS: [(u16, Field, Flaw); 11] = [
 ];
 
 /// Decodes one record.
+#[inline]
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
     let (header, _) = split::<wire::Header>(bytes)?;
     let bytes = bytes.get(..header.size as usize).ok_or(Malformed)?;
@@ -136,10 +140,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         let set = FLAWS.iter().filter(|(bit, ..)| header.flags & bit != 0);
         set.for_each(|&(_, field, flaw)| flaws.mark(field, flaw));
     }
-    let body = decode_body(&header, bytes)?;
+    let body = decode_body(header, bytes)?;
     Ok(Record { boot_ns: header.boot_ns, lost_before: header.lost, body, flaws, about: Flaws::new() })
 }
 
+#[inline(always)]
 fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, Malformed> {
     Ok(match header.kind {
         kind::EXEC => {
@@ -148,7 +153,7 @@ fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, M
                 subject: decode_subject(&exec.header, &exec.process),
                 old_comm: (header.flags & flag::NO_OLD_COMM == 0).then_some(exec.old_comm),
                 old_tid: Some(exec.old_tid),
-                image: decode_image(&exec, strings)?,
+                image: decode_image(exec, strings)?,
             }
         }
         kind::EXIT => {
@@ -212,7 +217,7 @@ fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, M
             let (existing, strings) = split::<wire::Exec>(bytes)?;
             Body::Existing {
                 subject: decode_subject(&existing.header, &existing.process),
-                image: decode_image(&existing, strings)?,
+                image: decode_image(existing, strings)?,
             }
         }
         kind::CORE | kind::COMM | kind::UID | kind::GID | kind::SID | kind::PTRACE => {

@@ -1,13 +1,14 @@
-//! The records of `bpf/procscope.h`, field by field; a test holds these offsets against the compiled object's BTF.
+//! The records of `bpf/procscope.h`, field by field; a test holds these offsets against the compiled object's BTF. Packed, so
+//! that they are read where they lie.
 #![allow(missing_docs)]
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 macro_rules! wire {
     ($(#[$doc:meta])* $name:ident { $($field:ident: $ty:ty),* $(,)? }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Debug)]
-        #[repr(C)]
+        #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned, Debug)]
+        #[repr(C, packed)]
         pub(crate) struct $name { $(pub(crate) $field: $ty,)* }
 
         #[cfg(test)]
