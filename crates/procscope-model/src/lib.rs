@@ -3,6 +3,7 @@
 //! No operating system, no I/O: every type here means the same on Linux, Windows and macOS.
 
 mod argv;
+mod capabilities;
 mod errno;
 mod event;
 mod flaw;
@@ -14,6 +15,7 @@ mod status;
 mod time;
 
 pub use argv::Argv;
+pub use capabilities::Capabilities;
 pub use errno::errno_name;
 pub use event::{
     CommChange, CoreDump, Event, EventKind, ExecFailure, ExecInfo, Exit, ForkCall, ForkInfo, IdChange, Lost,

@@ -1,6 +1,6 @@
 use std::io;
 
-use crate::SourceId;
+use crate::{Capabilities, SourceId};
 
 /// Why a mechanism cannot be used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,6 +29,32 @@ pub struct Obstacle {
     pub cause: Cause,
     /// What to type next.
     pub remedy: String,
+}
+
+/// Whether a mechanism works here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum Verdict {
+    /// It does, with all that it can tell.
+    Ready,
+    /// It does, with less than it could.
+    Degraded(Vec<Obstacle>),
+    /// It does not.
+    Unavailable(Obstacle),
+    /// It cannot be told without trying.
+    Unsure(Obstacle),
+}
+
+/// A mechanism of this build, and whether it works here.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct SourceInfo {
+    /// Which one.
+    pub id: SourceId,
+    /// What it can tell at its best.
+    pub capabilities: Capabilities,
+    /// Whether it works here, found out without changing anything.
+    pub verdict: Verdict,
 }
 
 /// What may go wrong in the library.

@@ -119,12 +119,13 @@ mod stop;
 mod sys;
 mod want;
 
-pub use error::{Cause, Error, Obstacle};
+pub use error::{Cause, Error, Obstacle, SourceInfo, Verdict};
 #[cfg(feature = "stream")]
 pub use events::EventStream;
 pub use events::Events;
 pub use monitor::{Monitor, MonitorBuilder};
 pub use procscope_model::*;
 pub use sink::{Session, Sink, Summary};
+pub use source::sources;
 pub use stop::StopHandle;
 pub use want::{EnvWanted, Want};

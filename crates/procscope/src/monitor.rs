@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::events::EventStream;
 use crate::events::Events;
 use crate::pipeline::{Names, Outlet, Pipeline};
-use crate::source::{self, Source};
+use crate::source::{self, Opened, Source};
 use crate::sys::{self, Numeric, UserDatabase};
 use crate::{EnvWanted, Error, Event, EventSet, Pid, Session, Sink, SourceId, StopHandle, Summary, Want};
 
@@ -116,7 +116,7 @@ impl MonitorBuilder {
     pub fn build(self) -> Result<Monitor, Error> {
         let fail = |error| Error::System { what: "making an event descriptor", error };
         let stop = StopHandle::new().map_err(fail)?;
-        let (id, source) = source::open(self.source, &self.want)?;
+        let Opened { id, source, notes } = source::open(self.source, &self.want)?;
         let names: Box<dyn Names> =
             if self.want.user_names { Box::new(UserDatabase::new()) } else { Box::new(Numeric) };
         let mut pipeline = Pipeline::new(id, &self.want, names, sys::page_bytes());
@@ -126,7 +126,7 @@ impl MonitorBuilder {
             source: id,
             attached: source.attached(),
             events: self.want.events,
-            notes: source.notes(),
+            notes,
         };
         Ok(Monitor { session, stop, source, pipeline, duration: self.want.duration })
     }

@@ -96,7 +96,7 @@ fn without_rights_it_says_what_to_do() {
     let _turn = turn::take();
     let (_dir, path) = for_everyone();
     let mut command = Command::new(path);
-    command.uid(NOBODY).gid(NOBODY).args(["--duration", "5s"]);
+    command.uid(NOBODY).gid(NOBODY).args(["--source", "ebpf", "--duration", "5s"]);
     let (status, stderr) = run(command);
     assert_eq!(status.code(), Some(1), "{stderr}");
     three_lines(&stderr);

@@ -11,11 +11,17 @@ pub(crate) mod process_connector;
 pub(crate) mod record;
 
 use crate::pipeline::{Outlet, Pipeline};
-use crate::{Error, SourceId, StopHandle, Timestamp, Want};
+use crate::{Capabilities, Error, SourceId, SourceInfo, StopHandle, Timestamp, Verdict, Want};
 
 /// One way by which a system tells of its processes.
 pub(crate) trait Mechanism: Sync {
     fn id(&self) -> SourceId;
+
+    /// What it can tell at its best.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Whether it works here. Changes nothing; what it cannot find out so, it does not call a no.
+    fn probe(&self) -> Verdict;
 
     /// Attaches. From its return on every event wanted is buffered or counted as lost.
     fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error>;
@@ -43,6 +49,16 @@ pub(crate) static SOURCES: &[&dyn Mechanism] = &[
     &process_connector::ProcessConnector,
 ];
 
+/// The mechanisms of this build, the best first, and whether they work here.
+pub fn sources() -> Vec<SourceInfo> {
+    let info = |mechanism: &&dyn Mechanism| SourceInfo {
+        id: mechanism.id(),
+        capabilities: mechanism.capabilities(),
+        verdict: mechanism.probe(),
+    };
+    SOURCES.iter().map(info).collect()
+}
+
 /// A name as the kernel keeps it.
 pub(crate) fn comm_of(name: &[u8]) -> record::Comm {
     let mut comm = record::Comm::default();
@@ -62,15 +78,14 @@ pub(crate) fn names_up(path: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn wrong_os(source_id: SourceId) -> Error {
-    use crate::{Cause, Obstacle};
-    Error::Unavailable {
-        source_id,
-        obstacle: Obstacle {
-            what: format!("a mechanism of Linux, and this is {}", std::env::consts::OS),
-            cause: Cause::WrongOs,
-            remedy: "run procscope without --source".into(),
-        },
+use crate::{Cause, Obstacle};
+
+#[cfg(not(target_os = "linux"))]
+fn wrong_os() -> Obstacle {
+    Obstacle {
+        what: format!("a mechanism of Linux, and this is {}", std::env::consts::OS),
+        cause: Cause::WrongOs,
+        remedy: "run procscope without --source".into(),
     }
 }
 
@@ -83,8 +98,16 @@ fn to_come() -> &'static str {
     }
 }
 
+/// A mechanism that was opened.
+pub(crate) struct Opened {
+    pub(crate) id: SourceId,
+    pub(crate) source: Box<dyn Source>,
+    /// What it cannot do here. Where it is not the best there is, that comes first: why, what it costs, and what mends it.
+    pub(crate) notes: Vec<String>,
+}
+
 /// Opens the mechanism that was named, or else the best that works here. A named one never falls back.
-pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<(SourceId, Box<dyn Source>), Error> {
+pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error> {
     let none = Error::NoMechanism { os: std::env::consts::OS, to_come: to_come() };
     if named.is_none() && !cfg!(target_os = "linux") {
         return Err(none);
@@ -92,10 +115,23 @@ pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<(SourceId, Bo
     let mut failure = None;
     for mechanism in SOURCES.iter().filter(|mechanism| named.is_none_or(|id| id == mechanism.id())) {
         match mechanism.open(want) {
-            Ok(source) => return Ok((mechanism.id(), source)),
+            Ok(source) => {
+                let notes = match &failure {
+                    Some(better) => vec![instead_of(better, *mechanism)],
+                    None => source.notes(),
+                };
+                return Ok(Opened { id: mechanism.id(), source, notes });
+            }
             Err(error @ (Error::Filter { .. } | Error::Sink(_))) => return Err(error),
             Err(error) => _ = failure.get_or_insert(error),
         }
     }
     Err(failure.unwrap_or(none))
+}
+
+/// Says in one line why this mechanism was taken, what that costs, and how to have the better one.
+fn instead_of(better: &Error, mechanism: &dyn Mechanism) -> String {
+    let cost = mechanism.capabilities().cost;
+    let remedy = better.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+    format!("{} because of {better}: {cost}{remedy}", mechanism.id().name())
 }

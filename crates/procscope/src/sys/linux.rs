@@ -269,7 +269,13 @@ fn read_of(pid: Pid, start: StartTime, name: &str) -> Option<Vec<u8>> {
     if stat.start != start {
         return None;
     }
-    read_at(dir.as_fd(), name, LONGEST_LIST).ok()
+    let list = read_at(dir.as_fd(), name, LONGEST_LIST).ok()?;
+    if list.is_empty() && !stat.is_ending() && !stat.is_kthread() {
+        // In the middle of an exec the new list is not in place yet.
+        std::thread::sleep(std::time::Duration::from_millis(1));
+        return read_at(dir.as_fd(), name, LONGEST_LIST).ok();
+    }
+    Some(list)
 }
 
 /// `/proc/PID/cmdline` of the process that started then; `None` where it is gone.

@@ -16,7 +16,7 @@ mod tracepoint;
 pub(crate) mod wire;
 
 use super::{Mechanism, Source};
-use crate::{Error, SourceId, Want};
+use crate::{Capabilities, Error, EventSet, Field, SourceId, Verdict, Want};
 
 /// See the module.
 pub(crate) struct Ebpf;
@@ -26,6 +26,48 @@ impl Mechanism for Ebpf {
         SourceId::Ebpf
     }
 
+    fn capabilities(&self) -> Capabilities {
+        let mut it = Capabilities::new(EventSet::ALL);
+        it.exact = &[
+            Field::Time,
+            Field::Id,
+            Field::Ppid,
+            Field::Parent,
+            Field::Name,
+            Field::OldName,
+            Field::Path,
+            Field::Exe,
+            Field::Interpreter,
+            Field::Argv,
+            Field::Env,
+            Field::Cwd,
+            Field::User,
+            Field::Tty,
+            Field::Cgroup,
+            Field::Status,
+            Field::Killer,
+            Field::Duration,
+            Field::Usage,
+        ];
+        it.counts_loss = true;
+        it.kernel_choices = &["events", "pid", "tree", "name", "user", "cgroup"];
+        it.order = "causal: as the kernel wrote the events";
+        it.clock = "CLOCK_BOOTTIME";
+        it.needs = "Linux 5.11 with BTF; CAP_BPF and CAP_PERFMON, for failed execs, ids, sessions and ptrace CAP_SYS_ADMIN or a readable tracefs too";
+        it.cost = "a few microseconds a process";
+        it
+    }
+
+    #[cfg(target_os = "linux")]
+    fn probe(&self) -> Verdict {
+        object::probe()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn probe(&self) -> Verdict {
+        Verdict::Unavailable(super::wrong_os())
+    }
+
     #[cfg(target_os = "linux")]
     fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error> {
         Ok(Box::new(live::Live::open(want)?))
@@ -33,6 +75,6 @@ impl Mechanism for Ebpf {
 
     #[cfg(not(target_os = "linux"))]
     fn open(&self, _: &Want) -> Result<Box<dyn Source>, Error> {
-        Err(super::wrong_os(SourceId::Ebpf))
+        Err(Error::Unavailable { source_id: SourceId::Ebpf, obstacle: super::wrong_os() })
     }
 }

@@ -7,9 +7,10 @@ use libbpf_rs::{ErrorKind, MapCore, Object, ObjectBuilder, OpenObject};
 use zerocopy::IntoBytes;
 
 use super::complaints::Complaints;
+use super::tracepoint::Tracefs;
 use super::wire::{self, kind};
 use crate::source::cgroups::Cgroups;
-use crate::{Cause, EnvWanted, Error, Kind, Obstacle, SourceId, Want};
+use crate::{Cause, EnvWanted, Error, Kind, Obstacle, SourceId, Verdict, Want, sys};
 
 static OBJECT: &[u8] = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o");
 
@@ -79,6 +80,46 @@ pub(super) fn require_btf() -> Result<(), Error> {
     ))
 }
 
+/// What can be known of it without loading anything.
+pub(super) fn probe() -> Verdict {
+    let obstacle = |error| match error {
+        Error::Unavailable { obstacle, .. } => obstacle,
+        other => {
+            Obstacle { what: other.to_string(), cause: Cause::Io, remedy: "try it: procscope --source ebpf".into() }
+        }
+    };
+    if let Err(error) = require_btf() {
+        return Verdict::Unavailable(obstacle(error));
+    }
+    let version = sys::kernel_version();
+    if version < (5, 11) {
+        return Verdict::Unavailable(Obstacle {
+            what: format!("this is Linux {}.{}", version.0, version.1),
+            cause: Cause::TooOld,
+            remedy: "boot Linux 5.11 or later".into(),
+        });
+    }
+    if !may_load() {
+        return Verdict::Unavailable(obstacle(no_privilege()));
+    }
+    match Tracefs::open() {
+        Ok(_) => Verdict::Ready,
+        Err(error) => Verdict::Degraded(vec![Obstacle {
+            what: format!("failed execs, changes of ids and sessions, and ptrace are missing: tracefs: {error}"),
+            cause: Cause::Privilege,
+            remedy: "add CAP_SYS_ADMIN, or mount tracefs and let the group read it".into(),
+        }]),
+    }
+}
+
+fn no_privilege() -> Error {
+    unavailable(
+        "the kernel lets nobody load BPF programs without CAP_BPF and CAP_PERFMON",
+        Cause::Privilege,
+        "run it as root: sudo procscope",
+    )
+}
+
 pub(super) fn load(want: &Want, cgroups: &Cgroups) -> Result<(Object, usize), Error> {
     let page = rustix::param::page_size();
     let mut ring_bytes = want.ring_bytes.unwrap_or(DEFAULT_RING).clamp(page, 1 << 30).next_power_of_two();
@@ -107,11 +148,7 @@ fn may_load() -> bool {
 
 fn refusal(error: &libbpf_rs::Error) -> Error {
     if !may_load() {
-        return unavailable(
-            "the kernel lets nobody load BPF programs without CAP_BPF and CAP_PERFMON",
-            Cause::Privilege,
-            "run it as root: sudo procscope",
-        );
+        return no_privilege();
     }
     let complaint = Complaints::take().into_iter().find(|line| line.contains("failed"));
     let complaint = complaint.unwrap_or_else(|| error.to_string());

@@ -187,7 +187,12 @@ impl Live {
             if subject.kthread {
                 return None;
             }
-            let bytes = it.in_proc.then(|| read(subject.pid, start)).flatten();
+            // Nobody runs without arguments (Linux 5.18), but for those whose memory is gone or not there yet.
+            let bytes = it
+                .in_proc
+                .then(|| read(subject.pid, start))
+                .flatten()
+                .filter(|list| field != Field::Argv || !list.is_empty());
             let flaw = match (&bytes, it.in_proc) {
                 (Some(_), _) => Flaw::ReadLate,
                 (None, true) => Flaw::Unreadable,

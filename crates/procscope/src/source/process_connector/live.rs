@@ -18,7 +18,7 @@ use crate::source::Source;
 use crate::source::cgroups::resolve_cgroups;
 use crate::{
     Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StartTime, StopHandle, Timestamp,
-    Want, sys,
+    Verdict, Want, sys,
 };
 
 /// How long messages wait for one another while there are some.
@@ -237,6 +237,44 @@ fn refused(refusal: Refusal) -> Error {
     }
 }
 
+/// Whether the kernel answers, and what it keeps back.
+pub(super) fn probe() -> Verdict {
+    let socket = match Socket::listen(Kinds(what::EXEC), 0, false) {
+        Ok(socket) => socket,
+        Err(refusal) => {
+            return match refused(refusal) {
+                Error::Unavailable { obstacle, .. } => Verdict::Unavailable(obstacle),
+                other => Verdict::Unsure(Obstacle {
+                    what: other.to_string(),
+                    cause: Cause::Io,
+                    remedy: "try it: procscope --source process-connector".into(),
+                }),
+            };
+        }
+    };
+    drop(socket);
+    let mut obstacles = Vec::new();
+    if sys::list_processes().is_empty() {
+        obstacles.push(Obstacle {
+            what: "/proc is not mounted, so that names and arguments are missing".into(),
+            cause: Cause::NotConfigured,
+            remedy: "mount -t proc proc /proc".into(),
+        });
+    } else if !reads_others() {
+        obstacles.push(Obstacle {
+            what: "the paths and directories of other users' processes may not be read".into(),
+            cause: Cause::Privilege,
+            remedy: "run it as root: sudo procscope --source process-connector".into(),
+        });
+    }
+    if obstacles.is_empty() { Verdict::Ready } else { Verdict::Degraded(obstacles) }
+}
+
+/// CAP_SYS_PTRACE, or nobody else there: `ptrace(2)`, access mode PTRACE_MODE_READ_FSCREDS.
+fn reads_others() -> bool {
+    std::fs::read_link("/proc/1/exe").is_ok()
+}
+
 impl Live {
     pub(super) fn open(want: &Want) -> Result<Self, Error> {
         let fail = |what| move |error: rustix::io::Errno| Error::System { what, error: error.into() };
@@ -315,7 +353,7 @@ impl Live {
         }
         if sys::list_processes().is_empty() {
             self.notes.push("names and arguments are missing: /proc is not mounted".to_owned());
-        } else if std::fs::read_link("/proc/1/exe").is_err() && std::process::id() != 1 {
+        } else if !reads_others() {
             self.notes.push(
                 "programs' paths and directories are missing where they are other users': root reads them".to_owned(),
             );

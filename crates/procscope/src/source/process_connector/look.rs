@@ -32,8 +32,6 @@ pub(crate) struct StatSeen {
     pub(crate) sid: Pid,
     pub(crate) tty: Option<Tty>,
     pub(crate) kthread: bool,
-    /// It has ended, or is about to: its memory may be gone.
-    pub(crate) ending: bool,
 }
 
 /// `/proc/PID/status`, as far as it is of use.

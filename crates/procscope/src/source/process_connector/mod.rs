@@ -13,7 +13,22 @@ mod socket;
 pub(crate) mod tracker;
 
 use super::{Mechanism, Source};
-use crate::{Error, SourceId, Want};
+use crate::{Capabilities, Error, EventSet, Field, Kind, SourceId, Verdict, Want};
+
+/// The kinds that it tells of: failed execs are not among them.
+const EVENTS: EventSet = EventSet::NONE
+    .with(Kind::Existing)
+    .with(Kind::Fork)
+    .with(Kind::Clone)
+    .with(Kind::Exec)
+    .with(Kind::Exit)
+    .with(Kind::ThreadExit)
+    .with(Kind::Core)
+    .with(Kind::Comm)
+    .with(Kind::Uid)
+    .with(Kind::Gid)
+    .with(Kind::Sid)
+    .with(Kind::Ptrace);
 
 /// See the module.
 pub(crate) struct ProcessConnector;
@@ -23,6 +38,42 @@ impl Mechanism for ProcessConnector {
         SourceId::ProcessConnector
     }
 
+    fn capabilities(&self) -> Capabilities {
+        let mut it = Capabilities::new(EVENTS);
+        it.exact = &[Field::Time, Field::Ppid, Field::Status];
+        it.late = &[
+            Field::Id,
+            Field::Parent,
+            Field::Name,
+            Field::Exe,
+            Field::Argv,
+            Field::Env,
+            Field::Cwd,
+            Field::User,
+            Field::Tty,
+            Field::Cgroup,
+            Field::Duration,
+        ];
+        it.counts_loss = true;
+        it.kernel_choices = &["events"];
+        it.order = "by the kernel's time";
+        it.clock = "CLOCK_MONOTONIC";
+        it.needs = "Linux 2.6.15 with CONFIG_PROC_EVENTS, in the initial pid and user namespaces; before 6.6 CAP_NET_ADMIN; /proc for names";
+        it.cost = "arguments and names come late from /proc, and are missing where a process was gone by then; no failed execs, \
+                   no usage, nobody who killed";
+        it
+    }
+
+    #[cfg(target_os = "linux")]
+    fn probe(&self) -> Verdict {
+        live::probe()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn probe(&self) -> Verdict {
+        Verdict::Unavailable(super::wrong_os())
+    }
+
     #[cfg(target_os = "linux")]
     fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error> {
         Ok(Box::new(live::Live::open(want)?))
@@ -30,6 +81,6 @@ impl Mechanism for ProcessConnector {
 
     #[cfg(not(target_os = "linux"))]
     fn open(&self, _: &Want) -> Result<Box<dyn Source>, Error> {
-        Err(super::wrong_os(SourceId::ProcessConnector))
+        Err(Error::Unavailable { source_id: SourceId::ProcessConnector, obstacle: super::wrong_os() })
     }
 }

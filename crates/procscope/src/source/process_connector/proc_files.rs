@@ -19,7 +19,6 @@ fn seen(stat: &Stat) -> StatSeen {
         sid: stat.sid,
         tty: stat.tty(),
         kthread: stat.is_kthread(),
-        ending: stat.is_ending(),
     }
 }
 
@@ -50,7 +49,7 @@ fn read_cwd(dir: &ProcDir) -> Option<(Vec<u8>, bool)> {
 /// Reads a process that is there. The arguments come first: they are gone first.
 fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
     let mut look = Look { argv: dir.read_list(c"cmdline"), brief: depth == Depth::Brief, ..Look::default() };
-    // Of a process that is ending the memory is gone, which reads as no arguments.
+    // Nobody runs without arguments (Linux 5.18): the memory of who is ending is gone.
     let empty = look.argv.as_ref().is_some_and(Vec::is_empty);
     if depth != Depth::Brief || empty {
         if depth != Depth::Brief {
@@ -58,7 +57,7 @@ fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
         }
         look.stat = dir.stat().as_ref().map(seen);
     }
-    if empty && look.stat.is_none_or(|stat| stat.ending) {
+    if empty {
         look.argv = None;
     }
     if depth != Depth::Brief {
