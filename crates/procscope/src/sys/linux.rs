@@ -253,6 +253,52 @@ impl ProcDir {
     }
 }
 
+/// `/proc/PID/cmdline` of whoever has this pid now.
+pub(crate) fn read_argv_now(pid: Pid) -> Option<Vec<u8>> {
+    let file = openat(rustix::fs::CWD, format!("/proc/{pid}/cmdline"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .ok()?;
+    let mut bytes = [0; 4096];
+    let len = rustix::io::read(&file, &mut bytes).ok()?;
+    let mut list = bytes[..len].to_vec();
+    if len == bytes.len() {
+        File::from(file).take(LONGEST_LIST).read_to_end(&mut list).ok()?;
+    }
+    Some(list)
+}
+
+/// Makes this thread run as soon as it is woken, as far as the system lets it: the shortest slice (`sched_setattr(2)`, Linux
+/// 6.12), which anybody may have, and with CAP_SYS_NICE the best nice value.
+pub(crate) fn be_prompt() {
+    /// `struct sched_attr` in its first form.
+    #[repr(C)]
+    struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime_ns: u64,
+        deadline_ns: u64,
+        period_ns: u64,
+    }
+    let mut attributes = Attributes {
+        size: size_of::<Attributes>() as u32,
+        policy: libc::SCHED_OTHER as u32,
+        flags: 0,
+        nice: -20,
+        priority: 0,
+        runtime_ns: 100_000,
+        deadline_ns: 0,
+        period_ns: 0,
+    };
+    // SAFETY: the kernel reads as many bytes as `size` tells, of this thread alone.
+    if unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) } != 0 {
+        attributes.nice = 0;
+        // SAFETY: as above.
+        unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
+    }
+}
+
 /// The threads of a process.
 pub(crate) fn list_threads(pid: Pid) -> Vec<Pid> {
     let entries = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();

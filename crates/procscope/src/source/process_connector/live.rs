@@ -53,10 +53,15 @@ fn kinds_of(events: EventSet) -> Kinds {
     Kinds(table.into_iter().filter(|(kind, _)| events.contains(*kind)).fold(0, |kinds, (_, bit)| kinds | bit))
 }
 
+/// So many execs are received at once, mostly one.
+const AT_ONCE: usize = 8;
+/// So many other messages.
+const MANY: usize = 64;
+
 /// The socket for execs alone: what is read of a process has to be read at once.
 struct Execs {
     socket: Socket,
-    batch: Batch,
+    batch: Batch<AT_ONCE>,
     seen: Vec<Received>,
     malformed: u64,
     env: bool,
@@ -94,7 +99,7 @@ impl Execs {
                     it.look = ProcFiles.look(task.pid, depth).map(Box::new);
                 }
             }
-            if !more && self.seen.len() == before {
+            if !more {
                 return Ok(());
             }
         }
@@ -123,6 +128,7 @@ impl Shared {
 
     /// Looks at processes as soon as their execs are told of, until ended.
     fn look(&self) {
+        sys::be_prompt();
         while !self.ended.load(Ordering::Acquire) {
             let mut fds = [PollFd::new(&self.exec_fd, PollFlags::IN), PollFd::new(&self.end, PollFlags::IN)];
             if poll(&mut fds, None).is_err_and(|error| error != rustix::io::Errno::INTR) {
@@ -180,7 +186,7 @@ pub(super) struct Live {
     settings: Settings,
     shared: Option<Arc<Shared>>,
     rest: Socket,
-    batch: Batch,
+    batch: Batch<MANY>,
     merge: Merge,
     tracker: Tracker,
     losses: Losses,
@@ -386,7 +392,8 @@ impl Live {
         self.losses.count_drops(1, self.rest.drops());
         self.merge.take(received);
         if let Some(shared) = &self.shared {
-            // What was sent before a message that the other socket has just given is here now.
+            // What was sent before one of these messages is in one of the sockets by now; later ones may have gaps before them.
+            self.merge.set_fence();
             let drops = execs(shared, &mut self.merge, &mut malformed)?;
             self.losses.count_drops(0, drops);
             self.losses.missing += self.merge.count_lost();

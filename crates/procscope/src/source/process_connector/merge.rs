@@ -24,6 +24,8 @@ struct Sequence {
     next: Option<u32>,
     /// Received beyond a gap.
     ahead: Vec<u32>,
+    /// What is missing below it is lost.
+    fence: Option<u32>,
 }
 
 impl Sequence {
@@ -36,7 +38,7 @@ impl Sequence {
                     self.close_up();
                 }
             }
-            // One that was given up for lost would count twice; those before the first are of before we listened.
+            // Answers come to every socket; those before the first are of before we listened.
             Some(next) if seq.wrapping_sub(next) < 1 << 31 => self.ahead.push(seq),
             Some(_) => {}
         }
@@ -44,7 +46,9 @@ impl Sequence {
 
     fn close_up(&mut self) {
         let Some(mut next) = self.next else { return };
+        self.ahead.retain(|seq| seq.wrapping_sub(next) < 1 << 31);
         self.ahead.sort_unstable_by_key(|seq| seq.wrapping_sub(next));
+        self.ahead.dedup();
         let followers = self.ahead.iter().take_while(|&&seq| {
             let follows = seq == next;
             next = next.wrapping_add(u32::from(follows));
@@ -55,11 +59,18 @@ impl Sequence {
         self.next = Some(next);
     }
 
-    /// Gives up what has not come, and counts it.
+    fn set_fence(&mut self) {
+        self.close_up();
+        self.fence = self.ahead.last().copied();
+    }
+
+    /// Gives up what has not come below the fence, and counts it.
     fn settle(&mut self) -> u64 {
         let mut lost = 0;
         self.close_up();
-        while let (Some(next), Some(&first)) = (self.next, self.ahead.first()) {
+        while let (Some(next), Some(&first), Some(fence)) = (self.next, self.ahead.first(), self.fence)
+            && fence.wrapping_sub(first) < 1 << 31
+        {
             lost += u64::from(first.wrapping_sub(next));
             self.next = Some(first);
             self.close_up();
@@ -104,8 +115,12 @@ impl Merge {
         }
     }
 
-    /// How many messages are missing before the last that was received, of every CPU. To be asked when nothing that was sent
-    /// before a received message can still be on its way, and where every kind of message is listened to.
+    /// Whatever was sent before one of those received so far has been received when next messages are counted.
+    pub(crate) fn set_fence(&mut self) {
+        self.sequences.values_mut().for_each(Sequence::set_fence);
+    }
+
+    /// How many messages are missing, of every CPU, below the fence. Where every kind of message is listened to.
     pub(crate) fn count_lost(&mut self) -> u64 {
         self.sequences.values_mut().map(Sequence::settle).sum()
     }
@@ -207,6 +222,7 @@ mod tests {
             let len = seqs.len().max(1);
             seqs.rotate_left(shuffle as usize % len);
             merge.take(seqs.into_iter().map(|seq| exec(0, seq, 0, 1, None)));
+            merge.set_fence();
             prop_assert_eq!(merge.count_lost(), truly_lost);
             prop_assert_eq!(merge.count_lost(), 0);
         }

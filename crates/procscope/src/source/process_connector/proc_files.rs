@@ -48,28 +48,17 @@ fn read_cwd(dir: &ProcDir) -> Option<(Vec<u8>, bool)> {
 
 /// Reads a process that is there. The arguments come first: they are gone first.
 fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
-    let mut look = Look { argv: dir.read_list(c"cmdline"), brief: depth == Depth::Brief, ..Look::default() };
     // Nobody runs without arguments (Linux 5.18): the memory of who is ending is gone.
-    let empty = look.argv.as_ref().is_some_and(Vec::is_empty);
-    if depth != Depth::Brief || empty {
-        if depth != Depth::Brief {
-            look.exe = read_exe(dir);
-        }
-        look.stat = dir.stat().as_ref().map(seen);
-    }
-    if empty {
-        look.argv = None;
-    }
-    if depth != Depth::Brief {
-        look.cwd = read_cwd(dir);
-        look.status = dir.status().map(|status| StatusSeen {
-            uids: status.uids,
-            gids: status.gids,
-            ns_pid: status.ns_pid,
-            threads: status.threads,
-        });
-        look.cgroup = dir.read(c"cgroup").and_then(|file| decode_cgroup(&file));
-    }
+    let argv = dir.read_list(c"cmdline").filter(|argv| !argv.is_empty());
+    let mut look = Look { argv, exe: read_exe(dir), stat: dir.stat().as_ref().map(seen), ..Look::default() };
+    look.cwd = read_cwd(dir);
+    look.status = dir.status().map(|status| StatusSeen {
+        uids: status.uids,
+        gids: status.gids,
+        ns_pid: status.ns_pid,
+        threads: status.threads,
+    });
+    look.cgroup = dir.read(c"cgroup").and_then(|file| decode_cgroup(&file));
     if depth == Depth::Env {
         look.env = dir.read_list(c"environ");
     }
@@ -82,6 +71,11 @@ fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
 
 impl Proc for ProcFiles {
     fn look(&mut self, pid: Pid, depth: Depth) -> Option<Look> {
+        if depth == Depth::Brief {
+            let argv = sys::read_argv_now(pid)?;
+            let argv = (!argv.is_empty()).then_some(argv);
+            return Some(Look { argv, brief: true, read_ns: sys::now_mono_ns(), ..Look::default() });
+        }
         ProcDir::open(pid).map(|dir| look_at(&dir, pid, depth))
     }
 

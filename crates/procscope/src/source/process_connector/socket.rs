@@ -21,8 +21,6 @@ const ANSWER: Duration = Duration::from_millis(500);
 /// Index of the drops in what SO_MEMINFO tells: `SK_MEMINFO_DROPS`, `include/uapi/linux/sock_diag.h`.
 const DROPS: usize = 8;
 
-/// So many messages are received at once.
-const BATCH: usize = 64;
 /// A message has 76 bytes.
 const ROOM: usize = 256;
 
@@ -138,7 +136,7 @@ impl Socket {
         let token = self.fd.as_raw_fd() as u32 ^ std::process::id().rotate_left(12);
         self.send(LISTEN, None, token).map_err(|error| Refusal::Call("asking the process connector", error))?;
         let until = Instant::now() + ANSWER;
-        let mut batch = Batch::new();
+        let mut batch = Batch::<16>::new();
         let mut answer = None;
         while answer.is_none() {
             let left = until.saturating_duration_since(Instant::now());
@@ -233,17 +231,17 @@ impl Drop for Socket {
     }
 }
 
-/// Room for messages, which recvmmsg(2) fills.
-pub(super) struct Batch {
-    rooms: Box<[[u8; ROOM]; BATCH]>,
+/// Room for `N` messages, which recvmmsg(2) fills.
+pub(super) struct Batch<const N: usize> {
+    rooms: Box<[[u8; ROOM]; N]>,
 }
 
-impl Batch {
+impl<const N: usize> Batch<N> {
     pub(super) fn new() -> Self {
-        Self { rooms: Box::new([[0; ROOM]; BATCH]) }
+        Self { rooms: Box::new([[0; ROOM]; N]) }
     }
 
-    /// Receives what is there, up to [`BATCH`] messages. Returns whether there may be more.
+    /// Receives what is there, up to `N` messages. Returns whether there may be more.
     pub(super) fn receive(
         &mut self,
         socket: &Socket,
@@ -251,8 +249,8 @@ impl Batch {
     ) -> io::Result<bool> {
         let mut parts =
             self.rooms.each_mut().map(|room| libc::iovec { iov_base: room.as_mut_ptr().cast(), iov_len: ROOM });
-        let mut senders = [address(0); BATCH];
-        let mut headers = std::array::from_fn::<_, BATCH, _>(|i| {
+        let mut senders = [address(0); N];
+        let mut headers = std::array::from_fn::<_, N, _>(|i| {
             // SAFETY: all zeroes is a valid mmsghdr.
             let mut header: libc::mmsghdr = unsafe { std::mem::zeroed() };
             header.msg_hdr.msg_iov = &raw mut parts[i];
@@ -266,7 +264,7 @@ impl Batch {
             libc::recvmmsg(
                 socket.fd.as_raw_fd(),
                 headers.as_mut_ptr(),
-                BATCH as u32,
+                N as u32,
                 libc::MSG_DONTWAIT,
                 std::ptr::null_mut(),
             )
@@ -290,6 +288,6 @@ impl Batch {
                 see(message);
             }
         }
-        Ok(count == BATCH)
+        Ok(count == N)
     }
 }

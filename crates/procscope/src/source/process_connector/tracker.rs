@@ -595,12 +595,14 @@ impl Tracker {
     }
 
     fn exec(&mut self, boot_ns: u64, task: Task, look: Option<Look>, put: &mut Put<'_>) -> ControlFlow<()> {
-        let mut known = self.living.remove(&task.pid).unwrap_or_else(|| Known::unknown(self.epoch));
+        let found = self.living.remove(&task.pid);
+        let sure = found.as_ref().is_some_and(|known| known.epoch == self.epoch);
+        let mut known = found.unwrap_or_else(|| Known::unknown(self.epoch));
         let alone = known.threads.is_empty();
         let exact_name = !matches!(known.marks.get(Field::Name), Some(Flaw::ReadLate | Flaw::AfterLoss));
         let old_comm = (alone && exact_name && known.comm != UNKNOWN_COMM).then_some(known.comm);
         // Read of another process, which has the pid now.
-        let look = look.filter(|look| look.stat.is_none_or(|stat| known.confirm(stat.start)));
+        let look = look.filter(|look| look.stat.map_or(sure, |stat| known.confirm(stat.start)));
         // The thread that called exec is the only one left, and bears the leader's id.
         known.threads = Vec::new();
         known.leader = true;
