@@ -102,7 +102,8 @@ enum ps_trees {
 struct ps_shared {
 	__u64 lost[PS_KINDS];
 	__u64 lost_total;
-	__u64 clock_offset; /* CLOCK_MONOTONIC minus the scheduler's clock, ns; renewed at every fork, 0 before the first */
+	__u64 clock_offset; /* CLOCK_MONOTONIC minus the scheduler's clock, ns; renewed at forks, 0 before the first */
+	__u64 clock_read; /* when it was, by the scheduler's clock */
 	__u32 pacing; /* ps_pace */
 	__u32 trees; /* ps_trees */
 };

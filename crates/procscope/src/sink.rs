@@ -30,7 +30,7 @@ pub trait Sink {
     /// Takes one event; `Break` ends the monitor without an error, and no further event comes.
     fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>>;
 
-    /// Called when no further event is at hand, so that what was buffered goes out; about every 20 ms while there are events.
+    /// Called when no further event is at hand, so that what was buffered goes out; every 20 to 40 ms while there are events.
     fn batch_end(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -1,21 +1,26 @@
-/// The two digits of each 12 bits.
-static PAIRS: [[u8; 2]; 4096] = {
+/// The two digits of each 12 bits, the first in the lower half.
+static PAIRS: [u16; 4096] = {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut pairs = [[0; 2]; 4096];
+    let mut pairs = [0; 4096];
     let mut bits = 0;
     while bits < pairs.len() {
-        pairs[bits] = [DIGITS[bits >> 6], DIGITS[bits & 63]];
+        pairs[bits] = u16::from_le_bytes([DIGITS[bits >> 6], DIGITS[bits & 63]]);
         bits += 1;
     }
     pairs
 };
 
+/// The bytes of a block, the first of them highest; 2 bytes of 1 above all.
 #[inline(always)]
-fn digits(bytes: &[u8; 6]) -> [u8; 8] {
-    let &[a, b, c, d, e, f] = bytes;
-    let bits = u64::from_be_bytes([0, 0, a, b, c, d, e, f]);
-    let [[a, b], [c, d], [e, f], [g, h]] = [36, 24, 12, 0].map(|shift| PAIRS[(bits >> shift & 0xfff) as usize]);
-    [a, b, c, d, e, f, g, h]
+fn word_of(&[a, b, c, d, e, f]: &[u8; 6]) -> u64 {
+    let (high, low) = (u32::from_be_bytes([a, b, c, d]), u16::from_be_bytes([e, f]));
+    0x0101 << 48 | u64::from(high) << 16 | u64::from(low)
+}
+
+#[inline(always)]
+fn digits(word: u64) -> [u8; 8] {
+    let pair = |shift: u32| u64::from(PAIRS[(word >> shift & 0xfff) as usize]);
+    (pair(36) | pair(24) << 16 | pair(12) << 32 | pair(0) << 48).to_le_bytes()
 }
 
 /// Appends what is left of a string, fewer than 6 bytes, padded.
@@ -25,8 +30,8 @@ fn push_tail(out: &mut Vec<u8>, tail: &[u8]) {
         return;
     }
     let mut padded = [0; 6];
-    padded.iter_mut().zip(tail).for_each(|(to, from)| *to = *from);
-    let mut text = digits(&padded);
+    padded[..tail.len()].copy_from_slice(tail);
+    let mut text = digits(word_of(&padded));
     let length = if tail.len() > 3 { 8 } else { 4 };
     // 1 byte of 3 makes 2 digits, 2 make 3.
     let missing = (6 - tail.len()) % 3;
@@ -40,16 +45,14 @@ fn push_tail(out: &mut Vec<u8>, tail: &[u8]) {
 pub(super) fn push_base64(out: &mut Vec<u8>, bytes: &[u8]) {
     let (blocks, tail) = bytes.as_chunks::<6>();
     for block in blocks {
-        out.extend_from_slice(&digits(block));
+        out.extend_from_slice(&digits(word_of(block)));
     }
     push_tail(out, tail);
 }
 
 #[inline(always)]
-fn has_nul(block: &[u8; 6]) -> bool {
+fn has_nul(word: u64) -> bool {
     const ONES: u64 = u64::MAX / 255;
-    let &[a, b, c, d, e, f] = block;
-    let word = u64::from_be_bytes([1, 1, a, b, c, d, e, f]);
     word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
 }
 
@@ -57,10 +60,10 @@ fn has_nul(block: &[u8; 6]) -> bool {
 pub(super) fn push_base64_list<const N: usize>(out: &mut Vec<u8>, mut list: &[u8], between: &[u8; N]) {
     loop {
         // All of a string but the last of it.
-        while let Some(block) = list.first_chunk::<6>()
-            && !has_nul(block)
+        while let Some(word) = list.first_chunk().map(word_of)
+            && !has_nul(word)
         {
-            out.extend_from_slice(&digits(block));
+            out.extend_from_slice(&digits(word));
             list = &list[6..];
         }
         let nul = list.iter().take(6).position(|&b| b == 0);

@@ -1,3 +1,4 @@
+use std::collections::hash_map::Entry as Slot;
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
@@ -67,13 +68,16 @@ impl Table {
     }
 
     pub(crate) fn insert(&mut self, pid: Pid, start_ns: u64, mut image: Image) {
-        self.forget(pid);
+        let slot = self.living.entry(pid);
+        if let Slot::Occupied(old) = &slot {
+            self.bytes -= old.get().image.bytes();
+        }
         if self.bytes + image.bytes() > MOST_BYTES {
             cut(&mut image.argv, Field::Argv, &mut image.flaws);
             cut(&mut image.env, Field::Env, &mut image.flaws);
         }
         self.bytes += image.bytes();
-        self.living.insert(pid, Entry { start_ns, image, loss: self.loss });
+        slot.insert_entry(Entry { start_ns, image, loss: self.loss });
     }
 
     /// The image of this very process, marked where a loss may have made it stale. A start that was read from /proc has no

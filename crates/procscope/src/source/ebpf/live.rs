@@ -22,6 +22,9 @@ use crate::{Error, KIND_COUNT, Kind, Pid, SourceId, StopHandle, Timestamp, Want,
 
 /// How long the reader stays away while there are events.
 const INTERVAL: Duration = Duration::from_millis(20);
+/// The same where so many records came at a time that each coming, with the caches cold, is worth saving.
+const BUSY_INTERVAL: Duration = Duration::from_millis(40);
+const BUSY: usize = 200;
 /// How long a record may lie that was sent just when the reader went to sleep.
 const LINGER: Duration = Duration::from_millis(25);
 /// How often a sleeper looks up, to count what the kernel skipped.
@@ -303,7 +306,7 @@ impl Live {
             if count > 0 {
                 self.shared.set_pacing(PACE_TIMER);
                 idle = false;
-                self.wait(INTERVAL)?;
+                self.wait(if count < BUSY { INTERVAL } else { BUSY_INTERVAL })?;
             } else if !idle {
                 self.shared.set_pacing(PACE_SLEEP);
                 idle = true;

@@ -186,7 +186,7 @@ fn prepare(want: &Want, cgroups: &Cgroups, ring_bytes: usize) -> libbpf_rs::Resu
         let name = map.name().to_string_lossy().into_owned();
         match name.as_str() {
             "ring" => map.set_max_entries(ring_bytes as u32)?,
-            "exec_scratches" | "chunk_scratches" | "failed_scratches" | "cgroup_scratches" => {
+            "exec_scratches" | "chunk_scratches" | "failed_scratches" | "cgroup_scratches" | "last_cgroups" => {
                 map.set_max_entries(cpus)?
             }
             "trees" if !want.trees.is_empty() => map.set_max_entries(1 << 16)?,

@@ -73,7 +73,14 @@ wire!(Config {
     pad: [u8; 6],
 });
 
-wire!(Shared { lost: [u64; kind::KINDS], lost_total: u64, clock_offset: u64, pacing: u32, trees: u32 });
+wire!(Shared {
+    lost: [u64; kind::KINDS],
+    lost_total: u64,
+    clock_offset: u64,
+    clock_read: u64,
+    pacing: u32,
+    trees: u32
+});
 
 wire!(Header { size: u32, kind: u16, flags: u16, boot_ns: u64, lost: u64, tgid: u32, tid: u32, start_ns: u64 });
 
