@@ -5,6 +5,7 @@
 mod argv;
 mod errno;
 mod event;
+mod filter;
 mod flaw;
 mod id;
 mod process;
@@ -19,6 +20,7 @@ pub use event::{
     PtraceChange, ThreadExit,
 };
 pub use event::{EventSet, KIND_COUNT, Kind, ParseEventSetError};
+pub use filter::{Ancestor, Ancestry, Demand, Filter, FilterError, Term, Users};
 pub use flaw::{Field, Flaw, Flaws};
 pub use id::{BootId, ParseBootIdError, Pid, ProcessId, SourceId, StartTime};
 pub use process::{Credentials, ExeTraits, Namespaces, Process, ProcessRef, Tty};
