@@ -12,6 +12,7 @@ mod error;
 pub mod fuzzing;
 mod monitor;
 mod pipeline;
+mod plan;
 mod sink;
 mod source;
 mod stop;
@@ -20,6 +21,7 @@ mod want;
 
 pub use error::{Cause, Error, Obstacle};
 pub use monitor::{Monitor, MonitorBuilder};
+pub use plan::{DecidedBy, ExplainedTerm, Explanation};
 pub use procscope_model::*;
 pub use sink::{Session, Sink, Summary};
 pub use stop::StopHandle;

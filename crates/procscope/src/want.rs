@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{EventSet, Pid};
+use crate::{EventSet, Filter, Pid};
 
 /// Which environment variables to read at exec.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -33,12 +33,16 @@ pub struct Want {
     pub cgroups: Vec<PathBuf>,
     /// Only processes in the containers whose ids start so.
     pub containers: Vec<String>,
+    /// Only events that this takes.
+    pub filter: Option<Filter>,
     /// The environment.
     pub env: EnvWanted,
     /// The size of the kernel's ring, bytes; rounded up to a power of two, and down to what may be had.
     pub ring_bytes: usize,
     /// When to stop by itself.
     pub duration: Option<Duration>,
+    /// Kinds that the pipeline has to learn of whatever was asked for: they go to [`crate::pipeline::Outlet::note`].
+    pub(crate) needs: EventSet,
 }
 
 impl Want {
@@ -56,9 +60,11 @@ impl Default for Want {
             uids: Vec::new(),
             cgroups: Vec::new(),
             containers: Vec::new(),
+            filter: None,
             env: EnvWanted::No,
             ring_bytes: Self::DEFAULT_RING_BYTES,
             duration: None,
+            needs: EventSet::NONE,
         }
     }
 }

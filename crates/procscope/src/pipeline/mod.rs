@@ -3,6 +3,7 @@
 mod cgroup;
 mod clock;
 mod intern;
+mod lineage;
 mod outlet;
 mod table;
 mod usage;
@@ -19,12 +20,13 @@ use crate::source::record::{
     Body, CgroupKey, ChunkOf, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, comm_bytes,
 };
 use crate::{
-    Argv, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit, ExitStatus,
-    Field, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Lost, Namespaces, Pid, Process, ProcessId, ProcessRef,
-    PtraceChange, SourceId, StartTime, ThreadExit, Want,
+    Argv, BootId, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit,
+    ExitStatus, Field, Filter, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Lost, Namespaces, Pid, Process,
+    ProcessId, ProcessRef, PtraceChange, SourceId, StartTime, ThreadExit, Want,
 };
 use cgroup::Cgroups;
 use intern::Interner;
+use lineage::Lineage;
 use table::{Image, Table};
 
 /// Looks up names of users and groups; `None` where the number has none.
@@ -53,6 +55,8 @@ pub(crate) struct Pipeline {
     /// Filters that the kernel could not apply.
     cgroup_paths: Vec<String>,
     containers: Vec<String>,
+    filter: Option<Filter>,
+    lineage: Lineage,
     wanted: crate::EventSet,
     table: Table,
     cgroups: Cgroups,
@@ -82,6 +86,8 @@ impl Pipeline {
             env: want.env.clone(),
             cgroup_paths: Vec::new(),
             containers: want.containers.clone(),
+            filter: want.filter.clone(),
+            lineage: Lineage::new(want.filter.as_ref().is_some_and(Filter::reads_ancestry)),
             wanted: want.events,
             table: Table::default(),
             cgroups: Cgroups::default(),
@@ -105,8 +111,37 @@ impl Pipeline {
         self.cgroup_paths = paths;
     }
 
+    pub(crate) fn set_boot_id(&mut self, boot: BootId) {
+        self.lineage.set_boot_id(boot);
+    }
+
+    /// Takes a record of which no event is to come, for the tables' sake.
+    pub(crate) fn note(&mut self, record: &Record<'_>) {
+        self.see(&record.body);
+        self.lineage.end(&record.body);
+    }
+
+    fn see(&mut self, body: &Body<'_>) {
+        let Self { lineage, interner, path, .. } = self;
+        lineage.see(body, || match body {
+            Body::Existing { image, .. } | Body::Exec { image, .. } => image.exe.map(|names| {
+                path.clear();
+                names.write_path(path);
+                interner.intern(path)
+            }),
+            _ => None,
+        });
+    }
+
     /// Takes a record and gives the event that it makes, if any.
     pub(crate) fn feed(&mut self, record: &Record<'_>) -> Option<Event> {
+        self.see(&record.body);
+        let event = self.event_of(record);
+        self.lineage.end(&record.body);
+        event
+    }
+
+    fn event_of(&mut self, record: &Record<'_>) -> Option<Event> {
         let flaws = &record.flaws;
         if record.boot_ns != 0 {
             self.last_ns = record.boot_ns;
@@ -198,12 +233,17 @@ impl Pipeline {
             Body::Ptrace { subject, other, attach, of_caller } => self.ptrace(subject, other, *attach, *of_caller),
         };
         let wanted = self.wanted.contains(kind.kind()) && self.passes(&process);
-        wanted.then(|| {
-            let time = self.clock.wall(record.boot_ns);
-            let mut event = Event::new(self.next_seq(), time, self.source, Some(Arc::new(process)), tid, kind);
-            event.flaws = flaws;
-            event
-        })
+        if !wanted {
+            return None;
+        }
+        let time = self.clock.wall(record.boot_ns);
+        let mut event = Event::new(self.seq + 1, time, self.source, Some(Arc::new(process)), tid, kind);
+        event.flaws = flaws;
+        if self.filter.as_ref().is_some_and(|filter| !filter.matches(&event, &self.lineage)) {
+            return None;
+        }
+        self.seq = event.seq;
+        Some(event)
     }
 
     /// The mark that stands where events are missing.
@@ -466,4 +506,4 @@ fn id_change([real, effective]: [u32; 2]) -> IdChange {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

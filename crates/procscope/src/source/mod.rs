@@ -8,11 +8,17 @@ pub(crate) mod ebpf;
 pub(crate) mod record;
 
 use crate::pipeline::{Outlet, Pipeline};
-use crate::{Error, SourceId, StopHandle, Timestamp, Want};
+use crate::plan::{Explanation, Pushdown, plan};
+use crate::{Error, SourceId, StopHandle, Timestamp, Want, sys};
 
 /// One way by which a system tells of its processes.
 pub(crate) trait Mechanism: Sync {
     fn id(&self) -> SourceId;
+
+    /// What of a filter it can decide by itself.
+    fn pushdown(&self) -> Pushdown {
+        Pushdown::default()
+    }
 
     /// Attaches. From its return on every event wanted is buffered or counted as lost.
     fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error>;
@@ -56,11 +62,19 @@ pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<(SourceId, Bo
     }
     let mut failure = None;
     for mechanism in SOURCES.iter().filter(|mechanism| named.is_none_or(|id| id == mechanism.id())) {
-        match mechanism.open(want) {
+        let plan = plan(want, mechanism.id(), &mechanism.pushdown(), sys::uid_of);
+        match mechanism.open(&plan.want) {
             Ok(source) => return Ok((mechanism.id(), source)),
             Err(error @ (Error::Filter { .. } | Error::Sink(_))) => return Err(error),
             Err(error) => _ = failure.get_or_insert(error),
         }
     }
     Err(failure.unwrap_or(none))
+}
+
+/// What a filter would make the mechanism do that was named, or else the best.
+pub(crate) fn explain(named: Option<SourceId>, want: &Want) -> Result<Explanation, Error> {
+    let mut mechanisms = SOURCES.iter().filter(|mechanism| named.is_none_or(|id| id == mechanism.id()));
+    let mechanism = mechanisms.next().ok_or(Error::NoMechanism { os: std::env::consts::OS, to_come: to_come() })?;
+    Ok(plan(want, mechanism.id(), &mechanism.pushdown(), sys::uid_of).explanation)
 }

@@ -16,6 +16,7 @@ mod tracepoint;
 pub(crate) mod wire;
 
 use super::{Mechanism, Source};
+use crate::plan::Pushdown;
 use crate::{Error, SourceId, Want};
 
 /// See the module.
@@ -24,6 +25,11 @@ pub(crate) struct Ebpf;
 impl Mechanism for Ebpf {
     fn id(&self) -> SourceId {
         SourceId::Ebpf
+    }
+
+    /// The sizes of the programs' maps, and of a comm.
+    fn pushdown(&self) -> Pushdown {
+        Pushdown { events: true, pids: 1024, uids: 256, names: 256, name_bytes: 15 }
     }
 
     #[cfg(target_os = "linux")]
