@@ -1,3 +1,4 @@
+mod filter;
 mod values;
 
 use std::ffi::OsString;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
-use procscope::{EnvWanted, EventSet, Pid};
+use procscope::{EnvWanted, EventSet, Filter, Pid};
 
 use self::values::{
     RingSize, Source, parse_container, parse_count, parse_duration, parse_env, parse_name, parse_pid, parse_user,
@@ -17,10 +18,12 @@ use crate::render::columns::Columns;
 const AFTER_HELP: &str = "\
 Events: existing fork clone exec exec-failed exit thread-exit core comm uid gid
 sid ptrace, or all. Repeat -p, --tree, -n, -u, --cgroup, --container for more.
+Filters: see docs/filter.md, and --explain.
 Exit status: 0, or 1 after an error, 2 after a wrong option, 3 by --strict.
 
 Examples:
   procscope                                     what starts and ends, and how
+  procscope 'exe ~ /tmp/* and not user == root'
   procscope -e all --tree 1234                  everything below one process
   procscope -u www-data --format json -o web.json
   procscope -e exec-failed --columns time,parent,info,command";
@@ -35,7 +38,7 @@ Examples:
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     max_term_width = 80,
-    override_usage = "procscope [watch] [OPTIONS]",
+    override_usage = "procscope [watch] [OPTIONS] [FILTER]",
     help_template = "{about}\n\n{usage-heading} {usage}\n\n{options}{after-help}\n"
 )]
 struct CommandLine {
@@ -50,7 +53,7 @@ enum Command {
     /// Prints events as they happen; what procscope does when no command is named.
     #[command(
         after_help = AFTER_HELP,
-        override_usage = "procscope [watch] [OPTIONS]",
+        override_usage = "procscope [watch] [OPTIONS] [FILTER]",
         max_term_width = 80,
         help_template = "{about}\n\n{usage-heading} {usage}\n\n{options}{after-help}\n"
     )]
@@ -60,9 +63,25 @@ enum Command {
 /// The options of `watch`.
 #[derive(Args, Debug)]
 pub(crate) struct Watch {
+    /// Only events that this filter takes: exit != 0
+    #[arg(value_name = "FILTER")]
+    filter_words: Vec<String>,
+
+    /// What the words above say; not read by clap
+    #[arg(skip)]
+    pub(crate) filter: Option<Filter>,
+
     /// Kinds of event; exec,exec-failed,exit without it
-    #[arg(short, long, value_name = "LIST", default_value = "exec,exec-failed,exit", hide_default_value = true)]
+    #[arg(short = 'e', long = "events", value_name = "LIST")]
+    asked_events: Option<EventSet>,
+
+    /// Those, or what the filter is about
+    #[arg(skip)]
     pub(crate) events: EventSet,
+
+    /// Print what of the filter the kernel decides, and end
+    #[arg(long)]
+    pub(crate) explain: bool,
 
     /// Only this process
     #[arg(short, long = "pid", value_name = "PID", value_parser = parse_pid)]
@@ -176,10 +195,25 @@ pub(crate) fn parse() -> Watch {
 
 fn parse_from(words: impl IntoIterator<Item = OsString>) -> Result<Watch, clap::Error> {
     let line = CommandLine::try_parse_from(words)?;
-    let watch = match line.command {
-        Some(Command::Watch(watch)) => watch,
-        None => line.watch,
+    let (mut watch, named) = match line.command {
+        Some(Command::Watch(watch)) => (watch, true),
+        None => (line.watch, false),
     };
+    if !watch.filter_words.is_empty() {
+        let text = watch.filter_words.join(" ");
+        let filter = Filter::parse(&text).map_err(|error| {
+            let commands: Vec<_> =
+                CommandLine::command().get_subcommands().map(|it| it.get_name().to_owned()).collect();
+            let commands = if named { &[] } else { &commands[..] };
+            CommandLine::command().error(ErrorKind::ValueValidation, filter::complaint(&text, &error, commands))
+        })?;
+        watch.filter = Some(filter);
+    }
+    let usual = EventSet::default();
+    watch.events = watch.asked_events.unwrap_or_else(|| match &watch.filter {
+        Some(filter) => filter.choose_events(usual),
+        None => usual,
+    });
     if watch.columns.is_some() && watch.format != Format::Table {
         let text = "--columns chooses the columns of the table; json and csv always hold every field. \
                     Leave out --columns, or use --format table";
@@ -205,12 +239,24 @@ mod tests {
             assert_eq!(watch.pids, [1, 2]);
             assert_eq!(watch.env, Some(EnvWanted::All));
         }
-        assert!(parsed("-e all watch").unwrap_err().contains("cannot be used with"));
+        assert!(parsed("-e all watch").unwrap_err().contains("a command comes first"));
         let watch = parsed("").unwrap();
         assert_eq!(watch.events, EventSet::default());
         assert_eq!(watch.env, None);
         assert_eq!(watch.ring_size, RingSize::default());
         assert_eq!(watch.source, Source(None));
+    }
+
+    #[test]
+    fn words_that_are_no_options_are_the_filter() {
+        for line in ["exit != 0", "watch exit != 0", "-q exit != 0", "exit != 0 -q", "exit -q != 0"] {
+            let watch = parsed(line).unwrap();
+            assert_eq!(watch.filter.unwrap().to_string(), "exit_code != 0", "{line}");
+            assert_eq!(watch.events, "exit".parse().unwrap());
+        }
+        assert_eq!(parsed("-e all exit != 0").unwrap().events, EventSet::ALL);
+        assert_eq!(parsed("user == root").unwrap().events, EventSet::default());
+        assert_eq!(parsed("name == watch").unwrap().filter.unwrap().to_string(), "name == watch");
     }
 
     #[test]
@@ -265,6 +311,10 @@ mod tests {
             "--env=",
             "--container ../x",
             "record",
+            "watch record",
+            "exit != 0 and usr == root",
+            "exit = 0",
+            "duration < 50",
         ];
         let mut text = String::new();
         for line in lines {
