@@ -7,6 +7,7 @@
 
 mod existing;
 mod filters;
+mod language;
 mod latency;
 mod loss;
 mod odd;
