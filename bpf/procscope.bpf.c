@@ -237,6 +237,7 @@ struct {
 } cgroups SEC(".maps");
 
 #define wants(kind) (config.want_events & (1u << (kind)))
+#define needs(kind) (config.need_events & (1u << (kind)))
 
 void *bpf_rdonly_cast(const void *object, u32 btf_id) __ksym __weak;
 
@@ -368,6 +369,17 @@ static __always_inline bool wanted(struct task_struct *task)
 	}
 	if (config.filter_cgroups && !in_cgroups(task))
 		return false;
+	return true;
+}
+
+/* Whether a record of this kind is sent; where nobody asked for it, it says so. */
+static __always_inline bool sends(u32 kind, struct task_struct *task, u16 *flags)
+{
+	if (wants(kind) && wanted(task))
+		return true;
+	if (!needs(kind))
+		return false;
+	*flags |= PS_F_UNASKED;
 	return true;
 }
 
@@ -580,7 +592,7 @@ int BPF_PROG(task_newtask, struct task_struct *trusted, u64 clone_flags)
 			bpf_map_update_elem(&trees, &tgid, &in, BPF_ANY);
 		}
 	}
-	if (!(thread ? wants(PS_CLONE) : wants(PS_FORK)) || !wanted(task)) {
+	if (!(thread ? sends(PS_CLONE, task, &flags) : sends(PS_FORK, task, &flags))) {
 		/* The reader needs every fork to complete the trees. */
 		if (!config.filter_trees || thread || shared.trees == PS_TREES_READY)
 			return 0;
@@ -886,9 +898,7 @@ int BPF_PROG(sched_process_exec, struct task_struct *trusted, int old_pid, struc
 
 	if (wants(PS_EXEC_FAILED))
 		bpf_map_delete_elem(&calls, &old_tid);
-	if (!wants(PS_EXEC))
-		return 0;
-	if (!wanted(task))
+	if (!sends(PS_EXEC, task, &flags))
 		return 0;
 	scratch = bpf_map_lookup_elem(&exec_scratches, &cpu);
 	mm = task->mm;
@@ -924,7 +934,7 @@ int BPF_PROG(sched_process_exec, struct task_struct *trusted, int old_pid, struc
 		record->exe_traits |= PS_EXE_SECURE;
 
 	start = mm->arg_start;
-	len = mm->arg_end - start;
+	len = flags & PS_F_UNASKED ? 0 : mm->arg_end - start;
 	record->argv_len = len;
 	record->argv_inline = 0;
 	opaque(off);
@@ -946,7 +956,7 @@ int BPF_PROG(sched_process_exec, struct task_struct *trusted, int old_pid, struc
 	}
 	record->env_len = 0;
 	record->env_inline = 0;
-	if (config.want_env) {
+	if (config.want_env && !(flags & PS_F_UNASKED)) {
 		start = mm->env_start;
 		len = mm->env_end - start;
 		record->env_len = len;
@@ -1013,6 +1023,7 @@ int BPF_PROG(task_rename, struct task_struct *trusted, const char *comm)
 	struct task_struct *task = untrusted(trusted);
 	struct mm_struct *mm = task->mm;
 	struct ps_change *record;
+	u16 flags = 0;
 
 	/* begin_new_exec() renames when the new mm is in place and has no arguments yet. */
 	if (mm && mm->arg_start == 0) {
@@ -1026,11 +1037,12 @@ int BPF_PROG(task_rename, struct task_struct *trusted, const char *comm)
 		__sync_lock_test_and_set(&old->tid, tid);
 		return 0;
 	}
-	if (!wants(PS_COMM) || !wanted(task))
+	if (!sends(PS_COMM, task, &flags))
 		return 0;
 	record = reserve_change(task, PS_COMM, bpf_ktime_get_boot_ns());
 	if (!record)
 		return 0;
+	record->header.flags = flags;
 	bpf_probe_read_kernel(record->old_comm, PS_COMM_LEN, task->comm);
 	bpf_probe_read_kernel_str(record->new_comm, PS_COMM_LEN, comm);
 	bpf_ringbuf_submit(record, wake_flags());
@@ -1282,7 +1294,7 @@ int BPF_PROG(sched_process_exit, struct task_struct *trusted)
 		bpf_ringbuf_submit(thread, wake_flags());
 		return 0;
 	}
-	if (!wants(PS_EXIT) || !wanted(task))
+	if (!sends(PS_EXIT, task, &flags))
 		goto forget;
 	cgroup = find_cgroup(task);
 	now = bpf_ktime_get_boot_ns();

@@ -62,7 +62,7 @@ enum ps_flag {
 	PS_F_COMPAT = 1 << 12,
 	PS_F_ENV_UNREADABLE = 1 << 13,
 	PS_F_USAGE_TICK = 1 << 14,
-	PS_F_UNASKED = 1 << 15, /* a fork that is sent for the trees' sake alone */
+	PS_F_UNASKED = 1 << 15, /* sent for the reader's tables alone */
 };
 
 /* ps_exec.exe_traits */
@@ -77,13 +77,14 @@ enum ps_exe_trait {
 struct ps_config {
 	__u64 bell_bytes; /* so much in the ring wakes the reader before its time */
 	__u32 want_events; /* bits, by ps_kind */
+	__u32 need_events; /* likewise: sent whatever the filters say, with PS_F_UNASKED where it was not asked for */
 	__u8 want_env;
 	__u8 filter_pids;
 	__u8 filter_trees;
 	__u8 filter_uids;
 	__u8 filter_names;
 	__u8 filter_cgroups;
-	__u8 pad[6];
+	__u8 pad[2];
 };
 
 enum ps_pace {

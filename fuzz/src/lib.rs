@@ -3,13 +3,19 @@
 
 use std::str;
 
-use procscope::EventSet;
+use std::sync::Arc;
+
+use procscope::{
+    Argv, Event, EventKind, EventSet, ExecFailure, Exit, ExitStatus, Filter, Process, ProcessId, SourceId, StartTime,
+    Timestamp, Usage,
+};
 
 /// A target's body.
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its file in `fuzz_targets/` and of its directory in `corpus/`.
-pub const TARGETS: &[(&str, Target)] = &[("cgroup", cgroup), ("decode_ebpf", decode_ebpf), ("event_set", event_set)];
+pub const TARGETS: &[(&str, Target)] =
+    &[("cgroup", cgroup), ("decode_ebpf", decode_ebpf), ("event_set", event_set), ("filter", filter)];
 
 /// A cgroup's path, which whoever may make cgroups chooses: the container and the unit are parts of it.
 pub fn cgroup(data: &[u8]) {
@@ -40,4 +46,43 @@ pub fn event_set(data: &[u8]) {
         }
         Err(error) => assert!(!error.to_string().contains(char::is_control), "an error that is unfit for a terminal"),
     }
+}
+
+/// A filter, and after a NUL the bytes of the event that it is held against.
+pub fn filter(data: &[u8]) {
+    let (text, rest) = data.split_at(data.iter().position(|&byte| byte == 0).unwrap_or(data.len()));
+    let Ok(text) = str::from_utf8(text) else { return };
+    let filter = match Filter::parse(text) {
+        Ok(filter) => filter,
+        Err(error) => {
+            let shown = format!("{error}{}", error.caret());
+            assert!(!shown.contains(|c: char| c.is_control() && c != '\n'), "an error that is unfit for a terminal");
+            assert!(text.get(error.span()).is_some());
+            return;
+        }
+    };
+    let normal = filter.to_string();
+    let again = Filter::parse(&normal).expect("the normal form is a filter");
+    assert_eq!(again.to_string(), normal);
+    for event in events(rest) {
+        let chosen = filter.matches(&event, &());
+        assert_eq!(again.matches(&event, &()), chosen);
+        assert!(!chosen || filter.events().contains(event.kind.kind()), "{normal} takes more kinds than it says");
+    }
+}
+
+fn events(bytes: &[u8]) -> [Event; 3] {
+    let number = |at: usize| u64::from(bytes.get(at).copied().unwrap_or_default());
+    let mut process = Process::new(ProcessId { pid: number(0) as u32, start: Some(StartTime(number(1))) });
+    process.name = Some(bytes.into());
+    process.exe = Some(bytes.into());
+    process.argv = Some(Arc::new(Argv::from_block(bytes)));
+    process.env = process.argv.clone();
+    let status = ExitStatus::from_wait_status(number(2) as u32 | (number(3) as u32) << 8);
+    let exit = Exit { status, killer: None, oom: false, duration_ns: Some(number(4)), usage: Usage::default() };
+    let path = Some(bytes.into());
+    let failure = ExecFailure { errno: number(5) as u32, path, argv: process.argv.clone(), dirfd: None };
+    let process = Arc::new(process);
+    [EventKind::Exit(exit), EventKind::ExecFailed(failure), EventKind::Existing]
+        .map(|kind| Event::new(1, Timestamp(0), SourceId::Ebpf, Some(process.clone()), Some(1), kind))
 }

@@ -6,6 +6,7 @@ mod argv;
 mod capabilities;
 mod errno;
 mod event;
+mod filter;
 mod flaw;
 mod id;
 mod name;
@@ -22,6 +23,7 @@ pub use event::{
     PtraceChange, ThreadExit,
 };
 pub use event::{EventSet, KIND_COUNT, Kind, ParseEventSetError};
+pub use filter::{Ancestor, Ancestry, Demand, Filter, FilterError, Term, Users};
 pub use flaw::{Field, Flaw, Flaws};
 pub use id::{BootId, ParseBootIdError, Pid, ProcessId, SourceId, StartTime};
 pub use name::Name;

@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use crate::events::EventStream;
 use crate::events::Events;
 use crate::pipeline::{Names, Outlet, Pipeline};
+use crate::plan::{self, Explanation};
 use crate::source::{self, Opened, Source};
 use crate::sys::{self, Numeric, UserDatabase};
-use crate::{EnvWanted, Error, Event, EventSet, Pid, Session, Sink, SourceId, StopHandle, Summary, Want};
+use crate::{EnvWanted, Error, Event, EventSet, Filter, Pid, Session, Sink, SourceId, StopHandle, Summary, Want};
 
 /// Builds a [`Monitor`].
 #[derive(Clone, Debug, Default)]
@@ -76,6 +77,13 @@ impl MonitorBuilder {
         self
     }
 
+    /// Lets only those events through that a filter takes. What the mechanism can decide of it is left to it.
+    #[must_use]
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.want.filter = Some(filter);
+        self
+    }
+
     /// Asks for environments.
     #[must_use]
     pub fn env(mut self, env: EnvWanted) -> Self {
@@ -108,18 +116,28 @@ impl MonitorBuilder {
         self
     }
 
+    /// What the filter would make the mechanism do. Attaches to nothing, and needs no privilege.
+    ///
+    /// # Errors
+    /// [`Error::NoMechanism`] where this build has none.
+    pub fn explain(&self) -> Result<Explanation, Error> {
+        source::explain(self.source, &plan::with_environment(self.want.clone()))
+    }
+
     /// Attaches to the system: from its return on, events are buffered.
     ///
     /// # Errors
     /// [`Error::Unavailable`] where the mechanism does not work here, [`Error::NoMechanism`] where there is none,
     /// [`Error::Filter`] where a choice names something that is not there.
-    pub fn build(self) -> Result<Monitor, Error> {
+    pub fn build(mut self) -> Result<Monitor, Error> {
+        self.want = plan::with_environment(self.want);
         let fail = |error| Error::System { what: "making an event descriptor", error };
         let stop = StopHandle::new().map_err(fail)?;
         let Opened { id, source, notes } = source::open(self.source, &self.want)?;
         let names: Box<dyn Names> =
             if self.want.user_names { Box::new(UserDatabase::new()) } else { Box::new(Numeric) };
         let mut pipeline = Pipeline::new(id, &self.want, names, sys::page_bytes());
+        pipeline.set_boot_id(sys::boot_id());
         source.prepare(&mut pipeline);
         let session = Session {
             boot_id: sys::boot_id(),

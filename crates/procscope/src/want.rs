@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{EventSet, Pid};
+use crate::{EventSet, Filter, Pid};
 
 /// Which environment variables to read at exec.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -33,6 +33,8 @@ pub struct Want {
     pub cgroups: Vec<PathBuf>,
     /// Only processes in the containers whose ids start so.
     pub containers: Vec<String>,
+    /// Only events that this takes.
+    pub filter: Option<Filter>,
     /// The environment.
     pub env: EnvWanted,
     /// Whether to look up the names of users and groups.
@@ -41,6 +43,8 @@ pub struct Want {
     pub ring_bytes: Option<usize>,
     /// When to stop by itself.
     pub duration: Option<Duration>,
+    /// Kinds that the pipeline has to learn of whatever was asked for: they go to [`crate::pipeline::Outlet::note`].
+    pub(crate) needs: EventSet,
 }
 
 impl Default for Want {
@@ -53,10 +57,12 @@ impl Default for Want {
             uids: Vec::new(),
             cgroups: Vec::new(),
             containers: Vec::new(),
+            filter: None,
             env: EnvWanted::No,
             user_names: true,
             ring_bytes: None,
             duration: None,
+            needs: EventSet::NONE,
         }
     }
 }

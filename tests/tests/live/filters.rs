@@ -14,7 +14,7 @@ use crate::workload::{Workload, lives};
 const KINDS: &[&str] = &["fork", "exec", "exit"];
 
 /// Runs a workload that is chosen and one that is not.
-fn beside_another(options: &[&str], mut chosen: Workload) -> (Ended, Vec<Line>) {
+pub(crate) fn beside_another(options: &[&str], mut chosen: Workload) -> (Ended, Vec<Line>) {
     let mut all = vec!["-e", "fork,exec,exit"];
     all.extend(options);
     let mut other = Workload::new(&["storm", "--count", "300", "--seed", "99"]);
@@ -27,7 +27,7 @@ fn beside_another(options: &[&str], mut chosen: Workload) -> (Ended, Vec<Line>) 
 }
 
 /// All of these processes, and no other.
-fn exactly(ended: &Ended, truth: Vec<Line>, also: u32) {
+pub(crate) fn exactly(ended: &Ended, truth: Vec<Line>, also: u32) {
     let mut pids: BTreeSet<u32> = lives(&truth).map(|life| life.pid).collect();
     pids.insert(also);
     let strangers: Vec<_> =

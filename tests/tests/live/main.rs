@@ -8,6 +8,7 @@
 mod examples;
 mod existing;
 mod filters;
+mod language;
 mod latency;
 mod library;
 mod library_examples;

@@ -5,9 +5,11 @@
 pub(super) const PROCSCOPE: &str = "\
 Events: existing fork clone exec exec-failed exit thread-exit core comm uid gid
 sid ptrace, or all. Repeat -p, --tree, -n, -u, --cgroup, --container for more.
+Filters: see docs/filter.md, and --explain.
 
 Examples:
   procscope                                     what starts and ends, and how
+  procscope 'exe ~ /tmp/* and not user == root'
   procscope -e all --tree 1234                  everything below one process
   procscope -u www-data --format json -o web.json";
 
@@ -15,12 +17,15 @@ pub(super) const WATCH: &str = "\
 Events: existing fork clone exec exec-failed exit thread-exit core comm uid gid
 sid ptrace, or all. Repeat -p, --tree, -n, -u, --cgroup, --container for more.
 
+Filters: see docs/filter.md; --explain tells what the kernel decides of one.
+
 Exit status: 0, or 1 after an error, 2 after a wrong option, 3 by --strict.
 
 Examples:
   procscope watch                               what starts and ends, and how
   procscope watch -e all --tree 1234            everything below one process
   procscope watch -u www-data --format json -o web.json
+  procscope watch 'duration < 50ms and exit != 0'
   procscope watch -e exec-failed --columns time,parent,info,command";
 
 pub(super) const COMPLETIONS: &str = "\

@@ -1,3 +1,4 @@
+mod filter;
 pub(crate) mod help;
 mod values;
 
@@ -9,7 +10,7 @@ use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
-use procscope::{EnvWanted, EventSet, Pid};
+use procscope::{EnvWanted, EventSet, Filter, Pid};
 
 use self::values::{
     RingSize, Source, parse_container, parse_count, parse_duration, parse_env, parse_name, parse_pid, parse_user,
@@ -26,7 +27,7 @@ use crate::render::columns::Columns;
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     max_term_width = 80,
-    override_usage = "procscope [watch] [OPTIONS]",
+    override_usage = "procscope [watch] [OPTIONS] [FILTER]",
     help_template = help::TEMPLATE
 )]
 struct CommandLine {
@@ -42,7 +43,7 @@ pub(crate) enum Command {
     /// Print events as they happen; what is done without a command
     #[command(
         after_help = help::WATCH,
-        override_usage = "procscope [watch] [OPTIONS]",
+        override_usage = "procscope [watch] [OPTIONS] [FILTER]",
         max_term_width = 80,
         help_template = help::OPTIONS_TEMPLATE
     )]
@@ -73,9 +74,25 @@ pub(crate) struct Man {
 /// The options of `watch`.
 #[derive(Args, Debug)]
 pub(crate) struct Watch {
+    /// Only events that this filter takes: exit != 0
+    #[arg(value_name = "FILTER")]
+    filter_words: Vec<String>,
+
+    /// What the words above say; not read by clap
+    #[arg(skip)]
+    pub(crate) filter: Option<Filter>,
+
     /// Kinds of event; exec,exec-failed,exit without it
-    #[arg(short, long, value_name = "LIST", default_value = "exec,exec-failed,exit", hide_default_value = true)]
+    #[arg(short = 'e', long = "events", value_name = "LIST")]
+    asked_events: Option<EventSet>,
+
+    /// Those, or what the filter is about
+    #[arg(skip)]
     pub(crate) events: EventSet,
+
+    /// Print what of the filter the kernel decides, and end
+    #[arg(long)]
+    pub(crate) explain: bool,
 
     /// Only this process
     #[arg(short, long = "pid", value_name = "PID", value_parser = parse_pid)]
@@ -194,14 +211,30 @@ pub(crate) fn command() -> clap::Command {
 
 fn parse_from(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
     let line = CommandLine::try_parse_from(words)?;
-    let command = line.command.unwrap_or_else(|| Command::Watch(Box::new(line.watch)));
-    if let Command::Watch(watch) = &command {
-        check_watch(watch)?;
+    let named = line.command.is_some();
+    let mut command = line.command.unwrap_or_else(|| Command::Watch(Box::new(line.watch)));
+    if let Command::Watch(watch) = &mut command {
+        check_watch(watch, named)?;
     }
     Ok(command)
 }
 
-fn check_watch(watch: &Watch) -> Result<(), clap::Error> {
+fn check_watch(watch: &mut Watch, named: bool) -> Result<(), clap::Error> {
+    if !watch.filter_words.is_empty() {
+        let text = watch.filter_words.join(" ");
+        let filter = Filter::parse(&text).map_err(|error| {
+            let commands: Vec<_> =
+                CommandLine::command().get_subcommands().map(|it| it.get_name().to_owned()).collect();
+            let commands = if named { &[] } else { &commands[..] };
+            CommandLine::command().error(ErrorKind::ValueValidation, filter::complaint(&text, &error, commands))
+        })?;
+        watch.filter = Some(filter);
+    }
+    let usual = EventSet::default();
+    watch.events = watch.asked_events.unwrap_or_else(|| match &watch.filter {
+        Some(filter) => filter.choose_events(usual),
+        None => usual,
+    });
     if watch.columns.is_some() && watch.format != Format::Table {
         let text = "--columns chooses the columns of the table; json and csv always hold every field. \
                     Leave out --columns, or use --format table";
@@ -234,12 +267,24 @@ mod tests {
             assert_eq!(watch.pids, [1, 2]);
             assert_eq!(watch.env, Some(EnvWanted::All));
         }
-        assert!(parsed("-e all watch").unwrap_err().contains("cannot be used with"));
+        assert!(parsed("-e all watch").unwrap_err().contains("a command comes first"));
         let watch = parsed("").unwrap();
         assert_eq!(watch.events, EventSet::default());
         assert_eq!(watch.env, None);
         assert_eq!(watch.ring_size, None);
         assert_eq!(watch.source, Source(None));
+    }
+
+    #[test]
+    fn words_that_are_no_options_are_the_filter() {
+        for line in ["exit != 0", "watch exit != 0", "-q exit != 0", "exit != 0 -q", "exit -q != 0"] {
+            let watch = parsed(line).unwrap();
+            assert_eq!(watch.filter.unwrap().to_string(), "exit_code != 0", "{line}");
+            assert_eq!(watch.events, "exit".parse().unwrap());
+        }
+        assert_eq!(parsed("-e all exit != 0").unwrap().events, EventSet::ALL);
+        assert_eq!(parsed("user == root").unwrap().events, EventSet::default());
+        assert_eq!(parsed("name == watch").unwrap().filter.unwrap().to_string(), "name == watch");
     }
 
     #[test]
@@ -327,6 +372,10 @@ mod tests {
             "--env=",
             "--container ../x",
             "record",
+            "watch record",
+            "exit != 0 and usr == root",
+            "exit = 0",
+            "duration < 50",
         ];
         let mut text = String::new();
         for line in lines {

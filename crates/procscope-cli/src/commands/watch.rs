@@ -3,7 +3,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use jiff::tz::TimeZone;
-use procscope::{Error, Event, EventKind, EventSet, Kind, Monitor, MonitorBuilder, Session, Sink, Summary};
+use procscope::{DecidedBy, Error, Event, EventKind, EventSet, Kind, Monitor, MonitorBuilder, Session, Sink, Summary};
 
 use crate::args::{Color, Format, Watch};
 use crate::failure::Failure;
@@ -21,6 +21,9 @@ const STATUS_LOST: u8 = 3;
 
 /// Prints events until stopped.
 pub(crate) fn run(watch: Watch) -> Result<ExitCode, Failure> {
+    if watch.explain {
+        return explain(&watch);
+    }
     let output = Output::open(watch.output.as_deref())?;
     let target = output.name.clone();
     let writing = |error: io::Error| Failure::writing(&target, &error);
@@ -62,6 +65,32 @@ pub(crate) fn run(watch: Watch) -> Result<ExitCode, Failure> {
     Ok(status(&watch, &summary))
 }
 
+/// Prints what of the filter the kernel decides, and attaches to nothing.
+fn explain(watch: &Watch) -> Result<ExitCode, Failure> {
+    let explanation = builder(watch).explain()?;
+    let mut text = match &watch.filter {
+        Some(filter) => format!("filter: {filter}\n"),
+        None => "filter: none\n".to_owned(),
+    };
+    text += &format!("source: {}\n", explanation.source.name());
+    text += &format!("events: {}\n", kinds(explanation.events));
+    if explanation.also != EventSet::NONE {
+        text += &format!("read for the filter, not shown: {}\n", kinds(explanation.also));
+    }
+    for term in &explanation.terms {
+        let note = term.note.as_ref().map(|note| format!("   ({note})")).unwrap_or_default();
+        text += &format!("  {:<9}  {}{note}\n", term.by, term.text);
+    }
+    if explanation.terms.iter().any(|term| term.by == DecidedBy::Kernel) {
+        text += "What the kernel decides procscope checks again.\n";
+    }
+    let writing = |error: io::Error| Failure::writing("standard output", &error);
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
+        written => written.map(|()| ExitCode::SUCCESS).map_err(writing),
+    }
+}
+
 fn builder(watch: &Watch) -> MonitorBuilder {
     let mut builder = Monitor::builder().events(watch.events);
     builder = watch.pids.iter().fold(builder, |builder, &pid| builder.pid(pid));
@@ -70,6 +99,9 @@ fn builder(watch: &Watch) -> MonitorBuilder {
     builder = watch.uids.iter().fold(builder, |builder, &uid| builder.uid(uid));
     builder = watch.cgroups.iter().fold(builder, |builder, path| builder.cgroup(path));
     builder = watch.containers.iter().fold(builder, |builder, id| builder.container(id));
+    if let Some(filter) = &watch.filter {
+        builder = builder.filter(filter.clone());
+    }
     if let Some(env) = &watch.env {
         builder = builder.env(env.clone());
     }

@@ -4,6 +4,7 @@ mod cgroup;
 mod choice;
 mod clock;
 mod intern;
+mod lineage;
 mod outlet;
 mod table;
 mod usage;
@@ -21,12 +22,13 @@ use crate::source::record::{
     UNKNOWN_ID,
 };
 use crate::{
-    Argv, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit, ExitStatus,
-    Field, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Lost, Name, Namespaces, Pid, Process, ProcessRef,
-    PtraceChange, SourceId, ThreadExit, Want,
+    Argv, BootId, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit,
+    ExitStatus, Field, Filter, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Lost, Name, Namespaces, Pid, Process,
+    ProcessRef, PtraceChange, SourceId, ThreadExit, Want,
 };
 use cgroup::Cgroups;
 use intern::Interner;
+use lineage::Lineage;
 use table::{Image, Table};
 
 /// Looks up names of users and groups; `None` where the number has none.
@@ -56,6 +58,8 @@ pub(crate) struct Pipeline {
     cgroup_paths: Vec<String>,
     containers: Vec<String>,
     choice: Option<choice::Choice>,
+    filter: Option<Filter>,
+    lineage: Lineage,
     wanted: crate::EventSet,
     table: Table,
     cgroups: Cgroups,
@@ -86,6 +90,8 @@ impl Pipeline {
             cgroup_paths: Vec::new(),
             containers: want.containers.clone(),
             choice: None,
+            filter: want.filter.clone(),
+            lineage: Lineage::new(want.filter.as_ref().is_some_and(Filter::reads_ancestry)),
             wanted: want.events,
             table: Table::default(),
             cgroups: Cgroups::default(),
@@ -121,8 +127,35 @@ impl Pipeline {
         }
     }
 
+    pub(crate) fn set_boot_id(&mut self, boot: BootId) {
+        self.lineage.set_boot_id(boot);
+    }
+
+    /// Takes a record of which no event is to come, for the tables' sake.
+    pub(crate) fn note(&mut self, record: &Record<'_>) {
+        self.see(&record.body);
+        self.lineage.end(&record.body);
+    }
+
+    fn see(&mut self, body: &Body<'_>) {
+        let Self { lineage, interner, .. } = self;
+        lineage.see(body, || match body {
+            Body::Existing { image, .. } | Body::Exec { image, .. } => {
+                image.exe.map(|names| interner.intern_names(names))
+            }
+            _ => None,
+        });
+    }
+
     /// Takes a record and gives the event that it makes, if any.
     pub(crate) fn feed(&mut self, record: &Record<'_>) -> Option<Event> {
+        self.see(&record.body);
+        let event = self.event_of(record);
+        self.lineage.end(&record.body);
+        event
+    }
+
+    fn event_of(&mut self, record: &Record<'_>) -> Option<Event> {
         let flaws = &record.flaws;
         if record.boot_ns != 0 {
             self.last_ns = record.boot_ns;
@@ -223,12 +256,18 @@ impl Pipeline {
         if let Some(choice) = &mut self.choice {
             choice.leave(record);
         }
-        wanted.then(|| {
-            let time = self.clock.wall(record.boot_ns);
-            let mut event = Event::new(self.next_seq(), time, self.source, Some(process), tid, kind);
-            event.flaws = flaws;
-            event
-        })
+        if !wanted {
+            return None;
+        }
+        let time = self.clock.wall(record.boot_ns);
+        let mut event = Event::new(self.seq + 1, time, self.source, Some(process), tid, kind);
+        event.flaws = flaws;
+        if self.filter.as_ref().is_some_and(|filter| !filter.matches(&event, &self.lineage)) {
+            self.recycle(event);
+            return None;
+        }
+        self.seq = event.seq;
+        Some(event)
     }
 
     /// The mark that stands where events are missing.
@@ -510,4 +549,4 @@ fn id_change(old: Option<[u32; 2]>) -> IdChange {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

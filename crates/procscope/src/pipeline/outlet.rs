@@ -41,6 +41,11 @@ impl<'a> Outlet<'a> {
         }
     }
 
+    /// Takes a record of which no event is to come.
+    pub(crate) fn note(&mut self, record: &Record<'_>) {
+        self.pipeline.note(record);
+    }
+
     /// Marks, in place, that so many events of each kind are missing.
     pub(crate) fn lose(&mut self, counts: [u64; KIND_COUNT]) -> ControlFlow<()> {
         for (sum, n) in self.summary.lost.iter_mut().zip(counts) {

@@ -24,7 +24,7 @@ fn all() -> Want {
     Want { events: EventSet::ALL, ..Want::default() }
 }
 
-fn comm(name: &str) -> Comm {
+pub(crate) fn comm(name: &str) -> Comm {
     let mut comm = [0; 16];
     comm[..name.len()].copy_from_slice(name.as_bytes());
     comm
@@ -34,7 +34,7 @@ fn reference_to(pid: Pid, start_ns: u64) -> RefRecord {
     RefRecord { pid, tid: pid, start_ns, comm: comm("parent") }
 }
 
-fn subject(pid: Pid, start_ns: u64, name: &str) -> Subject {
+pub(crate) fn subject(pid: Pid, start_ns: u64, name: &str) -> Subject {
     Subject {
         pid,
         tid: pid,
@@ -65,7 +65,7 @@ fn exec<'a>(subject: Subject, argv: &'a [u8], len: usize) -> Body<'a> {
     Body::Exec { subject, old_comm: Some(comm("old")), old_tid: Some(subject.pid), image }
 }
 
-fn exit(subject: Subject) -> Body<'static> {
+pub(crate) fn exit(subject: Subject) -> Body<'static> {
     let exit = ExitRecord {
         wait_status: 0x0300,
         killer: None,
@@ -257,4 +257,47 @@ fn nothing_of_an_event_stays_for_the_next() {
     pipeline.recycle(kept.clone());
     pipeline.feed(&record(200, exec(full, b"a\0b\0", 9)));
     assert_eq!(format!("{kept:?}"), copy);
+}
+
+fn filtered(filter: &str, events: EventSet) -> Pipeline {
+    pipeline(&Want { events, filter: Some(filter.parse().unwrap()), ..Want::default() })
+}
+
+#[test]
+fn what_a_filter_refuses_is_not_counted() {
+    let mut pipeline = filtered("name == b", EventSet::ALL);
+    let names = ["a", "b", "a", "b"].map(|name| subject(7, 100, name));
+    let seen = names.map(|it| pipeline.feed(&record(150, exec(it, b"x\0", 2))).map(|event| event.seq));
+    assert_eq!(seen, [None, Some(1), None, Some(2)]);
+    assert_eq!(pipeline.lost([1; KIND_COUNT]).seq, 3);
+}
+
+#[test]
+fn an_exit_is_chosen_by_what_ran() {
+    let mut pipeline = filtered("exe == /p and arg == b", EventSet::NONE.with(Kind::Exit));
+    let it = subject(7, 100, "p");
+    assert!(pipeline.feed(&record(150, exec(it, b"a\0b\0", 4))).is_none());
+    assert_eq!(pipeline.feed(&record(400, exit(it))).unwrap().seq, 1);
+    let other = subject(8, 100, "p");
+    assert!(pipeline.feed(&record(150, exec(other, b"a\0c\0", 4))).is_none());
+    assert!(pipeline.feed(&record(400, exit(other))).is_none());
+}
+
+#[test]
+fn ancestors_are_known_from_records_that_nobody_asked_for() {
+    let mut pipeline = filtered("ancestor.name == p and ancestor.exe == /p", EventSet::NONE.with(Kind::Exit));
+    let parent = subject(7, 100, "p");
+    pipeline.note(&record(150, exec(parent, b"a\0", 2)));
+    let mut child = subject(8, 200_000_000, "c");
+    child.parent = reference_to(7, 100);
+    child.parent.comm = parent.comm;
+    let creator = child.parent;
+    pipeline.note(&record(
+        200_000_000,
+        Body::Fork { subject: child, thread: false, unasked: true, call: None, flags: Some(0), creator: Some(creator) },
+    ));
+    pipeline.note(&record(300_000_000, exit(parent)));
+    child.parent = reference_to(1, 0);
+    assert_eq!(pipeline.feed(&record(400_000_000, exit(child))).unwrap().seq, 1);
+    assert!(pipeline.feed(&record(400_000_000, exit(subject(9, 100, "c")))).is_none());
 }

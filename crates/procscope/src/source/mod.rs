@@ -11,7 +11,8 @@ pub(crate) mod process_connector;
 pub(crate) mod record;
 
 use crate::pipeline::{Outlet, Pipeline};
-use crate::{Capabilities, Error, SourceId, SourceInfo, StopHandle, Timestamp, Verdict, Want};
+use crate::plan::{Explanation, Pushdown, plan};
+use crate::{Capabilities, Error, SourceId, SourceInfo, StopHandle, Timestamp, Verdict, Want, sys};
 
 /// One way by which a system tells of its processes.
 pub(crate) trait Mechanism: Sync {
@@ -22,6 +23,11 @@ pub(crate) trait Mechanism: Sync {
 
     /// Whether it works here. Changes nothing; what it cannot find out so, it does not call a no.
     fn probe(&self) -> Verdict;
+
+    /// What of a filter it can decide by itself.
+    fn pushdown(&self) -> Pushdown {
+        Pushdown::default()
+    }
 
     /// Attaches. From its return on every event wanted is buffered or counted as lost.
     fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error>;
@@ -114,7 +120,8 @@ pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error
     }
     let mut failure = None;
     for mechanism in SOURCES.iter().filter(|mechanism| named.is_none_or(|id| id == mechanism.id())) {
-        match mechanism.open(want) {
+        let plan = plan(want, mechanism.id(), &mechanism.pushdown(), sys::uid_of);
+        match mechanism.open(&plan.want) {
             Ok(source) => {
                 let notes = match &failure {
                     Some(better) => vec![instead_of(better, *mechanism)],
@@ -134,4 +141,11 @@ fn instead_of(better: &Error, mechanism: &dyn Mechanism) -> String {
     let cost = mechanism.capabilities().cost;
     let remedy = better.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
     format!("{} because of {better}: {cost}{remedy}", mechanism.id().name())
+}
+
+/// What a filter would make the mechanism do that was named, or else the best.
+pub(crate) fn explain(named: Option<SourceId>, want: &Want) -> Result<Explanation, Error> {
+    let mut mechanisms = SOURCES.iter().filter(|mechanism| named.is_none_or(|id| id == mechanism.id()));
+    let mechanism = mechanisms.next().ok_or(Error::NoMechanism { os: std::env::consts::OS, to_come: to_come() })?;
+    Ok(plan(want, mechanism.id(), &mechanism.pushdown(), sys::uid_of).explanation)
 }

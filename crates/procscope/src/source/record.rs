@@ -7,6 +7,11 @@ pub(crate) type Comm = [u8; 16];
 
 /// A comm that the source does not know: the kernel's always end with a NUL.
 pub(crate) const UNKNOWN_COMM: Comm = [0xff; 16];
+/// The bytes of a comm up to its NUL, where it is known.
+pub(crate) fn comm_bytes(comm: &Comm) -> Option<&[u8]> {
+    (*comm != UNKNOWN_COMM).then(|| comm.split(|&b| b == 0).next().unwrap_or_default())
+}
+
 /// A user, group, session or process group that the source does not know: no such id is ever given (`include/linux/uidgid.h`).
 pub(crate) const UNKNOWN_ID: u32 = u32::MAX;
 /// A start that the source does not know.

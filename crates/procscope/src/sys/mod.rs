@@ -30,6 +30,18 @@ mod other {
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::{boot_id, page_bytes};
 
+/// The id of a user, where that user's name is this one: of two with one id the system names but one.
+#[cfg(unix)]
+pub(crate) fn uid_of(name: &str) -> Option<u32> {
+    let uid = uzers::get_user_by_name(name)?.uid();
+    uzers::get_user_by_uid(uid).filter(|user| user.name() == name).map(|_| uid)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn uid_of(_: &str) -> Option<u32> {
+    None
+}
+
 /// How long a looked-up name stands.
 const FRESH: Duration = Duration::from_secs(60);
 /// So many names are remembered.

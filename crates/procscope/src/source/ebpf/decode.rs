@@ -130,6 +130,11 @@ const FLAWS: [(u16, Field, Flaw); 11] = [
     (flag::USAGE_TICK, Field::Usage, Flaw::Estimated),
 ];
 
+/// True for a record that nobody asked for, which is sent for tables alone.
+pub(crate) fn is_unasked(bytes: &[u8]) -> bool {
+    split::<wire::Header>(bytes).is_ok_and(|(header, _)| header.flags & flag::UNASKED != 0)
+}
+
 /// Decodes one record.
 #[inline]
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {

@@ -8,7 +8,7 @@ use libbpf_rs::{Link, MapCore, MapFlags, Object};
 use rustix::event::{Timespec, epoll};
 
 use super::complaints::Complaints;
-use super::decode::decode;
+use super::decode::{decode, is_unasked};
 use super::object::{CALLS, DEFAULT_RING, load, map, purpose, require_btf};
 use super::ring::{Ring, Shared, Slot};
 use super::tracepoint::{self, Tracefs};
@@ -198,7 +198,10 @@ impl Live {
                 Slot::End | Slot::Busy => break,
                 Slot::Discarded => {}
                 Slot::Record(bytes) => match decode(bytes) {
-                    Ok(record) if position < self.unfiltered_until && !adopt(&mut self.members, &record.body) => {}
+                    Ok(record) if position < self.unfiltered_until && !adopt(&mut self.members, &record.body) => {
+                        out.note(&record);
+                    }
+                    Ok(record) if is_unasked(bytes) => out.note(&record),
                     // The list of processes had it before its fork was recorded.
                     Ok(Record { body: Body::Fork { subject, thread: false, .. }, .. })
                         if subject.start_ns < self.attached_ns
@@ -231,8 +234,8 @@ impl Live {
         ControlFlow::Continue(count)
     }
 
-    /// Looks at the records that wait, without taking them.
-    pub(super) fn peek(&mut self, mut see: impl FnMut(&Record<'_>)) {
+    /// Looks at the records that wait, without taking them, and whether each was asked for.
+    pub(super) fn peek(&mut self, mut see: impl FnMut(&Record<'_>, bool)) {
         let end = self.ring.end();
         let mut position = self.ring.position();
         while position < end {
@@ -240,7 +243,7 @@ impl Live {
             match slot {
                 Slot::Record(bytes) => {
                     if let Ok(record) = decode(bytes) {
-                        see(&record);
+                        see(&record, !is_unasked(bytes));
                     }
                 }
                 Slot::Discarded => {}

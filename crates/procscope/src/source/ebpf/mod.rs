@@ -16,6 +16,7 @@ mod tracepoint;
 pub(crate) mod wire;
 
 use super::{Mechanism, Source};
+use crate::plan::Pushdown;
 use crate::{Capabilities, Error, EventSet, Field, SourceId, Verdict, Want};
 
 /// See the module.
@@ -66,6 +67,11 @@ impl Mechanism for Ebpf {
     #[cfg(not(target_os = "linux"))]
     fn probe(&self) -> Verdict {
         Verdict::Unavailable(super::wrong_os())
+    }
+
+    /// The sizes of the programs' maps, and of a comm.
+    fn pushdown(&self) -> Pushdown {
+        Pushdown { events: true, pids: 1024, uids: 256, names: 256, name_bytes: 15 }
     }
 
     #[cfg(target_os = "linux")]

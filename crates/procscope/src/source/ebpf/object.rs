@@ -10,7 +10,7 @@ use super::complaints::Complaints;
 use super::tracepoint::Tracefs;
 use super::wire::{self, kind};
 use crate::source::cgroups::Cgroups;
-use crate::{Cause, EnvWanted, Error, Kind, Obstacle, SourceId, Verdict, Want, sys};
+use crate::{Cause, EnvWanted, Error, EventSet, Kind, Obstacle, SourceId, Verdict, Want, sys};
 
 static OBJECT: &[u8] = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o");
 
@@ -35,13 +35,14 @@ pub(super) const CALLS: [(&str, Kind, &[&str]); 10] = [
 
 /// Whether a program is of use, and the kind of event that is lost when the kernel skips it.
 pub(super) fn purpose(program: &str, want: &Want) -> Option<Kind> {
-    let wants = |kind| want.events.contains(kind);
+    let asks = |kind| want.events.contains(kind);
+    let wants = |kind| asks(kind) || want.needs.contains(kind);
     let trees = !want.trees.is_empty();
     let (needed, kind) = match program {
         "task_newtask" => (wants(Kind::Fork) || wants(Kind::Clone) || trees, Kind::Fork),
         "sched_process_exec" => (wants(Kind::Exec), Kind::Exec),
         "sched_process_exit" => (wants(Kind::Exit) || wants(Kind::ThreadExit) || trees, Kind::Exit),
-        "sched_wakeup_new" | "signal_generate" => (wants(Kind::Exit), Kind::Lost),
+        "sched_wakeup_new" | "signal_generate" => (asks(Kind::Exit), Kind::Lost),
         "task_rename" => {
             (wants(Kind::Exec) || wants(Kind::Comm), if wants(Kind::Comm) { Kind::Comm } else { Kind::Lost })
         }
@@ -49,7 +50,7 @@ pub(super) fn purpose(program: &str, want: &Want) -> Option<Kind> {
         "existing" => (true, Kind::Existing),
         _ => {
             let mut kinds = CALLS.iter().filter(|(name, ..)| *name == program).map(|&(_, kind, _)| kind);
-            return kinds.find(|&kind| wants(kind));
+            return kinds.find(|&kind| asks(kind));
         }
     };
     needed.then_some(kind)
@@ -167,20 +168,20 @@ fn refusal(error: &libbpf_rs::Error) -> Error {
 fn prepare(want: &Want, cgroups: &Cgroups, ring_bytes: usize) -> libbpf_rs::Result<OpenObject> {
     let mut object = ObjectBuilder::default().open_memory(OBJECT)?;
     let cpus = libbpf_rs::num_possible_cpus()? as u32;
+    let bits = |kinds: EventSet| {
+        kinds.iter().filter(|&kind| (kind as usize) < kind::KINDS).fold(0, |set, kind| set | 1 << kind as u32)
+    };
     let config = wire::Config {
         bell_bytes: ring_bytes as u64 / 4,
-        want_events: want
-            .events
-            .iter()
-            .filter(|&kind| (kind as usize) < kind::KINDS)
-            .fold(0, |set, kind| set | 1 << kind as u32),
+        want_events: bits(want.events),
+        need_events: bits(want.needs),
         want_env: (want.env != EnvWanted::No).into(),
         filter_pids: (!want.pids.is_empty()).into(),
         filter_trees: (!want.trees.is_empty()).into(),
         filter_uids: (!want.uids.is_empty()).into(),
         filter_names: (!want.names.is_empty()).into(),
         filter_cgroups: (!cgroups.unified.is_empty()).into(),
-        pad: [0; 6],
+        pad: [0; 2],
     };
     for mut map in object.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();

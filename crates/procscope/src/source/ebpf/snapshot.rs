@@ -108,17 +108,17 @@ impl Live {
         let mut gone: Vec<Running<'_>> = Vec::new();
         let mut seen: HashSet<(Pid, u64)> = running.iter().map(|it| (it.subject.pid, it.subject.start_ns)).collect();
         let attached_ns = self.attached_ns;
-        self.peek(|record| {
+        self.peek(|record, asked| {
             if let Body::Cgroup { .. } = &record.body {
                 let _ = out.push(record);
             }
             let Some(subject) = record.body.subject() else { return };
             let key = (subject.pid, subject.start_ns);
             match &record.body {
-                Body::Fork { thread: false, unasked: false, .. } => _ = forked.insert(key),
+                Body::Fork { thread: false, .. } if asked => _ = forked.insert(key),
                 Body::Fork { .. } => {}
                 Body::Ptrace { .. } => {}
-                body if subject.start_ns < attached_ns && !forked.contains(&key) && seen.insert(key) => {
+                body if asked && subject.start_ns < attached_ns && !forked.contains(&key) && seen.insert(key) => {
                     let mut subject = *subject;
                     if let Body::Exec { old_comm: Some(old), .. } = body {
                         subject.comm = *old;
@@ -151,6 +151,17 @@ impl Live {
         }
         running.append(&mut gone);
 
+        // All before any is told of: ancestors do not always come first, and need not be chosen.
+        for it in running.iter().filter(|it| it.subject.start_ns < self.attached_ns) {
+            let body = Body::Existing { subject: it.subject, image: it.image };
+            out.note(&Record {
+                boot_ns: self.attached_ns,
+                lost_before: 0,
+                body,
+                flaws: Flaws::new(),
+                about: Flaws::new(),
+            });
+        }
         for it in &running {
             let member = self.want.trees.is_empty() || self.members.contains(&it.subject.pid);
             let fork_comes = forked.contains(&(it.subject.pid, it.subject.start_ns));
@@ -231,7 +242,7 @@ impl Live {
         let proc_is_here = !sys::list_processes().is_empty();
         loop {
             // Children forked meanwhile by members that the programs did not know yet.
-            self.peek(|record| {
+            self.peek(|record, _| {
                 if let Body::Fork { subject, thread: false, .. } = &record.body {
                     born.push((subject.pid, subject.parent.pid, subject.start_ns));
                 }

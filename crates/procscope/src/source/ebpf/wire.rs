@@ -64,13 +64,14 @@ pub(crate) mod flag {
 wire!(Config {
     bell_bytes: u64,
     want_events: u32,
+    need_events: u32,
     want_env: u8,
     filter_pids: u8,
     filter_trees: u8,
     filter_uids: u8,
     filter_names: u8,
     filter_cgroups: u8,
-    pad: [u8; 6],
+    pad: [u8; 2],
 });
 
 wire!(Shared {

@@ -292,7 +292,7 @@ impl Live {
             ));
         }
         let cgroups = resolve_cgroups(want)?;
-        let follows = follows(want.events);
+        let follows = follows(want.events.union(want.needs));
         let buffer = want.ring_bytes.unwrap_or(DEFAULT_BUFFER);
         let kinds = if follows { Kinds(what::ALL & !what::EXEC) } else { kinds_of(want.events) };
         let event_filter = !follows && sys::kernel_version() >= (6, 6);

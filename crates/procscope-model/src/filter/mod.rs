@@ -1,0 +1,139 @@
+//! The filter language: `docs/filter.md`.
+
+mod check;
+mod error;
+mod field;
+mod glob;
+mod lex;
+mod number;
+mod parse;
+mod push;
+mod test;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+pub use error::FilterError;
+pub use push::{Demand, Term, Users};
+
+use crate::{BootId, Event, EventKind, ProcessId};
+use parse::Node;
+
+/// A choice of events, such as `exe ~ "/tmp/*" and not user == root`.
+///
+/// Two filters are equal where they are shown alike. Cloning is cheap.
+#[derive(Clone)]
+pub struct Filter {
+    root: Arc<Node>,
+}
+
+impl Filter {
+    /// Reads a filter; types and units are checked too.
+    ///
+    /// # Errors
+    /// [`FilterError`] says where it is wrong, and what may have been meant.
+    pub fn parse(text: &str) -> Result<Self, FilterError> {
+        Ok(Self { root: Arc::new(parse::parse(text)?) })
+    }
+
+    /// Whether an event is chosen. [`EventKind::Lost`] always is: loss is never hidden.
+    ///
+    /// A comparison with what is not known is false, whatever its operator; `not` inverts that as it does any other.
+    pub fn matches(&self, event: &Event, ancestry: &dyn Ancestry) -> bool {
+        matches!(event.kind, EventKind::Lost(_)) || holds(&self.root, event, ancestry)
+    }
+}
+
+fn holds(node: &Node, event: &Event, ancestry: &dyn Ancestry) -> bool {
+    match node {
+        Node::And(nodes) => nodes.iter().all(|node| holds(node, event, ancestry)),
+        Node::Or(nodes) => nodes.iter().any(|node| holds(node, event, ancestry)),
+        Node::Not(node) => !holds(node, event, ancestry),
+        Node::Test(test) => test.holds(event, ancestry),
+    }
+}
+
+impl FromStr for Filter {
+    type Err = FilterError;
+
+    fn from_str(text: &str) -> Result<Self, FilterError> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Filter {
+    /// In the normal form, which is read as the same filter.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.root.fmt(f)
+    }
+}
+
+impl fmt::Debug for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Filter({self})")
+    }
+}
+
+impl PartialEq for Filter {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.root, &other.root) || self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for Filter {}
+
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, nodes: &[Node], join: &str| {
+            for (index, node) in nodes.iter().enumerate() {
+                f.write_str(if index > 0 { join } else { "" })?;
+                match node {
+                    Node::Or(_) => write!(f, "({node})")?,
+                    _ => node.fmt(f)?,
+                }
+            }
+            Ok(())
+        };
+        match self {
+            Self::And(nodes) => list(f, nodes, " and "),
+            Self::Or(nodes) => list(f, nodes, " or "),
+            Self::Not(node) => match &**node {
+                Self::And(_) | Self::Or(_) => write!(f, "not ({node})"),
+                _ => write!(f, "not {node}"),
+            },
+            Self::Test(test) => test.fmt(f),
+        }
+    }
+}
+
+/// A process that an event's process descends from.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ancestor<'a> {
+    /// Which.
+    pub id: ProcessId,
+    /// Its comm, as last seen.
+    pub name: Option<&'a [u8]>,
+    /// The file that it ran last.
+    pub exe: Option<&'a [u8]>,
+}
+
+/// Who descends from whom, and on which boot: what no event tells alone. `()` knows nothing, so that a filter sees the parent alone.
+pub trait Ancestry {
+    /// The parent that a process was born to, or had when it was first seen.
+    fn parent(&self, of: ProcessId) -> Option<Ancestor<'_>>;
+
+    /// The boot that events are of; without it ids match by pid and start.
+    fn boot_id(&self) -> Option<BootId> {
+        None
+    }
+}
+
+impl Ancestry for () {
+    fn parent(&self, _: ProcessId) -> Option<Ancestor<'_>> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

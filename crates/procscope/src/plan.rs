@@ -1,0 +1,296 @@
+//! What a source is asked for so that a filter comes out right, and cheaply.
+
+use std::fmt;
+
+use crate::{Demand, EnvWanted, EventSet, Filter, Kind, SourceId, Want};
+
+/// What a source can see to by itself: how many values of each kind at most, 0 for none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Pushdown {
+    /// It sends the kinds of event that are wanted and no others.
+    pub(crate) events: bool,
+    pub(crate) pids: usize,
+    pub(crate) uids: usize,
+    pub(crate) names: usize,
+    /// Longer names than this are cut before they are compared.
+    pub(crate) name_bytes: usize,
+}
+
+/// Who decides a term of a filter.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum DecidedBy {
+    /// The kernel, before anything is sent.
+    Kernel,
+    /// procscope, once the event is here.
+    Procscope,
+}
+
+/// One term of a filter, and who decides it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ExplainedTerm {
+    /// The term in its normal form.
+    pub text: String,
+    /// Who decides it.
+    pub by: DecidedBy,
+    /// What there is to say about that.
+    pub note: Option<String>,
+}
+
+/// What a filter makes a source do.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// The mechanism; the best one where none was named.
+    pub source: SourceId,
+    /// The kinds of event that can come.
+    pub events: EventSet,
+    /// Kinds that are read for the filter's sake and not shown.
+    pub also: EventSet,
+    /// The filter's terms.
+    pub terms: Vec<ExplainedTerm>,
+}
+
+impl fmt::Display for DecidedBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Kernel => "kernel",
+            Self::Procscope => "procscope",
+        })
+    }
+}
+
+/// What to ask a source for.
+pub(crate) struct Plan {
+    pub(crate) want: Want,
+    pub(crate) explanation: Explanation,
+}
+
+/// The environment that a filter reads is read, too.
+pub(crate) fn with_environment(mut want: Want) -> Want {
+    let Some(filter) = &want.filter else { return want };
+    let variables: Vec<_> = filter.variables().into_iter().map(|name| name.as_bytes().to_vec()).collect();
+    want.env = match want.env {
+        _ if filter.reads_environment() => EnvWanted::All,
+        EnvWanted::All => EnvWanted::All,
+        EnvWanted::No if variables.is_empty() => EnvWanted::No,
+        EnvWanted::No => EnvWanted::Named(variables),
+        EnvWanted::Named(mut names) => {
+            names.extend(variables);
+            EnvWanted::Named(names)
+        }
+    };
+    want
+}
+
+/// Works out what to ask of a source. `uid_of` finds a user by name, where that goes both ways.
+pub(crate) fn plan(want: &Want, source: SourceId, can: &Pushdown, uid_of: impl Fn(&str) -> Option<u32>) -> Plan {
+    let mut asked = want.clone();
+    let mut explanation = Explanation { source, events: want.events, also: EventSet::NONE, terms: Vec::new() };
+    let Some(filter) = &want.filter else { return Plan { want: asked, explanation } };
+
+    explanation.events = want.events.intersection(filter.events());
+    let needs_images = reads_images_of_others(filter, explanation.events);
+    if can.events {
+        asked.events = explanation.events;
+    }
+    if needs_images {
+        asked.events = asked.events.with(Kind::Exec).with(Kind::Fork);
+    }
+    if filter.reads_ancestry() {
+        asked.needs = EventSet::NONE.with(Kind::Fork).with(Kind::Exec).with(Kind::Comm).with(Kind::Exit);
+    }
+    let read = asked.events.union(asked.needs);
+    explanation.also =
+        read.iter().filter(|&kind| !explanation.events.contains(kind)).fold(EventSet::NONE, EventSet::with);
+
+    for term in filter.terms() {
+        let (by, note) = if needs_images && !matches!(term.demand(), None | Some(Demand::Events(_))) {
+            let note = "left here, as what processes run is told by events that this would keep away";
+            (DecidedBy::Procscope, Some(note.to_owned()))
+        } else {
+            push(&mut asked, term.demand(), can, &uid_of)
+        };
+        let kinds = term.events();
+        let note = note.or_else(|| {
+            let narrows = by == DecidedBy::Procscope && can.events && want.events.intersection(kinds) != want.events;
+            narrows.then(|| format!("the kernel sends only {}", list(want.events.intersection(kinds))))
+        });
+        explanation.terms.push(ExplainedTerm { text: term.to_string(), by, note });
+    }
+    Plan { want: asked, explanation }
+}
+
+/// What a process runs is told by other events than those that are to be shown.
+fn reads_images_of_others(filter: &Filter, events: EventSet) -> bool {
+    let tell = EventSet::NONE.with(Kind::Existing).with(Kind::Exec);
+    filter.reads_image() && events.union(tell) != tell
+}
+
+fn list(kinds: EventSet) -> String {
+    let names: Vec<_> = kinds.iter().filter(|&kind| kind != Kind::Lost).map(Kind::name).collect();
+    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+}
+
+/// Leaves a term to the source where that keeps away nothing that the term accepts.
+fn push(
+    asked: &mut Want,
+    demand: Option<Demand>,
+    can: &Pushdown,
+    uid_of: &impl Fn(&str) -> Option<u32>,
+) -> (DecidedBy, Option<String>) {
+    let here = |note: Option<&str>| (DecidedBy::Procscope, note.map(str::to_owned));
+    match demand {
+        None => here(None),
+        Some(Demand::Events(_)) if can.events => (DecidedBy::Kernel, None),
+        Some(Demand::Pids(pids)) => narrowed(&mut asked.pids, pids, can.pids, |a, b| a == b),
+        Some(Demand::Users(users)) => {
+            let named: Option<Vec<u32>> = users.names.iter().map(|name| uid_of(name)).collect();
+            let Some(named) = named else { return here(Some("there is no such user now")) };
+            narrowed(&mut asked.uids, [users.uids, named].concat(), can.uids, |a, b| a == b)
+        }
+        Some(Demand::Names(names)) => {
+            let names_two = |kind| asked.events.contains(kind);
+            if can.names == 0 {
+                return here(None);
+            }
+            if names_two(Kind::Comm) || names_two(Kind::Existing) {
+                return here(Some("existing and comm events have two names"));
+            }
+            if names.iter().any(|name| name.len() > can.name_bytes || name.contains(&0)) {
+                return here(Some("names have at most 15 bytes"));
+            }
+            let most = can.name_bytes;
+            narrowed(&mut asked.names, names, can.names, |chosen, name| chosen[..chosen.len().min(most)] == **name)
+        }
+        _ => here(None),
+    }
+}
+
+/// Puts values into an option's list, or keeps of those in it only these. A list must not become empty: that would be
+/// everything.
+fn narrowed<T: Clone + Ord>(
+    chosen: &mut Vec<T>,
+    mut values: Vec<T>,
+    most: usize,
+    same: impl Fn(&T, &T) -> bool,
+) -> (DecidedBy, Option<String>) {
+    values.sort_unstable();
+    values.dedup();
+    if most == 0 {
+        return (DecidedBy::Procscope, None);
+    }
+    if values.len() > most {
+        return (DecidedBy::Procscope, Some(format!("more than {most}")));
+    }
+    let both: Vec<T> = if chosen.is_empty() {
+        values
+    } else {
+        chosen.iter().filter(|&chosen| values.iter().any(|value| same(chosen, value))).cloned().collect()
+    };
+    if both.is_empty() {
+        return (DecidedBy::Procscope, Some("no process is both this and what the options choose".to_owned()));
+    }
+    *chosen = both;
+    (DecidedBy::Kernel, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EBPF: Pushdown = Pushdown { events: true, pids: 4, uids: 4, names: 4, name_bytes: 15 };
+
+    fn planned(filter: &str, want: Want) -> Plan {
+        let want = Want { filter: Some(filter.parse().unwrap()), ..want };
+        plan(&with_environment(want), SourceId::Ebpf, &EBPF, |name| (name == "root").then_some(0))
+    }
+
+    fn kernel(plan: &Plan) -> Vec<&str> {
+        let terms = plan.explanation.terms.iter().filter(|term| term.by == DecidedBy::Kernel);
+        terms.map(|term| &*term.text).collect()
+    }
+
+    fn kinds(kinds: &[Kind]) -> EventSet {
+        kinds.iter().fold(EventSet::NONE, |set, &kind| set.with(kind))
+    }
+
+    #[test]
+    fn without_a_filter_all_stays_as_it_is() {
+        let want = Want { pids: vec![1], ..Want::default() };
+        assert_eq!(plan(&want, SourceId::Ebpf, &EBPF, |_| None).want, want);
+    }
+
+    #[test]
+    fn what_the_kernel_can_decide_is_left_to_it() {
+        let plan =
+            planned("event in (exec, exit) and pid in (2, 1) and user == root and name == make", Want::default());
+        assert_eq!(kernel(&plan).len(), 4);
+        assert_eq!(plan.want.events, kinds(&[Kind::Exec, Kind::Exit]));
+        assert_eq!(
+            (&*plan.want.pids, &*plan.want.uids, &plan.want.names[0][..]),
+            (&[1, 2][..], &[0][..], &b"make"[..])
+        );
+        assert_eq!((plan.want.needs, plan.explanation.also), (EventSet::NONE, EventSet::NONE));
+        let plan = planned("duration < 1s", Want::default());
+        assert_eq!((plan.want.events, kernel(&plan).len()), (kinds(&[Kind::Exit]), 0));
+    }
+
+    #[test]
+    fn what_it_would_get_wrong_is_not() {
+        for (filter, want) in [
+            ("user == nobody-here", Want::default()),
+            ("user in (root, nobody-here)", Want::default()),
+            ("not user == root", Want::default()),
+            ("pid == 1 or user == root", Want::default()),
+            ("pid in (1, 2, 3, 4, 5)", Want::default()),
+            ("pid == -1", Want::default()),
+            ("name == sixteen-bytes-it", Want::default()),
+            ("name == \"a\\x00\"", Want::default()),
+            ("name == sh", Want { events: EventSet::default().with(Kind::Comm), ..Want::default() }),
+            ("name == sh", Want { events: EventSet::default().with(Kind::Existing), ..Want::default() }),
+            ("pid == 5", Want { pids: vec![1, 2], ..Want::default() }),
+            ("user == root and exe ~ x*", Want::default()),
+        ] {
+            let before = want.clone();
+            let plan = planned(filter, want);
+            assert_eq!(kernel(&plan), [""; 0], "{filter}");
+            assert_eq!((plan.want.pids, plan.want.uids, plan.want.names), (before.pids, before.uids, before.names));
+        }
+    }
+
+    #[test]
+    fn options_and_filter_choose_together() {
+        let want = Want { pids: vec![1, 2], names: vec![b"systemd-journald".to_vec()], ..Want::default() };
+        let plan = planned("pid in (2, 3) and name == systemd-journal", want);
+        assert_eq!(plan.want.pids, [2]);
+        assert_eq!(plan.want.names, [b"systemd-journald"]);
+        let plan = planned("pid in (1, 2) and pid == 2", Want::default());
+        assert_eq!(plan.want.pids, [2]);
+    }
+
+    #[test]
+    fn what_the_filter_needs_is_read() {
+        let exits = Want { events: kinds(&[Kind::Exit]), ..Want::default() };
+        let plan = planned("exe ~ /tmp/*", exits.clone());
+        assert_eq!(plan.want.events, kinds(&[Kind::Exit, Kind::Exec, Kind::Fork]));
+        assert_eq!(plan.explanation.also, kinds(&[Kind::Exec, Kind::Fork]));
+        let plan = planned("event == exec and exe ~ /tmp/* and user == root", Want::default());
+        assert_eq!((plan.want.events, kernel(&plan).len()), (kinds(&[Kind::Exec]), 2));
+        let plan = planned("ancestor.name == sshd and user == root", exits.clone());
+        assert_eq!(plan.want.events, kinds(&[Kind::Exit]));
+        assert_eq!(plan.want.needs, kinds(&[Kind::Fork, Kind::Exec, Kind::Comm, Kind::Exit]));
+        assert_eq!(kernel(&plan), ["user == root"]);
+        let plan = planned("env.B == x and env.A?", exits.clone());
+        assert_eq!(plan.want.env, EnvWanted::Named(vec![b"A".to_vec(), b"B".to_vec()]));
+        assert_eq!(planned("env ~ A=*", exits).want.env, EnvWanted::All);
+    }
+
+    #[test]
+    fn a_source_that_can_do_nothing_is_asked_for_all() {
+        let want = Want { filter: Some("event == exec and pid == 1".parse().unwrap()), ..Want::default() };
+        let plan = plan(&want, SourceId::Ebpf, &Pushdown::default(), |_| None);
+        assert_eq!((plan.want.events, plan.want.pids.len(), kernel(&plan).len()), (want.events, 0, 0));
+    }
+}
