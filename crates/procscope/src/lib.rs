@@ -89,7 +89,7 @@
 //! With the feature `stream`, `Monitor::stream` gives a `futures_core::Stream` that works under any async runtime, or none.
 //!
 #![cfg_attr(feature = "stream", doc = "```no_run")]
-#![cfg_attr(not(feature = "stream"), doc = "```ignore")]
+#![cfg_attr(not(feature = "stream"), doc = "```text")]
 //! # async fn watch() -> Result<(), procscope::Error> {
 //! let mut stream = procscope::Monitor::builder().build()?.stream();
 //! while let Some(event) = stream.next().await {

@@ -23,6 +23,11 @@ pub(crate) fn now_mono_ns() -> u64 {
     ns(clock_gettime(ClockId::Monotonic)).unsigned_abs()
 }
 
+/// What this thread has used.
+pub(crate) fn thread_cpu_time() -> std::time::Duration {
+    std::time::Duration::from_nanos(ns(clock_gettime(ClockId::ThreadCPUTime)).unsigned_abs())
+}
+
 /// Major and minor number of the running kernel; zeroes where they cannot be read.
 pub(crate) fn kernel_version() -> (u32, u32) {
     let release = rustix::system::uname();

@@ -13,7 +13,7 @@ mod linux;
 pub(crate) use linux::{
     ProcDir, ReadProcess, Stat, be_prompt, boot_id, clock, in_initial_pid_namespace, in_initial_user_namespace,
     kernel_version, list_processes, list_threads, now_boot_ns, now_mono_ns, page_bytes, read_argv, read_argv_now,
-    read_environment, read_process,
+    read_environment, read_process, thread_cpu_time,
 };
 
 #[cfg(not(target_os = "linux"))]

@@ -53,6 +53,10 @@ fn kinds_of(events: EventSet) -> Kinds {
     Kinds(table.into_iter().filter(|(kind, _)| events.contains(*kind)).fold(0, |kinds, (_, bit)| kinds | bit))
 }
 
+/// Looks take this part of a CPU at most: a monitor must not be the load that it is to show. In a storm the rest stays unnamed.
+const BUDGET: Duration = Duration::from_micros(1_000);
+const BUDGET_WINDOW: Duration = Duration::from_millis(10);
+
 /// So many execs are received at once, mostly one.
 const AT_ONCE: usize = 8;
 /// So many other messages.
@@ -129,7 +133,16 @@ impl Shared {
     /// Looks at processes as soon as their execs are told of, until ended.
     fn look(&self) {
         sys::be_prompt();
+        let mut began = Instant::now();
+        let mut used_before = sys::thread_cpu_time();
         while !self.ended.load(Ordering::Acquire) {
+            if began.elapsed() >= BUDGET_WINDOW {
+                began = Instant::now();
+                used_before = sys::thread_cpu_time();
+            } else if sys::thread_cpu_time().saturating_sub(used_before) > BUDGET {
+                let _ = wait([self.end.as_fd()], BUDGET_WINDOW.saturating_sub(began.elapsed()));
+                continue;
+            }
             let mut fds = [PollFd::new(&self.exec_fd, PollFlags::IN), PollFd::new(&self.end, PollFlags::IN)];
             if poll(&mut fds, None).is_err_and(|error| error != rustix::io::Errno::INTR) {
                 return;

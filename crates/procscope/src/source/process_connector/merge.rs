@@ -91,6 +91,8 @@ pub(crate) struct Merge {
     /// Some messages are not listened to: their numbers are missing and mean nothing.
     partial: bool,
     pending: Vec<Received>,
+    /// Room for what [`Merge::give`] works with.
+    changes: Vec<(Pid, u64, Option<u64>)>,
     sequences: FxHashMap<u32, Sequence>,
 }
 
@@ -142,27 +144,23 @@ impl Merge {
     pub(crate) fn give(&mut self, until_ns: u64) -> Vec<Received> {
         self.pending.sort_by_key(|it| it.message.mono_ns);
         // When each process became another program, which one, or its pid another process.
-        let mut changes: FxHashMap<Pid, Vec<(u64, Option<u64>)>> = FxHashMap::default();
-        for it in &self.pending {
-            match it.message.what {
-                What::Exec { task } => changes.entry(task.pid).or_default().push((it.message.mono_ns, image(it))),
-                What::Fork { child, .. } if child.is_leader() => {
-                    changes.entry(child.pid).or_default().push((it.message.mono_ns, None));
-                }
-                _ => {}
-            }
-        }
+        self.changes.clear();
+        self.changes.extend(self.pending.iter().filter_map(|it| match it.message.what {
+            What::Exec { task } => Some((task.pid, it.message.mono_ns, image(it))),
+            What::Fork { child, .. } if child.is_leader() => Some((child.pid, it.message.mono_ns, None)),
+            _ => None,
+        }));
+        self.changes.sort_unstable();
         for it in &mut self.pending {
             let (Some(look), Some(task)) = (&it.look, it.message.what.task()) else { continue };
-            let Some(changes) = changes.get(&task.pid) else { continue };
             // Seen before another image was: then it is the one that this message tells of.
             let told = image(it);
-            let doubtful = |&(at, then): &(u64, Option<u64>)| {
-                at > it.message.mono_ns
-                    && at <= look.read_ns + SETTLE_NS
-                    && (told.is_none() || then.is_none() || told == then)
-            };
-            if changes.iter().any(doubtful) {
+            let later = self.changes.partition_point(|&(pid, at, _)| (pid, at) <= (task.pid, it.message.mono_ns));
+            let doubtful = self.changes[later..]
+                .iter()
+                .take_while(|&&(pid, at, _)| pid == task.pid && at <= look.read_ns + SETTLE_NS)
+                .any(|&(.., then)| told.is_none() || then.is_none() || told == then);
+            if doubtful {
                 it.look = None;
             }
         }
