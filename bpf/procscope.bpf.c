@@ -1356,8 +1356,8 @@ int BPF_PROG(signal_generate, int sig, struct kernel_siginfo *info, struct task_
 	if (sig < 32 && 1ull << sig & HARMLESS)
 		return 0;
 	if (sig != 9) {
-		struct sighand_struct *sighand = task->sighand;
-		void *action = (void *)sighand + bpf_core_field_offset(struct sighand_struct, action);
+		/* Read as a number: before 6.2 the verifier refuses to add a signal to a typed pointer. */
+		void *action = (void *)BPF_CORE_READ(task, sighand) + bpf_core_field_offset(struct sighand_struct, action);
 		void *handler = NULL;
 
 		action += (sig - 1) * bpf_core_type_size(struct k_sigaction);
