@@ -143,7 +143,10 @@ impl MonitorBuilder {
             boot_id: sys::boot_id(),
             source: id,
             attached: source.attached(),
-            events: self.want.events,
+            events: match &self.want.filter {
+                Some(filter) => self.want.events.intersection(filter.events()),
+                None => self.want.events,
+            },
             notes,
         };
         Ok(Monitor { session, stop, source, pipeline, duration: self.want.duration })

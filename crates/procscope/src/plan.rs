@@ -94,6 +94,11 @@ pub(crate) fn plan(want: &Want, source: SourceId, can: &Pushdown, uid_of: impl F
     let needs_images = reads_images_of_others(filter, explanation.events);
     if can.events {
         asked.events = explanation.events;
+        // Where execs were asked for, what the others show of a process is known from them.
+        let tell = EventSet::NONE.with(Kind::Existing).with(Kind::Exec);
+        if want.events.contains(Kind::Exec) && explanation.events.union(tell) != tell {
+            asked.events = asked.events.with(Kind::Exec);
+        }
     }
     if needs_images {
         asked.events = asked.events.with(Kind::Exec).with(Kind::Fork);
@@ -115,7 +120,7 @@ pub(crate) fn plan(want: &Want, source: SourceId, can: &Pushdown, uid_of: impl F
         let kinds = term.events();
         let note = note.or_else(|| {
             let narrows = by == DecidedBy::Procscope && can.events && want.events.intersection(kinds) != want.events;
-            narrows.then(|| format!("the kernel sends only {}", list(want.events.intersection(kinds))))
+            narrows.then(|| format!("the kernel sends only {}", list(read)))
         });
         explanation.terms.push(ExplainedTerm { text: term.to_string(), by, note });
     }
@@ -234,7 +239,10 @@ mod tests {
         );
         assert_eq!((plan.want.needs, plan.explanation.also), (EventSet::NONE, EventSet::NONE));
         let plan = planned("duration < 1s", Want::default());
-        assert_eq!((plan.want.events, kernel(&plan).len()), (kinds(&[Kind::Exit]), 0));
+        assert_eq!((plan.want.events, kernel(&plan).len()), (kinds(&[Kind::Exec, Kind::Exit]), 0));
+        assert_eq!(plan.explanation.events, kinds(&[Kind::Exit]));
+        let exits = Want { events: kinds(&[Kind::Exit]), ..Want::default() };
+        assert_eq!(planned("duration < 1s", exits).want.events, kinds(&[Kind::Exit]));
     }
 
     #[test]

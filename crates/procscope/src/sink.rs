@@ -13,7 +13,7 @@ pub struct Session {
     pub source: SourceId,
     /// Since when nothing is missed: every event asked for that happened later is delivered or counted as lost.
     pub attached: Timestamp,
-    /// The kinds asked for.
+    /// The kinds that can come: those asked for, as far as a filter can take them.
     pub events: EventSet,
     /// What the mechanism cannot do here, in words fit for a person.
     pub notes: Vec<String>,

@@ -232,7 +232,7 @@ fn check_watch(watch: &mut Watch, named: bool) -> Result<(), clap::Error> {
     }
     let usual = EventSet::default();
     watch.events = watch.asked_events.unwrap_or_else(|| match &watch.filter {
-        Some(filter) => filter.choose_events(usual),
+        Some(filter) => filter.choose_events(usual).union(usual),
         None => usual,
     });
     if watch.columns.is_some() && watch.format != Format::Table {
@@ -245,6 +245,8 @@ fn check_watch(watch: &mut Watch, named: bool) -> Result<(), clap::Error> {
 
 #[cfg(test)]
 mod tests {
+    use procscope::Kind;
+
     use super::*;
 
     fn parsed(line: &str) -> Result<Watch, String> {
@@ -280,10 +282,11 @@ mod tests {
         for line in ["exit != 0", "watch exit != 0", "-q exit != 0", "exit != 0 -q", "exit -q != 0"] {
             let watch = parsed(line).unwrap();
             assert_eq!(watch.filter.unwrap().to_string(), "exit_code != 0", "{line}");
-            assert_eq!(watch.events, "exit".parse().unwrap());
+            assert_eq!(watch.events, EventSet::default());
         }
         assert_eq!(parsed("-e all exit != 0").unwrap().events, EventSet::ALL);
         assert_eq!(parsed("user == root").unwrap().events, EventSet::default());
+        assert!(parsed("event == fork").unwrap().events.contains(Kind::Fork));
         assert_eq!(parsed("name == watch").unwrap().filter.unwrap().to_string(), "name == watch");
     }
 

@@ -75,7 +75,7 @@ fn explain(watch: &Watch) -> Result<ExitCode, Failure> {
     text += &format!("source: {}\n", explanation.source.name());
     text += &format!("events: {}\n", kinds(explanation.events));
     if explanation.also != EventSet::NONE {
-        text += &format!("read for the filter, not shown: {}\n", kinds(explanation.also));
+        text += &format!("read too, not shown: {}\n", kinds(explanation.also));
     }
     for term in &explanation.terms {
         let note = term.note.as_ref().map(|note| format!("   ({note})")).unwrap_or_default();
