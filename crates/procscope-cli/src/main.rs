@@ -5,6 +5,8 @@ mod commands;
 mod failure;
 mod output;
 mod render;
+#[cfg(target_os = "linux")]
+mod rights;
 #[cfg(unix)]
 mod signals;
 mod summary;

@@ -4,13 +4,14 @@ use std::io;
 use std::path::Path;
 
 use libbpf_rs::{ErrorKind, MapCore, Object, ObjectBuilder, OpenObject};
+use rustix::thread::CapabilitySet;
 use zerocopy::IntoBytes;
 
 use super::complaints::Complaints;
 use super::tracepoint::Tracefs;
 use super::wire::{self, kind};
 use crate::source::cgroups::Cgroups;
-use crate::{Cause, EnvWanted, Error, Kind, Obstacle, SourceId, Verdict, Want, sys};
+use crate::{Cause, EnvWanted, Error, EventSet, Kind, Obstacle, SourceId, Verdict, Want, sys};
 
 static OBJECT: &[u8] = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o");
 
@@ -99,25 +100,68 @@ pub(super) fn probe() -> Verdict {
             remedy: "boot Linux 5.11 or later".into(),
         });
     }
-    if !may_load() {
-        return Verdict::Unavailable(obstacle(no_privilege()));
+    if let Err(error) = may_load() {
+        return Verdict::Unavailable(obstacle(error));
     }
-    match Tracefs::open() {
-        Ok(_) => Verdict::Ready,
-        Err(error) => Verdict::Degraded(vec![Obstacle {
-            what: format!("failed execs, changes of ids and sessions, and ptrace are missing: tracefs: {error}"),
+    if is_confidential() {
+        return Verdict::Unsure(Obstacle {
+            what: CONFIDENTIAL.into(),
             cause: Cause::Privilege,
-            remedy: "add CAP_SYS_ADMIN, or mount tracefs and let the group read it".into(),
-        }]),
+            remedy: "try it: procscope --source ebpf; or boot with lockdown=integrity".into(),
+        });
+    }
+    let mut obstacles = Vec::new();
+    if let Err(error) = Tracefs::open().and_then(|tracefs| tracefs.id("sys_enter_execve")) {
+        let missing = EventSet::NONE.with(Kind::ExecFailed).with(Kind::Uid).with(Kind::Gid);
+        obstacles.push(calls_missing(missing.with(Kind::Sid).with(Kind::Ptrace), &error));
+    }
+    if sys::list_processes().is_empty() {
+        obstacles.push(without_proc());
+    }
+    if obstacles.is_empty() { Verdict::Ready } else { Verdict::Degraded(obstacles) }
+}
+
+pub(super) fn without_proc() -> Obstacle {
+    Obstacle {
+        what: "the arguments of processes that ran before are missing: /proc is not mounted".into(),
+        cause: Cause::NotConfigured,
+        remedy: "mount -t proc proc /proc".into(),
     }
 }
 
-fn no_privilege() -> Error {
-    unavailable(
-        "the kernel lets nobody load BPF programs without CAP_BPF and CAP_PERFMON",
-        Cause::Privilege,
-        "run it as root: sudo procscope",
-    )
+/// Why kinds of event are missing that tracepoints of system calls tell of.
+pub(super) fn calls_missing(kinds: EventSet, error: &io::Error) -> Obstacle {
+    let names = kinds.iter().filter(|&kind| kind != Kind::Lost).map(Kind::name).collect::<Vec<_>>().join(", ");
+    let (why, cause, remedy) = match error.kind() {
+        io::ErrorKind::PermissionDenied => (
+            "the tracepoints of system calls may not be read in tracefs",
+            Cause::Privilege,
+            "add CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH, or let a group read a mounted tracefs".into(),
+        ),
+        io::ErrorKind::NotFound => (
+            "tracefs has no tracepoints of system calls",
+            Cause::NotConfigured,
+            "boot a kernel with CONFIG_FTRACE_SYSCALLS=y".into(),
+        ),
+        _ => ("tracefs", Cause::Io, "mount -t tracefs tracefs /sys/kernel/tracing".to_owned()),
+    };
+    let why = if cause == Cause::Io { format!("{why}: {error}") } else { why.to_owned() };
+    Obstacle { what: format!("{names} events are missing: {why}"), cause, remedy }
+}
+
+const CONFIDENTIAL: &str = "the kernel is locked down (confidentiality), and lets no program read its memory";
+
+/// `lockdown=confidentiality`, by which even root may not have BPF programs read kernel memory: `kernel_lockdown(7)`.
+fn is_confidential() -> bool {
+    let lockdown = std::fs::read_to_string("/sys/kernel/security/lockdown");
+    lockdown.is_ok_and(|modes| modes.contains("[confidentiality]"))
+}
+
+/// A BPF file system may hold a token, by which a user namespace may load programs (Linux 6.9): libbpf asks for it.
+fn may_have_token() -> bool {
+    const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+    std::env::var_os("LIBBPF_BPF_TOKEN_PATH").is_some()
+        || rustix::fs::statfs("/sys/fs/bpf").is_ok_and(|fs| fs.f_type as u64 == BPF_FS_MAGIC)
 }
 
 pub(super) fn load(want: &Want, cgroups: &Cgroups) -> Result<(Object, usize), Error> {
@@ -130,25 +174,39 @@ pub(super) fn load(want: &Want, cgroups: &Cgroups) -> Result<(Object, usize), Er
         };
         // Before 5.11 the ring counts against RLIMIT_MEMLOCK, which shows as a missing permission.
         let memory = matches!(error.kind(), ErrorKind::OutOfMemory | ErrorKind::PermissionDenied);
-        if !memory || ring_bytes <= LEAST_RING || (error.kind() == ErrorKind::PermissionDenied && !may_load()) {
+        if !memory || ring_bytes <= LEAST_RING || (error.kind() == ErrorKind::PermissionDenied && may_load().is_err()) {
             return Err(refusal(&error));
         }
         ring_bytes /= 2;
     }
 }
 
-/// CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN: `capabilities(7)`.
-fn may_load() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
-    let effective = u64::from_str_radix(effective.trim(), 16).unwrap_or(0);
-    let has = |capability: u32| effective & 1 << capability != 0;
-    has(21) || (has(38) && has(39))
+/// CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN, of the initial user namespace: `capabilities(7)`.
+fn may_load() -> Result<(), Error> {
+    let enough = [CapabilitySet::SYS_ADMIN, CapabilitySet::BPF | CapabilitySet::PERFMON];
+    if !enough.into_iter().any(sys::has_capabilities) {
+        return Err(unavailable(
+            "loading BPF programs takes CAP_BPF and CAP_PERFMON",
+            Cause::Privilege,
+            "run it as root: sudo procscope",
+        ));
+    }
+    if !sys::in_initial_user_namespace() && !may_have_token() {
+        return Err(unavailable(
+            "BPF programs may be loaded in the initial user namespace alone, and this is another one",
+            Cause::Privilege,
+            "run procscope on the host, or start the container without a user namespace and with --privileged",
+        ));
+    }
+    Ok(())
 }
 
 fn refusal(error: &libbpf_rs::Error) -> Error {
-    if !may_load() {
-        return no_privilege();
+    if let Err(error) = may_load() {
+        return error;
+    }
+    if is_confidential() {
+        return unavailable(CONFIDENTIAL, Cause::Privilege, "boot with lockdown=integrity");
     }
     let complaint = Complaints::take().into_iter().find(|line| line.contains("failed"));
     let complaint = complaint.unwrap_or_else(|| error.to_string());
