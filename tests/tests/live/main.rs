@@ -5,6 +5,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod doctor;
 mod examples;
 mod existing;
 mod filters;
@@ -15,6 +16,7 @@ mod loss;
 mod odd;
 mod options;
 mod readers;
+mod rights;
 mod storm;
 mod turn;
 mod watch;

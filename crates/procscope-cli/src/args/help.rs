@@ -23,6 +23,20 @@ Examples:
   procscope watch -u www-data --format json -o web.json
   procscope watch -e exec-failed --columns time,parent,info,command";
 
+pub(super) const SOURCES: &str = "\
+Examples:
+  procscope sources                             what there is, and what it takes
+  procscope sources --format json | jq -r .auto";
+
+pub(super) const DOCTOR: &str = "\
+Exit status: 0 where a mechanism works with all that it claims, 3 where one works
+in part, 1 where none does.
+
+Examples:
+  procscope doctor                              tries all, in a second or two
+  procscope doctor --deep --source ebpf         counts the events of a storm too
+  procscope doctor --format json | jq .works";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   source <(procscope completions bash)          for this shell, or in ~/.bashrc

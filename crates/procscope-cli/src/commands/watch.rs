@@ -120,7 +120,7 @@ fn greeting(session: &Session, notes: &[String]) -> String {
     let source = session.source.name();
     let mut text = format!("procscope: watching {} events ({source}); Ctrl-C ends\n", kinds(session.events));
     for note in notes {
-        text += &format!("procscope: {}\n", escape::visible(note));
+        text += &format!("procscope: {}\n", escape::visible(&crate::program::by_its_path(note)));
     }
     text
 }

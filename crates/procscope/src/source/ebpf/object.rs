@@ -20,6 +20,9 @@ const LEAST_RING: usize = 64 << 10;
 /// The ring's size where nothing else is asked for, bytes.
 pub(super) const DEFAULT_RING: usize = 8 << 20;
 
+/// Where tracefs is mounted, if anywhere.
+const TRACEFS: &str = "/sys/kernel/tracing";
+
 /// Programs on tracepoints that only tracefs knows, with the system calls that they belong to.
 pub(super) const CALLS: [(&str, Kind, &[&str]); 10] = [
     ("sys_enter_execve", Kind::ExecFailed, &["sys_enter_execve"]),
@@ -133,20 +136,29 @@ pub(super) fn without_proc() -> Obstacle {
 pub(super) fn calls_missing(kinds: EventSet, error: &io::Error) -> Obstacle {
     let names = kinds.iter().filter(|&kind| kind != Kind::Lost).map(Kind::name).collect::<Vec<_>>().join(", ");
     let (why, cause, remedy) = match error.kind() {
-        io::ErrorKind::PermissionDenied => (
-            "the tracepoints of system calls may not be read in tracefs",
-            Cause::Privilege,
-            "add CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH, or let a group read a mounted tracefs".into(),
-        ),
+        io::ErrorKind::PermissionDenied => {
+            ("the tracepoints of system calls may not be read in tracefs", Cause::Privilege, let_read_tracefs())
+        }
         io::ErrorKind::NotFound => (
             "tracefs has no tracepoints of system calls",
             Cause::NotConfigured,
             "boot a kernel with CONFIG_FTRACE_SYSCALLS=y".into(),
         ),
-        _ => ("tracefs", Cause::Io, "mount -t tracefs tracefs /sys/kernel/tracing".to_owned()),
+        _ => ("tracefs", Cause::Io, format!("sudo mount -t tracefs tracefs {TRACEFS}")),
     };
     let why = if cause == Cause::Io { format!("{why}: {error}") } else { why.to_owned() };
     Obstacle { what: format!("{names} events are missing: {why}"), cause, remedy }
+}
+
+/// The mount that lets the caller's group read what stands in tracefs.
+fn let_read_tracefs() -> String {
+    let (gid, root) = (rustix::process::getegid().as_raw(), rustix::process::geteuid().is_root());
+    // `TRACEFS_MAGIC` in `include/uapi/linux/magic.h`.
+    match rustix::fs::statfs(TRACEFS).is_ok_and(|fs| fs.f_type as u64 == 0x7472_6163) {
+        true => format!("sudo mount -o remount,gid={gid},mode=750 {TRACEFS}"),
+        false if root => format!("mount -t tracefs tracefs {TRACEFS}"),
+        false => format!("sudo mount -t tracefs -o gid={gid},mode=750 tracefs {TRACEFS}"),
+    }
 }
 
 const CONFIDENTIAL: &str = "the kernel is locked down (confidentiality), and lets no program read its memory";
@@ -185,11 +197,11 @@ pub(super) fn load(want: &Want, cgroups: &Cgroups) -> Result<(Object, usize), Er
 fn may_load() -> Result<(), Error> {
     let enough = [CapabilitySet::SYS_ADMIN, CapabilitySet::BPF | CapabilitySet::PERFMON];
     if !enough.into_iter().any(sys::has_capabilities) {
-        return Err(unavailable(
-            "loading BPF programs takes CAP_BPF and CAP_PERFMON",
-            Cause::Privilege,
-            "run it as root: sudo procscope",
-        ));
+        let remedy = match rustix::process::geteuid().is_root() {
+            true => "let it have both; a container with: --cap-add BPF --cap-add PERFMON",
+            false => "run it as root: sudo procscope",
+        };
+        return Err(unavailable("loading BPF programs takes CAP_BPF and CAP_PERFMON", Cause::Privilege, remedy));
     }
     if !sys::in_initial_user_namespace() && !may_have_token() {
         return Err(unavailable(

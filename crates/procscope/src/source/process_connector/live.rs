@@ -265,7 +265,7 @@ pub(super) fn probe() -> Verdict {
         obstacles.push(Obstacle {
             what: "the programs' paths, directories and environments of other users' processes may not be read".into(),
             cause: Cause::Privilege,
-            remedy: "add CAP_SYS_PTRACE, or run it as root: sudo procscope --source process-connector".into(),
+            remedy: "run it as root: sudo procscope --source process-connector".into(),
         });
     }
     if obstacles.is_empty() { Verdict::Ready } else { Verdict::Degraded(obstacles) }
