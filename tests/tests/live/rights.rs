@@ -33,9 +33,9 @@ fn kernel() -> (u32, u32) {
 }
 
 /// The table in docs/cli.md, for one of the sets.
-fn check(program: &Path, capabilities: &[&str]) {
-    let before = with_only(capabilities, 65534);
-    let before: Vec<&str> = before.iter().map(String::as_str).collect();
+fn check(within: &[&str], program: &Path, capabilities: &[&str]) {
+    let only = with_only(capabilities, 65534);
+    let before: Vec<&str> = within.iter().copied().chain(only.iter().map(String::as_str)).collect();
     let (_, report) = document(&before, program, &["doctor"]);
     let has = |name: &str| capabilities.contains(&name);
     let told = report["linux"]["capabilities"].as_array().map(Vec::len);
@@ -88,11 +88,22 @@ fn every_set_of_capabilities_gives_what_the_table_says() {
                         return;
                     }
                     let chosen = CAPABILITIES.iter().enumerate().filter(|(bit, _)| set >> bit & 1 == 1);
-                    check(&program, &chosen.map(|(_, name)| *name).collect::<Vec<_>>());
+                    check(&[], &program, &chosen.map(|(_, name)| *name).collect::<Vec<_>>());
                 }
             });
         }
     });
+}
+
+#[test]
+fn a_mounted_tracefs_is_read_by_who_may_search() {
+    const MOUNT: &str = "at=/sys/kernel/tracing; mountpoint -q $at || mount -t tracefs tracefs $at; exec \"$@\"";
+    let _turn = turn::take();
+    let (_dir, program) = for_everyone();
+    let within = ["unshare", "--mount", "sh", "-ec", MOUNT, "sh"];
+    for set in [&["bpf", "perfmon"][..], &["bpf", "perfmon", "dac_read_search"], &["sys_admin"], &["dac_read_search"]] {
+        check(&within, &program, set);
+    }
 }
 
 /// With a tracefs that the group may read, CAP_BPF and CAP_PERFMON do for everything. There is but one tracefs on a system,
@@ -126,10 +137,14 @@ fn the_command_that_doctor_names_mends_it() {
     let (_, report) = document(&before, &program, &["doctor", "--source", "ebpf"]);
     let help = text(&source(&report, "ebpf")["troubles"][0], "help").to_owned();
     assert!(help.starts_with("sudo mount ") && help.contains("gid=65534,mode=750"), "{help}");
+    // There is but one tracefs on a system: what it was like is found out before, and put back.
     let script = format!(
         "at=/sys/kernel/tracing
-        undo() {{ mountpoint -q $at || mount -t tracefs tracefs $at; mount -o remount,gid=0,mode=700 $at; }}
-        trap undo EXIT
+        mounted() {{ mountpoint -q $at; }}
+        mounted && was=1 || mount -t tracefs tracefs $at
+        before=$(stat -c gid=%g,mode=%a $at)
+        [ \"$was\" ] || umount $at
+        trap 'mounted || mount -t tracefs tracefs $at; mount -o remount,$before $at' EXIT
         sudo() {{ \"$@\"; }}
         {help}
         \"$@\""
@@ -202,6 +217,7 @@ fn rights_are_given_up_once_attached() {
         // The thread that tells in time when to stop is the last.
         while !threads(watch.pid()).iter().any(|it| it["Name"] == "ps-timer") {
             assert!(begun.elapsed() < PATIENCE);
+            std::thread::sleep(std::time::Duration::from_millis(5));
         }
         let kept = if source == "ebpf" && kernel() < (5, 19) { SYS_PTRACE | 1 << 39 } else { SYS_PTRACE };
         for status in threads(watch.pid()) {
