@@ -50,6 +50,7 @@ pub(crate) const LIVE: &[Package] = &[
     package("extrace", Program("extrace")),
     package("forkstat", Program("forkstat")),
     package("jq", Program("jq")),
+    package("libcap2-bin", Program("setcap")),
     package("libbpf-tools", File("/usr/sbin/execsnoop")),
     package("man-db", Program("man")),
     package("strace", Program("strace")),

@@ -3,6 +3,7 @@ use std::io::{self, Write};
 
 use procscope::Error;
 
+use crate::program;
 use crate::render::escape;
 
 /// Why the program ends with status 1, in the three lines that every error has.
@@ -47,7 +48,7 @@ impl From<Error> for Failure {
             Error::Unavailable { source_id, obstacle } => Self {
                 what: format!("cannot watch processes through {}", source_id.name()),
                 cause: obstacle.what,
-                help: obstacle.remedy,
+                help: program::by_its_path(&obstacle.remedy),
             },
             Error::NoMechanism { os, to_come } => Self {
                 what: format!("cannot watch processes on {os} yet"),
@@ -97,7 +98,7 @@ mod tests {
         let obstacle = Obstacle {
             what: "bpf(BPF_PROG_LOAD): Operation not permitted".to_owned(),
             cause: Cause::Privilege,
-            remedy: "sudo procscope".to_owned(),
+            remedy: "mount -t sysfs sysfs /sys".to_owned(),
         };
         let errors = [
             Error::Unavailable { source_id: SourceId::Ebpf, obstacle },

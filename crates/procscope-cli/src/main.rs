@@ -3,8 +3,12 @@
 mod args;
 mod commands;
 mod failure;
+mod json;
 mod output;
+mod program;
 mod render;
+#[cfg(target_os = "linux")]
+mod rights;
 #[cfg(unix)]
 mod signals;
 mod summary;
@@ -15,8 +19,14 @@ use std::process::ExitCode;
 use crate::args::Command;
 
 fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    if let Some(status) = commands::doctor::probe::answer(std::env::args_os()) {
+        return status;
+    }
     let ran = match args::parse() {
         Command::Watch(watch) => commands::watch::run(*watch),
+        Command::Sources(sources) => commands::sources::run(&sources),
+        Command::Doctor(doctor) => commands::doctor::run(&doctor),
         Command::Completions(completions) => commands::completions::run(&completions),
         Command::Man(man) => commands::man::run(&man),
     };

@@ -31,6 +31,12 @@ pub struct Obstacle {
     pub remedy: String,
 }
 
+impl std::fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}; {}", self.what, self.remedy)
+    }
+}
+
 /// Whether a mechanism works here.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]

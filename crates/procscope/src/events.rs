@@ -314,6 +314,7 @@ mod tests {
             attached: Timestamp(0),
             events: EventSet::default(),
             notes: Vec::new(),
+            rights: &[],
         };
         Events { shared, ready: VecDeque::new(), session, stop, thread: Some(thread), summary: None }
     }

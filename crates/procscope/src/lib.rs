@@ -102,7 +102,8 @@
 //! # What it takes
 //!
 //! Rust 1.95. On Linux, 5.11 or later with BTF, and CAP_BPF with CAP_PERFMON, or root; elsewhere [`Error::NoMechanism`] says what
-//! is to come. [`Error::remedy`] tells what a person may do.
+//! is to come. [`Error::remedy`] tells what a person may do. Most rights are needed for [`MonitorBuilder::build`] alone:
+//! [`Session::rights`] says which are not.
 
 // A system without a source of its own still compiles and tests every decoder.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]

@@ -126,6 +126,9 @@ impl MonitorBuilder {
 
     /// Attaches to the system: from its return on, events are buffered.
     ///
+    /// That is what takes rights. The library keeps them all; a program that wants to run with less gives up what
+    /// [`Session::rights`] does not name once this has returned.
+    ///
     /// # Errors
     /// [`Error::Unavailable`] where the mechanism does not work here, [`Error::NoMechanism`] where there is none,
     /// [`Error::Filter`] where a choice names something that is not there.
@@ -148,6 +151,7 @@ impl MonitorBuilder {
                 None => self.want.events,
             },
             notes,
+            rights: source.rights(),
         };
         Ok(Monitor { session, stop, source, pipeline, duration: self.want.duration })
     }

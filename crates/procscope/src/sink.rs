@@ -17,6 +17,9 @@ pub struct Session {
     pub events: EventSet,
     /// What the mechanism cannot do here, in words fit for a person.
     pub notes: Vec<String>,
+    /// What the mechanism still needs while it runs, as `capabilities(7)` names it: a program may give up all other rights
+    /// before it calls [`crate::Monitor::run`], on the thread that does.
+    pub rights: &'static [&'static str],
 }
 
 /// Where events go. Every method is called on the thread that called [`crate::Monitor::run`].

@@ -5,6 +5,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod doctor;
 mod examples;
 mod existing;
 mod filters;
@@ -16,6 +17,7 @@ mod loss;
 mod odd;
 mod options;
 mod readers;
+mod rights;
 mod storm;
 mod turn;
 mod watch;

@@ -53,6 +53,10 @@ impl Watch {
         Self { child, stderr: Some(stderr), dir }
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn signal(&self, signo: i32) {
         // SAFETY: our child, not waited for yet.
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signo) }, 0);

@@ -5,11 +5,9 @@
 pub(super) const PROCSCOPE: &str = "\
 Events: existing fork clone exec exec-failed exit thread-exit core comm uid gid
 sid ptrace, or all. Repeat -p, --tree, -n, -u, --cgroup, --container for more.
-Filters: see docs/filter.md, and --explain.
 
 Examples:
-  procscope                                     what starts and ends, and how
-  procscope 'exe ~ /tmp/* and not user == root'
+  procscope 'exe ~ /tmp/* and not user == root' what of it; docs/filter.md
   procscope -e all --tree 1234                  everything below one process
   procscope -u www-data --format json -o web.json";
 
@@ -27,6 +25,20 @@ Examples:
   procscope watch -u www-data --format json -o web.json
   procscope watch 'duration < 50ms and exit != 0'
   procscope watch -e exec-failed --columns time,parent,info,command";
+
+pub(super) const SOURCES: &str = "\
+Examples:
+  procscope sources                             what there is, and what it takes
+  procscope sources --format json | jq -r .auto";
+
+pub(super) const DOCTOR: &str = "\
+Exit status: 0 where a mechanism works with all that it claims, 3 where one works
+in part, 1 where none does.
+
+Examples:
+  procscope doctor                              tries all, in a second or two
+  procscope doctor --deep --source ebpf         counts the events of a storm too
+  procscope doctor --format json | jq .works";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:

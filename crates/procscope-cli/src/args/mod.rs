@@ -48,12 +48,50 @@ pub(crate) enum Command {
         help_template = help::OPTIONS_TEMPLATE
     )]
     Watch(Box<Watch>),
+    /// List the mechanisms: what each tells, takes and costs here
+    #[command(after_help = help::SOURCES, max_term_width = 80)]
+    Sources(Sources),
+    /// Try each mechanism on real processes; say how to mend it
+    #[command(after_help = help::DOCTOR, max_term_width = 80)]
+    Doctor(Doctor),
     /// Print a script that completes procscope's command line
     #[command(after_help = help::COMPLETIONS, max_term_width = 80)]
     Completions(Completions),
     /// Print the manual page, or write all pages to a directory
     #[command(after_help = help::MAN, max_term_width = 80)]
     Man(Man),
+}
+
+/// The options of `sources`.
+#[derive(Args, Debug)]
+pub(crate) struct Sources {
+    /// text or json
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, hide_default_value = true)]
+    pub(crate) format: Report,
+}
+
+/// The options of `doctor`.
+#[derive(Args, Debug)]
+pub(crate) struct Doctor {
+    /// Only this one: ebpf or process-connector
+    #[arg(long, default_value = "auto", hide_default_value = true)]
+    pub(crate) source: Source,
+
+    /// Also make thousands of processes, and count their events
+    #[arg(long)]
+    pub(crate) deep: bool,
+
+    /// text or json
+    #[arg(long, value_enum, default_value_t, hide_possible_values = true, hide_default_value = true)]
+    pub(crate) format: Report,
+}
+
+/// How a report is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
+pub(crate) enum Report {
+    #[default]
+    Text,
+    Json,
 }
 
 /// The options of `completions`.
@@ -335,12 +373,17 @@ mod tests {
         assert!(matches!(parsed_command("man"), Ok(Command::Man(Man { dir: None }))));
         assert!(parsed_command("completions").is_err() && parsed_command("completions tcsh").is_err());
         assert!(parsed_command("-e all man").is_err());
+        assert!(matches!(parsed_command("sources"), Ok(Command::Sources(Sources { format: Report::Text }))));
+        let Ok(Command::Doctor(doctor)) = parsed_command("doctor --deep --source ebpf --format json") else { panic!() };
+        assert_eq!((doctor.deep, doctor.format, doctor.source.0.is_some()), (true, Report::Json, true));
     }
 
     #[test]
     fn the_documentation_has_every_option_and_event() {
         let page = include_str!("../../../../docs/cli.md");
-        for option in command().get_arguments().filter_map(|option| option.get_long()) {
+        let top = command();
+        let options = top.get_subcommands().chain([&top]).flat_map(|command| command.get_arguments());
+        for option in options.filter_map(|option| option.get_long()) {
             let known = page.contains(&format!("--{option} "))
                 || page.contains(&format!("--{option}`"))
                 || page.contains(&format!("--{option}["));
@@ -372,6 +415,8 @@ mod tests {
             "--ring-size 1KiB",
             "--ring-size lots",
             "--source etw",
+            "sources --format csv",
+            "doctor --source etw",
             "--env=",
             "--container ../x",
             "record",

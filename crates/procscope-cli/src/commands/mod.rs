@@ -1,3 +1,5 @@
 pub(crate) mod completions;
+pub(crate) mod doctor;
 pub(crate) mod man;
+pub(crate) mod sources;
 pub(crate) mod watch;

@@ -30,6 +30,11 @@ pub(crate) fn run(watch: Watch) -> Result<ExitCode, Failure> {
 
     let monitor = builder(&watch).build()?;
     let stop = monitor.stop_handle();
+    #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
+    let mut notes = monitor.session().notes.clone();
+    // Before the first thread: each has its own capabilities.
+    #[cfg(target_os = "linux")]
+    notes.extend(crate::rights::give_up_all_but(monitor.session().rights));
     #[cfg(unix)]
     crate::signals::stop_on_signals(stop.clone()).map_err(|error| Failure {
         what: "cannot catch Ctrl-C".to_owned(),
@@ -37,7 +42,7 @@ pub(crate) fn run(watch: Watch) -> Result<ExitCode, Failure> {
         help: "start procscope again".to_owned(),
     })?;
     if !watch.quiet {
-        say(&greeting(monitor.session()));
+        say(&greeting(monitor.session(), &notes));
     }
 
     let screen = output.screen().map_err(writing)?;
@@ -143,11 +148,11 @@ fn colors_are_welcome() -> bool {
     set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
-fn greeting(session: &Session) -> String {
+fn greeting(session: &Session, notes: &[String]) -> String {
     let source = session.source.name();
     let mut text = format!("procscope: watching {} events ({source}); Ctrl-C ends\n", kinds(session.events));
-    for note in &session.notes {
-        text += &format!("procscope: {}\n", escape::visible(note));
+    for note in notes {
+        text += &format!("procscope: {}\n", escape::visible(&crate::program::by_its_path(note)));
     }
     text
 }

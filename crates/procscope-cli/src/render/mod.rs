@@ -13,6 +13,7 @@ pub(crate) mod quote;
 mod samples;
 pub(crate) mod table;
 pub(crate) mod time;
+pub(crate) mod wrap;
 
 pub(crate) use self::cells::cpu_ns;
 

@@ -12,7 +12,7 @@ pub(crate) mod record;
 
 use crate::pipeline::{Outlet, Pipeline};
 use crate::plan::{Explanation, Pushdown, plan};
-use crate::{Capabilities, Error, SourceId, SourceInfo, StopHandle, Timestamp, Verdict, Want, sys};
+use crate::{Capabilities, Error, Obstacle, SourceId, SourceInfo, StopHandle, Timestamp, Verdict, Want, sys};
 
 /// One way by which a system tells of its processes.
 pub(crate) trait Mechanism: Sync {
@@ -40,6 +40,9 @@ pub(crate) trait Source: Send {
 
     /// What it cannot do here, in words fit for a person.
     fn notes(&self) -> Vec<String>;
+
+    /// What it still needs of the rights of `capabilities(7)` while it runs.
+    fn rights(&self) -> &'static [&'static str];
 
     /// Tells the pipeline what this mechanism leaves to it.
     fn prepare(&self, pipeline: &mut Pipeline);
@@ -84,7 +87,7 @@ pub(crate) fn names_up(path: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(not(target_os = "linux"))]
-use crate::{Cause, Obstacle};
+use crate::Cause;
 
 #[cfg(not(target_os = "linux"))]
 fn wrong_os() -> Obstacle {
@@ -138,9 +141,13 @@ pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error
 
 /// Says in one line why this mechanism was taken, what that costs, and how to have the better one.
 fn instead_of(better: &Error, mechanism: &dyn Mechanism) -> String {
-    let cost = mechanism.capabilities().cost;
-    let remedy = better.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
-    format!("{} because of {better}: {cost}{remedy}", mechanism.id().name())
+    let (name, cost) = (mechanism.id().name(), mechanism.capabilities().cost);
+    match better {
+        Error::Unavailable { source_id, obstacle: Obstacle { what, remedy, .. } } => {
+            format!("{name} in place of {}, since {what}. So {cost}. For all of it: {remedy}", source_id.name())
+        }
+        other => format!("{name}, since {other}. So {cost}"),
+    }
 }
 
 /// What a filter would make the mechanism do that was named, or else the best.

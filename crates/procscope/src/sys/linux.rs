@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, openat};
+use rustix::thread::CapabilitySet;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::pipeline::Clock;
@@ -63,6 +64,11 @@ pub(crate) fn in_initial_pid_namespace() -> bool {
 pub(crate) fn in_initial_user_namespace() -> bool {
     let link = std::fs::read_link("/proc/self/ns/user");
     link.map_or(true, |link| link.as_os_str() == "user:[4026531837]")
+}
+
+/// Whether the calling thread has these capabilities, in whatever user namespace it is.
+pub(crate) fn has_capabilities(capabilities: CapabilitySet) -> bool {
+    rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(capabilities))
 }
 
 fn read_at(dir: BorrowedFd<'_>, name: &str, most: u64) -> io::Result<Vec<u8>> {

@@ -9,7 +9,7 @@ use rustix::event::{Timespec, epoll};
 
 use super::complaints::Complaints;
 use super::decode::{decode, is_unasked};
-use super::object::{CALLS, DEFAULT_RING, load, map, purpose, require_btf};
+use super::object::{CALLS, DEFAULT_RING, calls_missing, load, map, purpose, require_btf, without_proc};
 use super::ring::{Ring, Shared, Slot};
 use super::tracepoint::{self, Tracefs};
 use super::wire::kind;
@@ -18,7 +18,7 @@ use crate::source::Source;
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::comm_of;
 use crate::source::record::{Body, Record};
-use crate::{Error, KIND_COUNT, Kind, Pid, SourceId, StopHandle, Timestamp, Want, sys};
+use crate::{Error, EventSet, KIND_COUNT, Kind, Pid, SourceId, StopHandle, Timestamp, Want, sys};
 
 /// How long the reader stays away while there are events.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -129,6 +129,9 @@ impl Live {
         if !sys::in_initial_pid_namespace() {
             live.notes.push("pids are those of the initial pid namespace; ns_pid is that inside".to_owned());
         }
+        if sys::list_processes().is_empty() {
+            live.notes.push(without_proc().to_string());
+        }
         live.attached_ns = sys::now_boot_ns();
         live.attached = sys::clock().wall(live.attached_ns);
         // From here on, what is lost is counted for the trees alone.
@@ -138,6 +141,7 @@ impl Live {
 
     fn attach(&mut self) -> io::Result<()> {
         let mut tracefs = None;
+        let mut missing: Option<(EventSet, io::Error)> = None;
         for program in self.object.progs_mut() {
             let name = program.name().to_string_lossy().into_owned();
             let Some(kind) = purpose(&name, &self.want) else { continue };
@@ -148,7 +152,8 @@ impl Live {
                 self.links.0.push(program.attach_trace().map_err(io::Error::other)?);
             } else {
                 let calls = CALLS.iter().filter(|&&(call, kind, _)| call == name && self.want.events.contains(kind));
-                for tracepoint in calls.flat_map(|(.., tracepoints)| tracepoints.iter()) {
+                let calls = calls.flat_map(|&(_, kind, tracepoints)| tracepoints.iter().map(move |name| (kind, name)));
+                for (kind, tracepoint) in calls {
                     let tracefs = tracefs.get_or_insert_with(Tracefs::open);
                     let attached = match tracefs {
                         Ok(tracefs) => tracepoint::attach(tracefs, &program, tracepoint),
@@ -157,7 +162,8 @@ impl Live {
                     match attached {
                         Ok(link) => self.links.0.push(link),
                         Err(error) => {
-                            self.notes.push(format!("{kind} events are missing: syscalls:{tracepoint}: {error}"))
+                            let (kinds, _) = missing.get_or_insert((EventSet::NONE, error));
+                            *kinds = kinds.with(kind);
                         }
                     }
                 }
@@ -165,7 +171,9 @@ impl Live {
             let fd = program.as_fd().try_clone_to_owned()?;
             self.watched.push(Watched { fd, kind, misses: 0 });
         }
-        self.notes.dedup_by(|a, b| a.split(':').next() == b.split(':').next());
+        if let Some((kinds, error)) = missing {
+            self.notes.push(calls_missing(kinds, &error).to_string());
+        }
         Ok(())
     }
 
@@ -331,6 +339,12 @@ impl Source for Live {
 
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
+    }
+
+    /// Before Linux 5.19 CAP_BPF is asked for at every call; CAP_SYS_PTRACE shows processes that ran before in a /proc with
+    /// `hidepid`, and their environments.
+    fn rights(&self) -> &'static [&'static str] {
+        if sys::kernel_version() < (5, 19) { &["CAP_BPF", "CAP_SYS_PTRACE"] } else { &["CAP_SYS_PTRACE"] }
     }
 
     fn prepare(&self, pipeline: &mut Pipeline) {

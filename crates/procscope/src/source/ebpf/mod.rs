@@ -54,7 +54,7 @@ impl Mechanism for Ebpf {
         it.kernel_choices = &["events", "pid", "tree", "name", "user", "cgroup"];
         it.order = "causal: as the kernel wrote the events";
         it.clock = "CLOCK_BOOTTIME";
-        it.needs = "Linux 5.11 with BTF; CAP_BPF and CAP_PERFMON, for failed execs, ids, sessions and ptrace CAP_SYS_ADMIN or a readable tracefs too";
+        it.needs = "Linux 5.11 with BTF; CAP_BPF and CAP_PERFMON; for failed execs, ids, sessions and ptrace a readable tracefs too, or CAP_SYS_ADMIN and CAP_DAC_READ_SEARCH";
         it.cost = "a few microseconds a process";
         it
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use libbpf_rs::{ErrorKind, MapCore, Object, ObjectBuilder, OpenObject};
+use rustix::thread::CapabilitySet;
 use zerocopy::IntoBytes;
 
 use super::complaints::Complaints;
@@ -18,6 +19,9 @@ static OBJECT: &[u8] = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o"
 const LEAST_RING: usize = 64 << 10;
 /// The ring's size where nothing else is asked for, bytes.
 pub(super) const DEFAULT_RING: usize = 8 << 20;
+
+/// Where tracefs is mounted, if anywhere.
+const TRACEFS: &str = "/sys/kernel/tracing";
 
 /// Programs on tracepoints that only tracefs knows, with the system calls that they belong to.
 pub(super) const CALLS: [(&str, Kind, &[&str]); 10] = [
@@ -100,25 +104,77 @@ pub(super) fn probe() -> Verdict {
             remedy: "boot Linux 5.11 or later".into(),
         });
     }
-    if !may_load() {
-        return Verdict::Unavailable(obstacle(no_privilege()));
+    if let Err(error) = may_load() {
+        return Verdict::Unavailable(obstacle(error));
     }
-    match Tracefs::open() {
-        Ok(_) => Verdict::Ready,
-        Err(error) => Verdict::Degraded(vec![Obstacle {
-            what: format!("failed execs, changes of ids and sessions, and ptrace are missing: tracefs: {error}"),
+    if is_confidential() {
+        return Verdict::Unsure(Obstacle {
+            what: CONFIDENTIAL.into(),
             cause: Cause::Privilege,
-            remedy: "add CAP_SYS_ADMIN, or mount tracefs and let the group read it".into(),
-        }]),
+            remedy: "try it: procscope --source ebpf; or boot with lockdown=integrity".into(),
+        });
+    }
+    let mut obstacles = Vec::new();
+    if let Err(error) = Tracefs::open().and_then(|tracefs| tracefs.id("sys_enter_execve")) {
+        let missing = EventSet::NONE.with(Kind::ExecFailed).with(Kind::Uid).with(Kind::Gid);
+        obstacles.push(calls_missing(missing.with(Kind::Sid).with(Kind::Ptrace), &error));
+    }
+    if sys::list_processes().is_empty() {
+        obstacles.push(without_proc());
+    }
+    if obstacles.is_empty() { Verdict::Ready } else { Verdict::Degraded(obstacles) }
+}
+
+pub(super) fn without_proc() -> Obstacle {
+    Obstacle {
+        what: "the arguments of processes that ran before are missing: /proc is not mounted".into(),
+        cause: Cause::NotConfigured,
+        remedy: "mount -t proc proc /proc".into(),
     }
 }
 
-fn no_privilege() -> Error {
-    unavailable(
-        "the kernel lets nobody load BPF programs without CAP_BPF and CAP_PERFMON",
-        Cause::Privilege,
-        "run it as root: sudo procscope",
-    )
+/// Why kinds of event are missing that tracepoints of system calls tell of.
+pub(super) fn calls_missing(kinds: EventSet, error: &io::Error) -> Obstacle {
+    let names = kinds.iter().filter(|&kind| kind != Kind::Lost).map(Kind::name).collect::<Vec<_>>().join(", ");
+    let (why, cause, remedy) = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            ("the tracepoints of system calls may not be read in tracefs", Cause::Privilege, let_read_tracefs())
+        }
+        io::ErrorKind::NotFound => (
+            "tracefs has no tracepoints of system calls",
+            Cause::NotConfigured,
+            "boot a kernel with CONFIG_FTRACE_SYSCALLS=y".into(),
+        ),
+        _ => ("tracefs", Cause::Io, format!("sudo mount -t tracefs tracefs {TRACEFS}")),
+    };
+    let why = if cause == Cause::Io { format!("{why}: {error}") } else { why.to_owned() };
+    Obstacle { what: format!("{names} events are missing: {why}"), cause, remedy }
+}
+
+/// The mount that lets the caller's group read what stands in tracefs.
+fn let_read_tracefs() -> String {
+    let (gid, root) = (rustix::process::getegid().as_raw(), rustix::process::geteuid().is_root());
+    // `TRACEFS_MAGIC` in `include/uapi/linux/magic.h`.
+    match rustix::fs::statfs(TRACEFS).is_ok_and(|fs| fs.f_type as u64 == 0x7472_6163) {
+        true => format!("sudo mount -o remount,gid={gid},mode=750 {TRACEFS}"),
+        false if root => format!("mount -t tracefs tracefs {TRACEFS}"),
+        false => format!("sudo mount -t tracefs -o gid={gid},mode=750 tracefs {TRACEFS}"),
+    }
+}
+
+const CONFIDENTIAL: &str = "the kernel is locked down (confidentiality), and lets no program read its memory";
+
+/// `lockdown=confidentiality`, by which even root may not have BPF programs read kernel memory: `kernel_lockdown(7)`.
+fn is_confidential() -> bool {
+    let lockdown = std::fs::read_to_string("/sys/kernel/security/lockdown");
+    lockdown.is_ok_and(|modes| modes.contains("[confidentiality]"))
+}
+
+/// A BPF file system may hold a token, by which a user namespace may load programs (Linux 6.9): libbpf asks for it.
+fn may_have_token() -> bool {
+    const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+    std::env::var_os("LIBBPF_BPF_TOKEN_PATH").is_some()
+        || rustix::fs::statfs("/sys/fs/bpf").is_ok_and(|fs| fs.f_type as u64 == BPF_FS_MAGIC)
 }
 
 pub(super) fn load(want: &Want, cgroups: &Cgroups) -> Result<(Object, usize), Error> {
@@ -131,25 +187,39 @@ pub(super) fn load(want: &Want, cgroups: &Cgroups) -> Result<(Object, usize), Er
         };
         // Before 5.11 the ring counts against RLIMIT_MEMLOCK, which shows as a missing permission.
         let memory = matches!(error.kind(), ErrorKind::OutOfMemory | ErrorKind::PermissionDenied);
-        if !memory || ring_bytes <= LEAST_RING || (error.kind() == ErrorKind::PermissionDenied && !may_load()) {
+        if !memory || ring_bytes <= LEAST_RING || (error.kind() == ErrorKind::PermissionDenied && may_load().is_err()) {
             return Err(refusal(&error));
         }
         ring_bytes /= 2;
     }
 }
 
-/// CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN: `capabilities(7)`.
-fn may_load() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap_or_default();
-    let effective = u64::from_str_radix(effective.trim(), 16).unwrap_or(0);
-    let has = |capability: u32| effective & 1 << capability != 0;
-    has(21) || (has(38) && has(39))
+/// CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN, of the initial user namespace: `capabilities(7)`.
+fn may_load() -> Result<(), Error> {
+    let enough = [CapabilitySet::SYS_ADMIN, CapabilitySet::BPF | CapabilitySet::PERFMON];
+    if !enough.into_iter().any(sys::has_capabilities) {
+        let remedy = match rustix::process::geteuid().is_root() {
+            true => "let it have both; a container with: --cap-add BPF --cap-add PERFMON",
+            false => "run it as root: sudo procscope",
+        };
+        return Err(unavailable("loading BPF programs takes CAP_BPF and CAP_PERFMON", Cause::Privilege, remedy));
+    }
+    if !sys::in_initial_user_namespace() && !may_have_token() {
+        return Err(unavailable(
+            "BPF programs may be loaded in the initial user namespace alone, and this is another one",
+            Cause::Privilege,
+            "run procscope on the host, or start the container without a user namespace and with --privileged",
+        ));
+    }
+    Ok(())
 }
 
 fn refusal(error: &libbpf_rs::Error) -> Error {
-    if !may_load() {
-        return no_privilege();
+    if let Err(error) = may_load() {
+        return error;
+    }
+    if is_confidential() {
+        return unavailable(CONFIDENTIAL, Cause::Privilege, "boot with lockdown=integrity");
     }
     let complaint = Complaints::take().into_iter().find(|line| line.contains("failed"));
     let complaint = complaint.unwrap_or_else(|| error.to_string());

@@ -24,7 +24,7 @@ impl Tracefs {
     }
 
     /// The id of `syscalls:NAME`.
-    fn id(&self, name: &str) -> io::Result<u64> {
+    pub(super) fn id(&self, name: &str) -> io::Result<u64> {
         let path = format!("events/syscalls/{name}/id");
         let file = rustix::fs::openat(&self.0, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
         let mut text = String::new();

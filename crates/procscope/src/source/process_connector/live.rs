@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::thread::CapabilitySet;
 
 use super::decode::{What, what};
 use super::look::{Depth, Look, Proc};
@@ -281,7 +282,7 @@ pub(super) fn probe() -> Verdict {
         });
     } else if !reads_others() {
         obstacles.push(Obstacle {
-            what: "the paths and directories of other users' processes may not be read".into(),
+            what: "the programs' paths, directories and environments of other users' processes may not be read".into(),
             cause: Cause::Privilege,
             remedy: "run it as root: sudo procscope --source process-connector".into(),
         });
@@ -289,9 +290,9 @@ pub(super) fn probe() -> Verdict {
     if obstacles.is_empty() { Verdict::Ready } else { Verdict::Degraded(obstacles) }
 }
 
-/// CAP_SYS_PTRACE, or nobody else there: `ptrace(2)`, access mode PTRACE_MODE_READ_FSCREDS.
+/// `ptrace(2)`, access mode PTRACE_MODE_READ_FSCREDS.
 fn reads_others() -> bool {
-    std::fs::read_link("/proc/1/exe").is_ok()
+    sys::has_capabilities(CapabilitySet::SYS_PTRACE)
 }
 
 impl Live {
@@ -374,7 +375,9 @@ impl Live {
             self.notes.push("names and arguments are missing: /proc is not mounted".to_owned());
         } else if !reads_others() {
             self.notes.push(
-                "programs' paths and directories are missing where they are other users': root reads them".to_owned(),
+                "the programs' paths, directories and environments of other users' processes are missing: CAP_SYS_PTRACE \
+                 reads them"
+                    .to_owned(),
             );
         }
     }
@@ -530,6 +533,11 @@ impl Source for Live {
 
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
+    }
+
+    /// It reads other users' processes.
+    fn rights(&self) -> &'static [&'static str] {
+        &["CAP_SYS_PTRACE"]
     }
 
     fn prepare(&self, pipeline: &mut Pipeline) {

@@ -1,0 +1,425 @@
+//! What came of the probes, held against what the mechanism claims.
+
+use procscope::{Argv, Capabilities, Event, EventKind, ExitStatus, Field, Flaw, Flaws, Kind, Pid, Process};
+
+/// What a mechanism claims of a thing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Claim {
+    /// As it was at the event.
+    Exact,
+    /// Looked up afterwards.
+    Late,
+    /// Nothing.
+    No,
+}
+
+/// What came.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Found {
+    Ok,
+    /// Right, but looked up afterwards.
+    Late,
+    Missing,
+    Wrong,
+}
+
+impl Claim {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Exact => "exact",
+            Self::Late => "late",
+            Self::No => "no",
+        }
+    }
+
+    fn of_field(capabilities: &Capabilities, field: Field) -> Self {
+        if capabilities.exact.contains(&field) {
+            Self::Exact
+        } else if capabilities.late.contains(&field) {
+            Self::Late
+        } else {
+            Self::No
+        }
+    }
+
+    fn of_kind(capabilities: &Capabilities, kind: Kind) -> Self {
+        if capabilities.events.contains(kind) { Self::Exact } else { Self::No }
+    }
+
+    fn of_loss(capabilities: &Capabilities) -> Self {
+        if capabilities.counts_loss { Self::Exact } else { Self::No }
+    }
+}
+
+impl Found {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Late => "late",
+            Self::Missing => "missing",
+            Self::Wrong => "wrong",
+        }
+    }
+}
+
+/// One thing that was looked for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) claim: Claim,
+    pub(super) found: Found,
+    /// What there is to say of it.
+    pub(super) detail: String,
+}
+
+impl Check {
+    fn new(name: &'static str, claim: Claim, (found, detail): (Found, String)) -> Self {
+        Self { name, claim, found, detail }
+    }
+
+    /// It is as claimed. What is not claimed need not come.
+    pub(super) fn holds(&self) -> bool {
+        match self.claim {
+            Claim::Exact => self.found == Found::Ok,
+            Claim::Late => matches!(self.found, Found::Ok | Found::Late),
+            Claim::No => self.found != Found::Wrong,
+        }
+    }
+}
+
+/// How a probe ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    Code(u32),
+    /// By this signal, from the doctor.
+    Signal(u8),
+}
+
+/// A process that was started, and what is true of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Probe {
+    pub(super) pid: Pid,
+    /// Among them one that no other process has.
+    pub(super) argv: Vec<Vec<u8>>,
+    pub(super) label: Vec<u8>,
+    pub(super) end: End,
+}
+
+/// All that was done, and by whom.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Truth {
+    pub(super) parent: Pid,
+    pub(super) parent_name: Vec<u8>,
+    /// Events bear other pids than the doctor knows.
+    pub(super) other_pids: bool,
+    pub(super) probes: Vec<Probe>,
+    /// The arguments of an exec that failed for want of a file, the last of which no other process has.
+    pub(super) failed: Vec<Vec<u8>>,
+}
+
+impl Truth {
+    /// The pid by which events call a probe.
+    fn pid_of(&self, probe: &Probe, events: &[Event]) -> Option<Pid> {
+        if !self.other_pids {
+            return Some(probe.pid);
+        }
+        events.iter().find(|event| event.kind.kind() == Kind::Exec && has_label(event, &probe.label)).and_then(pid)
+    }
+
+    /// Whether all that can come of these has come.
+    pub(super) fn have_come(&self, kind: Kind, events: &[Event]) -> bool {
+        self.probes.iter().all(|probe| {
+            self.pid_of(probe, events)
+                .is_some_and(|of| events.iter().any(|event| event.kind.kind() == kind && pid(event) == Some(of)))
+        })
+    }
+}
+
+fn pid(event: &Event) -> Option<Pid> {
+    event.process.as_ref().map(|process| process.id.pid)
+}
+
+fn has(argv: Option<&Argv>, label: &[u8]) -> bool {
+    argv.is_some_and(|argv| argv.iter().any(|argument| *argument == *label))
+}
+
+pub(super) fn has_label(event: &Event, label: &[u8]) -> bool {
+    has(event.process.as_ref().and_then(|process| process.argv.as_deref()), label)
+}
+
+/// What the library says of a field.
+fn by_flaw(flaws: &Flaws, field: Field) -> Found {
+    match flaws.get(field) {
+        None | Some(Flaw::Inherited) => Found::Ok,
+        Some(Flaw::Unreadable | Flaw::NotObserved) => Found::Missing,
+        Some(_) => Found::Late,
+    }
+}
+
+/// Holds a value against the truth.
+fn compare<T: PartialEq + ?Sized>(value: Option<&T>, truth: &T, flaw: Found) -> Found {
+    match value {
+        None => Found::Missing,
+        Some(value) if value != truth => Found::Wrong,
+        Some(_) => flaw,
+    }
+}
+
+/// The worst of several, and how many there were of each.
+fn together(all: impl IntoIterator<Item = Found>) -> (Found, String) {
+    let all: Vec<_> = all.into_iter().collect();
+    let worst = [Found::Wrong, Found::Missing, Found::Late].into_iter().find(|found| all.contains(found));
+    let worst = worst.unwrap_or(Found::Ok);
+    let such = all.iter().filter(|found| **found == worst).count();
+    let detail = if such == all.len() { String::new() } else { format!("{such} of {}", all.len()) };
+    (worst, detail)
+}
+
+/// What came of the probes. `lost` is how many events were lost meanwhile.
+pub(super) fn judge(truth: &Truth, capabilities: &Capabilities, events: &[Event], lost: u64) -> Vec<Check> {
+    let of = |probe: &Probe, kind: Kind| {
+        let of = truth.pid_of(probe, events)?;
+        events.iter().find(|event| event.kind.kind() == kind && pid(event) == Some(of))
+    };
+    let came = |kind| {
+        let found = |probe| if of(probe, kind).is_some() { Found::Ok } else { Found::Missing };
+        Check::new(kind.name(), Claim::of_kind(capabilities, kind), together(truth.probes.iter().map(found)))
+    };
+    let field = |name, field, found: &dyn Fn(&Probe) -> Found| {
+        Check::new(name, Claim::of_field(capabilities, field), together(truth.probes.iter().map(found)))
+    };
+    let process = |probe: &Probe, kind| of(probe, kind).and_then(|event| event.process.as_deref());
+    let argv = |probe: &Probe| {
+        let Some(process) = process(probe, Kind::Exec) else { return Found::Missing };
+        let argv = process.argv.as_ref().map(|argv| argv.iter().map(|text| text.to_vec()).collect::<Vec<_>>());
+        compare(argv.as_ref(), &probe.argv, by_flaw(&process.flaws, Field::Argv))
+    };
+    let parent = |probe: &Probe| {
+        let Some(process) = process(probe, Kind::Exec) else { return Found::Missing };
+        is_parent(truth, process)
+    };
+    let status = |probe: &Probe| {
+        let Some(event) = of(probe, Kind::Exit) else { return Found::Missing };
+        let EventKind::Exit(exit) = &event.kind else { return Found::Missing };
+        let ended = match probe.end {
+            End::Code(code) => ExitStatus::Code(code),
+            End::Signal(signo) => ExitStatus::Signal { signo, core: false },
+        };
+        let told = (exit.status != ExitStatus::Unknown).then_some(&exit.status);
+        compare(told, &ended, by_flaw(&event.flaws, Field::Status))
+    };
+    let killers = truth.probes.iter().filter(|probe| matches!(probe.end, End::Signal(_))).map(|probe| {
+        let Some(EventKind::Exit(exit)) = of(probe, Kind::Exit).map(|event| &event.kind) else { return Found::Missing };
+        match &exit.killer {
+            None => Found::Missing,
+            Some(killer) if truth.other_pids || killer.id.pid == truth.parent => Found::Ok,
+            Some(_) => Found::Wrong,
+        }
+    });
+    let losses = if lost == 0 { String::new() } else { format!("{lost} lost meanwhile") };
+    vec![
+        came(Kind::Fork),
+        came(Kind::Exec),
+        field("argv", Field::Argv, &argv),
+        field("parent", Field::Ppid, &parent),
+        came(Kind::Exit),
+        field("status", Field::Status, &status),
+        Check::new("killer", Claim::of_field(capabilities, Field::Killer), together(killers)),
+        failed_exec(truth, capabilities, events),
+        Check::new("loss", Claim::of_loss(capabilities), (Found::Ok, losses)),
+    ]
+}
+
+fn is_parent(truth: &Truth, process: &Process) -> Found {
+    let Some(parent) = &process.parent else { return Found::Missing };
+    let named_so = parent.name.as_deref().is_none_or(|name| *name == *truth.parent_name);
+    if named_so && (truth.other_pids || parent.id.pid == truth.parent) {
+        by_flaw(&process.flaws, Field::Ppid)
+    } else {
+        Found::Wrong
+    }
+}
+
+fn failed_exec(truth: &Truth, capabilities: &Capabilities, events: &[Event]) -> Check {
+    const ENOENT: u32 = 2;
+    let label = truth.failed.last().map(Vec::as_slice).unwrap_or_default();
+    let mut failures = events.iter().filter_map(|event| match &event.kind {
+        EventKind::ExecFailed(failure) if has(failure.argv.as_deref(), label) => Some(failure),
+        _ => None,
+    });
+    let found = failures.next().map_or(Found::Missing, |failure| {
+        let argv = failure.argv.iter().flat_map(|argv| argv.iter()).map(|text| text.to_vec()).collect::<Vec<_>>();
+        if argv == truth.failed && failure.errno == ENOENT { Found::Ok } else { Found::Wrong }
+    });
+    Check::new("exec-failed", Claim::of_kind(capabilities, Kind::ExecFailed), (found, String::new()))
+}
+
+/// How many processes a storm was made of, and how many of each event came or were lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Storm {
+    pub(super) made: u64,
+    pub(super) forks: u64,
+    pub(super) execs: u64,
+    pub(super) exits: u64,
+    pub(super) lost: u64,
+    /// Losses may be of other processes too, or of other kinds.
+    pub(super) lost_elsewhere: bool,
+}
+
+/// Holds what came of a storm, and what was lost, against what was made.
+pub(super) fn judge_storm(storm: &Storm, capabilities: &Capabilities) -> Check {
+    let came = storm.forks + storm.execs + storm.exits;
+    let (all, accounted) = (3 * storm.made, came + storm.lost);
+    let too_many = [storm.forks, storm.execs, storm.exits].into_iter().any(|count| count > storm.made);
+    let found = if too_many || (accounted > all && !storm.lost_elsewhere) {
+        Found::Wrong
+    } else if accounted < all {
+        Found::Missing
+    } else {
+        Found::Ok
+    };
+    let whose = if storm.lost_elsewhere { "of anybody's, " } else { "" };
+    let detail =
+        format!("{} processes: {came} of {all} events came; {whose}{} were lost and counted", storm.made, storm.lost);
+    Check::new("storm", Claim::of_loss(capabilities), (found, detail))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use procscope::{
+        ExecFailure, ExecInfo, Exit, ForkInfo, ProcessId, ProcessRef, SourceId, Timestamp, Usage, sources,
+    };
+
+    use super::*;
+
+    fn truth() -> Truth {
+        let probe = |pid, label: &str, end| {
+            let label = label.as_bytes().to_vec();
+            Probe { pid, argv: vec![b"p".to_vec(), label.clone(), b"\xff\n".to_vec(), b"".to_vec()], label, end }
+        };
+        Truth {
+            parent: 10,
+            parent_name: b"procscope".to_vec(),
+            other_pids: false,
+            probes: vec![probe(11, "one", End::Code(7)), probe(12, "two", End::Signal(9))],
+            failed: vec![b"f".to_vec(), b"three".to_vec()],
+        }
+    }
+
+    fn events() -> Vec<Event> {
+        let parent = || ProcessRef { id: ProcessId { pid: 10, start: None }, name: Some("procscope".into()) };
+        let mut events = Vec::new();
+        let mut push = |process: &Process, kind| {
+            let process = Some(Arc::new(process.clone()));
+            events.push(Event::new(1, Timestamp(0), SourceId::Ebpf, process, None, kind));
+        };
+        for probe in truth().probes {
+            let mut process = Process::new(ProcessId { pid: probe.pid, start: None });
+            process.parent = Some(parent());
+            push(&process, EventKind::Fork(ForkInfo { call: None, flags: None, creator: None, creator_tid: None }));
+            process.argv = Some(Arc::new(Argv::from_strings(&probe.argv)));
+            push(&process, EventKind::Exec(ExecInfo { old_name: None, old_tid: None }));
+            let (status, killer) = match probe.end {
+                End::Code(code) => (ExitStatus::Code(code), None),
+                End::Signal(signo) => (ExitStatus::Signal { signo, core: false }, Some(parent())),
+            };
+            let usage = Usage::default();
+            push(&process, EventKind::Exit(Exit { status, killer, oom: false, duration_ns: None, usage }));
+        }
+        let argv = Some(Arc::new(Argv::from_strings(truth().failed)));
+        let failure = ExecFailure { errno: 2, path: None, argv, dirfd: None };
+        push(&Process::new(ProcessId { pid: 13, start: None }), EventKind::ExecFailed(failure));
+        events
+    }
+
+    /// Of eBPF, which claims everything.
+    fn all() -> Capabilities {
+        sources().into_iter().find(|info| info.id == SourceId::Ebpf).unwrap().capabilities
+    }
+
+    fn judged(truth: &Truth, events: &[Event]) -> Vec<(&'static str, Found)> {
+        judge(truth, &all(), events, 0).into_iter().map(|check| (check.name, check.found)).collect()
+    }
+
+    fn but(name: &'static str, found: Found) -> Vec<(&'static str, Found)> {
+        let mut judged = judged(&truth(), &events());
+        judged.iter_mut().filter(|(of, _)| *of == name).for_each(|(_, of)| *of = found);
+        judged
+    }
+
+    #[test]
+    fn all_is_well() {
+        let names = ["fork", "exec", "argv", "parent", "exit", "status", "killer", "exec-failed", "loss"];
+        assert_eq!(judged(&truth(), &events()), names.map(|name| (name, Found::Ok)));
+        let mut truth = truth();
+        (truth.other_pids, truth.parent) = (true, 1);
+        truth.probes.iter_mut().for_each(|probe| probe.pid -= 9);
+        assert_eq!(judged(&truth, &events()), names.map(|name| (name, Found::Ok)));
+        assert!(truth.have_come(Kind::Exit, &events()) && !truth.have_come(Kind::Core, &events()));
+    }
+
+    fn change(events: &mut [Event], kind: Kind, change: impl Fn(&mut Process)) {
+        for event in events.iter_mut().filter(|event| event.kind.kind() == kind) {
+            if let Some(process) = &mut event.process {
+                change(Arc::make_mut(process));
+            }
+        }
+    }
+
+    #[test]
+    fn each_thing_is_looked_at() {
+        let mut it = events();
+        change(&mut it, Kind::Exec, |process| process.flaws.mark(Field::Argv, Flaw::ReadLate));
+        assert_eq!(judged(&truth(), &it), but("argv", Found::Late));
+        change(&mut it, Kind::Exec, |process| process.argv = Some(Arc::new(Argv::from_strings(["p"]))));
+        assert_eq!(judged(&truth(), &it), but("argv", Found::Wrong));
+        change(&mut it, Kind::Exec, |process| process.argv = None);
+        assert_eq!(judged(&truth(), &it), but("argv", Found::Missing));
+
+        let mut it = events();
+        change(&mut it, Kind::Exec, |process| process.parent = None);
+        assert_eq!(judged(&truth(), &it), but("parent", Found::Missing));
+        let stranger = ProcessRef { id: ProcessId { pid: 1, start: None }, name: None };
+        change(&mut it, Kind::Exec, |process| process.parent = Some(stranger.clone()));
+        assert_eq!(judged(&truth(), &it), but("parent", Found::Wrong));
+
+        let mut it = events();
+        for event in &mut it {
+            match &mut event.kind {
+                EventKind::Exit(exit) if exit.killer.is_some() => exit.killer = None,
+                EventKind::ExecFailed(failure) => failure.errno = 13,
+                _ => {}
+            }
+        }
+        let mut expected = but("killer", Found::Missing);
+        expected.iter_mut().filter(|(name, _)| *name == "exec-failed").for_each(|(_, found)| *found = Found::Wrong);
+        assert_eq!(judged(&truth(), &it), expected);
+
+        let mut it = events();
+        it.retain(|event| event.kind.kind() != Kind::Fork || pid(event) != Some(12));
+        let forks = &judge(&truth(), &all(), &it, 3)[0];
+        assert_eq!((forks.found, forks.detail.as_str(), forks.holds()), (Found::Missing, "1 of 2", false));
+    }
+
+    #[test]
+    fn only_what_is_claimed_has_to_come() {
+        let check = |claim, found| Check { name: "x", claim, found, detail: String::new() }.holds();
+        assert!(check(Claim::Exact, Found::Ok) && !check(Claim::Exact, Found::Late));
+        assert!(check(Claim::Late, Found::Late) && !check(Claim::Late, Found::Missing));
+        assert!(check(Claim::No, Found::Missing) && !check(Claim::No, Found::Wrong));
+    }
+
+    #[test]
+    fn storms_are_counted() {
+        let whole = Storm { made: 100, forks: 100, execs: 100, exits: 100, lost: 0, lost_elsewhere: false };
+        let found = |storm: Storm| judge_storm(&storm, &all()).found;
+        assert_eq!(found(whole), Found::Ok);
+        assert_eq!(found(Storm { execs: 90, lost: 10, ..whole }), Found::Ok);
+        assert_eq!(found(Storm { execs: 90, lost: 9, ..whole }), Found::Missing);
+        assert_eq!(found(Storm { lost: 1, ..whole }), Found::Wrong);
+        assert_eq!(found(Storm { lost: 1, lost_elsewhere: true, ..whole }), Found::Ok);
+        assert_eq!(found(Storm { exits: 101, forks: 99, lost_elsewhere: true, ..whole }), Found::Wrong);
+    }
+}

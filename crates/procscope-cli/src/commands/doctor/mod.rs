@@ -1,0 +1,400 @@
+//! Tries every mechanism on real processes, and says what mends what fails.
+
+// Where there is no mechanism to try yet, what judges them is compiled and tested all the same.
+#![cfg_attr(not(target_os = "linux"), allow(dead_code))]
+
+mod facts;
+mod judge;
+#[cfg(target_os = "linux")]
+pub(crate) mod probe;
+mod text;
+
+use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use procscope::{Error, Obstacle, SourceInfo, Verdict};
+use serde::Serialize;
+
+use self::facts::Facts;
+use self::judge::{Check, Storm};
+use crate::args::{Doctor, Report as Format};
+use crate::failure::Failure;
+use crate::program;
+use crate::{json, output};
+
+/// The exit status where a mechanism works, but none with all that it claims.
+const STATUS_PARTLY: u8 = 3;
+/// A mechanism that takes longer is taken for dead.
+const LIMIT: Duration = Duration::from_secs(20);
+const STORM_LIMIT: Duration = Duration::from_secs(120);
+/// How many processes `--deep` makes.
+const STORM: u64 = 2000;
+
+/// Whether a mechanism works.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Works {
+    No,
+    /// It could not be tried.
+    Unknown,
+    Partly,
+    Yes,
+}
+
+impl Works {
+    fn name(self) -> &'static str {
+        match self {
+            Self::No => "no",
+            Self::Unknown => "unknown",
+            Self::Partly => "partly",
+            Self::Yes => "yes",
+        }
+    }
+}
+
+/// What fails, why, and what to type.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+struct Trouble {
+    what: String,
+    cause: String,
+    help: String,
+}
+
+/// What became of one mechanism.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Trial {
+    id: &'static str,
+    works: Works,
+    checks: Vec<Check>,
+    storm: Option<Storm>,
+    troubles: Vec<Trouble>,
+}
+
+/// All that the doctor found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Report {
+    facts: Facts,
+    /// What is taken where no mechanism is named.
+    auto: Option<&'static str>,
+    trials: Vec<Trial>,
+}
+
+/// Tries the mechanisms.
+pub(crate) fn run(doctor: &Doctor) -> Result<ExitCode, Failure> {
+    let facts = facts::read_facts();
+    let sources = procscope::sources();
+    let asked = |info: &SourceInfo| doctor.source.0.is_none_or(|id| id == info.id);
+    let trials = sources.into_iter().filter(asked).map(|info| try_source(info, &facts, doctor.deep)).collect();
+    let report = Report::new(facts, trials);
+    match doctor.format {
+        Format::Text => output::print(text::text(&report).as_bytes())?,
+        Format::Json => output::print(&json::document(&JsonReport::new(&report)))?,
+    }
+    Ok(match report.trials.iter().map(|trial| trial.works).max() {
+        Some(Works::Yes) => ExitCode::SUCCESS,
+        Some(Works::Partly) => ExitCode::from(STATUS_PARTLY),
+        _ => ExitCode::FAILURE,
+    })
+}
+
+impl Report {
+    fn new(facts: Facts, trials: Vec<Trial>) -> Self {
+        let first = trials.iter().find(|trial| trial.works >= Works::Partly);
+        Self { auto: first.map(|trial| trial.id), facts, trials }
+    }
+}
+
+/// Waits for an answer no longer than this: a call that never returns keeps its thread, and the program ends without it.
+fn within<T: Send + 'static>(limit: Duration, ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (tell, told) = mpsc::channel();
+    let spawned = thread::Builder::new().spawn(move || _ = tell.send(ask()));
+    spawned.ok().and_then(|_| told.recv_timeout(limit).ok())
+}
+
+fn trouble(what: String, obstacle: &Obstacle) -> Trouble {
+    Trouble { what, cause: obstacle.what.clone(), help: program::by_its_path(&obstacle.remedy) }
+}
+
+fn mechanism_fails(id: &str, error: Error) -> Trouble {
+    let what = format!("{id} does not work");
+    match error {
+        Error::Unavailable { obstacle, .. } => trouble(what, &obstacle),
+        error => Trouble { what, ..troubled(Failure::from(error)) },
+    }
+}
+
+fn troubled(failure: Failure) -> Trouble {
+    Trouble { what: failure.what, cause: failure.cause, help: failure.help }
+}
+
+fn dead(id: &str, limit: Duration) -> Trouble {
+    Trouble {
+        what: format!("{id} does not work"),
+        cause: format!("it gave no answer in {} seconds", limit.as_secs()),
+        help: format!("procscope doctor --source {id}, when the system has less to do"),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn try_source(info: SourceInfo, facts: &Facts, deep: bool) -> Trial {
+    use self::probe::{Refusal, Tried};
+
+    let id = info.id.name();
+    let other_pids = facts.linux.as_ref().is_some_and(|linux| linux.initial_pid_namespace == Some(false));
+    let mut trial = Trial { id, works: Works::No, checks: Vec::new(), storm: None, troubles: Vec::new() };
+    let refused = |refusal| match refusal {
+        Refusal::Mechanism(error) => (Works::No, mechanism_fails(id, error)),
+        Refusal::Probe(error) => (Works::Unknown, no_probe(id, &error)),
+    };
+    let source = info.id;
+    let tried = match within(LIMIT, move || probe::try_few(source, other_pids)) {
+        Some(Ok(tried)) => tried,
+        Some(Err(refusal)) => {
+            let (works, trouble) = refused(refusal);
+            return Trial { works, troubles: vec![trouble], ..trial };
+        }
+        None => return Trial { troubles: vec![dead(id, LIMIT)], ..trial },
+    };
+    let Tried { truth, events, lost, notes } = tried;
+    trial.checks = judge::judge(&truth, &info.capabilities, &events, lost);
+    if deep {
+        match within(STORM_LIMIT, move || probe::try_storm(source, STORM, other_pids)) {
+            Some(Ok(storm)) => {
+                trial.checks.push(judge::judge_storm(&storm, &info.capabilities));
+                trial.storm = Some(storm);
+            }
+            Some(Err(refusal)) => trial.troubles.push(refused(refusal).1),
+            None => trial.troubles.push(dead(id, STORM_LIMIT)),
+        }
+    }
+    conclude(trial, &info.verdict, &notes)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn try_source(info: SourceInfo, _: &Facts, _: bool) -> Trial {
+    let id = info.id.name();
+    let error = procscope::Monitor::builder().source(info.id).build().err();
+    let (works, troubles) = match error {
+        Some(error) => (Works::No, vec![mechanism_fails(id, error)]),
+        None => (Works::Unknown, Vec::new()),
+    };
+    Trial { id, works, checks: Vec::new(), storm: None, troubles }
+}
+
+#[cfg(target_os = "linux")]
+fn no_probe(id: &str, error: &std::io::Error) -> Trouble {
+    Trouble {
+        what: format!("{id} could not be tried"),
+        cause: format!("no process could be started: {}", crate::failure::describe(error)),
+        help: "look at the limits that `ulimit -a` prints, then procscope doctor".to_owned(),
+    }
+}
+
+/// Whether it works, by its checks and by what it says of itself.
+fn conclude(mut trial: Trial, verdict: &Verdict, notes: &[String]) -> Trial {
+    let id = trial.id;
+    if let Verdict::Degraded(obstacles) = verdict {
+        trial.troubles.extend(obstacles.iter().map(|obstacle| trouble(format!("{id} works in part"), obstacle)));
+    }
+    let failed = trial.checks.iter().filter(|check| !check.holds());
+    // What the probe knew of is explained already. What comes from /proc, it calls by other names.
+    let explains = |obstacle: &Obstacle, check: &Check| {
+        let mut words = obstacle.what.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+        words.any(|word| word == check.name)
+            || obstacle.what.contains("/proc is not mounted") && ["argv", "parent"].contains(&check.name)
+    };
+    let explained =
+        |check: &&Check| matches!(verdict, Verdict::Degraded(all) if all.iter().any(|it| explains(it, check)));
+    let unexplained: Vec<_> = failed.filter(|check| !explained(check)).collect();
+    if !unexplained.is_empty() {
+        let list = unexplained.iter().map(|check| format!("{} {}", check.name, check.found.name()));
+        let cause = if notes.is_empty() { "nothing in the way is known".to_owned() } else { notes.join("; ") };
+        let trouble = Trouble {
+            what: format!("{id} did not tell of the probes as it should: {}", list.collect::<Vec<_>>().join(", ")),
+            cause,
+            help: format!("procscope doctor --source {id} --format json, to report it"),
+        };
+        trial.troubles.push(trouble);
+    }
+    let came = |name| trial.checks.iter().any(|check| check.name == name && check.found == judge::Found::Ok);
+    trial.works = if !["fork", "exec", "exit"].into_iter().any(came) {
+        Works::No
+    } else if trial.troubles.is_empty() {
+        Works::Yes
+    } else {
+        Works::Partly
+    };
+    trial
+}
+
+#[derive(Serialize)]
+struct JsonReport<'a> {
+    v: u32,
+    #[serde(flatten)]
+    facts: &'a Facts,
+    auto: Option<&'a str>,
+    works: &'a str,
+    sources: Vec<JsonTrial<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonTrial<'a> {
+    id: &'a str,
+    works: &'a str,
+    checks: Vec<JsonCheck<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    storm: Option<JsonStorm>,
+    troubles: &'a [Trouble],
+}
+
+#[derive(Serialize)]
+struct JsonCheck<'a> {
+    name: &'a str,
+    claimed: &'a str,
+    found: &'a str,
+    holds: bool,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    detail: &'a str,
+}
+
+#[derive(Serialize)]
+struct JsonStorm {
+    made: u64,
+    fork: u64,
+    exec: u64,
+    exit: u64,
+    lost: u64,
+}
+
+impl<'a> JsonReport<'a> {
+    fn new(report: &'a Report) -> Self {
+        let check = |check: &'a Check| JsonCheck {
+            name: check.name,
+            claimed: check.claim.name(),
+            found: check.found.name(),
+            holds: check.holds(),
+            detail: &check.detail,
+        };
+        let storm =
+            |it: Storm| JsonStorm { made: it.made, fork: it.forks, exec: it.execs, exit: it.exits, lost: it.lost };
+        let trial = |trial: &'a Trial| JsonTrial {
+            id: trial.id,
+            works: trial.works.name(),
+            checks: trial.checks.iter().map(check).collect(),
+            storm: trial.storm.map(storm),
+            troubles: &trial.troubles,
+        };
+        Self {
+            v: 1,
+            facts: &report.facts,
+            auto: report.auto,
+            works: report.trials.iter().map(|trial| trial.works).max().unwrap_or(Works::No).name(),
+            sources: report.trials.iter().map(trial).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use procscope::Cause;
+
+    use super::judge::{Claim, Found};
+    use super::*;
+
+    fn check(name: &'static str, claim: Claim, found: Found) -> Check {
+        Check { name, claim, found, detail: String::new() }
+    }
+
+    fn trial(checks: Vec<Check>) -> Trial {
+        Trial { id: "ebpf", works: Works::No, checks, storm: None, troubles: Vec::new() }
+    }
+
+    fn came() -> Vec<Check> {
+        ["fork", "exec", "exit"].map(|name| check(name, Claim::Exact, Found::Ok)).to_vec()
+    }
+
+    fn degraded() -> Verdict {
+        Verdict::Degraded(vec![Obstacle {
+            what: "exec-failed events are missing: the tracepoints of system calls may not be read in tracefs".into(),
+            cause: Cause::Privilege,
+            remedy: "mount -o remount,mode=755 /sys/kernel/tracing".into(),
+        }])
+    }
+
+    #[test]
+    fn a_mechanism_that_tells_nothing_does_not_work() {
+        let silent = came().into_iter().map(|it| Check { found: Found::Missing, ..it }).collect();
+        let concluded = conclude(trial(silent), &Verdict::Ready, &[]);
+        assert_eq!(concluded.works, Works::No);
+        assert_eq!(concluded.troubles.len(), 1);
+        assert_eq!(conclude(trial(came()), &Verdict::Ready, &[]).works, Works::Yes);
+    }
+
+    #[test]
+    fn what_is_missing_is_explained_once() {
+        let checks = [came(), vec![check("exec-failed", Claim::Exact, Found::Missing)]].concat();
+        let concluded = conclude(trial(checks.clone()), &degraded(), &[]);
+        assert_eq!((concluded.works, concluded.troubles.len()), (Works::Partly, 1));
+        let concluded = conclude(trial(checks), &Verdict::Ready, &["no room".to_owned()]);
+        assert_eq!((concluded.works, concluded.troubles.len()), (Works::Partly, 1));
+        assert_eq!(concluded.troubles[0].cause, "no room");
+    }
+
+    #[test]
+    fn nobody_is_waited_for_for_ever() {
+        let (_keep, never) = mpsc::channel::<()>();
+        assert_eq!(within(Duration::from_millis(20), move || never.recv()), None);
+        assert_eq!(within(LIMIT, || 7), Some(7));
+        assert!(within(LIMIT, || -> u32 { panic!("a mechanism that fails") }).is_none());
+    }
+
+    fn report() -> Report {
+        let linux = facts::Linux {
+            uid: 1000,
+            capabilities: vec!["CAP_BPF", "CAP_PERFMON"],
+            btf: true,
+            lockdown: Some("integrity".into()),
+            proc: true,
+            tracefs: "unreadable",
+            initial_pid_namespace: Some(true),
+            initial_user_namespace: Some(true),
+            container: false,
+        };
+        let facts = Facts {
+            procscope: "0.1.0",
+            os: "linux",
+            kernel: "6.18.44\u{202e}".into(),
+            arch: "x86_64".into(),
+            linux: Some(linux),
+        };
+        let storm = Storm { made: 2000, forks: 2000, execs: 1990, exits: 2000, lost: 10, lost_elsewhere: false };
+        let capabilities = |n: usize| procscope::sources().swap_remove(n).capabilities;
+        let mut first = [came(), vec![check("exec-failed", Claim::Exact, Found::Missing)]].concat();
+        first.push(judge::judge_storm(&storm, &capabilities(0)));
+        let first = Trial { storm: Some(storm), ..conclude(trial(first), &degraded(), &[]) };
+        let mut second =
+            [came(), vec![check("argv", Claim::Late, Found::Late), check("killer", Claim::No, Found::Missing)]]
+                .concat();
+        second[1] = Check { found: Found::Wrong, detail: "1 of 2".into(), ..second[1].clone() };
+        let second = Trial { id: "process-connector", ..trial(second) };
+        let second = conclude(second, &Verdict::Ready, &[]);
+        let third = Trial { id: "tracefs", troubles: vec![dead("tracefs", LIMIT)], ..trial(Vec::new()) };
+        Report::new(facts, vec![first, second, third])
+    }
+
+    #[test]
+    fn reports_fit_a_screen() {
+        let text = text::text(&report());
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
+        insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn reports_are_json() {
+        let document = json::document(&JsonReport::new(&report()));
+        let text = String::from_utf8(document).unwrap();
+        assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok() && !text.contains('\u{202e}'));
+        insta::assert_snapshot!(text);
+    }
+}

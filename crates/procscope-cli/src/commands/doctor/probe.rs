@@ -1,0 +1,232 @@
+//! Real processes for a mechanism to find, and what it told of them.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, Read};
+use std::ops::ControlFlow;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use procscope::{Error, Event, EventKind, EventSet, Kind, Monitor, SourceId, Summary};
+
+use super::judge::{End, Probe, Storm, Truth, has_label};
+
+/// The first argument of a process that is a probe. Then come its exit code and what makes its arguments odd.
+const PROBE: &str = "doctor-probe";
+/// How long an event may take.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// A mechanism that reads /proc has at least so long for it.
+const LIFE: Duration = Duration::from_millis(100);
+/// So many events are kept: where a mechanism cannot be told to follow the probes alone, it tells of everybody.
+const MOST: usize = 200_000;
+/// So many threads make a storm.
+const SPAWNERS: u64 = 2;
+
+/// What a process does that the doctor started: it waits until its standard input ends, and ends as it was told.
+pub(crate) fn answer(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
+    let mut arguments = arguments.into_iter().skip(1);
+    if arguments.next()? != PROBE {
+        return None;
+    }
+    let code = arguments.next()?.to_str()?.parse::<u8>().ok()?;
+    let _ = io::stdin().read_to_end(&mut Vec::new());
+    Some(ExitCode::from(code))
+}
+
+/// This program, so that nothing else has to be there: /proc's link serves even where the file is gone.
+fn own_program() -> PathBuf {
+    let link = PathBuf::from("/proc/self/exe");
+    if link.exists() { link } else { OsStr::from_bytes(rustix::param::linux_execfn().to_bytes()).into() }
+}
+
+/// Which events came, and how many.
+#[derive(Default)]
+struct Seen {
+    events: Vec<Event>,
+    /// Of each kind, whoever's.
+    counts: [u64; procscope::KIND_COUNT],
+    labelled: u64,
+}
+
+/// Takes what a monitor tells, for another thread to look at.
+#[derive(Clone)]
+struct Keep {
+    seen: Arc<Mutex<Seen>>,
+    /// Keeps no events, and counts execs with this argument.
+    counted: Option<Arc<[u8]>>,
+}
+
+impl Keep {
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl procscope::Sink for Keep {
+    fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>> {
+        let counted = self.counted.clone();
+        let mut seen = self.lock();
+        seen.counts[event.kind.kind() as usize] += 1;
+        match counted {
+            Some(label) => {
+                seen.labelled += u64::from(matches!(event.kind, EventKind::Exec(_)) && has_label(event, &label));
+            }
+            None if seen.events.len() < MOST => seen.events.push(event.clone()),
+            None => {}
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// A monitor on a thread of its own.
+struct Running {
+    keep: Keep,
+    stop: procscope::StopHandle,
+    thread: thread::JoinHandle<Result<Summary, Error>>,
+    notes: Vec<String>,
+}
+
+impl Running {
+    /// Attaches, following this process and all below it. In another pid namespace nobody knows by which pid, so all are followed.
+    fn start(source: SourceId, events: EventSet, everybody: bool, counted: Option<&[u8]>) -> Result<Self, Error> {
+        let mut builder = Monitor::builder().source(source).events(events).user_names(false);
+        if !everybody {
+            builder = builder.tree(std::process::id());
+        }
+        let monitor = builder.build()?;
+        let (stop, notes) = (monitor.stop_handle(), monitor.session().notes.clone());
+        let keep = Keep { seen: Arc::default(), counted: counted.map(Into::into) };
+        let mut sink = keep.clone();
+        let thread = thread::spawn(move || monitor.run(&mut sink));
+        Ok(Self { keep, stop, thread, notes })
+    }
+
+    /// Waits until what came is enough, or for long enough.
+    fn wait(&self, patience: Duration, mut enough: impl FnMut(&Seen) -> bool) {
+        let until = Instant::now() + patience;
+        while !enough(&self.keep.lock()) && Instant::now() < until && !self.thread.is_finished() {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn end(self) -> Result<(Seen, Summary), Error> {
+        self.stop.stop();
+        let summary = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let seen = std::mem::take(&mut *self.keep.lock());
+        Ok((seen, summary))
+    }
+}
+
+/// What was done, what came of it, how many events were lost meanwhile, and what the mechanism says of itself.
+pub(super) struct Tried {
+    pub(super) truth: Truth,
+    pub(super) events: Vec<Event>,
+    pub(super) lost: u64,
+    pub(super) notes: Vec<String>,
+}
+
+/// Why nothing could be tried.
+pub(super) enum Refusal {
+    Mechanism(Error),
+    /// No probe could be started.
+    Probe(io::Error),
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self::Mechanism(error)
+    }
+}
+
+fn label(what: &str) -> Vec<u8> {
+    let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
+    format!("{what}-{}-{now}", std::process::id()).into_bytes()
+}
+
+fn spawn(program: &PathBuf, argv: &[Vec<u8>]) -> io::Result<Child> {
+    let os = |text: &Vec<u8>| OsString::from_vec(text.clone());
+    let mut command = Command::new(program);
+    if let Some(first) = argv.first() {
+        command.arg0(os(first));
+    }
+    command.args(argv.iter().skip(1).map(os));
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+}
+
+/// Tries a mechanism on a few processes with odd arguments.
+pub(super) fn try_few(source: SourceId, other_pids: bool) -> Result<Tried, Refusal> {
+    const CODE: u32 = 7;
+    const SIGKILL: u8 = 9;
+    let events = EventSet::NONE.with(Kind::Fork).with(Kind::Exec).with(Kind::ExecFailed).with(Kind::Exit);
+    let running = Running::start(source, events, other_pids, None)?;
+    let program = own_program();
+    let argv = |label: &[u8]| -> Vec<Vec<u8>> {
+        let odd: [&[u8]; 5] = [b"", b"two\nlines", b"\xff\xfe no UTF-8", b"\x1b[31m", b""];
+        let usual = [&b"procscope"[..], PROBE.as_bytes(), b"7", label];
+        usual.into_iter().chain(odd).map(<[u8]>::to_vec).collect()
+    };
+    let mut children = Vec::new();
+    let mut probes = Vec::new();
+    for (what, end) in [("code", End::Code(CODE)), ("signal", End::Signal(SIGKILL))] {
+        let label = label(what);
+        let argv = argv(&label);
+        let child = spawn(&program, &argv).map_err(Refusal::Probe)?;
+        probes.push(Probe { pid: child.id(), argv, label, end });
+        children.push((child, end));
+    }
+    let failed = vec![b"procscope".to_vec(), b"".to_vec(), b"\xff\n".to_vec(), label("none")];
+    // It is not there, and that is the point.
+    let _ = spawn(&"/nonexistent/procscope-doctor".into(), &failed);
+
+    let name = rustix::thread::name().map(|name| name.into_bytes()).unwrap_or_default();
+    let truth = Truth { parent: std::process::id(), parent_name: name, other_pids, probes, failed };
+    let begun = Instant::now();
+    running.wait(PATIENCE, |seen| truth.have_come(Kind::Exec, &seen.events));
+    thread::sleep(LIFE.saturating_sub(begun.elapsed()));
+    for (mut child, end) in children {
+        if matches!(end, End::Signal(_)) {
+            child.kill().map_err(Refusal::Probe)?;
+        }
+        drop(child.stdin.take());
+        child.wait().map_err(Refusal::Probe)?;
+    }
+    running.wait(PATIENCE, |seen| truth.have_come(Kind::Exit, &seen.events));
+    let notes = running.notes.clone();
+    let (seen, summary) = running.end()?;
+    Ok(Tried { truth, events: seen.events, lost: summary.total_lost(), notes })
+}
+
+/// Tries a mechanism on very many processes, each of which ends at once.
+pub(super) fn try_storm(source: SourceId, made: u64, other_pids: bool) -> Result<Storm, Refusal> {
+    let kinds = [Kind::Fork, Kind::Exec, Kind::Exit];
+    let events = kinds.into_iter().fold(EventSet::NONE, EventSet::with);
+    let label = label("storm");
+    let running = Running::start(source, events, other_pids, Some(&label))?;
+    let argv = [b"procscope".to_vec(), PROBE.as_bytes().to_vec(), b"0".to_vec(), label];
+    let program = own_program();
+    let spawner = |share: u64| -> io::Result<()> {
+        for _ in 0..share {
+            spawn(&program, &argv)?.wait()?;
+        }
+        Ok(())
+    };
+    let stormed = thread::scope(|scope| {
+        let shares = (0..SPAWNERS).map(|n| made / SPAWNERS + u64::from(n < made % SPAWNERS));
+        let threads: Vec<_> = shares.map(|share| scope.spawn(move || spawner(share))).collect();
+        threads.into_iter().try_for_each(|it| it.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    stormed.map_err(Refusal::Probe)?;
+    // Of everybody's events only the execs tell whose they are.
+    let came = |seen: &Seen| {
+        if other_pids { [seen.labelled; 3] } else { kinds.map(|kind| seen.counts[kind as usize]) }
+    };
+    running.wait(PATIENCE, |seen| came(seen).iter().all(|&count| count >= made));
+    let (seen, summary) = running.end()?;
+    let [forks, execs, exits] = came(&seen);
+    let lost_elsewhere = other_pids || summary.lost[Kind::Lost as usize] > 0;
+    Ok(Storm { made, forks, execs, exits, lost: summary.total_lost(), lost_elsewhere })
+}
