@@ -5,6 +5,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod connector;
 mod examples;
 mod existing;
 mod filters;
