@@ -14,8 +14,13 @@ use procscope::{
 pub type Target = fn(&[u8]);
 
 /// Every target, by the name of its file in `fuzz_targets/` and of its directory in `corpus/`.
-pub const TARGETS: &[(&str, Target)] =
-    &[("cgroup", cgroup), ("decode_ebpf", decode_ebpf), ("event_set", event_set), ("filter", filter)];
+pub const TARGETS: &[(&str, Target)] = &[
+    ("cgroup", cgroup),
+    ("decode_ebpf", decode_ebpf),
+    ("decode_process_connector", decode_process_connector),
+    ("event_set", event_set),
+    ("filter", filter),
+];
 
 /// A cgroup's path, which whoever may make cgroups chooses: the container and the unit are parts of it.
 pub fn cgroup(data: &[u8]) {
@@ -34,6 +39,11 @@ pub fn cgroup(data: &[u8]) {
 /// A record of the kernel's ring, of any kind and length.
 pub fn decode_ebpf(data: &[u8]) {
     procscope::fuzzing::decode_ebpf(data);
+}
+
+/// Datagrams of the process connector, with any looks into /proc and any losses between.
+pub fn decode_process_connector(data: &[u8]) {
+    procscope::fuzzing::decode_process_connector(data);
 }
 
 /// The words of `--events`: what is read is written back as the same set.

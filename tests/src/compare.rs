@@ -9,6 +9,8 @@ use crate::report::Report;
 use crate::seen::{Seen, SeenRef, same, same_readable};
 use crate::truth::{Bytes, Change, Exec, Exit, FailedExec, Fork, Killer, Life, Line, Usage};
 
+mod late;
+
 /// How far the clocks may differ: the offset between them is only measured at the end, and the wall clock may be slewed.
 const TIME_SLACK_NS: i64 = 1_000_000;
 /// What a process may use between the moment that it is reported and the moment that its parent is told.
@@ -47,6 +49,8 @@ pub struct Comparison {
     ids_ended: HashSet<(u32, u64)>,
     ids_begun: HashSet<(u32, u64)>,
     last_seq: u64,
+    /// What a source tells that reads names after the event.
+    late: Option<late::Told>,
     report: Report,
 }
 
@@ -83,6 +87,7 @@ impl Comparison {
             ids_ended: HashSet::new(),
             ids_begun: HashSet::new(),
             last_seq: 0,
+            late: None,
             report,
         }
     }
@@ -97,6 +102,15 @@ impl Comparison {
         if !self.wants("exit") {
             self.report.exits = 0;
         }
+        self
+    }
+
+    /// The source's own records have no names: it reads them after the event. A value may then be absent where a flaw says why; a
+    /// value that is told has to be right for the event, or, where it is said to be read late, for what the very same process
+    /// became later. Never may it be another process's.
+    #[must_use]
+    pub fn late(mut self) -> Self {
+        self.late = Some(late::Told::default());
         self
     }
 
@@ -137,6 +151,20 @@ impl Comparison {
             }
             return;
         }
+        if let Some(told) = &mut self.late {
+            told.follow(&seen, &mut self.report);
+        }
+        // A process that was gone before anybody could ask: its pid says who it is where only one had it.
+        let nameless = self.late.is_some() && seen.start_ticks().is_none() && seen.flaws.contains_key("id");
+        let only = match seen.pid.and_then(|pid| self.by_pid.get(&pid)).map(Vec::as_slice) {
+            Some(&[index]) => Some(index),
+            _ => None,
+        };
+        if nameless {
+            self.report.anonymous += 1;
+            let Some(index) = only else { return };
+            return self.event(index, &seen);
+        }
         let (Some(pid), Some(ticks)) = (seen.pid, seen.start_ticks()) else {
             return self.report.check("id", false, || format!("{} without a whole id: {:?}", seen.event, seen.id));
         };
@@ -146,27 +174,63 @@ impl Comparison {
             _ => {}
         }
         let Some(candidates) = self.by_pid.get(&pid) else { return };
-        let Some(&index) = candidates.iter().find(|&&index| self.lives[index].started_in(ticks)) else {
+        let started = |ticks| candidates.iter().find(|&&index| self.lives[index].started_in(ticks));
+        let estimated = self.late.is_some() && seen.flaws.get("id").is_some_and(|flaw| flaw == "estimated");
+        let (exact, near) = (started(ticks), started(ticks - 1).or_else(|| started(ticks + 1)));
+        if estimated {
+            self.report.ids_estimated += 1;
+            self.report.ids_off += u64::from(exact.is_none() && near.is_some());
+        }
+        let Some(&index) = exact.or(near.filter(|_| estimated)) else {
             self.report.strays += 1;
             return;
         };
         let expected = format!("{}-{pid}-{ticks}", boot_prefix());
         self.report.check("id", seen.id.as_deref() == Some(&expected), || format!("{:?}, not {expected}", seen.id));
+        self.event(index, &seen);
+    }
+
+    fn event(&mut self, index: usize, seen: &Seen) {
         let life = &self.lives[index];
         let progress = &mut self.progress[index];
         let mut field = Field { report: &mut self.report, life, offset: self.realtime_offset_ns };
+        let late = self.late.is_some();
         match &*seen.event {
+            "fork" if late => {
+                progress.forks += 1;
+                if let Some(fork) = &life.fork {
+                    field.fork_late(fork, seen);
+                }
+            }
+            "exec" if late => {
+                progress.execs += 1;
+                match life.execs.get(progress.execs - 1..) {
+                    Some(execs @ [_, ..]) => field.exec_late(execs, seen, self.seed),
+                    _ => field.check("exec.surplus", false, || format!("{:?}", seen.argv)),
+                }
+            }
+            "exit" if late => {
+                progress.exits += 1;
+                if let Some(exit) = &life.exit {
+                    field.exit_late(exit, seen);
+                }
+                // The message of a thread that ended before may come after that of the last one.
+                for (change, done) in life.changes.iter().zip(&mut progress.changes) {
+                    *done |= matches!(change, Change::ThreadExit { tid, .. } if Some(*tid) == seen.tid);
+                }
+            }
+            "exec-failed" if late => field.check("exec-failed.surplus", false, || format!("{:?}", seen.path)),
             "fork" => {
                 progress.forks += 1;
                 if let Some(fork) = &life.fork {
-                    field.fork(fork, &seen);
+                    field.fork(fork, seen);
                 }
             }
             "clone" => {
                 if let Some(thread) = life.threads.iter().find(|thread| Some(thread.tid) == seen.tid) {
                     let again = !progress.threads.insert(thread.tid);
                     field.check("clone.once", !again, || format!("tid {} again", thread.tid));
-                    if let Some(call) = &thread.call {
+                    if let (Some(call), false) = (&thread.call, late) {
                         field.is("clone.call", &seen.call.as_deref().unwrap_or(""), &&**call);
                     }
                 }
@@ -174,25 +238,25 @@ impl Comparison {
             "exec" => {
                 progress.execs += 1;
                 match life.execs.get(progress.execs - 1) {
-                    Some(exec) => field.exec(exec, &seen, self.seed),
+                    Some(exec) => field.exec(exec, seen, self.seed),
                     None => field.check("exec.surplus", false, || format!("{:?}", seen.argv)),
                 }
             }
             "exec-failed" => {
                 progress.failed += 1;
                 match life.failed.get(progress.failed - 1) {
-                    Some(failed) => field.failed(failed, &seen),
+                    Some(failed) => field.failed(failed, seen),
                     None => field.check("exec-failed.surplus", false, || format!("{:?} {:?}", seen.path, seen.errno)),
                 }
             }
             "exit" => {
                 progress.exits += 1;
                 if let Some(exit) = &life.exit {
-                    field.exit(exit, &seen);
+                    field.exit(exit, seen);
                 }
             }
             "existing" => field.check("existing", life.fork.is_none(), || "it began later".to_owned()),
-            _ => field.change(&mut progress.changes, &seen),
+            _ => field.change(&mut progress.changes, seen, late),
         }
     }
 
@@ -208,7 +272,7 @@ impl Comparison {
             if execs {
                 field.is("exec.delivered", &progress.execs, &life.execs.len());
             }
-            if failed {
+            if failed && self.late.is_none() {
                 field.is("exec-failed.delivered", &progress.failed, &life.failed.len());
             }
             if exits && life.exit.is_some() {
@@ -220,7 +284,9 @@ impl Comparison {
                 }
             }
             for (change, seen) in life.changes.iter().zip(&progress.changes) {
-                if self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|kind| kind == change.event())) {
+                // PTRACE_TRACEME makes no message.
+                let told = self.late.is_none() || life.case != "ptrace-traceme";
+                if told && self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|kind| kind == change.event())) {
                     field.check(change.field(), *seen, || format!("{change:?} never came"));
                 }
             }
@@ -327,8 +393,8 @@ impl Field<'_> {
         self.time("fork.time", seen, self.life.born_ns);
     }
 
-    fn exec(&mut self, exec: &Exec, seen: &Seen, seed: u64) {
-        let expected = match (self.life.planned, &exec.path) {
+    fn argv(&self, exec: &Exec, seed: u64) -> Vec<Bytes> {
+        match (self.life.planned, &exec.path) {
             (Some(which), Some(Bytes(path))) if exec.argv.is_empty() => {
                 let mut spawn = Spawn::default();
                 spawn.plan(seed, which);
@@ -336,7 +402,11 @@ impl Field<'_> {
                 std::iter::once(&path[..]).chain(spawn.arguments()).map(Bytes::from).collect()
             }
             _ => exec.argv.clone(),
-        };
+        }
+    }
+
+    fn exec(&mut self, exec: &Exec, seen: &Seen, seed: u64) {
+        let expected = self.argv(exec, seed);
         let argv: Option<Vec<Bytes>> = seen.arguments().map(|list| list.into_iter().map(Bytes).collect());
         self.check("exec.argv", argv.as_ref() == Some(&expected), || unlike(argv.as_deref(), &expected, seen));
         self.bytes("exec.path", &seen.path, &seen.path_b64, exec.path.as_ref());
@@ -460,8 +530,16 @@ impl Field<'_> {
         }
     }
 
-    fn change(&mut self, done: &mut [bool], seen: &Seen) {
+    fn change(&mut self, done: &mut [bool], seen: &Seen, late: bool) {
         let fits = |change: &Change| match change {
+            _ if late && late::unlike(change, seen) => false,
+            Change::Comm { tid, new, .. } if late && seen.old_name.is_none() => {
+                seen.tid == Some(*tid) && same_readable(seen.name.as_deref(), seen.name_b64.as_deref(), &new.0)
+            }
+            // The kernel tells two of the four ids, which are told together or not at all.
+            Change::Uid { .. } | Change::Gid { .. } if late && seen.uid.is_none() => seen.flaws.contains_key("user"),
+            Change::PtraceDetach { .. } if late => seen.ptrace.as_deref() == Some("detach"),
+            Change::Core { .. } if late => true,
             Change::Comm { tid, old, new } => {
                 seen.event == "comm"
                     && seen.tid == Some(*tid)
@@ -487,6 +565,8 @@ impl Field<'_> {
             Some(index) => done[index] = true,
             // Threads come and go that the truth does not know by number.
             None if seen.event == "thread-exit" => {}
+            // An exec of a set-user-id program makes these, too.
+            None if late && matches!(&*seen.event, "uid" | "gid") => self.ids_late("change.surplus", seen),
             None => self.check("change.surplus", false, || {
                 let Seen { event, tid, name, uid, gid, signal, ptrace, .. } = seen;
                 format!("{event} of tid {tid:?}: {name:?} {uid:?} {gid:?} {signal:?} {ptrace:?}")

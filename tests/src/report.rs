@@ -36,6 +36,14 @@ pub struct Report {
     pub events: u64,
     /// What procscope itself counted as lost, by kind.
     pub lost: BTreeMap<String, u64>,
+    /// Execs of which a late source told the arguments.
+    pub named: u64,
+    /// Events of processes of which a late source knows no more than the pid.
+    pub anonymous: u64,
+    /// Events whose id was said to be worked out, and how many of these are a clock tick off.
+    pub ids_estimated: u64,
+    /// See there.
+    pub ids_off: u64,
     /// Processes that were charged CPU time after their report, or reported with time that was stolen from them.
     pub charged_otherwise: u64,
 }
@@ -73,6 +81,13 @@ impl Report {
         self.fields.get(field).map_or(0, |tally| tally.wrong)
     }
 
+    /// How many names of any kind were another's than the process's.
+    pub fn misnamed(&self) -> u64 {
+        let names = ["argv", "exe", "name", "old_name", "parent", "cwd", "env", "interpreter"];
+        let named = |field: &&str| field.split_once('.').is_some_and(|(_, what)| names.contains(&what));
+        self.fields.iter().filter(|(field, _)| named(field)).map(|(_, tally)| tally.wrong).sum()
+    }
+
     /// Right ones of those that should have been there, in percent.
     pub fn percent(&self, field: &str) -> f64 {
         let expected = if field.starts_with("exit.") { self.exits } else { self.execs };
@@ -93,7 +108,12 @@ impl fmt::Display for Report {
             ("parents right", "exec.parent"),
             ("exit status right", "exit.status"),
         ] {
-            writeln!(f, "{what:<18} {:>7.3} %", self.percent(field))?;
+            // What is read late may be absent and right.
+            let percent = match field {
+                "exec.argv" if self.named > 0 => self.named as f64 * 100.0 / self.execs.max(1) as f64,
+                _ => self.percent(field),
+            };
+            writeln!(f, "{what:<18} {percent:>7.3} %")?;
         }
         if !self.lost.is_empty() {
             writeln!(f, "lost, by its own count: {:?}", self.lost)?;
@@ -105,6 +125,9 @@ impl fmt::Display for Report {
         for (field, tally) in wrong {
             writeln!(f, "{field}: {} of {} differ", tally.wrong, tally.checked)?;
             tally.examples.iter().try_for_each(|example| writeln!(f, "    {example}"))?;
+        }
+        if self.ids_estimated > 0 {
+            writeln!(f, "{} of {} estimated ids are a tick off", self.ids_off, self.ids_estimated)?;
         }
         if self.strays > 0 {
             writeln!(f, "{} events of these pids belong to other processes or bear a wrong id", self.strays)?;

@@ -1,9 +1,16 @@
 //! Doors to the decoders for the fuzz targets and the benches. No part of the library's promise.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use crate::pipeline::{Names, Outlet, Pipeline};
-use crate::{EnvWanted, EventSet, Sink, SourceId, Want};
+use crate::source::comm_of;
+use crate::source::process_connector::decode::take_message;
+use crate::source::process_connector::look::{Depth, Look, Proc, StatSeen, StatusSeen};
+use crate::source::process_connector::merge::{Merge, Received};
+use crate::source::process_connector::tracker::{Settings, Tracker};
+use crate::source::record::Record;
+use crate::{EnvWanted, EventSet, Pid, Sink, SourceId, StartTime, Want};
 
 struct NoNames;
 
@@ -30,6 +37,94 @@ pub fn decode_ebpf(mut bytes: &[u8]) {
             let _ = pipeline.feed(&record);
         }
         bytes = rest;
+    }
+}
+
+/// A /proc that shows whatever the bytes make of it.
+struct AnyProc(u64);
+
+impl AnyProc {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+impl Proc for AnyProc {
+    fn look(&mut self, pid: Pid, _: Depth) -> Option<Look> {
+        let luck = self.next();
+        let has = |bit: u32| luck >> bit & 1 == 1;
+        let start = self.start(pid)?;
+        let id = (luck >> 32) as u32 % 8;
+        let stat = StatSeen {
+            start,
+            arg_start: luck >> 60,
+            comm: comm_of(format!("{pid}@{}", start.0).as_bytes()),
+            ppid: id,
+            pgid: id,
+            sid: id,
+            tty: None,
+            kthread: has(0),
+            ended: has(1),
+        };
+        Some(Look {
+            read_ns: luck >> 40,
+            argv: has(2).then(|| b"any\0".to_vec()),
+            stat: has(3).then_some(stat),
+            status: has(4).then_some(StatusSeen { uids: [id; 2], gids: [id; 2], ns_pid: id, threads: id }),
+            cgroup: has(5).then(|| b"/any".to_vec()),
+            threads: (0..id).collect(),
+            ..Look::default()
+        })
+    }
+
+    fn start(&mut self, _: Pid) -> Option<StartTime> {
+        let luck = self.next();
+        (luck & 3 != 0).then_some(StartTime(luck >> 2 & 7))
+    }
+}
+
+/// Takes the bytes for messages of the process connector, with losses and looks between, and makes events of them.
+pub fn decode_process_connector(bytes: &[u8]) {
+    let Some((seed, mut datagram)) = bytes.split_first_chunk() else { return };
+    let seed = u64::from_ne_bytes(*seed);
+    let want = Want { events: EventSet::ALL, env: EnvWanted::All, ..Want::default() };
+    let mut pipeline = Pipeline::new(SourceId::ProcessConnector, &want, Box::new(NoNames), 4096);
+    pipeline.choose(&want);
+    let mut tracker = Tracker::new(Settings::new(&want, seed & 1 == 0, seed & 2 == 0));
+    let mut merge = Merge::new(seed & 4 != 0, 0);
+    let mut proc = AnyProc(seed | 1);
+    let mut put = |record: &Record<'_>| {
+        let _ = pipeline.feed(record);
+        ControlFlow::Continue(())
+    };
+    let looks: Vec<_> = (1..4).filter_map(|pid| Some((pid, proc.look(pid, Depth::Full)?))).collect();
+    let _ = tracker.begin(&looks, &mut put);
+    let _ = tracker.tell(looks, 0, &mut put);
+    while let Some(message) = take_message(&mut datagram) {
+        let Ok(message) = message else { continue };
+        let look =
+            message.what.task().filter(|_| proc.next() & 1 == 0).and_then(|task| proc.look(task.pid, Depth::Full));
+        let until_ns = message.mono_ns.saturating_sub(proc.next() % 100);
+        merge.take([Received { message, look: look.map(Box::new) }]);
+        merge.mark();
+        if merge.count_lost() > 0 {
+            merge.distrust();
+            let _ = merge.lost_after();
+            tracker.doubt();
+        }
+        let mut last_ns = 0;
+        for received in merge.give(until_ns) {
+            assert!((last_ns..=until_ns).contains(&received.message.mono_ns), "out of order");
+            last_ns = received.message.mono_ns;
+            let _ = tracker.feed(received, &mut proc, &mut put);
+        }
+        if proc.next() % 16 == 0 {
+            let looks = (1..8).filter_map(|pid| Some((pid, proc.look(pid, Depth::Full)?))).collect();
+            tracker.resume(looks, &mut put);
+        }
     }
 }
 

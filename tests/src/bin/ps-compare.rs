@@ -19,6 +19,9 @@ struct Args {
     /// The kinds of event that procscope was asked for.
     #[arg(short, long, value_delimiter = ',')]
     events_wanted: Vec<String>,
+    /// The source reads names after the event.
+    #[arg(long)]
+    late: bool,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -27,6 +30,9 @@ fn main() -> anyhow::Result<ExitCode> {
     let kinds: Vec<&str> = args.events_wanted.iter().map(|kind| &**kind).collect();
     if !kinds.is_empty() && kinds != ["all"] {
         comparison = comparison.only(&kinds);
+    }
+    if args.late {
+        comparison = comparison.late();
     }
     comparison.feed_all(BufReader::new(File::open(args.events)?))?;
     let report = comparison.finish();

@@ -5,6 +5,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod connector;
 mod doctor;
 mod examples;
 mod existing;

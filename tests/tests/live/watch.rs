@@ -53,6 +53,13 @@ impl Watch {
         Self { child, stderr: Some(stderr), dir }
     }
 
+    /// Starts this program, which is told where to write, and waits until it watches.
+    pub(crate) fn of(command: Command) -> Self {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        let (child, stderr) = begin(command);
+        Self { child, stderr: Some(stderr), dir }
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -99,7 +106,15 @@ impl Ended {
 
     /// Compares them with what happened.
     pub(crate) fn compare(&self, truth: Vec<Line>, kinds: Option<&[&str]>) -> Report {
-        let mut comparison = Comparison::new(truth);
+        self.compare_by(Comparison::new(truth), kinds)
+    }
+
+    /// The same for a source that reads names after the event.
+    pub(crate) fn compare_late(&self, truth: Vec<Line>, kinds: Option<&[&str]>) -> Report {
+        self.compare_by(Comparison::new(truth).late(), kinds)
+    }
+
+    fn compare_by(&self, mut comparison: Comparison, kinds: Option<&[&str]>) -> Report {
         if let Some(kinds) = kinds {
             comparison = comparison.only(kinds);
         }

@@ -222,7 +222,7 @@ impl ProcDir {
 
     fn read_most(&self, name: &CStr, most: usize) -> Option<Vec<u8>> {
         let file = openat(&self.0, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
-        let mut bytes = Vec::with_capacity(4096);
+        let mut bytes = Vec::with_capacity(ONE_READ);
         while bytes.len() < most {
             // What is short of the room is whole: /proc fills a read as far as it can.
             let room = bytes.capacity() - bytes.len();
@@ -242,7 +242,12 @@ impl ProcDir {
 
     /// Arguments or environment.
     pub(crate) fn read_list(&self, name: &CStr) -> Option<Vec<u8>> {
-        self.read_most(name, LONGEST_LIST as usize)
+        let list = self.read_most(name, LONGEST_LIST as usize)?;
+        if list.len() < ONE_READ {
+            return Some(list);
+        }
+        let file = openat(&self.0, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
+        has_memory(&file).then_some(list)
     }
 
     pub(crate) fn stat(&self) -> Option<Stat> {
@@ -264,15 +269,26 @@ impl ProcDir {
     }
 }
 
+/// So much of a file is asked for at first.
+const ONE_READ: usize = 4096;
+
+/// Whether the process still has the memory that a list was read of. One that ended between two reads seems to have no more
+/// than was read by then.
+fn has_memory(list: &OwnedFd) -> bool {
+    rustix::io::pread(list, &mut [0u8; 1], 0) == Ok(1)
+}
+
 /// `/proc/PID/cmdline` of whoever has this pid now.
 pub(crate) fn read_argv_now(pid: Pid) -> Option<Vec<u8>> {
     let file = openat(rustix::fs::CWD, format!("/proc/{pid}/cmdline"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .ok()?;
-    let mut bytes = [0; 4096];
+    let mut bytes = [0; ONE_READ];
     let len = rustix::io::read(&file, &mut bytes).ok()?;
     let mut list = bytes[..len].to_vec();
     if len == bytes.len() {
-        File::from(file).take(LONGEST_LIST).read_to_end(&mut list).ok()?;
+        let file = File::from(file);
+        (&file).take(LONGEST_LIST).read_to_end(&mut list).ok()?;
+        return has_memory(&file.into()).then_some(list);
     }
     Some(list)
 }

@@ -204,6 +204,8 @@ pub(super) struct Live {
     merge: Merge,
     tracker: Tracker,
     losses: Losses,
+    /// After when messages are missing, and how many, as far as that is not told.
+    lost: Option<(u64, [u64; KIND_COUNT])>,
     /// Since the last loss not everybody was looked at.
     doubtful: bool,
     resumed: Instant,
@@ -336,6 +338,7 @@ impl Live {
         } else {
             None
         };
+        let since_ns = if follows { sys::now_mono_ns() } else { 0 };
         let attached_ns = sys::now_boot_ns();
         let settings = Settings::new(want, follows, sys::kernel_version() >= (6, 0));
         let mut live = Self {
@@ -344,9 +347,10 @@ impl Live {
             shared,
             rest,
             batch: Batch::new(),
-            merge: Merge::new(!follows),
+            merge: Merge::new(!follows, since_ns),
             tracker: Tracker::new(settings),
             losses: Losses::default(),
+            lost: None,
             doubtful: false,
             resumed: Instant::now(),
             attached_ns,
@@ -405,25 +409,28 @@ impl Live {
                 break;
             }
         }
-        self.losses.count_drops(1, self.rest.drops());
         self.merge.take(received);
         if let Some(shared) = &self.shared {
-            // What was sent before one of these messages is in one of the sockets by now; later ones may have gaps before them.
-            self.merge.set_fence();
+            self.merge.mark();
             let drops = execs(shared, &mut self.merge, &mut malformed)?;
             self.losses.count_drops(0, drops);
             self.losses.missing += self.merge.count_lost();
         }
+        // Asked last: who was looked at by now had his fork sent, or counted here.
+        self.losses.count_drops(1, self.rest.drops());
         (0..malformed).for_each(|_| out.count_malformed());
         Ok(())
     }
 
     fn set_clocks(&mut self, out: &mut Outlet<'_>) {
         out.set_clock(sys::clock());
-        let (mono, boot) = (sys::now_mono_ns(), sys::now_boot_ns());
-        let offset = boot.saturating_sub(mono);
-        // It changes with a suspend alone; that two clocks cannot be read at once is no change.
-        if offset.abs_diff(self.tracker.boot_ns(0)) > 100_000 {
+        let offset = (0..4).map(|_| {
+            let mono = sys::now_mono_ns();
+            sys::now_boot_ns().saturating_sub(mono)
+        });
+        // Two clocks cannot be read at once: the least is the closest. It grows with a suspend alone.
+        let (offset, known) = (offset.min().unwrap_or(0), self.tracker.boot_ns(0));
+        if offset < known || offset - known > 100_000 {
             self.tracker.set_boot_offset(offset);
         }
     }
@@ -452,24 +459,38 @@ impl Live {
         Ok(self.tracker.tell(looks, self.attached_ns, &mut |record| out.push(record)))
     }
 
+    fn give(&mut self, until_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<(), usize> {
+        let given = self.merge.give(until_ns);
+        let count = given.len();
+        for it in given {
+            self.tracker.feed(it, &mut ProcFiles, &mut |record| out.push(record))?;
+        }
+        ControlFlow::Continue(count)
+    }
+
     /// Delivers what happened up to this time.
     fn round(&mut self, until_ns: u64, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
         self.set_clocks(out);
         self.receive(out)?;
         if let Some(counts) = self.losses.untold() {
+            self.merge.distrust();
+            let after_ns = self.merge.lost_after();
+            let lost = self.lost.get_or_insert((after_ns, [0; KIND_COUNT]));
+            lost.0 = lost.0.min(after_ns);
+            lost.1.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+        }
+        let mut count = 0;
+        if let Some((after_ns, counts)) = self.lost.take_if(|(after_ns, _)| *after_ns <= until_ns) {
+            let ControlFlow::Continue(before) = self.give(after_ns, out) else { return Ok(ControlFlow::Break(())) };
+            count += before;
             self.tracker.doubt();
             self.doubtful = true;
             if out.lose(counts).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }
-        let given = self.merge.give(until_ns);
-        let count = given.len();
-        for it in given {
-            if self.tracker.feed(it, &mut ProcFiles, &mut |record| out.push(record)).is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
+        let ControlFlow::Continue(after) = self.give(until_ns, out) else { return Ok(ControlFlow::Break(())) };
+        count += after;
         let quiet = count == 0 && self.merge.is_empty();
         if self.doubtful && (quiet || self.resumed.elapsed() > RESUME_EVERY) {
             self.resumed = Instant::now();
@@ -490,7 +511,7 @@ impl Live {
             if stopping {
                 // What is on its way belongs to it.
                 std::thread::sleep(Duration::from_nanos(SETTLE_NS));
-            } else {
+            } else if self.shared.is_some() {
                 until_ns = until_ns.saturating_sub(SETTLE_NS);
             }
             let ControlFlow::Continue(count) = self.round(until_ns, out)? else { return Ok(()) };

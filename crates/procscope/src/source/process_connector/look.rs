@@ -32,6 +32,8 @@ pub(crate) struct StatSeen {
     pub(crate) sid: Pid,
     pub(crate) tty: Option<Tty>,
     pub(crate) kthread: bool,
+    /// Its first thread has ended.
+    pub(crate) ended: bool,
 }
 
 /// `/proc/PID/status`, as far as it is of use.

@@ -17,65 +17,73 @@ pub(crate) struct Received {
 /// and sends the message last.
 pub(crate) const SETTLE_NS: u64 = 2_000_000;
 
-/// The numbers of one CPU's messages.
+/// The numbers of one CPU's messages, of which each socket gets its own in their order.
 #[derive(Default)]
 struct Sequence {
     /// All below were received or are lost.
     next: Option<u32>,
-    /// Received beyond a gap.
-    ahead: Vec<u32>,
-    /// What is missing below it is lost.
-    fence: Option<u32>,
+    /// When the last of those was sent.
+    last_ns: u64,
+    /// Received beyond a gap, and when they were sent.
+    ahead: Vec<(u32, u64)>,
+    /// Whatever is missing below can come no more.
+    complete: Option<u32>,
 }
 
 impl Sequence {
-    fn receive(&mut self, seq: u32) {
+    fn receive(&mut self, seq: u32, mono_ns: u64) {
         match self.next {
             None => self.next = Some(seq.wrapping_add(1)),
-            Some(next) if next == seq => {
-                self.next = Some(seq.wrapping_add(1));
-                if !self.ahead.is_empty() {
-                    self.close_up();
-                }
-            }
-            // Answers come to every socket; those before the first are of before we listened.
-            Some(next) if seq.wrapping_sub(next) < 1 << 31 => self.ahead.push(seq),
-            Some(_) => {}
+            Some(next) if next == seq => self.next = Some(seq.wrapping_add(1)),
+            // Below are those from before we listened, and the answers that the other socket had too.
+            Some(next) if seq.wrapping_sub(next) >= 1 << 31 => return,
+            Some(_) => return self.ahead.push((seq, mono_ns)),
+        }
+        self.last_ns = mono_ns;
+        if !self.ahead.is_empty() {
+            self.close_up();
         }
     }
 
     fn close_up(&mut self) {
         let Some(mut next) = self.next else { return };
-        self.ahead.retain(|seq| seq.wrapping_sub(next) < 1 << 31);
-        self.ahead.sort_unstable_by_key(|seq| seq.wrapping_sub(next));
-        self.ahead.dedup();
-        let followers = self.ahead.iter().take_while(|&&seq| {
+        self.ahead.retain(|(seq, _)| seq.wrapping_sub(next) < 1 << 31);
+        self.ahead.sort_unstable_by_key(|(seq, _)| seq.wrapping_sub(next));
+        // Answers come to both sockets.
+        self.ahead.dedup_by_key(|(seq, _)| *seq);
+        let followers = self.ahead.iter().take_while(|&&(seq, _)| {
             let follows = seq == next;
             next = next.wrapping_add(u32::from(follows));
             follows
         });
         let count = followers.count();
-        self.ahead.drain(..count);
+        if let Some((_, sent_ns)) = self.ahead.drain(..count).next_back() {
+            self.last_ns = sent_ns;
+        }
         self.next = Some(next);
     }
 
-    fn set_fence(&mut self) {
-        self.close_up();
-        self.fence = self.ahead.last().copied();
+    fn mark(&mut self) {
+        let Some(next) = self.next else { return };
+        let beyond = self.ahead.iter().map(|(seq, _)| seq.wrapping_sub(next).wrapping_add(1)).max();
+        self.complete = Some(next.wrapping_add(beyond.unwrap_or(0)));
     }
 
-    /// Gives up what has not come below the fence, and counts it.
-    fn settle(&mut self) -> u64 {
-        let mut lost = 0;
+    /// Gives up what has not come; counts it, and tells after when it was sent.
+    fn settle(&mut self) -> (u64, Option<u64>) {
+        let (mut lost, mut after_ns) = (0, None);
         self.close_up();
-        while let (Some(next), Some(&first), Some(fence)) = (self.next, self.ahead.first(), self.fence)
-            && fence.wrapping_sub(first) < 1 << 31
-        {
-            lost += u64::from(first.wrapping_sub(next));
+        while let (Some(next), Some(complete), Some(&(first, _))) = (self.next, self.complete, self.ahead.first()) {
+            let gap = first.wrapping_sub(next);
+            if complete.wrapping_sub(next) <= gap || complete.wrapping_sub(next) >= 1 << 31 {
+                break;
+            }
+            lost += u64::from(gap);
+            after_ns.get_or_insert(self.last_ns);
             self.next = Some(first);
             self.close_up();
         }
-        lost
+        (lost, after_ns)
     }
 }
 
@@ -90,41 +98,73 @@ fn image(received: &Received) -> Option<u64> {
 pub(crate) struct Merge {
     /// Some messages are not listened to: their numbers are missing and mean nothing.
     partial: bool,
+    /// What is told of before is not whole: not all sockets listened. CLOCK_MONOTONIC, ns.
+    since_ns: u64,
     pending: Vec<Received>,
     /// Room for what [`Merge::give`] works with.
     changes: Vec<(Pid, u64, Option<u64>)>,
     sequences: FxHashMap<u32, Sequence>,
+    /// Of the gaps found so far, the first.
+    lost_after_ns: Option<u64>,
 }
 
 impl Merge {
-    /// `partial`: some kinds of message are not listened to.
-    pub(crate) fn new(partial: bool) -> Self {
-        Self { partial, ..Self::default() }
+    /// `partial`: some kinds of message are not listened to. From `since_ns` on every socket listens.
+    pub(crate) fn new(partial: bool, since_ns: u64) -> Self {
+        Self { partial, since_ns, ..Self::default() }
     }
 
     /// Takes what was received, in whatever order.
     pub(crate) fn take(&mut self, received: impl IntoIterator<Item = Received>) {
         for it in received {
             let answer = matches!(it.message.what, What::Ack { .. });
+            let early = it.message.mono_ns < self.since_ns;
             // Before Linux 4.8 answers were not numbered as the rest.
             let unnumbered = answer && it.message.cpu == u32::MAX;
             if !self.partial && !unnumbered {
-                self.sequences.entry(it.message.cpu).or_default().receive(it.message.seq);
+                let sequence = self.sequences.entry(it.message.cpu).or_default();
+                if !early || sequence.next.is_some() {
+                    sequence.receive(it.message.seq, it.message.mono_ns);
+                }
             }
-            if !answer {
+            if !answer && !early {
                 self.pending.push(it);
             }
         }
     }
 
-    /// Whatever was sent before one of those received so far has been received when next messages are counted.
-    pub(crate) fn set_fence(&mut self) {
-        self.sequences.values_mut().for_each(Sequence::set_fence);
+    /// To be called when every socket was emptied, and before they are emptied once more: with that all is there that was sent
+    /// before what has been taken by now.
+    pub(crate) fn mark(&mut self) {
+        self.sequences.values_mut().for_each(Sequence::mark);
     }
 
-    /// How many messages are missing, of every CPU, below the fence. Where every kind of message is listened to.
+    /// How many messages are missing before those that were there at the mark, of every CPU. Of use where every kind of message
+    /// is listened to.
     pub(crate) fn count_lost(&mut self) -> u64 {
-        self.sequences.values_mut().map(Sequence::settle).sum()
+        let mut all = 0;
+        for sequence in self.sequences.values_mut() {
+            let (lost, after_ns) = sequence.settle();
+            all += lost;
+            self.lost_after_ns = self.lost_after_ns.into_iter().chain(after_ns).min();
+        }
+        all
+    }
+
+    /// After when the messages were sent that are lost since this was asked last. Whatever stands before is whole.
+    pub(crate) fn lost_after(&mut self) -> u64 {
+        // Else they come behind the last of any CPU.
+        let last = || self.sequences.values().map(|sequence| sequence.last_ns).min();
+        self.lost_after_ns.take().or_else(last).unwrap_or(0)
+    }
+
+    /// Forgets the looks that only the messages between could tell from looks at another process, as some are lost.
+    pub(crate) fn distrust(&mut self) {
+        for it in &mut self.pending {
+            if it.look.as_ref().is_some_and(|look| look.stat.is_none()) {
+                it.look = None;
+            }
+        }
     }
 
     /// Which processes were forked, and when, as far as that is not yet given.
@@ -192,6 +232,7 @@ mod tests {
         assert_eq!(times, [10, 20]);
         assert!(!merge.is_empty());
         assert_eq!(merge.give(u64::MAX).len(), 1);
+        merge.mark();
         assert_eq!(merge.count_lost(), 0);
     }
 
@@ -220,9 +261,67 @@ mod tests {
             let len = seqs.len().max(1);
             seqs.rotate_left(shuffle as usize % len);
             merge.take(seqs.into_iter().map(|seq| exec(0, seq, 0, 1, None)));
-            merge.set_fence();
+            merge.mark();
             prop_assert_eq!(merge.count_lost(), truly_lost);
+            merge.mark();
             prop_assert_eq!(merge.count_lost(), 0);
+        }
+
+        /// Two sockets are emptied in turn while messages come, of which some are lost; answers come to both.
+        #[test]
+        fn what_is_on_its_way_is_not_lost(
+            first: u32,
+            messages in proptest::collection::vec((0u8..3, any::<bool>(), 0u8..10), 1..300),
+            reads in proptest::collection::vec(1usize..20, 1..60),
+        ) {
+            let mut merge = Merge::default();
+            merge.take([exec(0, first, 0, 1, None)]);
+            // Each socket's queue: the number, and when it came.
+            let mut queues: [Vec<(usize, u32)>; 2] = Default::default();
+            let mut lost = 0;
+            let mut last = 0;
+            for (at, &(kind, to_both, luck)) in messages.iter().enumerate() {
+                let seq = first.wrapping_add(1).wrapping_add(at as u32);
+                let both = to_both && kind == 0;
+                if luck == 0 {
+                    lost += 1;
+                } else {
+                    queues[usize::from(kind == 1)].push((at, seq));
+                    if both {
+                        queues[1].push((at, seq));
+                    }
+                    last = lost;
+                }
+            }
+            // What is missing behind the last is not to be known.
+            let mut given = [0, 0];
+            let mut now = 0;
+            let mut counted = 0;
+            let take = |merge: &mut Merge, socket: usize, now: usize, given: &mut [usize; 2]| {
+                let queue: &Vec<(usize, u32)> = &queues[socket];
+                let new = queue.iter().skip(given[socket]).take_while(|(at, _)| *at < now);
+                let new: Vec<u32> = new.map(|(_, seq)| *seq).collect();
+                given[socket] += new.len();
+                merge.take(new.into_iter().map(|seq| exec(0, seq, 0, 1, None)));
+            };
+            for step in reads.into_iter().chain([0, 0]).enumerate() {
+                let (n, step) = step;
+                for (socket, part) in [(1, 0), (0, 1), (1, 2)] {
+                    now += if n % 2 == 0 { step } else { usize::from(part == 2) * step };
+                    if part == 2 {
+                        merge.mark();
+                    }
+                    take(&mut merge, socket, now, &mut given);
+                }
+                counted += merge.count_lost();
+            }
+            for _ in 0..2 {
+                take(&mut merge, 1, usize::MAX, &mut given);
+                take(&mut merge, 0, usize::MAX, &mut given);
+                merge.mark();
+                counted += merge.count_lost();
+            }
+            prop_assert_eq!(counted, last);
         }
     }
 }

@@ -19,6 +19,7 @@ fn seen(stat: &Stat) -> StatSeen {
         sid: stat.sid,
         tty: stat.tty(),
         kthread: stat.is_kthread(),
+        ended: stat.has_ended(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::decode::{Message, Task, What};
 use super::look::{Depth, Look, Proc};
@@ -33,8 +33,11 @@ struct Known {
     exact: bool,
     parent: RefRecord,
     comm: Comm,
+    /// When that was read, ns; 0 where a message told it.
+    comm_read_ns: u64,
     /// Real and effective user, real and effective group.
     ids: Option<[u32; 4]>,
+    ids_read_ns: u64,
     sid: Pid,
     pgid: Pid,
     tty: Option<Tty>,
@@ -45,6 +48,14 @@ struct Known {
     leader: bool,
     /// Its other threads.
     threads: Vec<Pid>,
+    /// It was found so, which the message may yet tell.
+    found_ended: bool,
+    /// When it last became another program, ns.
+    exec_ns: u64,
+    /// It ran already when we began.
+    existing: bool,
+    /// It was looked at for want of a name.
+    asked: bool,
     marks: Flaws,
     /// How much had been lost when it was last sure who this is.
     epoch: u64,
@@ -61,7 +72,9 @@ impl Known {
             exact: false,
             parent: NOBODY,
             comm: UNKNOWN_COMM,
+            comm_read_ns: 0,
             ids: None,
+            ids_read_ns: 0,
             sid: UNKNOWN_ID,
             pgid: UNKNOWN_ID,
             tty: None,
@@ -70,6 +83,10 @@ impl Known {
             kthread: false,
             leader: true,
             threads: Vec::new(),
+            found_ended: false,
+            exec_ns: 0,
+            existing: false,
+            asked: false,
             marks,
             epoch,
         }
@@ -123,6 +140,8 @@ pub(crate) struct Tracker {
     living: FxHashMap<Pid, Known>,
     /// The status of first threads that ended before others.
     leader_status: FxHashMap<Pid, u32>,
+    /// Processes whose end was told, while the message about their first thread may come yet.
+    leader_to_come: FxHashSet<Pid>,
     cgroups: FxHashMap<Vec<u8>, CgroupKey>,
     last_cgroup: u64,
     /// Rises with every loss.
@@ -187,6 +206,7 @@ impl Tracker {
             settings,
             living: FxHashMap::default(),
             leader_status: FxHashMap::default(),
+            leader_to_come: FxHashSet::default(),
             cgroups: FxHashMap::default(),
             last_cgroup: 0,
             epoch: 0,
@@ -238,7 +258,7 @@ impl Tracker {
                     known.marks.clear(field);
                 }
             }
-            known.threads = look.threads.clone();
+            known.existing = true;
             known.parent.pid = look.stat.map_or(0, |stat| stat.ppid);
             self.living.insert(*pid, known);
         }
@@ -268,32 +288,54 @@ impl Tracker {
 
     /// After a loss: makes sure of who lives.
     pub(crate) fn resume(&mut self, looks: Vec<(Pid, Look)>, put: &mut Put<'_>) {
-        for (pid, look) in looks {
-            let Some(start) = look.stat.map(|stat| stat.start) else { continue };
-            let known = self.living.remove(&pid).and_then(|mut known| known.confirm(start).then_some(known));
-            let mut known = known.unwrap_or_else(|| Known::unknown(self.epoch));
-            known.epoch = self.epoch;
-            // What may have changed unseen.
-            known.comm = UNKNOWN_COMM;
-            known.ids = None;
-            known.sid = UNKNOWN_ID;
-            self.learn(&mut known, &look, put);
-            known.threads = look.threads.clone();
-            let ppid = look.stat.map_or(0, |stat| stat.ppid);
-            known.parent = self.reference(Task { tid: ppid, pid: ppid });
-            known.marks.mark(Field::Ppid, Flaw::ReadLate);
-            self.living.insert(pid, known);
+        for (pid, look) in &looks {
+            // Of the dead that are not waited for the end was told.
+            let dead = look.stat.is_some_and(|stat| stat.ended) && look.threads.is_empty();
+            if !dead || self.living.contains_key(pid) {
+                self.renew(*pid, look, put);
+            }
         }
         let epoch = self.epoch;
         self.living.retain(|_, known| known.epoch == epoch);
+        self.leader_status.retain(|pid, _| self.living.contains_key(pid));
+        // Now every parent is known.
+        for (pid, look) in &looks {
+            let ppid = look.stat.map_or(0, |stat| stat.ppid);
+            let parent = self.reference(Task { tid: ppid, pid: ppid });
+            if let Some(known) = self.living.get_mut(pid) {
+                known.parent = parent;
+            }
+        }
+    }
+
+    /// Takes the look for what is known of the process that has this pid, but for what cannot change.
+    fn renew(&mut self, pid: Pid, look: &Look, put: &mut Put<'_>) {
+        let Some(stat) = &look.stat else { return };
+        let known = self.living.remove(&pid).and_then(|mut known| known.confirm(stat.start).then_some(known));
+        let mut known = known.unwrap_or_else(|| Known::unknown(self.epoch));
+        known.epoch = self.epoch;
+        // What may have changed unseen.
+        known.comm = UNKNOWN_COMM;
+        known.ids = None;
+        known.sid = UNKNOWN_ID;
+        known.cgroup = CgroupKey::default();
+        for field in [Field::Name, Field::User, Field::Tty, Field::Cgroup] {
+            known.marks.mark(field, Flaw::Unreadable);
+        }
+        self.learn(&mut known, look, put);
+        known.parent = self.reference(Task { tid: stat.ppid, pid: stat.ppid });
+        known.marks.mark(Field::Ppid, Flaw::ReadLate);
+        self.living.insert(pid, known);
     }
 
     /// Fills in what is not known better.
     fn learn(&mut self, known: &mut Known, look: &Look, put: &mut Put<'_>) {
         let late = |known: &mut Known, field| known.marks.mark(field, Flaw::ReadLate);
+        let read_ns = self.boot_ns(look.read_ns);
         if let Some(stat) = &look.stat {
             if known.comm == UNKNOWN_COMM {
                 known.comm = stat.comm;
+                known.comm_read_ns = read_ns;
                 late(known, Field::Name);
             }
             if known.sid == UNKNOWN_ID {
@@ -303,12 +345,22 @@ impl Tracker {
             known.tty = stat.tty;
             late(known, Field::Tty);
             known.kthread = stat.kthread;
+            known.found_ended = stat.ended && known.leader;
+            known.leader = !stat.ended;
+            known.threads = look.threads.clone();
             known.confirm(stat.start);
         }
         if let Some(status) = &look.status {
-            if known.ids.is_none() {
-                known.ids = Some([status.uids[0], status.uids[1], status.gids[0], status.gids[1]]);
-                late(known, Field::User);
+            let ids = [status.uids[0], status.uids[1], status.gids[0], status.gids[1]];
+            match known.ids {
+                // No message told of a change, so these they were all the time.
+                Some(inherited) if inherited == ids => known.marks.clear(Field::User),
+                Some(_) if known.marks.get(Field::User).is_none() => {}
+                _ => {
+                    known.ids = Some(ids);
+                    known.ids_read_ns = read_ns;
+                    late(known, Field::User);
+                }
             }
             known.ns_pid = status.ns_pid;
         }
@@ -353,6 +405,14 @@ impl Tracker {
         same.then_some(RefRecord { start_ns: now.start_ns, comm: now.comm, ..*parent })
     }
 
+    /// The parent's id may be worked out, too.
+    fn mark_parent(&self, parent: &RefRecord, about: &mut Flaws) {
+        about.clear(Field::Parent);
+        if parent.start_ns != UNKNOWN_START && self.living.get(&parent.pid).is_some_and(|known| !known.exact) {
+            about.mark(Field::Parent, Flaw::Estimated);
+        }
+    }
+
     /// What is known of the process, as records have it.
     fn subject(&self, task: Task) -> (Subject, Flaws) {
         let unknown;
@@ -376,6 +436,7 @@ impl Tracker {
             about.mark(Field::Ppid, Flaw::NotObserved);
             NOBODY
         });
+        self.mark_parent(&parent, &mut about);
         let [uid, euid, gid, egid] = known.ids.unwrap_or([UNKNOWN_ID; 4]);
         let subject = Subject {
             pid: task.pid,
@@ -398,39 +459,33 @@ impl Tracker {
         (subject, about)
     }
 
-    /// After a loss, or where forks are not listened to: finds out whether this is still who had the pid.
+    /// After a loss, or where forks are not listened to: finds out whether this is still who had the pid. Whoever cannot be
+    /// asked any more may be another one, and is nobody known.
     fn make_sure(&mut self, pid: Pid, boot_ns: u64, proc: &mut dyn Proc, put: &mut Put<'_>) {
-        if self.living.get(&pid).is_some_and(|known| known.epoch == self.epoch && self.settings.follows) {
+        let follows = self.settings.follows;
+        if follows && self.living.get(&pid).is_some_and(|known| known.epoch == self.epoch) {
             return;
         }
-        // A process that started after the event is another one.
-        let start = proc.start(pid).filter(|start| start.boot_ns() <= boot_ns);
-        let epoch = self.epoch;
-        if let (Some(known), Some(start)) = (self.living.get_mut(&pid), start)
-            && known.confirm(start)
+        if !follows
+            && let Some(known) = self.living.get_mut(&pid)
+            && known.epoch == self.epoch
+            && let Some(start) = proc.start(pid)
+            && known.tick() == Some(start)
         {
-            known.epoch = epoch;
             return;
         }
-        match (self.living.get(&pid), start) {
-            (_, Some(_)) => {
-                let mut known = Known::unknown(epoch);
-                let depth = self.depth();
-                if let Some(look) =
-                    proc.look(pid, depth).filter(|look| look.stat.is_some_and(|s| s.start.boot_ns() <= boot_ns))
-                {
-                    self.learn(&mut known, &look, put);
-                    if let Some(stat) = &look.stat {
-                        known.parent = self.reference(Task { tid: stat.ppid, pid: stat.ppid });
-                        known.marks.mark(Field::Ppid, Flaw::ReadLate);
-                    }
-                    known.threads = look.threads.clone();
-                }
-                self.living.insert(pid, known);
+        let depth = self.depth();
+        let look = proc.look(pid, depth).filter(|look| {
+            // A process that started after the event is another one. Without forks to tell it is good enough that nobody else
+            // had the pid within a tick.
+            look.stat.is_some_and(|stat| stat.start.boot_ns() + if follows { TICK_NS } else { 0 } <= boot_ns)
+        });
+        match look {
+            Some(look) => self.renew(pid, &look, put),
+            None => {
+                self.living.remove(&pid);
+                self.leader_status.remove(&pid);
             }
-            // Nobody can tell any more.
-            (Some(_), None) if !self.settings.follows => _ = self.living.remove(&pid),
-            _ => {}
         }
     }
 
@@ -441,13 +496,15 @@ impl Tracker {
         let (Some(task), false) = (message.what.task(), matches!(message.what, What::Ack { .. } | What::Other)) else {
             return ControlFlow::Continue(());
         };
-        if !matches!(message.what, What::Fork { .. }) {
-            self.make_sure(task.pid, boot_ns, proc, put);
+        match message.what {
+            What::Fork { parent, child } if child.is_leader() => self.make_sure(parent.pid, boot_ns, proc, put),
+            // One that is not known any more has ended, and so did the process.
+            What::Exit { .. } if !task.is_leader() && !self.living.contains_key(&task.pid) => {}
+            _ => self.make_sure(task.pid, boot_ns, proc, put),
         }
         match message.what {
             What::Fork { parent, child } if child.is_leader() => self.fork(&message, parent, child, proc, put),
             What::Fork { child, .. } => {
-                self.make_sure(child.pid, boot_ns, proc, put);
                 if let Some(known) = self.living.get_mut(&child.pid)
                     && !known.threads.contains(&child.tid)
                 {
@@ -461,44 +518,26 @@ impl Tracker {
             What::Exit { task, wait_status, parent } => self.exit(boot_ns, task, wait_status, parent, put),
             What::Comm { task, comm } => {
                 let old = match self.living.get_mut(&task.pid) {
-                    Some(known) if task.is_leader() => {
-                        let exact = !matches!(known.marks.get(Field::Name), Some(Flaw::ReadLate | Flaw::AfterLoss));
+                    // What was read later than this happened is newer.
+                    Some(known) if task.is_leader() && known.comm_read_ns <= boot_ns => {
                         known.marks.clear(Field::Name);
-                        let old = std::mem::replace(&mut known.comm, comm);
-                        if exact { old } else { UNKNOWN_COMM }
+                        known.comm_read_ns = 0;
+                        std::mem::replace(&mut known.comm, comm)
                     }
                     _ => UNKNOWN_COMM,
                 };
-                let (subject, about) = self.subject(task);
+                let (subject, mut about) = self.subject(task);
+                if task.is_leader() {
+                    about.clear(Field::Name);
+                }
                 self.plain(boot_ns, Body::Comm { subject, old, new: comm }, about, put)
             }
             What::Uid { task, real, effective } => {
-                let (mut subject, mut about) = self.subject(task);
-                let old = self.ids_of(task.pid).map(|[uid, euid, ..]| [uid, euid]);
-                if task.is_leader()
-                    && let Some(ids) = self.living.get_mut(&task.pid).and_then(|known| known.ids.as_mut())
-                {
-                    [ids[0], ids[1]] = [real, effective];
-                }
-                [subject.uid, subject.euid] = [real, effective];
-                if old.is_none() {
-                    about.mark(Field::User, Flaw::NotObserved);
-                    subject.uid = UNKNOWN_ID;
-                }
+                let (subject, old, about) = self.change_ids(boot_ns, task, 0, [real, effective]);
                 self.plain(boot_ns, Body::Uid { subject, old }, about, put)
             }
             What::Gid { task, real, effective } => {
-                let (mut subject, mut about) = self.subject(task);
-                let old = self.ids_of(task.pid).map(|[.., gid, egid]| [gid, egid]);
-                if task.is_leader()
-                    && let Some(ids) = self.living.get_mut(&task.pid).and_then(|known| known.ids.as_mut())
-                {
-                    [ids[2], ids[3]] = [real, effective];
-                }
-                [subject.gid, subject.egid] = [real, effective];
-                if old.is_none() {
-                    about.mark(Field::User, Flaw::NotObserved);
-                }
+                let (subject, old, about) = self.change_ids(boot_ns, task, 2, [real, effective]);
                 self.plain(boot_ns, Body::Gid { subject, old }, about, put)
             }
             What::Sid { task } => {
@@ -525,12 +564,51 @@ impl Tracker {
         }
     }
 
-    fn ids_of(&self, pid: Pid) -> Option<[u32; 4]> {
-        self.living.get(&pid).and_then(|known| known.ids)
+    /// Takes over a new real and effective id, at this place of the four, and tells the old ones where they are known.
+    fn change_ids(&mut self, boot_ns: u64, task: Task, at: usize, new: [u32; 2]) -> (Subject, Option<[u32; 2]>, Flaws) {
+        let mut old = None;
+        if let Some(known) = self.living.get_mut(&task.pid)
+            && let Some(ids) = &mut known.ids
+            // What was read later than this happened is newer.
+            && known.ids_read_ns <= boot_ns
+            && task.is_leader()
+        {
+            old = Some([ids[at], ids[at + 1]]);
+            [ids[at], ids[at + 1]] = new;
+        }
+        let (mut subject, mut about) = self.subject(task);
+        if subject.uid == UNKNOWN_ID {
+            // One half of the ids alone cannot be told.
+            about.mark(Field::User, Flaw::NotObserved);
+        } else if at == 0 {
+            [subject.uid, subject.euid] = new;
+        } else {
+            [subject.gid, subject.egid] = new;
+        }
+        (subject, old, about)
     }
 
     fn plain(&self, boot_ns: u64, body: Body<'_>, about: Flaws, put: &mut Put<'_>) -> ControlFlow<()> {
         put(&Record { boot_ns, lost_before: 0, body, flaws: Flaws::new(), about })
+    }
+
+    /// Looks at a living process that was not looked at, or in vain, when it became what it is.
+    fn name(&mut self, pid: Pid, proc: &mut dyn Proc, put: &mut Put<'_>) {
+        match self.living.get_mut(&pid) {
+            Some(known) if known.comm == UNKNOWN_COMM && !known.asked && known.start_ns != UNKNOWN_START => {
+                known.asked = true
+            }
+            _ => return,
+        }
+        if let Some(look) = proc.look(pid, Depth::Full)
+            && let Some(stat) = look.stat
+            && let Some(mut known) = self.living.remove(&pid)
+        {
+            if known.confirm(stat.start) {
+                self.learn(&mut known, &look, put);
+            }
+            self.living.insert(pid, known);
+        }
     }
 
     fn fork(
@@ -542,24 +620,39 @@ impl Tracker {
         put: &mut Put<'_>,
     ) -> ControlFlow<()> {
         let boot_ns = self.boot_ns(message.mono_ns);
+        if self.settings.events.contains(Kind::Existing)
+            && self.living.get(&child.pid).is_some_and(|known| {
+                known.existing && known.start_ns <= boot_ns && boot_ns - known.start_ns < 2 * TICK_NS
+            })
+        {
+            // Seen among those that ran already, before its fork was told of.
+            return ControlFlow::Continue(());
+        }
+        self.name(parent.pid, proc, put);
         let from = self.reference(parent);
         let mut known = match self.living.get(&parent.pid).filter(|known| known.epoch == self.epoch) {
             Some(parent_known) => {
                 let mut known = parent_known.clone();
                 known.marks = Flaws::new();
                 for field in [Field::Name, Field::User, Field::Tty, Field::Cgroup] {
-                    let mark = match parent_known.marks.get(field) {
-                        None if matches!(field, Field::User) => None,
-                        None | Some(Flaw::ReadLate) => Some(Flaw::Inherited),
-                        worse => worse,
+                    let read_later = match field {
+                        Field::Name => parent_known.comm_read_ns > boot_ns,
+                        Field::User => parent_known.ids_read_ns > boot_ns,
+                        _ => false,
                     };
-                    if let Some(mark) = mark {
-                        known.marks.mark(field, mark);
-                    }
+                    let mark = match parent_known.marks.get(field) {
+                        Some(Flaw::ReadLate) if read_later => Flaw::ReadLate,
+                        None | Some(Flaw::ReadLate | Flaw::Inherited) => Flaw::Inherited,
+                        Some(worse) => worse,
+                    };
+                    known.marks.mark(field, mark);
                 }
-                // Another thread may have another name than its process.
-                if !parent.is_leader() {
+                known.comm_read_ns = if parent_known.comm_read_ns > boot_ns { parent_known.comm_read_ns } else { 0 };
+                known.ids_read_ns = if parent_known.ids_read_ns > boot_ns { parent_known.ids_read_ns } else { 0 };
+                // Another thread may have another name than its process, and a kernel thread gets its own without a message.
+                if !parent.is_leader() || known.kthread {
                     known.comm = UNKNOWN_COMM;
+                    known.comm_read_ns = 0;
                     known.marks.mark(Field::Name, Flaw::NotObserved);
                 }
                 known
@@ -574,11 +667,21 @@ impl Tracker {
         known.ns_pid = 0;
         known.leader = true;
         known.threads = Vec::new();
+        known.found_ended = false;
+        known.exec_ns = 0;
+        known.existing = false;
+        known.asked = false;
         known.epoch = self.epoch;
         self.leader_status.remove(&child.pid);
-        let asked = self.settings.events.contains(Kind::Fork);
-        let doubtful = known.start_ns % TICK_NS < DOUBTFUL_NS;
-        if doubtful || (asked && known.comm == UNKNOWN_COMM) {
+        self.leader_to_come.remove(&child.pid);
+        if known.kthread {
+            if let Some(look) = proc.look(child.pid, Depth::Full)
+                && let Some(stat) = &look.stat
+                && known.clone().confirm(stat.start)
+            {
+                self.learn(&mut known, &look, put);
+            }
+        } else if known.start_ns % TICK_NS < DOUBTFUL_NS {
             let mut sure = known.clone();
             if let Some(start) = proc.start(child.pid)
                 && sure.confirm(start)
@@ -587,9 +690,11 @@ impl Tracker {
             }
         }
         self.living.insert(child.pid, known);
-        let (mut subject, about) = self.subject(child);
+        let (mut subject, mut about) = self.subject(child);
         // The parent lived when it forked.
         subject.parent = from;
+        about.clear(Field::Ppid);
+        self.mark_parent(&from, &mut about);
         let body = Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator: None };
         put(&Record { boot_ns, lost_before: 0, body, flaws: Flaws::new(), about })
     }
@@ -598,17 +703,34 @@ impl Tracker {
         let found = self.living.remove(&task.pid);
         let sure = found.as_ref().is_some_and(|known| known.epoch == self.epoch);
         let mut known = found.unwrap_or_else(|| Known::unknown(self.epoch));
-        let alone = known.threads.is_empty();
-        let exact_name = !matches!(known.marks.get(Field::Name), Some(Flaw::ReadLate | Flaw::AfterLoss));
-        let old_comm = (alone && exact_name && known.comm != UNKNOWN_COMM).then_some(known.comm);
+        let alone = known.threads.is_empty() && known.start_ns != UNKNOWN_START;
+        let old_comm = (alone && known.comm_read_ns <= boot_ns && known.comm != UNKNOWN_COMM).then_some(known.comm);
+        let old_flaw = known.marks.get(Field::Name).filter(|flaw| *flaw == Flaw::Inherited);
         // Read of another process, which has the pid now.
         let look = look.filter(|look| look.stat.map_or(sure, |stat| known.confirm(stat.start)));
         // The thread that called exec is the only one left, and bears the leader's id.
         known.threads = Vec::new();
         known.leader = true;
         known.kthread = false;
+        known.found_ended = false;
+        known.exec_ns = boot_ns;
+        known.asked = false;
         known.comm = UNKNOWN_COMM;
+        known.comm_read_ns = 0;
         known.marks.mark(Field::Name, Flaw::Unreadable);
+        if !alone {
+            // Each thread has ids of its own.
+            known.ids = None;
+            known.marks.mark(Field::User, Flaw::NotObserved);
+        }
+        // No message tells of setpgid(2), which shells call before they exec.
+        known.pgid = UNKNOWN_ID;
+        // Nor does one tell of these, which may have changed since the fork.
+        for field in [Field::Tty, Field::Cgroup] {
+            if known.marks.get(field) == Some(Flaw::Inherited) {
+                known.marks.mark(field, Flaw::Estimated);
+            }
+        }
         self.leader_status.remove(&task.pid);
         let mut missing = Flaw::Unreadable;
         if let Some(look) = &look {
@@ -629,8 +751,9 @@ impl Tracker {
         let (subject, about) = self.subject(task);
         let strings = Strings::of(look);
         let mut flaws = strings.flaws(missing, self.settings.env);
-        if old_comm.is_none() {
-            flaws.mark(Field::OldName, Flaw::NotObserved);
+        match old_comm {
+            None => flaws.mark(Field::OldName, Flaw::NotObserved),
+            Some(_) => _ = old_flaw.map(|flaw| flaws.mark(Field::OldName, flaw)),
         }
         let body = Body::Exec { subject, old_comm, old_tid: alone.then_some(task.pid), image: strings.image() };
         put(&Record { boot_ns, lost_before: 0, body, flaws, about })
@@ -648,13 +771,15 @@ impl Tracker {
         if let Some(parent) = parent {
             subject.parent = self.reference(parent);
             about.clear(Field::Ppid);
+            self.mark_parent(&subject.parent, &mut about);
         }
         let mut flaws = Flaws::new();
         let mut last = true;
         let mut status = wait_status;
-        if let Some(known) = self.living.get_mut(&task.pid) {
+        if let Some(known) = self.living.get_mut(&task.pid).filter(|known| known.exec_ns <= boot_ns) {
             if task.is_leader() {
                 known.leader = false;
+                known.found_ended = false;
             } else {
                 known.threads.retain(|&tid| tid != task.tid);
             }
@@ -665,8 +790,8 @@ impl Tracker {
             if !last && task.is_leader() {
                 self.leader_status.insert(task.pid, wait_status);
             }
-        } else if !task.is_leader() {
-            // A thread of a process of which nothing is known.
+        } else if !task.is_leader() || self.living.contains_key(&task.pid) || self.leader_to_come.remove(&task.pid) {
+            // A thread of a process of which nothing is known; or one, be it the first, that ended by the exec of another.
             last = false;
         }
         if !last {
@@ -675,14 +800,26 @@ impl Tracker {
             return put(&Record { boot_ns, lost_before: 0, body, flaws, about });
         }
         if let Some(leader) = self.leader_status.remove(&task.pid)
-            && !self.settings.last_thread_decides
+            && leader != status
         {
-            status = leader;
+            // A signal ends all threads. Else whoever ended last decides, and who that was, messages sent at the same moment tell
+            // in any order.
+            let killed = |status: u32| status & 0x7f != 0;
+            if !self.settings.last_thread_decides || killed(leader) && !killed(status) {
+                status = leader;
+            } else if !killed(status) {
+                flaws.mark(Field::Status, Flaw::Estimated);
+            }
         }
-        self.living.remove(&task.pid);
+        if self.living.remove(&task.pid).is_some_and(|known| known.found_ended) {
+            self.leader_to_come.insert(task.pid);
+        }
         // The fork was told of a little after the start, and /proc knows its tick alone.
         flaws.mark(Field::Duration, Flaw::Estimated);
         let exit = ExitRecord { wait_status: status, killer: None, oom: false, usage: None };
         put(&Record { boot_ns, lost_before: 0, body: Body::Exit { subject, exit }, flaws, about })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+//! The rules for a source that reads names after the event.
+
+use std::collections::HashMap;
+
+use super::{Field, PATH_MAX, same, same_readable, unlike as unlike_argv};
+use crate::report::Report;
+use crate::seen::Seen;
+use crate::truth::{Bytes, Change, Exec, Exit, Fork};
+
+/// The clock tick of process starts: an end less a start that was read has this error.
+const START_TICK_NS: u64 = 10_000_000;
+
+/// The arguments that were last told of each pid, so that what is handed down can be compared.
+#[derive(Default)]
+pub(super) struct Told {
+    argv: HashMap<u32, Option<Vec<Vec<u8>>>>,
+}
+
+impl Told {
+    /// An end tells the arguments that the process's last exec had, or those of its parent at its fork, and of nobody else.
+    pub(super) fn follow(&mut self, seen: &Seen, report: &mut Report) {
+        let Some(pid) = seen.pid else { return };
+        match &*seen.event {
+            "existing" | "exec" => _ = self.argv.insert(pid, seen.arguments()),
+            "fork" => {
+                let argv = seen.ppid.and_then(|ppid| self.argv.get(&ppid).cloned()).flatten();
+                self.argv.insert(pid, argv);
+            }
+            "exit" => {
+                let (last, now) = (self.argv.remove(&pid), seen.arguments());
+                // Of those who ran before nothing was told, and of long lists a part is kept.
+                if let (Some(last @ Some(_)), true) = (last, now.is_some() && flaw(seen, "argv") != "truncated") {
+                    report.check("exit.argv", now == last, || format!("pid {pid}: {now:?}, not {last:?}"));
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// True where the event is of another kind.
+pub(super) fn unlike(change: &Change, seen: &Seen) -> bool {
+    change.event() != seen.event
+}
+
+fn flaw<'a>(seen: &'a Seen, field: &str) -> &'a str {
+    seen.flaws.get(field).map_or("", String::as_str)
+}
+
+impl Field<'_> {
+    /// A value that is absent needs a reason, one that is there has to be right.
+    fn told<T>(&mut self, field: &'static str, key: &str, seen: &Seen, value: Option<T>, right: impl FnOnce(T) -> bool)
+    where
+        T: std::fmt::Debug + Clone,
+    {
+        let flaw = flaw(seen, key);
+        match value {
+            None => self.check(field, matches!(flaw, "unreadable" | "not-observed" | "after-loss"), || {
+                format!("absent without a reason, flaws {:?}", seen.flaws)
+            }),
+            Some(value) => {
+                let shown = value.clone();
+                self.check(field, right(value), || format!("{shown:?}, flaws {:?}", seen.flaws));
+            }
+        }
+    }
+
+    /// As [`Self::told`], and what nothing tells may be absent.
+    fn perhaps<T: PartialEq + std::fmt::Debug>(&mut self, field: &'static str, value: Option<T>, truth: &[Option<T>]) {
+        if value.is_some() && truth.iter().any(Option::is_some) {
+            self.check(field, truth.contains(&value), || format!("{value:?}, not {truth:?}"));
+        }
+    }
+
+    fn never(&mut self, field: &'static str, is: bool) {
+        self.check(field, !is, || "no message tells it".to_owned());
+    }
+
+    fn parent_late(&mut self, field: &'static str, seen: &Seen, truth: &[(Option<u32>, Option<&Bytes>)]) {
+        if truth.iter().all(|(ppid, _)| ppid.is_none()) {
+            return;
+        }
+        let parent = seen.parent.clone().unwrap_or_default();
+        self.told(field, "ppid", seen, seen.ppid, |ppid| {
+            truth.iter().any(|(pid, name)| {
+                let named = match (name, &parent.name) {
+                    (Some(name), Some(_)) => same_readable(parent.name.as_deref(), parent.name_b64.as_deref(), &name.0),
+                    _ => true,
+                };
+                *pid == Some(ppid) && parent.pid == ppid && named
+            })
+        });
+    }
+
+    pub(super) fn fork_late(&mut self, fork: &Fork, seen: &Seen) {
+        self.never("fork.call", seen.call.is_some() || seen.flags.is_some());
+        self.check("fork.ppid", seen.ppid == Some(fork.ppid), || format!("{:?}, not {}", seen.ppid, fork.ppid));
+        self.parent_late("fork.parent", seen, &[(Some(fork.ppid), fork.parent_name.as_ref())]);
+        self.perhaps("fork.ns_pid", seen.ns_pid, &[fork.ns_pid]);
+        self.time("fork.time", seen, self.life.born_ns);
+    }
+
+    /// `execs`: this one, and what the process became later.
+    pub(super) fn exec_late(&mut self, execs: &[Exec], seen: &Seen, seed: u64) {
+        let Some(exec) = execs.first() else { return };
+        self.never("exec.path", seen.path.is_some() || seen.interpreter.is_some() || seen.namespaces.is_some());
+        let argv: Option<Vec<Bytes>> = seen.arguments().map(|list| list.into_iter().map(Bytes).collect());
+        if argv.is_some() {
+            let marked = flaw(seen, "argv") == "read-late";
+            self.check("exec.argv.marked", marked, || format!("{:?}", seen.flaws));
+        }
+        let exe_of = |exec: &Exec| {
+            exec.exe.as_ref().is_none_or(|Bytes(exe)| {
+                let exe = exe.strip_suffix(b" (deleted)").unwrap_or(exe);
+                seen.exe.is_none() || same(seen.exe.as_deref(), seen.exe_b64.as_deref(), exe)
+            })
+        };
+        // All strings are of one program: this or, as all are read late, a later one.
+        let all: Vec<Vec<Bytes>> = execs.iter().map(|exec| self.argv(exec, seed)).collect();
+        let one =
+            execs.iter().zip(&all).find(|(exec, all)| argv.as_ref().is_none_or(|argv| argv == *all) && exe_of(exec));
+        let shown = argv.clone();
+        self.report.named += u64::from(shown.is_some());
+        self.told("exec.argv", "argv", seen, argv, |_| one.is_some());
+        if let (None, Some(argv)) = (one, shown) {
+            self.check("exec.argv", false, || unlike_argv(Some(&argv), &all[0], seen));
+        }
+        self.told("exec.exe", "exe", seen, seen.exe.clone(), |_| one.is_some());
+        let name_of = |name: &Option<Bytes>| {
+            name.as_ref().is_none_or(|name| same_readable(seen.name.as_deref(), seen.name_b64.as_deref(), &name.0))
+        };
+        let late = flaw(seen, "name") == "read-late";
+        let renamed = self.renamed(seen);
+        self.told("exec.name", "name", seen, seen.name.clone(), |_| {
+            name_of(&exec.name) || late && (renamed || execs.iter().any(|exec| name_of(&exec.name)))
+        });
+        if exec.old_name.is_some() {
+            let old = exec.old_name.clone().unwrap_or_default();
+            self.told("exec.old_name", "old_name", seen, seen.old_name.clone(), |_| {
+                same_readable(seen.old_name.as_deref(), seen.old_name_b64.as_deref(), &old.0)
+            });
+        }
+        let cwd_of = |exec: &Exec| {
+            exec.cwd.as_ref().is_none_or(|Bytes(cwd)| {
+                let cwd = cwd.strip_suffix(b" (deleted)").unwrap_or(cwd);
+                cwd.len() > PATH_MAX || same(seen.cwd.as_deref(), seen.cwd_b64.as_deref(), cwd)
+            })
+        };
+        self.told("exec.cwd", "cwd", seen, seen.cwd.clone(), |_| execs.iter().any(cwd_of));
+        if let Some(ids) = exec.ids {
+            let told = [seen.uid, seen.euid, seen.gid, seen.egid];
+            let later = flaw(seen, "user") == "read-late";
+            self.told("exec.uid", "user", seen, seen.uid, |_| {
+                told == ids.map(Some)
+                    || later && execs.iter().any(|exec| exec.ids.map(|ids| ids.map(Some)) == Some(told))
+            });
+        }
+        let of = |get: fn(&Exec) -> Option<u32>| -> Vec<Option<u32>> { execs.iter().map(get).collect() };
+        self.perhaps("exec.sid", seen.sid, &of(|exec| exec.sid));
+        self.perhaps("exec.pgid", seen.pgid, &of(|exec| exec.pgid));
+        self.perhaps("exec.ns_pid", seen.ns_pid, &of(|exec| exec.ns_pid));
+        self.perhaps("exec.old_tid", seen.old_tid, &[Some(exec.old_tid.unwrap_or(self.life.pid))]);
+        let parents: Vec<_> = execs.iter().map(|exec| (exec.ppid, exec.parent_name.as_ref())).collect();
+        self.parent_late("exec.parent", seen, &parents);
+        // A terminal or a cgroup that was only handed down may have been changed before the exec: it says so.
+        let unsure = |key| matches!(flaw(seen, key), "estimated" | "not-observed" | "unreadable" | "after-loss");
+        if let (Some(tty), false) = (&exec.tty, unsure("tty")) {
+            self.is("exec.tty", &seen.tty.as_deref().unwrap_or_default(), &&**tty);
+        }
+        if !unsure("cgroup") {
+            self.maybe("exec.cgroup", seen.cgroup.as_deref(), exec.cgroup.as_deref());
+            self.maybe("exec.container", seen.container.as_deref(), exec.container.as_deref());
+            self.maybe("exec.unit", seen.unit.as_deref(), exec.unit.as_deref());
+        }
+        if let (Some(expected), Some(env)) = (&exec.env, seen.environment()) {
+            let env: Vec<Bytes> = env.into_iter().map(Bytes).collect();
+            let right = env == *expected || execs.iter().any(|exec| exec.env.as_ref() == Some(&env));
+            self.check("exec.env", right, || format!("{env:?}, not {expected:?}"));
+        }
+        if let (Some(traits), Some(_)) = (one.and_then(|(exec, _)| exec.traits.as_ref()), &seen.exe) {
+            let all = [
+                ("memfd", seen.exe_memfd),
+                ("deleted", seen.exe_deleted),
+                ("setuid", seen.exe_setuid),
+                ("setgid", seen.exe_setgid),
+            ];
+            let memfd = traits.iter().any(|t| t == "memfd");
+            let seen: Vec<&str> =
+                all.iter().filter(|(t, is)| *is && !(memfd && *t == "deleted")).map(|t| t.0).collect();
+            self.is("exec.traits", &seen, &traits.iter().map(|t| &**t).collect());
+        }
+        let span = self.life.born_ns.zip(self.life.died_ns).map(|(born, died)| (born.0, died.1));
+        self.time("exec.time", seen, span);
+    }
+
+    /// It bears a name that it gave itself.
+    fn renamed(&self, seen: &Seen) -> bool {
+        self.life.changes.iter().any(|change| match change {
+            Change::Comm { tid, new, .. } => {
+                *tid == self.life.pid && same_readable(seen.name.as_deref(), seen.name_b64.as_deref(), &new.0)
+            }
+            _ => false,
+        })
+    }
+
+    pub(super) fn exit_late(&mut self, exit: &Exit, seen: &Seen) {
+        let status = (seen.exit_code, seen.signal.as_deref(), seen.core.unwrap_or(false));
+        if flaw(seen, "status") != "estimated" {
+            self.is("exit.status", &status, &(exit.code, exit.signal.as_deref(), exit.core));
+        }
+        self.never("exit.usage", seen.user_ns.is_some() || seen.max_rss_bytes.is_some() || seen.rchar.is_some());
+        self.never("exit.killer", seen.killer.is_some() || seen.oom == Some(true));
+        if exit.ppid.is_some() {
+            self.told("exit.ppid", "ppid", seen, seen.ppid, |ppid| Some(ppid) == exit.ppid);
+        }
+        self.time("exit.time", seen, self.life.died_ns);
+        if let (Some(born), Some(died)) = (self.life.born_ns, self.life.died_ns) {
+            let (least, most) = (died.0.saturating_sub(born.1), died.1.saturating_sub(born.0));
+            let bounds = least.saturating_sub(START_TICK_NS)..=most + START_TICK_NS;
+            let marked = flaw(seen, "duration_ns") == "estimated";
+            self.told("exit.duration_ns", "id", seen, seen.duration_ns, |ns| marked && bounds.contains(&ns));
+        }
+        let last = self.life.execs.last().and_then(|exec| exec.name.clone());
+        let inherited = || self.life.fork.as_ref().and_then(|fork| fork.parent_name.clone());
+        let name = if self.life.execs.is_empty() { inherited() } else { last };
+        if let Some(name) = name {
+            let renamed = self.renamed(seen);
+            self.told("exit.name", "name", seen, seen.name.clone(), |_| {
+                renamed || same_readable(seen.name.as_deref(), seen.name_b64.as_deref(), &name.0)
+            });
+        }
+    }
+
+    /// Ids that the truth does not tell as a change have to be ones that the process had at an exec.
+    pub(super) fn ids_late(&mut self, field: &'static str, seen: &Seen) {
+        let had = self.life.execs.iter().filter_map(|exec| exec.ids).any(|[uid, euid, gid, egid]| match &*seen.event {
+            "uid" => seen.uid.is_none() || (seen.uid, seen.euid) == (Some(uid), Some(euid)),
+            _ => seen.gid.is_none() || (seen.gid, seen.egid) == (Some(gid), Some(egid)),
+        });
+        self.check(field, had, || {
+            format!("{} {:?} {:?} {:?} {:?}", seen.event, seen.uid, seen.euid, seen.gid, seen.egid)
+        });
+    }
+}
