@@ -219,6 +219,12 @@ fn refused(refusal: Refusal) -> Error {
             Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::ENOENT) => {
                 unavailable(format!("{what}: this kernel has no process connector"), Cause::NotConfigured, CONFIGURE)
             }
+            // The kernel's end is a socket of the first network namespace: `drivers/connector/connector.c`.
+            Some(libc::ECONNREFUSED) => unavailable(
+                "the process connector answers in the initial network namespace alone, and this is another one",
+                Cause::Privilege,
+                "run procscope on the host, or start the container with --network=host --pid=host",
+            ),
             _ => unavailable(format!("{what}: {error}"), Cause::Io, "see `ulimit -n`, then start procscope again"),
         },
         Refusal::Answer(error) if privilege(&error) || error.raw_os_error() == Some(libc::EPERM) => unavailable(
