@@ -246,7 +246,8 @@ fn refused(refusal: Refusal) -> Error {
 
 /// Whether the kernel answers, and what it keeps back.
 pub(super) fn probe() -> Verdict {
-    let socket = match Socket::listen(Kinds(what::EXEC), 0, false) {
+    // Room for what comes before the answer: in the smallest buffer the execs of a busy system would leave none for it.
+    let socket = match Socket::listen(Kinds(what::EXEC), 1 << 20, false) {
         Ok(socket) => socket,
         Err(refusal) => {
             return match refused(refusal) {
