@@ -9,6 +9,7 @@ mod judge;
 pub(crate) mod probe;
 mod text;
 
+use std::io;
 use std::process::ExitCode;
 use std::sync::mpsc;
 use std::thread;
@@ -106,10 +107,11 @@ impl Report {
 }
 
 /// Waits for an answer no longer than this: a call that never returns keeps its thread, and the program ends without it.
-fn within<T: Send + 'static>(limit: Duration, ask: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+/// An error is that there is no thread to be had.
+fn within<T: Send + 'static>(limit: Duration, ask: impl FnOnce() -> T + Send + 'static) -> io::Result<Option<T>> {
     let (tell, told) = mpsc::channel();
-    let spawned = thread::Builder::new().spawn(move || _ = tell.send(ask()));
-    spawned.ok().and_then(|_| told.recv_timeout(limit).ok())
+    thread::Builder::new().spawn(move || _ = tell.send(ask()))?;
+    Ok(told.recv_timeout(limit).ok())
 }
 
 fn trouble(what: String, obstacle: &Obstacle) -> Trouble {
@@ -149,23 +151,25 @@ fn try_source(info: SourceInfo, facts: &Facts, deep: bool) -> Trial {
     };
     let source = info.id;
     let tried = match within(LIMIT, move || probe::try_few(source, other_pids)) {
-        Some(Ok(tried)) => tried,
-        Some(Err(refusal)) => {
+        Ok(Some(Ok(tried))) => tried,
+        Ok(Some(Err(refusal))) => {
             let (works, trouble) = refused(refusal);
             return Trial { works, troubles: vec![trouble], ..trial };
         }
-        None => return Trial { troubles: vec![dead(id, LIMIT)], ..trial },
+        Ok(None) => return Trial { troubles: vec![dead(id, LIMIT)], ..trial },
+        Err(error) => return Trial { works: Works::Unknown, troubles: vec![no_probe(id, &error)], ..trial },
     };
     let Tried { truth, events, lost, notes } = tried;
     trial.checks = judge::judge(&truth, &info.capabilities, &events, lost);
     if deep {
         match within(STORM_LIMIT, move || probe::try_storm(source, STORM, other_pids)) {
-            Some(Ok(storm)) => {
+            Ok(Some(Ok(storm))) => {
                 trial.checks.push(judge::judge_storm(&storm, &info.capabilities));
                 trial.storm = Some(storm);
             }
-            Some(Err(refusal)) => trial.troubles.push(refused(refusal).1),
-            None => trial.troubles.push(dead(id, STORM_LIMIT)),
+            Ok(Some(Err(refusal))) => trial.troubles.push(refused(refusal).1),
+            Ok(None) => trial.troubles.push(dead(id, STORM_LIMIT)),
+            Err(error) => trial.troubles.push(no_probe(id, &error)),
         }
     }
     conclude(trial, &info.verdict, &notes)
@@ -183,10 +187,10 @@ fn try_source(info: SourceInfo, _: &Facts, _: bool) -> Trial {
 }
 
 #[cfg(target_os = "linux")]
-fn no_probe(id: &str, error: &std::io::Error) -> Trouble {
+fn no_probe(id: &str, error: &io::Error) -> Trouble {
     Trouble {
         what: format!("{id} could not be tried"),
-        cause: format!("no process could be started: {}", crate::failure::describe(error)),
+        cause: format!("no process or thread could be started: {}", crate::failure::describe(error)),
         help: "look at the limits that `ulimit -a` prints, then procscope doctor".to_owned(),
     }
 }
@@ -344,9 +348,9 @@ mod tests {
     #[test]
     fn nobody_is_waited_for_for_ever() {
         let (_keep, never) = mpsc::channel::<()>();
-        assert_eq!(within(Duration::from_millis(20), move || never.recv()), None);
-        assert_eq!(within(LIMIT, || 7), Some(7));
-        assert!(within(LIMIT, || -> u32 { panic!("a mechanism that fails") }).is_none());
+        assert_eq!(within(Duration::from_millis(20), move || never.recv()).unwrap(), None);
+        assert_eq!(within(LIMIT, || 7).unwrap(), Some(7));
+        assert_eq!(within(LIMIT, || -> u32 { panic!("a mechanism that fails") }).unwrap(), None);
     }
 
     fn report() -> Report {

@@ -221,8 +221,14 @@ fn refusal(error: &libbpf_rs::Error) -> Error {
     if is_confidential() {
         return unavailable(CONFIDENTIAL, Cause::Privilege, "boot with lockdown=integrity");
     }
+    // Its number is to be had in the text alone.
+    let whole = format!("{error:#}");
+    if whole.contains(&format!("(os error {})", libc::EMFILE)) {
+        let what = "this process may open no more files";
+        return unavailable(what, Cause::Busy, "raise the limit: ulimit -n 1024, then start procscope again");
+    }
     let complaint = Complaints::take().into_iter().find(|line| line.contains("failed"));
-    let complaint = complaint.unwrap_or_else(|| error.to_string());
+    let complaint = complaint.unwrap_or(whole);
     let what = format!("the kernel refused the BPF programs: {complaint}");
     match error.kind() {
         ErrorKind::PermissionDenied => {

@@ -240,6 +240,12 @@ fn refused(refusal: Refusal) -> Error {
             Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::ENOENT) => {
                 unavailable(format!("{what}: this kernel has no process connector"), Cause::NotConfigured, CONFIGURE)
             }
+            // The kernel's end is a socket of the first network namespace: `drivers/connector/connector.c`.
+            Some(libc::ECONNREFUSED) => unavailable(
+                "the process connector answers in the initial network namespace alone, and this is another one",
+                Cause::Privilege,
+                "run procscope on the host, or start the container with --network=host --pid=host",
+            ),
             _ => unavailable(format!("{what}: {error}"), Cause::Io, "see `ulimit -n`, then start procscope again"),
         },
         Refusal::Answer(error) if privilege(&error) || error.raw_os_error() == Some(libc::EPERM) => unavailable(
@@ -261,7 +267,8 @@ fn refused(refusal: Refusal) -> Error {
 
 /// Whether the kernel answers, and what it keeps back.
 pub(super) fn probe() -> Verdict {
-    let socket = match Socket::listen(Kinds(what::EXEC), 0, false) {
+    // Room for what comes before the answer: in the smallest buffer the execs of a busy system would leave none for it.
+    let socket = match Socket::listen(Kinds(what::EXEC), 1 << 20, false) {
         Ok(socket) => socket,
         Err(refusal) => {
             return match refused(refusal) {
