@@ -68,6 +68,7 @@ impl Proc for AnyProc {
             tty: None,
             kthread: has(0),
             ended: has(1),
+            ending: has(6),
         };
         Some(Look {
             read_ns: luck >> 40,

@@ -10,6 +10,9 @@ use crate::truth::{Bytes, Change, Exec, Exit, Fork};
 /// The clock tick of process starts: an end less a start that was read has this error.
 const START_TICK_NS: u64 = 10_000_000;
 
+/// How long one that ends may be kept from telling of it on a busy machine.
+const LATE_END_NS: u64 = 200_000_000;
+
 /// The arguments that were last told of each pid, so that what is handed down can be compared.
 #[derive(Default)]
 pub(super) struct Told {
@@ -185,8 +188,10 @@ impl Field<'_> {
                 ("setgid", seen.exe_setgid),
             ];
             let memfd = traits.iter().any(|t| t == "memfd");
+            // It may have been deleted before it was looked at.
+            let later = memfd || !traits.iter().any(|t| t == "deleted");
             let seen: Vec<&str> =
-                all.iter().filter(|(t, is)| *is && !(memfd && *t == "deleted")).map(|t| t.0).collect();
+                all.iter().filter(|(t, is)| *is && !(later && *t == "deleted")).map(|t| t.0).collect();
             self.is("exec.traits", &seen, &traits.iter().map(|t| &**t).collect());
         }
         let span = self.life.born_ns.zip(self.life.died_ns).map(|(born, died)| (born.0, died.1));
@@ -213,10 +218,12 @@ impl Field<'_> {
         if exit.ppid.is_some() {
             self.told("exit.ppid", "ppid", seen, seen.ppid, |ppid| Some(ppid) == exit.ppid);
         }
-        self.time("exit.time", seen, self.life.died_ns);
+        // The message is made when the parent may have been told already.
+        let told_late = |(from, to): (u64, u64)| (from, to + LATE_END_NS);
+        self.time("exit.time", seen, self.life.died_ns.map(told_late));
         if let (Some(born), Some(died)) = (self.life.born_ns, self.life.died_ns) {
             let (least, most) = (died.0.saturating_sub(born.1), died.1.saturating_sub(born.0));
-            let bounds = least.saturating_sub(START_TICK_NS)..=most + START_TICK_NS;
+            let bounds = least.saturating_sub(START_TICK_NS)..=most + START_TICK_NS + LATE_END_NS;
             let marked = flaw(seen, "duration_ns") == "estimated";
             self.told("exit.duration_ns", "id", seen, seen.duration_ns, |ns| marked && bounds.contains(&ns));
         }

@@ -34,6 +34,8 @@ pub(crate) struct StatSeen {
     pub(crate) kthread: bool,
     /// Its first thread has ended.
     pub(crate) ended: bool,
+    /// It has begun to end, and has given some things up.
+    pub(crate) ending: bool,
 }
 
 /// `/proc/PID/status`, as far as it is of use.

@@ -20,6 +20,7 @@ fn seen(stat: &Stat) -> StatSeen {
         tty: stat.tty(),
         kthread: stat.is_kthread(),
         ended: stat.has_ended(),
+        ending: stat.is_ending(),
     }
 }
 
@@ -51,7 +52,7 @@ fn read_cwd(dir: &ProcDir) -> Option<(Vec<u8>, bool)> {
 fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
     // Nobody runs without arguments (Linux 5.18): the memory of who is ending is gone.
     let argv = dir.read_list(c"cmdline").filter(|argv| !argv.is_empty());
-    let mut look = Look { argv, exe: read_exe(dir), stat: dir.stat().as_ref().map(seen), ..Look::default() };
+    let mut look = Look { argv, exe: read_exe(dir), ..Look::default() };
     look.cwd = read_cwd(dir);
     look.status = dir.status().map(|status| StatusSeen {
         uids: status.uids,
@@ -62,6 +63,11 @@ fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
     look.cgroup = dir.read(c"cgroup").and_then(|file| decode_cgroup(&file));
     if depth == Depth::Env {
         look.env = dir.read_list(c"environ");
+    }
+    // Last: one that had not begun to end by then was in its own cgroup and no other.
+    look.stat = dir.stat().as_ref().map(seen);
+    if look.stat.is_none_or(|stat| stat.ending && !stat.kthread) {
+        look.cgroup = None;
     }
     if look.status.is_some_and(|status| status.threads > 1) {
         look.threads = sys::list_threads(pid).into_iter().filter(|&tid| tid != pid).collect();

@@ -342,8 +342,10 @@ impl Tracker {
                 known.sid = stat.sid;
             }
             known.pgid = stat.pgid;
-            known.tty = stat.tty;
-            late(known, Field::Tty);
+            if !stat.ending {
+                known.tty = stat.tty;
+                late(known, Field::Tty);
+            }
             known.kthread = stat.kthread;
             known.found_ended = stat.ended && known.leader;
             known.leader = !stat.ended;
@@ -725,9 +727,9 @@ impl Tracker {
         }
         // No message tells of setpgid(2), which shells call before they exec.
         known.pgid = UNKNOWN_ID;
-        // Nor does one tell of these, which may have changed since the fork.
+        // Nor does one tell of these, which may have changed before the exec.
         for field in [Field::Tty, Field::Cgroup] {
-            if known.marks.get(field) == Some(Flaw::Inherited) {
+            if matches!(known.marks.get(field), None | Some(Flaw::Inherited | Flaw::ReadLate)) {
                 known.marks.mark(field, Flaw::Estimated);
             }
         }

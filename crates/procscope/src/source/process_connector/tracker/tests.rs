@@ -35,6 +35,7 @@ fn look(pid: Pid, start: u64, read_ns: u64) -> Look {
             tty: None,
             kthread: false,
             ended: false,
+            ending: false,
         }),
         status: Some(StatusSeen { uids: [0; 2], gids: [0; 2], ns_pid: 0, threads: 1 }),
         ..Look::default()
