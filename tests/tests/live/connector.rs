@@ -410,7 +410,7 @@ fn nobody_may_use_it() {
     let watch = Watch::of(command);
     let truth = Workload::new(&["storm", "--count", "500"]).run();
     let ended = watch.stop().well();
-    for word in ["root", "KiB"] {
+    for word in ["CAP_SYS_PTRACE", "KiB"] {
         assert!(ended.stderr.contains(word), "no {word} in {}", ended.stderr);
     }
     let mut comparison = procscope_tests::compare::Comparison::new(truth).late().only(KINDS);

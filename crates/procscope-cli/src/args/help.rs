@@ -7,7 +7,7 @@ Events: existing fork clone exec exec-failed exit thread-exit core comm uid gid
 sid ptrace, or all. Repeat -p, --tree, -n, -u, --cgroup, --container for more.
 
 Examples:
-  procscope 'exe ~ /tmp/* and not user == root' see docs/filter.md
+  procscope 'exe ~ /tmp/* and user != root'     see docs/filter.md
   procscope -e all --tree 1234                  everything below one process
   procscope -u www-data --format json -o web.json";
 
