@@ -16,7 +16,8 @@ use crate::args::Command;
 
 fn main() -> ExitCode {
     let ran = match args::parse() {
-        Command::Watch(watch) => commands::watch::run(*watch),
+        Command::Watch(watch) => commands::watch::run(&watch.options),
+        Command::Run(run) => commands::run::run(&run),
         Command::Completions(completions) => commands::completions::run(&completions),
         Command::Man(man) => commands::man::run(&man),
     };

@@ -85,6 +85,15 @@ pub enum Error {
         /// What to type next.
         remedy: String,
     },
+    /// The command cannot be run.
+    #[error("{name}: {error}")]
+    Command {
+        /// Its name.
+        name: String,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
     /// The system refused something that every run needs.
     #[error("{what}: {error}")]
     System {
@@ -116,7 +125,11 @@ impl Error {
         match self {
             Self::Unavailable { obstacle, .. } => Some(&obstacle.remedy),
             Self::Filter { remedy, .. } => Some(remedy),
-            Self::NoMechanism { .. } | Self::System { .. } | Self::Sink(_) | Self::Source { .. } => None,
+            Self::NoMechanism { .. }
+            | Self::Command { .. }
+            | Self::System { .. }
+            | Self::Sink(_)
+            | Self::Source { .. } => None,
         }
     }
 }

@@ -99,6 +99,21 @@
 //! # }
 //! ```
 //!
+//! # Running a command
+//!
+//! [`MonitorBuilder::command`] starts a command, holds it back until all is attached, and watches it and its descendants.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), procscope::Error> {
+//! let mut events = procscope::Monitor::builder().command(["make", "-j2"]).build()?.events();
+//! for event in events.by_ref() {
+//!     println!("{:?}", event?.kind);
+//! }
+//! println!("{:?}", events.summary().and_then(|summary| summary.command));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What it takes
 //!
 //! Rust 1.95. On Linux, 5.11 or later with BTF, and CAP_BPF with CAP_PERFMON, or root; elsewhere [`Error::NoMechanism`] says what
@@ -111,6 +126,7 @@ mod error;
 mod events;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod launch;
 mod monitor;
 mod pipeline;
 mod plan;
@@ -124,6 +140,7 @@ pub use error::{Cause, Error, Obstacle, SourceInfo, Verdict};
 #[cfg(feature = "stream")]
 pub use events::EventStream;
 pub use events::Events;
+pub use launch::RunningCommand;
 pub use monitor::{Monitor, MonitorBuilder};
 pub use plan::{DecidedBy, ExplainedTerm, Explanation};
 pub use procscope_model::*;

@@ -16,6 +16,7 @@ mod loss;
 mod odd;
 mod options;
 mod readers;
+mod run;
 mod storm;
 mod turn;
 mod watch;

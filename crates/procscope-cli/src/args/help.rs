@@ -10,8 +10,7 @@ Filters: see docs/filter.md, and --explain.
 Examples:
   procscope                                     what starts and ends, and how
   procscope 'exe ~ /tmp/* and not user == root'
-  procscope -e all --tree 1234                  everything below one process
-  procscope -u www-data --format json -o web.json";
+  procscope run make -j2                        what a build runs";
 
 pub(super) const WATCH: &str = "\
 Events: existing fork clone exec exec-failed exit thread-exit core comm uid gid
@@ -27,6 +26,18 @@ Examples:
   procscope watch -u www-data --format json -o web.json
   procscope watch 'duration < 50ms and exit != 0'
   procscope watch -e exec-failed --columns time,parent,info,command";
+
+pub(super) const RUN: &str = "\
+Events go to stderr, or to FILE by -o; CMD has stdin, stdout, stderr and the
+terminal. For the kinds of event and filters see procscope watch --help.
+
+Exit status: that of CMD; 128 and the signal that ended it; 127 where there is
+no CMD, 126 where it cannot be run; 1, 2 and 3 as of watch.
+
+Examples:
+  procscope run make -j2                        what a build runs
+  procscope run -o log.json --format json -- sh -c 'ls; ls no-such-file || true'
+  procscope run --filter 'exit != 0' --wait-all sh -c 'sleep 1 & true'";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:

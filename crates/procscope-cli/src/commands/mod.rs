@@ -1,3 +1,4 @@
 pub(crate) mod completions;
 pub(crate) mod man;
+pub(crate) mod run;
 pub(crate) mod watch;

@@ -253,6 +253,11 @@ impl ProcDir {
     }
 }
 
+/// When the living process that has this pid was started.
+pub(crate) fn start_of(pid: Pid) -> Option<StartTime> {
+    ProcDir::open(pid)?.stat().filter(|stat| !stat.has_ended()).map(|stat| stat.start)
+}
+
 /// `/proc/PID/cmdline` of whoever has this pid now.
 pub(crate) fn read_argv_now(pid: Pid) -> Option<Vec<u8>> {
     let file = openat(rustix::fs::CWD, format!("/proc/{pid}/cmdline"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
