@@ -116,8 +116,8 @@
 //!
 //! # What it takes
 //!
-//! Rust 1.95. On Linux, 5.11 or later with BTF, and CAP_BPF with CAP_PERFMON, or root; elsewhere [`Error::NoMechanism`] says what
-//! is to come. [`Error::remedy`] tells what a person may do.
+//! Rust 1.95. On Linux, 5.11 or later with BTF, and CAP_BPF with CAP_PERFMON, or root; for a command
+//! that it runs, nothing. Elsewhere [`Error::NoMechanism`] says what is to come. [`Error::remedy`] tells what a person may do.
 
 // A system without a source of its own still compiles and tests every decoder.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]

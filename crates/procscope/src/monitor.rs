@@ -272,7 +272,8 @@ impl Monitor {
         sink.begin(&self.session).map_err(Error::Sink)?;
         let timer = self.duration.map(|duration| Timer::start(duration, self.stop.clone())).transpose();
         let timer = timer.map_err(|error| Error::System { what: "starting a thread", error })?;
-        let waiting = self.command.as_ref().map(|command| command.begin(self.stop.clone())).transpose()?;
+        let waits = self.command.as_ref().filter(|_| self.session.source != SourceId::Ptrace);
+        let waiting = waits.map(|command| command.begin(self.stop.clone())).transpose()?;
         let mut out = Outlet::new(self.pipeline, sink);
         let result = self.source.run(&mut out, &self.stop);
         drop(timer);

@@ -18,6 +18,7 @@ mod options;
 mod readers;
 mod run;
 mod storm;
+mod terminal;
 mod turn;
 mod watch;
 mod workload;

@@ -1,15 +1,17 @@
 //! A command that procscope runs.
 
+use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use procscope_tests::seen::Seen;
 
 use crate::turn;
-use crate::watch::{events, program, wait};
+use crate::watch::{events, for_everyone, program, wait};
 
 /// `procscope run` with JSON in a file.
 pub(crate) struct Run {
@@ -20,7 +22,7 @@ pub(crate) struct Run {
 }
 
 /// The sources that tell of everything that is asked for here.
-const SOURCES: &[&str] = &["ebpf", "process-connector"];
+const SOURCES: &[&str] = &["ebpf", "ptrace", "process-connector"];
 
 fn command(source: &str, options: &[&str], words: &[&str]) -> (tempfile::TempDir, PathBuf, Command) {
     let dir = tempfile::tempdir().expect("a directory can be made");
@@ -137,6 +139,9 @@ fn a_daemon_is_followed_to_its_end() {
         assert_eq!(all.status.code(), Some(5), "{source}: {}", all.stderr);
         let codes: Vec<_> = all.events.iter().filter_map(|seen| seen.exit_code).collect();
         assert!(codes.contains(&9) && codes.contains(&5), "{source}: {codes:?}");
+        if *source == "ptrace" {
+            continue;
+        }
         let begun = Instant::now();
         let alone = sh(source, &["-e", "exit"], "sleep 20 >/dev/null 2>&1 & exit 5");
         assert_eq!(alone.status.code(), Some(5), "{source}");
@@ -179,6 +184,112 @@ fn sigint_does_not_end_it_before_the_command() {
         assert_eq!(wait(&mut child).code(), Some(6), "{source}");
         assert!(events(&file).iter().any(|seen| seen.event == "exit" && seen.exit_code == Some(6)), "{source}");
     }
+}
+
+/// ptrace stays for all descendants, as they could not exec without it; a killed procscope takes its command along.
+#[test]
+fn ptrace_goes_on_to_the_last_descendant() {
+    let _turn = turn::take();
+    let ended = sh("ptrace", &[], "(sleep 0.3; exec sh -c 'exit 9') & exit 5");
+    assert_eq!(ended.status.code(), Some(5));
+    let last = ended.events.last().map(|seen| (&*seen.event, seen.exit_code));
+    assert_eq!(last, Some(("exit", Some(9))), "{}", ended.stderr);
+    let (_dir, _, mut child, mut stdout) = begin("ptrace", &["-q"], "echo ready; sleep 0.5; echo alive");
+    signal(&child, libc::SIGKILL);
+    wait(&mut child);
+    assert_eq!(stdout.read_line(&mut String::new()).expect("it can be read"), 0);
+}
+
+/// Who watches with ptrace has to be given a command.
+#[test]
+fn ptrace_without_a_command_explains_itself() {
+    let _turn = turn::take();
+    let output = Command::new(program()).args(["--source", "ptrace"]).output().expect("procscope can be run");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("help: name the command: procscope run --source ptrace -- CMD"), "{stderr}");
+}
+
+/// Stopped children, as a job-control shell sees them: its own wait tells of the stop, and SIGCONT wakes them.
+#[test]
+fn stops_and_continues_are_seen_by_the_parent() {
+    let _turn = turn::take();
+    let script = "set -m; sh -c 'kill -STOP $$; exit 8' & wait $!; echo first $?; kill -CONT $!; \
+                  code=147; while [ $code = 147 ]; do wait $!; code=$?; done; echo then $code";
+    for source in SOURCES {
+        let ended = run(source, &["-q"], &["bash", "-c", script]);
+        let stop = 128 + libc::SIGSTOP;
+        assert_eq!(ended.stdout, format!("first {stop}\nthen 8\n"), "{source}: {}", ended.stderr);
+    }
+}
+
+/// What is executed, what is refused and how all ends are the same, whoever tells of it.
+#[test]
+fn ptrace_tells_of_a_build_what_ebpf_tells() {
+    let _turn = turn::take();
+    let told = |source: &str, uid: u32| {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        project(dir.path());
+        std::os::unix::fs::chown(dir.path(), Some(uid), Some(uid)).expect("root may");
+        let (_bin, procscope) = for_everyone();
+        let mut command = Command::new(procscope);
+        command.args(["run", "--source", source, "--format", "json", "-o", "events", "-q", "--", "make", "-j2"]);
+        // What stands in other directories depends on who asks.
+        command.env("PATH", "/usr/bin:/bin").current_dir(dir.path());
+        let output = command.uid(uid).gid(uid).output().expect("procscope can be run");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{source}: {stderr}");
+        let program = dir.path().join("program");
+        let code = Command::new(program).status().expect("make made it").code();
+        assert_eq!(code, Some(SUM), "{source}");
+        let events = events(&dir.path().join("events"));
+        assert!(events.iter().all(|seen| seen.event != "lost"), "{source}");
+        let mut told: Vec<String> = events.iter().map(|seen| line(seen, dir.path())).collect();
+        told.sort();
+        told
+    };
+    let (ebpf, ptrace) = (told("ebpf", 0), told("ptrace", 65534));
+    assert!(ebpf.len() > 200, "{}", ebpf.len());
+    let only = |ours: &[String], theirs: &[String]| {
+        ours.iter().filter(|line| !theirs.contains(line)).cloned().collect::<Vec<_>>().join("\n")
+    };
+    assert!(ebpf == ptrace, "ebpf alone:\n{}\nptrace alone:\n{}", only(&ebpf, &ptrace), only(&ptrace, &ebpf));
+}
+
+const FILES: i32 = 40;
+const SUM: i32 = FILES * (FILES + 1) / 2 % 256;
+
+/// A small project in C: some files, a header, a generated list, a program.
+fn project(dir: &Path) {
+    let write = |name: String, text: String| fs::write(dir.join(name), text).expect("it is ours");
+    for n in 1..=FILES {
+        write(format!("f{n}.c"), format!("#include \"all.h\"\nint f{n}(void) {{ return {n}; }}\n"));
+    }
+    let each = |form: &dyn Fn(i32) -> String| (1..=FILES).map(form).collect::<String>();
+    write("all.h".into(), each(&|n| format!("int f{n}(void);\n")));
+    let sum = each(&|n| format!(" + f{n}()"));
+    write("main.c".into(), format!("#include \"all.h\"\nint main(void) {{ return (0{sum}) % 256; }}\n"));
+    let objects = each(&|n| format!(" f{n}.o"));
+    let make = format!(
+        "CC = gcc\nOBJECTS = main.o{objects}\nprogram: $(OBJECTS)\n\t$(CC) -o $@ $(OBJECTS)\n\
+         %.o: %.c all.h\n\t$(CC) -O1 -Wall -c -o $@ $<\n"
+    );
+    write("Makefile".into(), make);
+}
+
+/// An event without what differs from run to run: pids, times, and the names of temporary files.
+fn line(seen: &Seen, dir: &Path) -> String {
+    let text = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).replace(&*dir.to_string_lossy(), "DIR");
+        // gcc's are /tmp/cc and six letters.
+        match text.find("/tmp/cc") {
+            Some(at) if text.len() >= at + 13 => format!("{}TMP{}", &text[..at], &text[at + 13..]),
+            _ => text,
+        }
+    };
+    let argv: Vec<String> = seen.arguments().unwrap_or_default().iter().map(|word| text(word)).collect();
+    let status = (&seen.errno, seen.exit_code, &seen.signal);
+    format!("{} {argv:?} {:?} {status:?} {:?}", seen.event, seen.path.as_deref().map(|p| text(p.as_bytes())), seen.name)
 }
 
 /// A held command whose procscope is killed does not run; one that runs lives on.

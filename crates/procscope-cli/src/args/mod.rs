@@ -207,7 +207,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) strict: bool,
 
-    /// auto, ebpf or process-connector
+    /// auto, ebpf, process-connector; ptrace with run
     #[arg(long, default_value = "auto", hide_default_value = true)]
     pub(crate) source: Source,
 

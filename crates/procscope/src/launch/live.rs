@@ -6,6 +6,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::ptr;
 use std::sync::Mutex;
 
+use super::filter;
 use super::{Launch, RunningCommand, find_program};
 use crate::{Error, Pid};
 
@@ -59,6 +60,31 @@ impl Image {
     }
 }
 
+const GO: u8 = b'.';
+const GO_FILTERED: u8 = b'f';
+
+/// Makes execs stop for the tracer. Without CAP_SYS_ADMIN that takes no_new_privs, by which set-uid programs gain nothing; nor do
+/// they under a tracer without CAP_SYS_PTRACE.
+///
+/// # Safety
+/// Always; for a child after a fork, too.
+unsafe fn install_filter() {
+    let filter = &filter::EXECS;
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    let install = |flags: libc::c_ulong| {
+        // SAFETY: the kernel reads the program, which is as long as said.
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) == 0 }
+    };
+    // The command is not to be slower for mitigations that a sandbox would want.
+    let spec_allow = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+    if install(spec_allow) || install(0) {
+        return;
+    }
+    // SAFETY: plain numbers.
+    unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    let _ = install(spec_allow) || install(0);
+}
+
 impl Held {
     /// Forks the child, which waits.
     pub(crate) fn start(launch: &Launch) -> Result<Self, Error> {
@@ -85,8 +111,10 @@ impl Held {
                     while libc::read(gate.0.as_raw_fd(), (&raw mut go).cast(), 1) < 0
                         && *libc::__errno_location() == libc::EINTR
                     {}
-                    if go != b'.' {
-                        libc::_exit(127);
+                    match go {
+                        GO => {}
+                        GO_FILTERED => install_filter(),
+                        _ => libc::_exit(127),
                     }
                     // Rust's runtime ignores it.
                     libc::signal(libc::SIGPIPE, libc::SIG_DFL);
@@ -119,9 +147,18 @@ impl Held {
 
     /// Lets it go.
     pub(crate) fn open_gate(&self) {
+        self.let_go(GO);
+    }
+
+    /// Lets it go, so that its execs and those of its descendants stop for the tracer.
+    pub(crate) fn open_gate_with_filter(&self) {
+        self.let_go(GO_FILTERED);
+    }
+
+    fn let_go(&self, how: u8) {
         let gate = self.gate.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
         // Where it was killed meanwhile, its status tells.
-        let _ = gate.map(|mut gate| gate.write_all(b"."));
+        let _ = gate.map(|mut gate| gate.write_all(&[how]));
     }
 
     /// Waits until it has become the command, or could not.

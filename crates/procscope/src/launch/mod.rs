@@ -1,5 +1,7 @@
 //! A command that is held back until its watcher is ready.
 
+#[cfg(target_os = "linux")]
+pub(crate) mod filter;
 mod kin;
 #[cfg(target_os = "linux")]
 mod live;

@@ -1,10 +1,10 @@
-use super::look::{Depth, Exe, Look, Proc, StatSeen, StatusSeen, decode_cgroup};
 use crate::source::comm_of;
+use crate::source::look::{Depth, Exe, Look, Proc, StatSeen, StatusSeen, decode_cgroup};
 use crate::sys::{self, ProcDir, Stat};
 use crate::{ExeTraits, Pid, StartTime};
 
 /// The /proc of this system.
-pub(super) struct ProcFiles;
+pub(crate) struct ProcFiles;
 
 /// What the kernel puts behind the name of a file that has none any more (`d_path` in `fs/d_path.c`).
 const DELETED: &[u8] = b" (deleted)";
@@ -69,6 +69,13 @@ fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
     look
 }
 
+impl ProcFiles {
+    /// `None` where there is no such process.
+    pub(crate) fn stat(&self, pid: Pid) -> Option<StatSeen> {
+        ProcDir::open(pid)?.stat().as_ref().map(seen)
+    }
+}
+
 impl Proc for ProcFiles {
     fn look(&mut self, pid: Pid, depth: Depth) -> Option<Look> {
         if depth == Depth::Brief {
@@ -85,7 +92,7 @@ impl Proc for ProcFiles {
 }
 
 /// Everybody who lives.
-pub(super) fn look_at_all(depth: Depth) -> Vec<(Pid, Look)> {
+pub(crate) fn look_at_all(depth: Depth) -> Vec<(Pid, Look)> {
     let all = sys::list_processes().into_iter();
     all.filter_map(|pid| Some((pid, ProcFiles.look(pid, depth)?))).filter(|(_, look)| look.stat.is_some()).collect()
 }
