@@ -303,3 +303,42 @@ fn a_killed_procscope_leaves_no_held_command() {
     stdout.read_line(&mut line).expect("CMD goes on");
     assert_eq!(line, "alive\n");
 }
+
+/// Runs the generator under ptrace, and compares.
+fn generated(words: &[&str], kinds: &str) -> procscope_tests::report::Report {
+    let (dir, file, mut command) =
+        command("ptrace", &["-q", "--env", "-e", kinds], &[env!("CARGO_BIN_EXE_ps-workload")]);
+    let truth = dir.path().join("truth");
+    let output = command.args(words).arg("--truth").arg(&truth).output().expect("procscope can be run");
+    let read = |path| std::io::BufReader::new(fs::File::open(path).expect("it was written"));
+    let lines = procscope_tests::truth::read(read(&truth)).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let kinds: Vec<&str> = kinds.split(',').collect();
+    let mut comparison = procscope_tests::compare::Comparison::new(lines).only(&kinds);
+    comparison.feed_all(read(&file)).expect("it can be read");
+    comparison.finish()
+}
+
+/// What a tracer is not told.
+const UNTOLD: &[&str] =
+    &["exit.killer", "exit.nvcsw", "exit.io", "exit.oom", "fork.call", "fork.flags", "clone.call", "exec.namespaces"];
+
+#[test]
+fn a_storm_under_ptrace_is_told_exactly() {
+    let _turn = turn::take();
+    let report = generated(&["storm", "--count", "2000"], "fork,exec,exec-failed,exit");
+    let wrong = report.fields.iter().filter(|(field, tally)| tally.wrong > 0 && !UNTOLD.contains(field));
+    assert_eq!(wrong.count(), 0, "{report}");
+    assert!(report.lost.is_empty() && report.execs >= 2000, "{report}");
+}
+
+#[test]
+fn odd_cases_under_ptrace_are_told_as_far_as_it_can() {
+    let _turn = turn::take();
+    let report = generated(&["odd"], "fork,clone,exec,exec-failed,exit,thread-exit");
+    // A traced process cannot be traced by the cases that want to; a path longer than PATH_MAX cannot be read; scripts; the
+    // name of a thread; a first thread that ends before the others is told of with its process.
+    let known = ["generator", "exec.cwd", "exec.interpreter", "exec.old_name", "thread-exit.delivered"];
+    let wrong = report.fields.iter().filter(|(field, tally)| tally.wrong > 0 && !UNTOLD.contains(field));
+    let wrong: Vec<_> = wrong.map(|(field, _)| *field).filter(|field| !known.contains(field)).collect();
+    assert!(wrong.is_empty(), "{wrong:?} {report}");
+}

@@ -201,8 +201,11 @@ impl Tracer {
     /// What is known of a process at its birth: it is held still.
     fn born(&mut self, pid: Pid, creator: RefRecord, like: Option<&Known>) -> Known {
         let now = sys::now_boot_ns();
-        let look = if like.is_none() { ProcFiles.look(pid, Depth::Full).unwrap_or_default() } else { Look::default() };
-        let stat = look.stat.or_else(|| ProcFiles.stat(pid));
+        let look = match like {
+            None => ProcFiles.look(pid, Depth::Full).unwrap_or_default(),
+            Some(_) => ProcFiles.look_at_newborn(pid),
+        };
+        let stat = look.stat;
         let mut known = like.cloned().unwrap_or(Known {
             start_ns: UNKNOWN_START,
             parent: creator,
@@ -233,10 +236,6 @@ impl Tracer {
             }
         } else {
             known.about.mark(Field::Id, Flaw::Unreadable);
-        }
-        if like.is_some() {
-            known.about.mark(Field::User, Flaw::Inherited);
-            known.ns_pid = 0;
         }
         self.learn(&mut known, &look);
         known
