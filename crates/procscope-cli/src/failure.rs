@@ -64,6 +64,16 @@ impl From<Error> for Failure {
                 cause: format!("{what}: {}", describe(&error)),
                 help: "start procscope again; report it, with what `uname -r` prints, if it comes back".to_owned(),
             },
+            Error::Command { name, error } => Self {
+                what: format!("cannot run {name}"),
+                help: match error.kind() {
+                    io::ErrorKind::NotFound => "name a program of $PATH, or a file by its path: ./program",
+                    io::ErrorKind::PermissionDenied => "see whether it may be executed: ls -l; chmod +x makes it so",
+                    _ => "see what it is: file FILE",
+                }
+                .to_owned(),
+                cause: describe(&error),
+            },
             Error::System { what, error } => Self {
                 what: "cannot begin to watch".to_owned(),
                 cause: format!("{what}: {}", describe(&error)),

@@ -24,7 +24,8 @@ fn main() -> ExitCode {
         return status;
     }
     let ran = match args::parse() {
-        Command::Watch(watch) => commands::watch::run(*watch),
+        Command::Watch(watch) => commands::watch::run(&watch.options),
+        Command::Run(run) => commands::run::run(&run),
         Command::Sources(sources) => commands::sources::run(&sources),
         Command::Doctor(doctor) => commands::doctor::run(&doctor),
         Command::Completions(completions) => commands::completions::run(&completions),

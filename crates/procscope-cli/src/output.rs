@@ -12,6 +12,8 @@ pub(crate) struct Output {
     /// How messages call it.
     pub(crate) name: String,
     file: Option<File>,
+    /// What the file holds goes; not so what others write to.
+    empties: bool,
 }
 
 impl Output {
@@ -19,11 +21,11 @@ impl Output {
     /// [`Output::into_writer`].
     pub(crate) fn open(path: Option<&Path>) -> Result<Self, Failure> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
-            return Ok(Self { name: "standard output".to_owned(), file: None });
+            return Ok(Self { name: "standard output".to_owned(), file: None, empties: false });
         };
         let name = path.display().to_string();
         match OpenOptions::new().write(true).create(true).truncate(false).open(path) {
-            Ok(file) => Ok(Self { name, file: Some(file) }),
+            Ok(file) => Ok(Self { name, file: Some(file), empties: true }),
             Err(error) => {
                 let help = match error.kind() {
                     io::ErrorKind::IsADirectory => {
@@ -37,6 +39,22 @@ impl Output {
                 Err(Failure { what: format!("cannot open {name} for writing"), cause: describe(&error), help })
             }
         }
+    }
+
+    /// Standard error, for a run whose command has standard output.
+    #[cfg(unix)]
+    pub(crate) fn stderr() -> Result<Self, Failure> {
+        use std::os::fd::AsFd as _;
+        let name = "standard error".to_owned();
+        match io::stderr().as_fd().try_clone_to_owned() {
+            Ok(fd) => Ok(Self { name, file: Some(fd.into()), empties: false }),
+            Err(error) => Err(Failure::writing(&name, &error)),
+        }
+    }
+
+    #[cfg(not(unix))]
+    pub(crate) fn stderr() -> Result<Self, Failure> {
+        Self::open(None)
     }
 
     pub(crate) fn is_terminal(&self) -> bool {
@@ -57,7 +75,7 @@ impl Output {
             None => Ok(Box::new(io::stdout())),
             Some(file) => {
                 // A pipe or a device has no length to set.
-                if file.metadata()?.is_file() {
+                if self.empties && file.metadata()?.is_file() {
                     file.set_len(0)?;
                 }
                 Ok(Box::new(file))

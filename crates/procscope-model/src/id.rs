@@ -92,18 +92,21 @@ impl ProcessId {
 pub enum SourceId {
     /// Linux: BPF programs on the kernel's tracepoints.
     Ebpf,
+    /// Linux: ptrace(2) of a command and its descendants, without any privilege.
+    Ptrace,
     /// Linux: the netlink process connector (CONFIG_PROC_EVENTS), with look-ups in /proc.
     ProcessConnector,
 }
 
 impl SourceId {
     /// Every mechanism that procscope knows, on whatever system.
-    pub const ALL: [Self; 2] = [Self::Ebpf, Self::ProcessConnector];
+    pub const ALL: [Self; 3] = [Self::Ebpf, Self::Ptrace, Self::ProcessConnector];
 
     /// The name that `--source` and JSON's `source` use.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ebpf => "ebpf",
+            Self::Ptrace => "ptrace",
             Self::ProcessConnector => "process-connector",
         }
     }

@@ -57,6 +57,8 @@ pub enum Verdict {
 pub struct SourceInfo {
     /// Which one.
     pub id: SourceId,
+    /// It tells of nothing but a command that the monitor itself runs.
+    pub command_only: bool,
     /// What it can tell at its best.
     pub capabilities: Capabilities,
     /// Whether it works here, found out without changing anything.
@@ -91,6 +93,15 @@ pub enum Error {
         /// What to type next.
         remedy: String,
     },
+    /// The command cannot be run.
+    #[error("{name}: {error}")]
+    Command {
+        /// Its name.
+        name: String,
+        /// What the system said.
+        #[source]
+        error: io::Error,
+    },
     /// The system refused something that every run needs.
     #[error("{what}: {error}")]
     System {
@@ -122,7 +133,11 @@ impl Error {
         match self {
             Self::Unavailable { obstacle, .. } => Some(&obstacle.remedy),
             Self::Filter { remedy, .. } => Some(remedy),
-            Self::NoMechanism { .. } | Self::System { .. } | Self::Sink(_) | Self::Source { .. } => None,
+            Self::NoMechanism { .. }
+            | Self::Command { .. }
+            | Self::System { .. }
+            | Self::Sink(_)
+            | Self::Source { .. } => None,
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::pipeline::{Names, Outlet, Pipeline};
 use crate::source::comm_of;
+use crate::source::look::{Depth, Look, Proc, StatSeen, StatusSeen};
 use crate::source::process_connector::decode::take_message;
-use crate::source::process_connector::look::{Depth, Look, Proc, StatSeen, StatusSeen};
 use crate::source::process_connector::merge::{Merge, Received};
 use crate::source::process_connector::tracker::{Settings, Tracker};
 use crate::source::record::Record;

@@ -99,11 +99,26 @@
 //! # }
 //! ```
 //!
+//! # Running a command
+//!
+//! [`MonitorBuilder::command`] starts a command, holds it back until all is attached, and watches it and its descendants.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), procscope::Error> {
+//! let mut events = procscope::Monitor::builder().command(["make", "-j2"]).build()?.events();
+//! for event in events.by_ref() {
+//!     println!("{:?}", event?.kind);
+//! }
+//! println!("{:?}", events.summary().and_then(|summary| summary.command));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What it takes
 //!
-//! Rust 1.95. On Linux, 5.11 or later with BTF, and CAP_BPF with CAP_PERFMON, or root; elsewhere [`Error::NoMechanism`] says what
-//! is to come. [`Error::remedy`] tells what a person may do. Most rights are needed for [`MonitorBuilder::build`] alone:
-//! [`Session::rights`] says which are not.
+//! Rust 1.95. On Linux, 5.11 or later with BTF, and CAP_BPF with CAP_PERFMON, or root; for a command that it runs, nothing.
+//! Elsewhere [`Error::NoMechanism`] says what is to come. [`Error::remedy`] tells what a person may do. Most rights are needed for
+//! [`MonitorBuilder::build`] alone: [`Session::rights`] says which are not.
 
 // A system without a source of its own still compiles and tests every decoder.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]
@@ -112,6 +127,7 @@ mod error;
 mod events;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod launch;
 mod monitor;
 mod pipeline;
 mod plan;
@@ -125,6 +141,7 @@ pub use error::{Cause, Error, Obstacle, SourceInfo, Verdict};
 #[cfg(feature = "stream")]
 pub use events::EventStream;
 pub use events::Events;
+pub use launch::RunningCommand;
 pub use monitor::{Monitor, MonitorBuilder};
 pub use plan::{DecidedBy, ExplainedTerm, Explanation};
 pub use procscope_model::*;

@@ -1,5 +1,7 @@
+use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -7,11 +9,12 @@ use std::time::{Duration, Instant};
 #[cfg(feature = "stream")]
 use crate::events::EventStream;
 use crate::events::Events;
+use crate::launch::{Held, Kin, RunningCommand};
 use crate::pipeline::{Names, Outlet, Pipeline};
 use crate::plan::{self, Explanation};
 use crate::source::{self, Opened, Source};
 use crate::sys::{self, Numeric, UserDatabase};
-use crate::{EnvWanted, Error, Event, EventSet, Filter, Pid, Session, Sink, SourceId, StopHandle, Summary, Want};
+use crate::{EnvWanted, Error, Event, EventSet, Filter, Kind, Pid, Session, Sink, SourceId, StopHandle, Summary, Want};
 
 /// Builds a [`Monitor`].
 #[derive(Clone, Debug, Default)]
@@ -116,6 +119,27 @@ impl MonitorBuilder {
         self
     }
 
+    /// Runs a command, and chooses it and all its descendants, however they are reparented.
+    ///
+    /// It is found as a shell finds it, has the caller's environment, directory and open files, and is held back until the
+    /// mechanism is attached and [`Monitor::run`] begins. What it does before it becomes the command is not told.
+    ///
+    /// The run ends when the command has ended. Where it is stopped before, no more events come, but it waits for the command;
+    /// [`RunningCommand::signal`] ends that.
+    #[must_use]
+    pub fn command(mut self, argv: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
+        let argv = argv.into_iter().map(Into::into).collect();
+        self.want.launch.get_or_insert_default().argv = argv;
+        self
+    }
+
+    /// With a command: whether to go on until its last descendant has ended, too.
+    #[must_use]
+    pub fn wait_all(mut self, all: bool) -> Self {
+        self.want.launch.get_or_insert_default().wait_all = all;
+        self
+    }
+
     /// What the filter would make the mechanism do. Attaches to nothing, and needs no privilege.
     ///
     /// # Errors
@@ -131,9 +155,21 @@ impl MonitorBuilder {
     ///
     /// # Errors
     /// [`Error::Unavailable`] where the mechanism does not work here, [`Error::NoMechanism`] where there is none,
-    /// [`Error::Filter`] where a choice names something that is not there.
+    /// [`Error::Filter`] where a choice names something that is not there, [`Error::Command`] where a command is not found.
     pub fn build(mut self) -> Result<Monitor, Error> {
         self.want = plan::with_environment(self.want);
+        let launch = self.want.launch.clone().filter(|launch| !launch.argv.is_empty());
+        let mut command = None;
+        if let Some(launch) = launch {
+            let held = Arc::new(Held::start(&launch)?);
+            self.want.trees.push(held.pid());
+            self.want.held = Some(Arc::clone(&held));
+            // It runs already, but not as what it is to become.
+            let others = self.want.events.iter().filter(|&kind| kind != Kind::Existing);
+            self.want.events = others.fold(EventSet::NONE, EventSet::with);
+            let kin = launch.wait_all.then(|| Kin::of(held.pid()));
+            command = Some(Commanded { held, kin });
+        }
         let fail = |error| Error::System { what: "making an event descriptor", error };
         let stop = StopHandle::new().map_err(fail)?;
         let Opened { id, source, notes } = source::open(self.source, &self.want)?;
@@ -141,6 +177,9 @@ impl MonitorBuilder {
             if self.want.user_names { Box::new(UserDatabase::new()) } else { Box::new(Numeric) };
         let mut pipeline = Pipeline::new(id, &self.want, names, sys::page_bytes());
         pipeline.set_boot_id(sys::boot_id());
+        if let Some(kin) = command.as_ref().and_then(|command| command.kin.clone()) {
+            pipeline.follow(kin);
+        }
         source.prepare(&mut pipeline);
         let session = Session {
             boot_id: sys::boot_id(),
@@ -153,7 +192,7 @@ impl MonitorBuilder {
             notes,
             rights: source.rights(),
         };
-        Ok(Monitor { session, stop, source, pipeline, duration: self.want.duration })
+        Ok(Monitor { session, stop, source, pipeline, duration: self.want.duration, command })
     }
 }
 
@@ -164,6 +203,49 @@ pub struct Monitor {
     source: Box<dyn Source>,
     pipeline: Pipeline,
     duration: Option<Duration>,
+    command: Option<Commanded>,
+}
+
+/// The command of a monitor.
+struct Commanded {
+    held: Arc<Held>,
+    /// Those to wait for, besides the command itself.
+    kin: Option<Kin>,
+}
+
+/// How often it is made sure of that descendants live.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// How often it is asked whether the last one was told to have ended.
+const LAST_EVERY: Duration = Duration::from_millis(10);
+
+impl Commanded {
+    /// Lets the command go, and stops the monitor when all is over.
+    fn begin(&self, stop: StopHandle) -> Result<thread::JoinHandle<Result<(), Error>>, Error> {
+        let (held, kin) = (Arc::clone(&self.held), self.kin.clone());
+        let wait = move || {
+            held.open_gate();
+            let became = held.became();
+            held.wait();
+            if let (Some(kin), Ok(())) = (kin, &became) {
+                wait_for_all(&kin, &stop);
+            }
+            stop.stop();
+            became
+        };
+        let spawned = thread::Builder::new().name("ps-command".to_owned()).spawn(wait);
+        spawned.map_err(|error| Error::System { what: "starting a thread", error })
+    }
+}
+
+fn wait_for_all(kin: &Kin, stop: &StopHandle) {
+    let mut checked = Instant::now();
+    while !kin.is_empty() && !stop.is_stopped() {
+        thread::sleep(LAST_EVERY);
+        if checked.elapsed() > CHECK_EVERY {
+            checked = Instant::now();
+            kin.check(sys::start_of);
+        }
+    }
 }
 
 impl Monitor {
@@ -182,21 +264,33 @@ impl Monitor {
         self.stop.clone()
     }
 
+    /// The command that it runs, if any; until [`Monitor::run`] it is held back.
+    pub fn command(&self) -> Option<RunningCommand> {
+        self.command.as_ref().map(|command| command.held.command())
+    }
+
     /// Gives events to the sink until stopped, then what is still buffered.
     ///
     /// # Errors
-    /// [`Error::Sink`] with the sink's own error, [`Error::Source`] where the mechanism breaks.
+    /// [`Error::Sink`] with the sink's own error, [`Error::Source`] where the mechanism breaks, [`Error::Command`] where the
+    /// command cannot be run.
     pub fn run(mut self, sink: &mut dyn Sink) -> Result<Summary, Error> {
         let began = Instant::now();
         sink.begin(&self.session).map_err(Error::Sink)?;
         let timer = self.duration.map(|duration| Timer::start(duration, self.stop.clone())).transpose();
         let timer = timer.map_err(|error| Error::System { what: "starting a thread", error })?;
+        let waits = self.command.as_ref().filter(|_| self.session.source != SourceId::Ptrace);
+        let waiting = waits.map(|command| command.begin(self.stop.clone())).transpose()?;
         let mut out = Outlet::new(self.pipeline, sink);
         let result = self.source.run(&mut out, &self.stop);
         drop(timer);
+        // Lets go of the system, as the command may live on.
+        drop(self.source);
+        let became = waiting.map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())));
         let elapsed_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let summary = out.finish(elapsed_ns).map_err(Error::Sink)?;
-        result.map(|()| summary)
+        let mut summary = out.finish(elapsed_ns).map_err(Error::Sink)?;
+        summary.command = self.command.and_then(|command| command.held.command().status());
+        became.and(result).map(|()| summary)
     }
 
     /// Runs on a thread of its own, and gives the events one after another.

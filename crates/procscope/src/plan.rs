@@ -88,6 +88,9 @@ pub(crate) fn with_environment(mut want: Want) -> Want {
 pub(crate) fn plan(want: &Want, source: SourceId, can: &Pushdown, uid_of: impl Fn(&str) -> Option<u32>) -> Plan {
     let mut asked = want.clone();
     let mut explanation = Explanation { source, events: want.events, also: EventSet::NONE, terms: Vec::new() };
+    if want.launch.as_ref().is_some_and(|launch| launch.wait_all) {
+        asked.needs = asked.needs.with(Kind::Fork).with(Kind::Exit);
+    }
     let Some(filter) = &want.filter else { return Plan { want: asked, explanation } };
 
     explanation.events = want.events.intersection(filter.events());
@@ -104,7 +107,7 @@ pub(crate) fn plan(want: &Want, source: SourceId, can: &Pushdown, uid_of: impl F
         asked.events = asked.events.with(Kind::Exec).with(Kind::Fork);
     }
     if filter.reads_ancestry() {
-        asked.needs = EventSet::NONE.with(Kind::Fork).with(Kind::Exec).with(Kind::Comm).with(Kind::Exit);
+        asked.needs = asked.needs.with(Kind::Fork).with(Kind::Exec).with(Kind::Comm).with(Kind::Exit);
     }
     let read = asked.events.union(asked.needs);
     explanation.also =

@@ -1,7 +1,7 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use crate::{BootId, Event, EventSet, Field, KIND_COUNT, Kind, SourceId, Timestamp};
+use crate::{BootId, Event, EventSet, ExitStatus, Field, KIND_COUNT, Kind, SourceId, Timestamp};
 
 /// What holds for all events of one monitor.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -53,6 +53,8 @@ pub struct Summary {
     pub malformed: u64,
     /// How long the monitor ran, ns.
     pub elapsed_ns: u64,
+    /// How the command ended, where there was one.
+    pub command: Option<ExitStatus>,
 }
 
 impl Summary {

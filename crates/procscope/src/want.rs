@@ -1,6 +1,8 @@
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::launch::{Held, Launch};
 use crate::{EventSet, Filter, Pid};
 
 /// Which environment variables to read at exec.
@@ -43,6 +45,10 @@ pub struct Want {
     pub ring_bytes: Option<usize>,
     /// When to stop by itself.
     pub duration: Option<Duration>,
+    /// The command to run.
+    pub(crate) launch: Option<Launch>,
+    /// The command when it runs: whom to follow.
+    pub(crate) held: Option<Arc<Held>>,
     /// Kinds that the pipeline has to learn of whatever was asked for: they go to [`crate::pipeline::Outlet::note`].
     pub(crate) needs: EventSet,
 }
@@ -62,6 +68,8 @@ impl Default for Want {
             user_names: true,
             ring_bytes: None,
             duration: None,
+            launch: None,
+            held: None,
             needs: EventSet::NONE,
         }
     }

@@ -8,8 +8,7 @@ sid ptrace, or all. Repeat -p, --tree, -n, -u, --cgroup, --container for more.
 
 Examples:
   procscope 'exe ~ /tmp/* and user != root'     see docs/filter.md
-  procscope -e all --tree 1234                  everything below one process
-  procscope -u www-data --format json -o web.json";
+  procscope run make -j2                        what a build runs";
 
 pub(super) const WATCH: &str = "\
 Events: existing fork clone exec exec-failed exit thread-exit core comm uid gid
@@ -39,6 +38,18 @@ Examples:
   procscope doctor                              tries all, in a second or two
   procscope doctor --deep --source ebpf         counts the events of a storm too
   procscope doctor --format json | jq .works";
+
+pub(super) const RUN: &str = "\
+Events go to stderr, or to FILE by -o; CMD has stdin, stdout, stderr and the
+terminal. For the kinds of event and filters see procscope watch --help.
+
+Exit status: that of CMD; 128 and the signal that ended it; 127 where there is
+no CMD, 126 where it cannot be run; 1, 2 and 3 as of watch.
+
+Examples:
+  procscope run make -j2                        what a build runs
+  procscope run -o log.json --format json -- sh -c 'ls; ls no-such-file || true'
+  procscope run --filter 'exit != 0' --wait-all sh -c 'sleep 1 & true'";
 
 pub(super) const COMPLETIONS: &str = "\
 Examples:

@@ -48,6 +48,14 @@ pub(crate) enum Command {
         help_template = help::OPTIONS_TEMPLATE
     )]
     Watch(Box<Watch>),
+    /// Run a command, and print what it and its descendants do
+    #[command(
+        after_help = help::RUN,
+        override_usage = "procscope run [OPTIONS] [--] CMD [ARG]...",
+        max_term_width = 80,
+        help_template = help::OPTIONS_TEMPLATE
+    )]
+    Run(Box<Run>),
     /// List the mechanisms: what each tells, takes and costs here
     #[command(after_help = help::SOURCES, max_term_width = 80)]
     Sources(Sources),
@@ -116,7 +124,34 @@ pub(crate) struct Watch {
     #[arg(value_name = "FILTER")]
     filter_words: Vec<String>,
 
-    /// What the words above say; not read by clap
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// The options of `run`.
+#[derive(Args, Debug)]
+#[command(mut_arg("pids", |arg| arg.hide(true)), mut_arg("trees", |arg| arg.hide(true)))]
+pub(crate) struct Run {
+    /// The command, behind all options
+    #[arg(value_name = "CMD", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
+    pub(crate) command: Vec<OsString>,
+
+    /// Only events that this filter takes: 'exit != 0'
+    #[arg(long = "filter", value_name = "FILTER")]
+    filter_text: Option<String>,
+
+    /// End when all descendants have ended, not just CMD
+    #[arg(long)]
+    pub(crate) wait_all: bool,
+
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// What both have.
+#[derive(Args, Debug)]
+pub(crate) struct Options {
+    /// The filter; not read by clap
     #[arg(skip)]
     pub(crate) filter: Option<Filter>,
 
@@ -210,7 +245,7 @@ pub(crate) struct Watch {
     #[arg(long)]
     pub(crate) strict: bool,
 
-    /// auto, ebpf or process-connector
+    /// auto, ebpf, process-connector; ptrace with run
     #[arg(long, default_value = "auto", hide_default_value = true)]
     pub(crate) source: Source,
 
@@ -251,29 +286,40 @@ fn parse_from(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap
     let line = CommandLine::try_parse_from(words)?;
     let named = line.command.is_some();
     let mut command = line.command.unwrap_or_else(|| Command::Watch(Box::new(line.watch)));
-    if let Command::Watch(watch) = &mut command {
-        check_watch(watch, named)?;
+    match &mut command {
+        Command::Watch(watch) => {
+            let text = (!watch.filter_words.is_empty()).then(|| watch.filter_words.join(" "));
+            check(&mut watch.options, text, named)?;
+        }
+        Command::Run(run) => {
+            let options = &mut run.options;
+            if !options.pids.is_empty() || !options.trees.is_empty() {
+                let text = "run watches CMD and its descendants. Leave out --pid and --tree, or use procscope watch";
+                return Err(self::command().error(ErrorKind::ArgumentConflict, text));
+            }
+            check(options, run.filter_text.take(), true)?;
+        }
+        Command::Sources(_) | Command::Doctor(_) | Command::Completions(_) | Command::Man(_) => {}
     }
     Ok(command)
 }
 
-fn check_watch(watch: &mut Watch, named: bool) -> Result<(), clap::Error> {
-    if !watch.filter_words.is_empty() {
-        let text = watch.filter_words.join(" ");
+fn check(options: &mut Options, filter_text: Option<String>, named: bool) -> Result<(), clap::Error> {
+    if let Some(text) = filter_text {
         let filter = Filter::parse(&text).map_err(|error| {
             let commands: Vec<_> =
                 CommandLine::command().get_subcommands().map(|it| it.get_name().to_owned()).collect();
             let commands = if named { &[] } else { &commands[..] };
             CommandLine::command().error(ErrorKind::ValueValidation, filter::complaint(&text, &error, commands))
         })?;
-        watch.filter = Some(filter);
+        options.filter = Some(filter);
     }
     let usual = EventSet::default();
-    watch.events = watch.asked_events.unwrap_or_else(|| match &watch.filter {
+    options.events = options.asked_events.unwrap_or_else(|| match &options.filter {
         Some(filter) => filter.choose_events(usual).union(usual),
         None => usual,
     });
-    if watch.columns.is_some() && watch.format != Format::Table {
+    if options.columns.is_some() && options.format != Format::Table {
         let text = "--columns chooses the columns of the table; json and csv always hold every field. \
                     Leave out --columns, or use --format table";
         return Err(command().error(ErrorKind::ArgumentConflict, text));
@@ -287,9 +333,10 @@ mod tests {
 
     use super::*;
 
-    fn parsed(line: &str) -> Result<Watch, String> {
+    fn parsed(line: &str) -> Result<Options, String> {
         match parsed_command(line)? {
-            Command::Watch(watch) => Ok(*watch),
+            Command::Watch(watch) => Ok(watch.options),
+            Command::Run(run) => Ok(run.options),
             other => Err(format!("{other:?}")),
         }
     }
@@ -326,6 +373,21 @@ mod tests {
         assert_eq!(parsed("user == root").unwrap().events, EventSet::default());
         assert!(parsed("event == fork").unwrap().events.contains(Kind::Fork));
         assert_eq!(parsed("name == watch").unwrap().filter.unwrap().to_string(), "name == watch");
+    }
+
+    #[test]
+    fn what_follows_the_command_is_its_own() {
+        let run = |line: &str| match parsed_command(line) {
+            Ok(Command::Run(run)) => run,
+            other => panic!("{line}: {other:?}"),
+        };
+        for line in ["run -q --wait-all make -j2 -- -q", "run -q --wait-all -- make -j2 -- -q"] {
+            let run = run(line);
+            assert!(run.options.quiet && run.wait_all, "{line}");
+            assert_eq!(run.command, ["make", "-j2", "--", "-q"], "{line}");
+        }
+        assert_eq!(run("run --filter exit!=0 -- x").options.filter.unwrap().to_string(), "exit_code != 0");
+        assert!(parsed("run").is_err() && parsed("run --tree 1 x").unwrap_err().contains("descendants"));
     }
 
     #[test]

@@ -35,7 +35,7 @@ fn judge(verdict: &Verdict) -> (&'static str, &'static str, &[Obstacle]) {
 
 /// What is taken where no mechanism is named: the first that works. Where that hangs on one that has to be tried, nobody knows.
 fn auto(infos: &[SourceInfo]) -> Option<&'static str> {
-    let first = infos.iter().find(|info| judge(&info.verdict).0 != "no")?;
+    let first = infos.iter().find(|info| !info.command_only && judge(&info.verdict).0 != "no")?;
     matches!(first.verdict, Verdict::Ready | Verdict::Degraded(_)).then(|| first.id.name())
 }
 
@@ -88,6 +88,8 @@ struct List {
 #[derive(Serialize)]
 struct Source {
     id: &'static str,
+    /// It tells of nothing but the command of `procscope run`.
+    command_only: bool,
     works: &'static str,
     obstacles: Vec<JsonObstacle>,
     events: Vec<&'static str>,
@@ -114,6 +116,7 @@ fn list(infos: &[SourceInfo]) -> List {
         let obstacle = |it: &Obstacle| JsonObstacle { cause: it.what.clone(), help: program::by_its_path(&it.remedy) };
         Source {
             id: info.id.name(),
+            command_only: info.command_only,
             works,
             obstacles: obstacles.iter().map(obstacle).collect(),
             events: kinds(it),
@@ -146,6 +149,7 @@ mod tests {
 
     fn infos(verdicts: [Verdict; 2]) -> Vec<SourceInfo> {
         let mut infos = procscope::sources();
+        infos.retain(|info| !info.command_only);
         infos.iter_mut().zip(verdicts).for_each(|(info, verdict)| info.verdict = verdict);
         infos
     }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use jiff::tz::TimeZone;
 use procscope::{DecidedBy, Error, Event, EventKind, EventSet, Kind, Monitor, MonitorBuilder, Session, Sink, Summary};
 
-use crate::args::{Color, Format, Watch};
+use crate::args::{Color, Format, Options};
 use crate::failure::Failure;
 use crate::output::{Output, Screen};
 use crate::render::Render;
@@ -17,61 +17,83 @@ use crate::summary::{self, Tally};
 use crate::writer::{CHUNK_BYTES, Writer};
 
 /// The exit status where events were lost and `--strict` was asked for.
-const STATUS_LOST: u8 = 3;
+pub(super) const STATUS_LOST: u8 = 3;
 
 /// Prints events until stopped.
-pub(crate) fn run(watch: Watch) -> Result<ExitCode, Failure> {
-    if watch.explain {
-        return explain(&watch);
+pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
+    if options.explain {
+        return explain(options);
     }
-    let output = Output::open(watch.output.as_deref())?;
-    let target = output.name.clone();
-    let writing = |error: io::Error| Failure::writing(&target, &error);
-
-    let monitor = builder(&watch).build()?;
-    let stop = monitor.stop_handle();
+    let output = Output::open(options.output.as_deref())?;
+    let monitor = builder(options).build()?;
     #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
     let mut notes = monitor.session().notes.clone();
     // Before the first thread: each has its own capabilities.
     #[cfg(target_os = "linux")]
     notes.extend(crate::rights::give_up_all_but(monitor.session().rights));
     #[cfg(unix)]
-    crate::signals::stop_on_signals(stop.clone()).map_err(|error| Failure {
-        what: "cannot catch Ctrl-C".to_owned(),
-        cause: crate::failure::describe(&error),
-        help: "start procscope again".to_owned(),
-    })?;
-    if !watch.quiet {
-        say(&greeting(monitor.session(), &notes));
+    crate::signals::stop_on_signals(monitor.stop_handle()).map_err(crate::signals::failure)?;
+    let told = tell(options, monitor, output, "Ctrl-C ends", &notes)?;
+    Ok(told.map_or(ExitCode::SUCCESS, |summary| status(options, &summary)))
+}
+
+/// Why events could not be told.
+pub(super) enum Trouble {
+    Output(Failure),
+    Monitor(Error),
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Output(failure) => failure,
+            Trouble::Monitor(error) => error.into(),
+        }
+    }
+}
+
+/// Tells all events of a monitor. `None` where nobody reads any more.
+pub(super) fn tell(
+    options: &Options,
+    monitor: Monitor,
+    output: Output,
+    ends: &str,
+    notes: &[String],
+) -> Result<Option<Summary>, Trouble> {
+    let target = output.name.clone();
+    let writing = |error: io::Error| Trouble::Output(Failure::writing(&target, &error));
+    let stop = monitor.stop_handle();
+    if !options.quiet {
+        say(&greeting(monitor.session(), ends, notes));
     }
 
     let screen = output.screen().map_err(writing)?;
-    let render = renderer(&watch, monitor.session(), screen.as_ref());
+    let render = renderer(options, monitor.session(), screen.as_ref());
     let out = output.into_writer().map_err(writing)?;
     let writer = Writer::spawn(out, move || stop.stop()).map_err(writing)?;
     let mut sink =
-        WatchSink { render, buffer: Writer::buffer(), writer, screen, tally: Tally::default(), left: watch.count };
+        WatchSink { render, buffer: Writer::buffer(), writer, screen, tally: Tally::default(), left: options.count };
     let ran = monitor.run(&mut sink);
     let (written, tally) = sink.finish();
 
     // Where writing failed, the run ended for that and for nothing else.
     match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
         Err(error) => return Err(writing(error)),
         Ok(()) => {}
     }
     let summary = ran.map_err(|error| match error {
         Error::Sink(error) => writing(error),
-        error => error.into(),
+        error => Trouble::Monitor(error),
     })?;
-    if !watch.quiet {
+    if !options.quiet {
         say(&summary::text(&summary, &tally));
     }
-    Ok(status(&watch, &summary))
+    Ok(Some(summary))
 }
 
 /// Prints what of the filter the kernel decides, and attaches to nothing.
-fn explain(watch: &Watch) -> Result<ExitCode, Failure> {
+pub(super) fn explain(watch: &Options) -> Result<ExitCode, Failure> {
     let explanation = builder(watch).explain()?;
     let mut text = match &watch.filter {
         Some(filter) => format!("filter: {filter}\n"),
@@ -96,7 +118,7 @@ fn explain(watch: &Watch) -> Result<ExitCode, Failure> {
     }
 }
 
-fn builder(watch: &Watch) -> MonitorBuilder {
+pub(super) fn builder(watch: &Options) -> MonitorBuilder {
     let mut builder = Monitor::builder().events(watch.events);
     builder = watch.pids.iter().fold(builder, |builder, &pid| builder.pid(pid));
     builder = watch.trees.iter().fold(builder, |builder, &pid| builder.tree(pid));
@@ -122,7 +144,7 @@ fn builder(watch: &Watch) -> MonitorBuilder {
     }
 }
 
-fn renderer(watch: &Watch, session: &Session, screen: Option<&Screen>) -> Box<dyn Render> {
+fn renderer(watch: &Options, session: &Session, screen: Option<&Screen>) -> Box<dyn Render> {
     match watch.format {
         Format::Json => Box::new(Json::new(session.boot_id)),
         Format::Csv => Box::new(Csv::new(session.boot_id, !watch.no_header)),
@@ -148,9 +170,9 @@ fn colors_are_welcome() -> bool {
     set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
-fn greeting(session: &Session, notes: &[String]) -> String {
+fn greeting(session: &Session, ends: &str, notes: &[String]) -> String {
     let source = session.source.name();
-    let mut text = format!("procscope: watching {} events ({source}); Ctrl-C ends\n", kinds(session.events));
+    let mut text = format!("procscope: watching {} events ({source}); {ends}\n", kinds(session.events));
     for note in notes {
         text += &format!("procscope: {}\n", escape::visible(&crate::program::by_its_path(note)));
     }
@@ -170,7 +192,7 @@ fn kinds(events: EventSet) -> String {
     }
 }
 
-fn status(watch: &Watch, summary: &Summary) -> ExitCode {
+fn status(watch: &Options, summary: &Summary) -> ExitCode {
     if watch.strict && summary.total_lost() > 0 { ExitCode::from(STATUS_LOST) } else { ExitCode::SUCCESS }
 }
 

@@ -17,6 +17,7 @@ pub(crate) use cgroup::cgroup_identity;
 pub(crate) use clock::Clock;
 pub(crate) use outlet::Outlet;
 
+use crate::launch::Kin;
 use crate::source::record::{
     Body, CgroupKey, ChunkOf, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, UNKNOWN_COMM,
     UNKNOWN_ID,
@@ -60,6 +61,7 @@ pub(crate) struct Pipeline {
     choice: Option<choice::Choice>,
     filter: Option<Filter>,
     lineage: Lineage,
+    kin: Option<Kin>,
     wanted: crate::EventSet,
     table: Table,
     cgroups: Cgroups,
@@ -92,6 +94,7 @@ impl Pipeline {
             choice: None,
             filter: want.filter.clone(),
             lineage: Lineage::new(want.filter.as_ref().is_some_and(Filter::reads_ancestry)),
+            kin: None,
             wanted: want.events,
             table: Table::default(),
             cgroups: Cgroups::default(),
@@ -131,6 +134,11 @@ impl Pipeline {
         self.lineage.set_boot_id(boot);
     }
 
+    /// Keeps account of a command's living descendants.
+    pub(crate) fn follow(&mut self, kin: Kin) {
+        self.kin = Some(kin);
+    }
+
     /// Takes a record of which no event is to come, for the tables' sake.
     pub(crate) fn note(&mut self, record: &Record<'_>) {
         self.see(&record.body);
@@ -138,7 +146,10 @@ impl Pipeline {
     }
 
     fn see(&mut self, body: &Body<'_>) {
-        let Self { lineage, interner, .. } = self;
+        let Self { lineage, interner, kin, .. } = self;
+        if let Some(kin) = kin {
+            kin.see(body);
+        }
         lineage.see(body, || match body {
             Body::Existing { image, .. } | Body::Exec { image, .. } => {
                 image.exe.map(|names| interner.intern_names(names))

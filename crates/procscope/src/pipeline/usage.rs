@@ -1,5 +1,5 @@
 use crate::Usage;
-use crate::source::record::UsageRecord;
+use crate::source::record::{UNKNOWN_COUNT, UsageRecord};
 
 /// Shares out the exact run time by the tick's samples, as `cputime_adjust` in `kernel/sched/cputime.c` does for wait4(2).
 pub(crate) fn split_runtime(utime_ns: u64, stime_ns: u64, runtime_ns: u64) -> (u64, u64) {
@@ -19,13 +19,14 @@ pub(crate) fn usage(exit: &UsageRecord, page_bytes: u64) -> Usage {
     let mut usage = Usage::default();
     usage.user_ns = Some(user_ns);
     usage.system_ns = Some(system_ns);
-    usage.max_rss_bytes = Some(exit.maxrss_pages.saturating_mul(page_bytes));
-    usage.read_bytes = Some(exit.read_bytes);
-    usage.write_bytes = Some(exit.write_bytes);
-    usage.rchar = Some(exit.rchar);
-    usage.wchar = Some(exit.wchar);
-    usage.nvcsw = Some(exit.nvcsw);
-    usage.nivcsw = Some(exit.nivcsw);
+    let known = |count: u64| (count != UNKNOWN_COUNT).then_some(count);
+    usage.max_rss_bytes = known(exit.maxrss_pages).map(|pages| pages.saturating_mul(page_bytes));
+    usage.read_bytes = known(exit.read_bytes);
+    usage.write_bytes = known(exit.write_bytes);
+    usage.rchar = known(exit.rchar);
+    usage.wchar = known(exit.wchar);
+    usage.nvcsw = known(exit.nvcsw);
+    usage.nivcsw = known(exit.nivcsw);
     usage.minflt = Some(exit.min_flt);
     usage.majflt = Some(exit.maj_flt);
     usage

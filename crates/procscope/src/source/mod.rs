@@ -7,7 +7,11 @@
 pub(crate) mod cgroups;
 #[cfg(feature = "ebpf")]
 pub(crate) mod ebpf;
+pub(crate) mod look;
+#[cfg(target_os = "linux")]
+pub(crate) mod proc_files;
 pub(crate) mod process_connector;
+pub(crate) mod ptrace;
 pub(crate) mod record;
 
 use crate::pipeline::{Outlet, Pipeline};
@@ -20,6 +24,11 @@ pub(crate) trait Mechanism: Sync {
 
     /// What it can tell at its best.
     fn capabilities(&self) -> Capabilities;
+
+    /// It watches nothing but a command that it runs.
+    fn needs_command(&self) -> bool {
+        false
+    }
 
     /// Whether it works here. Changes nothing; what it cannot find out so, it does not call a no.
     fn probe(&self) -> Verdict;
@@ -55,6 +64,7 @@ pub(crate) trait Source: Send {
 pub(crate) static SOURCES: &[&dyn Mechanism] = &[
     #[cfg(feature = "ebpf")]
     &ebpf::Ebpf,
+    &ptrace::Ptrace,
     &process_connector::ProcessConnector,
 ];
 
@@ -62,6 +72,7 @@ pub(crate) static SOURCES: &[&dyn Mechanism] = &[
 pub fn sources() -> Vec<SourceInfo> {
     let info = |mechanism: &&dyn Mechanism| SourceInfo {
         id: mechanism.id(),
+        command_only: mechanism.needs_command(),
         capabilities: mechanism.capabilities(),
         verdict: mechanism.probe(),
     };
@@ -115,6 +126,15 @@ pub(crate) struct Opened {
     pub(crate) notes: Vec<String>,
 }
 
+/// The mechanism that was named, or else those that can do this.
+fn candidates(named: Option<SourceId>, want: &Want) -> impl Iterator<Item = &'static &'static dyn Mechanism> {
+    let fits = want.launch.is_some();
+    SOURCES.iter().filter(move |mechanism| match named {
+        Some(id) => id == mechanism.id(),
+        None => fits || !mechanism.needs_command(),
+    })
+}
+
 /// Opens the mechanism that was named, or else the best that works here. A named one never falls back.
 pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error> {
     let none = Error::NoMechanism { os: std::env::consts::OS, to_come: to_come() };
@@ -122,7 +142,7 @@ pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error
         return Err(none);
     }
     let mut failure = None;
-    for mechanism in SOURCES.iter().filter(|mechanism| named.is_none_or(|id| id == mechanism.id())) {
+    for mechanism in candidates(named, want) {
         let plan = plan(want, mechanism.id(), &mechanism.pushdown(), sys::uid_of);
         match mechanism.open(&plan.want) {
             Ok(source) => {
@@ -152,7 +172,7 @@ fn instead_of(better: &Error, mechanism: &dyn Mechanism) -> String {
 
 /// What a filter would make the mechanism do that was named, or else the best.
 pub(crate) fn explain(named: Option<SourceId>, want: &Want) -> Result<Explanation, Error> {
-    let mut mechanisms = SOURCES.iter().filter(|mechanism| named.is_none_or(|id| id == mechanism.id()));
-    let mechanism = mechanisms.next().ok_or(Error::NoMechanism { os: std::env::consts::OS, to_come: to_come() })?;
+    let mechanism =
+        candidates(named, want).next().ok_or(Error::NoMechanism { os: std::env::consts::OS, to_come: to_come() })?;
     Ok(plan(want, mechanism.id(), &mechanism.pushdown(), sys::uid_of).explanation)
 }

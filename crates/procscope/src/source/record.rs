@@ -14,6 +14,8 @@ pub(crate) fn comm_bytes(comm: &Comm) -> Option<&[u8]> {
 
 /// A user, group, session or process group that the source does not know: no such id is ever given (`include/linux/uidgid.h`).
 pub(crate) const UNKNOWN_ID: u32 = u32::MAX;
+/// A count that the source does not know.
+pub(crate) const UNKNOWN_COUNT: u64 = u64::MAX;
 /// A start that the source does not know.
 pub(crate) const UNKNOWN_START: u64 = u64::MAX;
 

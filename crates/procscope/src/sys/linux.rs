@@ -269,6 +269,11 @@ impl ProcDir {
     }
 }
 
+/// When the living process that has this pid was started.
+pub(crate) fn start_of(pid: Pid) -> Option<StartTime> {
+    ProcDir::open(pid)?.stat().filter(|stat| !stat.has_ended()).map(|stat| stat.start)
+}
+
 /// So much of a file is asked for at first.
 const ONE_READ: usize = 4096;
 

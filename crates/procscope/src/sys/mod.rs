@@ -13,7 +13,7 @@ mod linux;
 pub(crate) use linux::{
     ProcDir, ReadProcess, Stat, be_prompt, boot_id, clock, has_capabilities, in_initial_pid_namespace,
     in_initial_user_namespace, kernel_version, list_processes, list_threads, now_boot_ns, now_mono_ns, page_bytes,
-    read_argv, read_argv_now, read_environment, read_process, thread_cpu_time,
+    read_argv, read_argv_now, read_environment, read_process, start_of, thread_cpu_time,
 };
 
 #[cfg(not(target_os = "linux"))]
@@ -26,9 +26,13 @@ mod other {
     pub(crate) fn page_bytes() -> u64 {
         4096
     }
+
+    pub(crate) fn start_of(_: crate::Pid) -> Option<crate::StartTime> {
+        None
+    }
 }
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other::{boot_id, page_bytes};
+pub(crate) use other::{boot_id, page_bytes, start_of};
 
 /// The id of a user, where that user's name is this one: of two with one id the system names but one.
 #[cfg(unix)]

@@ -66,6 +66,8 @@ struct Trouble {
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Trial {
     id: &'static str,
+    /// It tells of nothing but a command that procscope runs.
+    command_only: bool,
     works: Works,
     checks: Vec<Check>,
     storm: Option<Storm>,
@@ -101,7 +103,7 @@ pub(crate) fn run(doctor: &Doctor) -> Result<ExitCode, Failure> {
 
 impl Report {
     fn new(facts: Facts, trials: Vec<Trial>) -> Self {
-        let first = trials.iter().find(|trial| trial.works >= Works::Partly);
+        let first = trials.iter().find(|trial| trial.works >= Works::Partly && !trial.command_only);
         Self { auto: first.map(|trial| trial.id), facts, trials }
     }
 }
@@ -144,13 +146,22 @@ fn try_source(info: SourceInfo, facts: &Facts, deep: bool) -> Trial {
 
     let id = info.id.name();
     let other_pids = facts.linux.as_ref().is_some_and(|linux| linux.initial_pid_namespace == Some(false));
-    let mut trial = Trial { id, works: Works::No, checks: Vec::new(), storm: None, troubles: Vec::new() };
+    let mut trial = Trial {
+        id,
+        command_only: info.command_only,
+        works: Works::No,
+        checks: Vec::new(),
+        storm: None,
+        troubles: Vec::new(),
+    };
     let refused = |refusal| match refusal {
         Refusal::Mechanism(error) => (Works::No, mechanism_fails(id, error)),
         Refusal::Probe(error) => (Works::Unknown, no_probe(id, &error)),
     };
     let source = info.id;
-    let tried = match within(LIMIT, move || probe::try_few(source, other_pids)) {
+    let tried = match within(LIMIT, move || {
+        if info.command_only { probe::try_family(source) } else { probe::try_few(source, other_pids) }
+    }) {
         Ok(Some(Ok(tried))) => tried,
         Ok(Some(Err(refusal))) => {
             let (works, trouble) = refused(refusal);
@@ -161,7 +172,7 @@ fn try_source(info: SourceInfo, facts: &Facts, deep: bool) -> Trial {
     };
     let Tried { truth, events, lost, notes } = tried;
     trial.checks = judge::judge(&truth, &info.capabilities, &events, lost);
-    if deep {
+    if deep && !info.command_only {
         match within(STORM_LIMIT, move || probe::try_storm(source, STORM, other_pids)) {
             Ok(Some(Ok(storm))) => {
                 trial.checks.push(judge::judge_storm(&storm, &info.capabilities));
@@ -183,7 +194,7 @@ fn try_source(info: SourceInfo, _: &Facts, _: bool) -> Trial {
         Some(error) => (Works::No, vec![mechanism_fails(id, error)]),
         None => (Works::Unknown, Vec::new()),
     };
-    Trial { id, works, checks: Vec::new(), storm: None, troubles }
+    Trial { id, command_only: info.command_only, works, checks: Vec::new(), storm: None, troubles }
 }
 
 #[cfg(target_os = "linux")]
@@ -311,7 +322,7 @@ mod tests {
     }
 
     fn trial(checks: Vec<Check>) -> Trial {
-        Trial { id: "ebpf", works: Works::No, checks, storm: None, troubles: Vec::new() }
+        Trial { id: "ebpf", command_only: false, works: Works::No, checks, storm: None, troubles: Vec::new() }
     }
 
     fn came() -> Vec<Check> {

@@ -17,6 +17,11 @@ use super::judge::{End, Probe, Storm, Truth, has_label};
 
 /// The first argument of a process that is a probe. Then come its exit code and what makes its arguments odd.
 const PROBE: &str = "doctor-probe";
+/// The first argument of a process that starts the probes itself, for a mechanism that tells of a command alone. Then comes
+/// what its labels are made of.
+const FAMILY: &str = "doctor-probes";
+const CODE: u32 = 7;
+const SIGKILL: u8 = 9;
 /// How long an event may take.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// A mechanism that reads /proc has at least so long for it.
@@ -29,7 +34,12 @@ const SPAWNERS: u64 = 2;
 /// What a process does that the doctor started: it waits until its standard input ends, and ends as it was told.
 pub(crate) fn answer(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut arguments = arguments.into_iter().skip(1);
-    if arguments.next()? != PROBE {
+    let first = arguments.next()?;
+    if first == FAMILY {
+        let base = arguments.next()?.into_vec();
+        return Some(start_family(&family_labels(&base)).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS));
+    }
+    if first != PROBE {
         return None;
     }
     let code = arguments.next()?.to_str()?.parse::<u8>().ok()?;
@@ -157,18 +167,67 @@ fn spawn(program: &PathBuf, argv: &[Vec<u8>]) -> io::Result<Child> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
 }
 
+const PROBED: [Kind; 4] = [Kind::Fork, Kind::Exec, Kind::ExecFailed, Kind::Exit];
+
+/// The arguments of a probe.
+fn probe_argv(label: &[u8]) -> Vec<Vec<u8>> {
+    let odd: [&[u8]; 5] = [b"", b"two\nlines", b"\xff\xfe no UTF-8", b"\x1b[31m", b""];
+    let usual = [&b"procscope"[..], PROBE.as_bytes(), b"7", label];
+    usual.into_iter().chain(odd).map(<[u8]>::to_vec).collect()
+}
+
+/// The arguments of an exec that fails.
+fn failed_argv(label: Vec<u8>) -> Vec<Vec<u8>> {
+    vec![b"procscope".to_vec(), b"".to_vec(), b"\xff\n".to_vec(), label]
+}
+
+/// The labels of the probes and of the failed exec, none of which the family itself bears.
+fn family_labels(base: &[u8]) -> [Vec<u8>; 3] {
+    [&b"code-"[..], b"signal-", b"none-"].map(|what| [what, base].concat())
+}
+
+/// Starts the probes as their parent, and sees them end.
+fn start_family([code, signal, failed]: &[Vec<u8>; 3]) -> io::Result<()> {
+    let program = own_program();
+    let mut coded = spawn(&program, &probe_argv(code))?;
+    let mut killed = spawn(&program, &probe_argv(signal))?;
+    let _ = spawn(&"/nonexistent/procscope-doctor".into(), &failed_argv(failed.clone()));
+    thread::sleep(LIFE);
+    killed.kill()?;
+    killed.wait()?;
+    drop(coded.stdin.take());
+    coded.wait().map(|_| ())
+}
+
+/// Tries a mechanism that tells of a command alone, on one that starts the probes.
+pub(super) fn try_family(source: SourceId) -> Result<Tried, Refusal> {
+    let base = label("family");
+    let words = [own_program().into_os_string(), FAMILY.into(), OsString::from_vec(base.clone())];
+    let events = PROBED.into_iter().fold(EventSet::NONE, EventSet::with);
+    let builder = Monitor::builder().source(source).events(events).user_names(false);
+    let monitor = builder.command(words).wait_all(true).build()?;
+    let (notes, command) = (monitor.session().notes.clone(), monitor.command());
+    let mut keep = Keep { seen: Arc::default(), counted: None };
+    let summary = monitor.run(&mut keep)?;
+    let [code, signal, failed] = family_labels(&base);
+    let probe = |label: Vec<u8>, end| Probe { pid: 0, argv: probe_argv(&label), label, end };
+    let probes = vec![probe(code, End::Code(CODE)), probe(signal, End::Signal(SIGKILL))];
+    let events = std::mem::take(&mut keep.lock().events);
+    // The family alone knows the pids of its probes: they are found by what is theirs alone.
+    let parent = command.map_or(0, |command| command.pid());
+    let own = |event: &&Event| event.process.as_ref().is_some_and(|process| process.id.pid == parent);
+    let name = events.iter().filter(own).find_map(|event| event.process.as_ref()?.name.clone());
+    let parent_name = name.map(|name| name.to_vec()).unwrap_or_default();
+    let truth = Truth { parent, parent_name, other_pids: true, probes, failed: failed_argv(failed) };
+    Ok(Tried { truth, events, lost: summary.total_lost(), notes })
+}
+
 /// Tries a mechanism on a few processes with odd arguments.
 pub(super) fn try_few(source: SourceId, other_pids: bool) -> Result<Tried, Refusal> {
-    const CODE: u32 = 7;
-    const SIGKILL: u8 = 9;
-    let events = EventSet::NONE.with(Kind::Fork).with(Kind::Exec).with(Kind::ExecFailed).with(Kind::Exit);
+    let events = PROBED.into_iter().fold(EventSet::NONE, EventSet::with);
     let running = Running::start(source, events, other_pids, None)?;
     let program = own_program();
-    let argv = |label: &[u8]| -> Vec<Vec<u8>> {
-        let odd: [&[u8]; 5] = [b"", b"two\nlines", b"\xff\xfe no UTF-8", b"\x1b[31m", b""];
-        let usual = [&b"procscope"[..], PROBE.as_bytes(), b"7", label];
-        usual.into_iter().chain(odd).map(<[u8]>::to_vec).collect()
-    };
+    let argv = probe_argv;
     let mut children = Vec::new();
     let mut probes = Vec::new();
     for (what, end) in [("code", End::Code(CODE)), ("signal", End::Signal(SIGKILL))] {
@@ -178,7 +237,7 @@ pub(super) fn try_few(source: SourceId, other_pids: bool) -> Result<Tried, Refus
         probes.push(Probe { pid: child.id(), argv, label, end });
         children.push((child, end));
     }
-    let failed = vec![b"procscope".to_vec(), b"".to_vec(), b"\xff\n".to_vec(), label("none")];
+    let failed = failed_argv(label("none"));
     // It is not there, and that is the point.
     let _ = spawn(&"/nonexistent/procscope-doctor".into(), &failed);
 

@@ -20,6 +20,9 @@ pub(super) fn text(report: &Report) -> String {
     }
     let last = match report.auto {
         Some(auto) => format!("Of these procscope takes {auto}."),
+        None if report.trials.iter().any(|trial| trial.works >= Works::Partly) => {
+            "What works here serves procscope run alone.".to_owned()
+        }
         None => "None of these works here.".to_owned(),
     };
     let _ = writeln!(text, "\n{last}");

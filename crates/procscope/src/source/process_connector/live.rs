@@ -9,14 +9,14 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::thread::CapabilitySet;
 
 use super::decode::{What, what};
-use super::look::{Depth, Look, Proc};
 use super::merge::{Merge, Received, SETTLE_NS};
-use super::proc_files::{ProcFiles, look_at_all};
 use super::socket::{Batch, Kinds, Refusal, Socket};
 use super::tracker::{Settings, Tracker};
 use crate::pipeline::{Outlet, Pipeline};
 use crate::source::Source;
 use crate::source::cgroups::resolve_cgroups;
+use crate::source::look::{Depth, Look, Proc};
+use crate::source::proc_files::{ProcFiles, look_at_all};
 use crate::{
     Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StartTime, StopHandle, Timestamp,
     Verdict, Want, sys,

@@ -3,8 +3,8 @@
 use rustc_hash::FxHashMap;
 
 use super::decode::{Message, What};
-use super::look::Look;
 use crate::Pid;
+use crate::source::look::Look;
 
 /// A message, and what was read when it came.
 #[derive(Clone, Debug)]

@@ -4,10 +4,7 @@
 pub(crate) mod decode;
 #[cfg(target_os = "linux")]
 mod live;
-pub(crate) mod look;
 pub(crate) mod merge;
-#[cfg(target_os = "linux")]
-mod proc_files;
 #[cfg(target_os = "linux")]
 mod socket;
 pub(crate) mod tracker;

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::decode::{Message, Task, What};
-use super::look::{Depth, Look, Proc};
 use super::merge::Received;
+use crate::source::look::{Depth, Look, Proc};
 use crate::source::names_up;
 use crate::source::record::{
     Body, CgroupKey, Comm, ExitRecord, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, UNKNOWN_COMM,

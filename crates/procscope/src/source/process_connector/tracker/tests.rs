@@ -3,9 +3,9 @@ use std::ops::ControlFlow;
 
 use proptest::prelude::*;
 
-use super::super::look::{Exe, StatSeen, StatusSeen};
 use super::*;
 use crate::source::comm_of;
+use crate::source::look::{Exe, StatSeen, StatusSeen};
 
 const MS: u64 = 1_000_000;
 

@@ -1,10 +1,10 @@
-use super::look::{Depth, Exe, Look, Proc, StatSeen, StatusSeen, decode_cgroup};
 use crate::source::comm_of;
+use crate::source::look::{Depth, Exe, Look, Proc, StatSeen, StatusSeen, decode_cgroup};
 use crate::sys::{self, ProcDir, Stat};
 use crate::{ExeTraits, Pid, StartTime};
 
 /// The /proc of this system.
-pub(super) struct ProcFiles;
+pub(crate) struct ProcFiles;
 
 /// What the kernel puts behind the name of a file that has none any more (`d_path` in `fs/d_path.c`).
 const DELETED: &[u8] = b" (deleted)";
@@ -48,18 +48,22 @@ fn read_cwd(dir: &ProcDir) -> Option<(Vec<u8>, bool)> {
     Some((path, deleted))
 }
 
+fn read_status(dir: &ProcDir) -> Option<StatusSeen> {
+    dir.status().map(|status| StatusSeen {
+        uids: status.uids,
+        gids: status.gids,
+        ns_pid: status.ns_pid,
+        threads: status.threads,
+    })
+}
+
 /// Reads a process that is there. The arguments come first: they are gone first.
 fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
     // Nobody runs without arguments (Linux 5.18): the memory of who is ending is gone.
     let argv = dir.read_list(c"cmdline").filter(|argv| !argv.is_empty());
     let mut look = Look { argv, exe: read_exe(dir), ..Look::default() };
     look.cwd = read_cwd(dir);
-    look.status = dir.status().map(|status| StatusSeen {
-        uids: status.uids,
-        gids: status.gids,
-        ns_pid: status.ns_pid,
-        threads: status.threads,
-    });
+    look.status = read_status(dir);
     look.cgroup = dir.read(c"cgroup").and_then(|file| decode_cgroup(&file));
     if depth == Depth::Env {
         look.env = dir.read_list(c"environ");
@@ -74,6 +78,21 @@ fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
     }
     look.read_ns = sys::now_mono_ns();
     look
+}
+
+impl ProcFiles {
+    /// `None` where there is no such process.
+    pub(crate) fn stat(&self, pid: Pid) -> Option<StatSeen> {
+        ProcDir::open(pid)?.stat().as_ref().map(seen)
+    }
+}
+
+impl ProcFiles {
+    /// What changes with a fork.
+    pub(crate) fn look_at_newborn(&self, pid: Pid) -> Look {
+        let Some(dir) = ProcDir::open(pid) else { return Look::default() };
+        Look { stat: dir.stat().as_ref().map(seen), status: read_status(&dir), ..Look::default() }
+    }
 }
 
 impl Proc for ProcFiles {
@@ -92,7 +111,7 @@ impl Proc for ProcFiles {
 }
 
 /// Everybody who lives.
-pub(super) fn look_at_all(depth: Depth) -> Vec<(Pid, Look)> {
+pub(crate) fn look_at_all(depth: Depth) -> Vec<(Pid, Look)> {
     let all = sys::list_processes().into_iter();
     all.filter_map(|pid| Some((pid, ProcFiles.look(pid, depth)?))).filter(|(_, look)| look.stat.is_some()).collect()
 }

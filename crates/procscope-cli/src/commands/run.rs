@@ -1,0 +1,77 @@
+use std::process::ExitCode;
+
+use procscope::{Error, ExitStatus};
+
+use super::watch::{self, STATUS_LOST, Trouble};
+use crate::args::Run;
+use crate::failure::Failure;
+use crate::output::Output;
+
+/// What a shell says of a command that is not there, and of one that it cannot run.
+const STATUS_NOT_FOUND: u8 = 127;
+const STATUS_NOT_RUN: u8 = 126;
+
+/// Runs a command, prints what it does, and ends as it did.
+pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
+    let options = &run.options;
+    if options.explain {
+        return watch::explain(options);
+    }
+    let output = match &options.output {
+        Some(path) => Output::open(Some(path))?,
+        None => Output::stderr()?,
+    };
+    let builder = watch::builder(options).command(&run.command).wait_all(run.wait_all);
+    let monitor = match builder.build() {
+        Err(error) => return refused(error),
+        Ok(monitor) => monitor,
+    };
+    let notes = monitor.session().notes.clone();
+    let command = monitor.command();
+    #[cfg(unix)]
+    if let Some(command) = command.clone() {
+        crate::signals::pass_on(command, monitor.stop_handle()).map_err(crate::signals::failure)?;
+    }
+    let summary = match watch::tell(options, monitor, output, "until the command ends", &notes) {
+        Err(Trouble::Monitor(error)) => return refused(error),
+        Err(trouble) => return Err(trouble.into()),
+        Ok(summary) => summary,
+    };
+    if options.strict && summary.is_some_and(|summary| summary.total_lost() > 0) {
+        return Ok(ExitCode::from(STATUS_LOST));
+    }
+    let status = command.and_then(|command| command.status());
+    Ok(ExitCode::from(status.map_or(1, status_of)))
+}
+
+/// Says why the command did not run, or why nothing was told of it.
+fn refused(error: Error) -> Result<ExitCode, Failure> {
+    let status = match &error {
+        Error::Command { error, .. } if error.kind() == std::io::ErrorKind::NotFound => STATUS_NOT_FOUND,
+        Error::Command { .. } => STATUS_NOT_RUN,
+        _ => return Err(error.into()),
+    };
+    Failure::from(error).print();
+    Ok(ExitCode::from(status))
+}
+
+/// As a shell tells it in `$?`.
+fn status_of(status: ExitStatus) -> u8 {
+    match status {
+        ExitStatus::Code(code) => code as u8,
+        ExitStatus::Signal { signo, .. } => 128 | signo,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_status_is_a_shells() {
+        assert_eq!(status_of(ExitStatus::Code(3)), 3);
+        assert_eq!(status_of(ExitStatus::Signal { signo: 9, core: false }), 137);
+        assert_eq!(status_of(ExitStatus::Signal { signo: 64, core: true }), 192);
+    }
+}

@@ -1,0 +1,216 @@
+use std::ffi::{CString, OsStr};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::ptr;
+use std::sync::Mutex;
+
+use super::filter;
+use super::{Launch, RunningCommand, find_program};
+use crate::{Error, Pid};
+
+/// A child of ours that becomes the command once released. Dropped before, it ends.
+#[derive(Debug)]
+pub(crate) struct Held {
+    command: RunningCommand,
+    name: String,
+    gate: Mutex<Option<File>>,
+    /// The error of its exec, if any; ends with the exec.
+    refusal: Mutex<File>,
+}
+
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    let mut fds = [0; 2];
+    // SAFETY: room for the two descriptors, which are nobody else's.
+    unsafe {
+        if libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        Ok((OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])))
+    }
+}
+
+fn c_string(text: &OsStr) -> io::Result<CString> {
+    CString::new(text.as_bytes()).map_err(|_| io::ErrorKind::InvalidInput.into())
+}
+
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+}
+
+/// What an exec takes, made ready before the fork: behind it nothing may be allocated.
+struct Image {
+    path: CString,
+    argv: Vec<CString>,
+    env: Vec<CString>,
+}
+
+impl Image {
+    fn new(launch: &Launch) -> io::Result<Self> {
+        let program = launch.argv.first().map(OsStr::new).unwrap_or_default();
+        let variable = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            c_string(OsStr::from_bytes(&[name.as_bytes(), b"=", value.as_bytes()].concat()))
+        };
+        Ok(Self {
+            path: c_string(find_program(program)?.as_os_str())?,
+            argv: launch.argv.iter().map(|word| c_string(word)).collect::<io::Result<_>>()?,
+            env: std::env::vars_os().map(variable).collect::<io::Result<_>>()?,
+        })
+    }
+}
+
+const GO: u8 = b'.';
+const GO_FILTERED: u8 = b'f';
+
+/// Makes execs stop for the tracer. Without CAP_SYS_ADMIN that takes no_new_privs, by which set-uid programs gain nothing; nor do
+/// they under a tracer without CAP_SYS_PTRACE.
+///
+/// # Safety
+/// Always; for a child after a fork, too.
+unsafe fn install_filter() {
+    let filter = &filter::EXECS;
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    let install = |flags: libc::c_ulong| {
+        // SAFETY: the kernel reads the program, which is as long as said.
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) == 0 }
+    };
+    // The command is not to be slower for mitigations that a sandbox would want.
+    let spec_allow = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+    if install(spec_allow) || install(0) {
+        return;
+    }
+    // SAFETY: plain numbers.
+    unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) };
+    let _ = install(spec_allow) || install(0);
+}
+
+impl Held {
+    /// Forks the child, which waits.
+    pub(crate) fn start(launch: &Launch) -> Result<Self, Error> {
+        let name = launch.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let image = Image::new(launch).map_err(|error| Error::Command { name: name.clone(), error })?;
+        let system = |error| Error::System { what: "starting a command", error };
+        let (gate, refusal) = (pipe().map_err(system)?, pipe().map_err(system)?);
+        let argv = pointers(&image.argv);
+        let env = pointers(&image.env);
+        // A script without a first line that names an interpreter is the shell's, as for execvp(3).
+        let shell = c"/bin/sh";
+        let script: Vec<_> =
+            [shell.as_ptr(), image.path.as_ptr()].into_iter().chain(argv.iter().skip(1).copied()).collect();
+        // SAFETY: the child does nothing but system calls up to its exec or end, as it may be the copy of one of many threads;
+        // all that it reads was made above, and the lists end with null.
+        let pid = unsafe { libc::fork() };
+        match pid {
+            -1 => return Err(system(io::Error::last_os_error())),
+            0 => {
+                // SAFETY: as above.
+                unsafe {
+                    libc::close(gate.1.as_raw_fd());
+                    let mut go = 0u8;
+                    while libc::read(gate.0.as_raw_fd(), (&raw mut go).cast(), 1) < 0
+                        && *libc::__errno_location() == libc::EINTR
+                    {}
+                    match go {
+                        GO => {}
+                        GO_FILTERED => install_filter(),
+                        _ => libc::_exit(127),
+                    }
+                    // Rust's runtime ignores it.
+                    libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+                    libc::execve(image.path.as_ptr(), argv.as_ptr(), env.as_ptr());
+                    if *libc::__errno_location() == libc::ENOEXEC {
+                        libc::execve(shell.as_ptr(), script.as_ptr(), env.as_ptr());
+                    }
+                    let errno = (*libc::__errno_location()).to_ne_bytes();
+                    libc::write(refusal.1.as_raw_fd(), errno.as_ptr().cast(), errno.len());
+                    libc::_exit(if errno == libc::ENOENT.to_ne_bytes() { 127 } else { 126 })
+                }
+            }
+            _ => {}
+        }
+        Ok(Self {
+            command: RunningCommand::new(pid as Pid),
+            name,
+            gate: Mutex::new(Some(gate.1.into())),
+            refusal: Mutex::new(refusal.0.into()),
+        })
+    }
+
+    pub(crate) fn command(&self) -> RunningCommand {
+        self.command.clone()
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        self.command.pid()
+    }
+
+    /// Lets it go.
+    pub(crate) fn open_gate(&self) {
+        self.let_go(GO);
+    }
+
+    /// Lets it go, so that its execs and those of its descendants stop for the tracer.
+    pub(crate) fn open_gate_with_filter(&self) {
+        self.let_go(GO_FILTERED);
+    }
+
+    fn let_go(&self, how: u8) {
+        let gate = self.gate.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
+        // Where it was killed meanwhile, its status tells.
+        let _ = gate.map(|mut gate| gate.write_all(&[how]));
+    }
+
+    /// Waits until it has become the command, or could not.
+    pub(crate) fn became(&self) -> Result<(), Error> {
+        let mut errno = [0; 4];
+        let mut refusal = self.refusal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match refusal.read_exact(&mut errno) {
+            Ok(()) => {
+                let error = io::Error::from_raw_os_error(i32::from_ne_bytes(errno));
+                Err(Error::Command { name: self.name.clone(), error })
+            }
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Waits for its end, and reaps it.
+    pub(crate) fn wait(&self) {
+        let pid = self.pid();
+        loop {
+            // SAFETY: plain data, of which all zeroes is a value.
+            let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+            let flags = libc::WEXITED | libc::WNOWAIT;
+            // SAFETY: our own child; the kernel fills what it is given.
+            let waited = unsafe { libc::waitid(libc::P_PID, pid, &raw mut info, flags) };
+            if waited == 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                break;
+            }
+        }
+        self.command.end(|| {
+            let mut status = 0;
+            // SAFETY: as above. Somebody who ignores SIGCHLD has no status to see.
+            let waited = unsafe { libc::waitpid(pid as i32, &raw mut status, libc::WNOHANG) };
+            Some(if waited == pid as i32 { status as u32 } else { 0 })
+        });
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let gate = self.gate.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Still held. It would end without the gate, unless a sibling that is held too has a copy of that.
+        if gate.take().is_some() {
+            let _ = self.command.signal(libc::SIGKILL);
+            self.wait();
+        }
+    }
+}
+
+pub(super) fn send(pid: Pid, signo: i32) -> io::Result<()> {
+    // SAFETY: a child of ours that is not reaped yet.
+    match unsafe { libc::kill(pid as i32, signo) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}

@@ -1,0 +1,156 @@
+//! A command that is held back until its watcher is ready.
+
+#[cfg(target_os = "linux")]
+pub(crate) mod filter;
+mod kin;
+#[cfg(target_os = "linux")]
+mod live;
+#[cfg(not(target_os = "linux"))]
+mod other;
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+pub(crate) use kin::Kin;
+#[cfg(target_os = "linux")]
+pub(crate) use live::Held;
+#[cfg(not(target_os = "linux"))]
+pub(crate) use other::Held;
+
+use crate::{ExitStatus, Pid};
+
+/// How far a command is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    Alive,
+    /// Ended with this wait status.
+    Ended(u32),
+}
+
+/// The command that a [`Monitor`](crate::Monitor) runs: [`MonitorBuilder::command`](crate::MonitorBuilder::command) begins it.
+#[derive(Clone, Debug)]
+pub struct RunningCommand {
+    pid: Pid,
+    stage: Arc<Mutex<Stage>>,
+}
+
+impl RunningCommand {
+    pub(crate) fn new(pid: Pid) -> Self {
+        Self { pid, stage: Arc::new(Mutex::new(Stage::Alive)) }
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> Pid {
+        self.pid
+    }
+
+    /// How it ended; `None` while it lives.
+    pub fn status(&self) -> Option<ExitStatus> {
+        match *self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
+            Stage::Alive => None,
+            Stage::Ended(status) => Some(ExitStatus::from_wait_status(status)),
+        }
+    }
+
+    /// Sends it a signal. Never reaches another process, even where the pid is used again.
+    ///
+    /// # Errors
+    /// Where it has ended, or the system refuses.
+    pub fn signal(&self, signo: i32) -> io::Result<()> {
+        let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        match *stage {
+            // It is not reaped while this is locked.
+            Stage::Alive => send(self.pid, signo),
+            Stage::Ended(_) => Err(io::Error::new(io::ErrorKind::NotFound, "the command has ended")),
+        }
+    }
+
+    /// Reaps it by `reap`, which must not wait, and tells whether it has ended.
+    pub(crate) fn end(&self, reap: impl FnOnce() -> Option<u32>) -> bool {
+        let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(status) = reap() {
+            *stage = Stage::Ended(status);
+        }
+        *stage != Stage::Alive
+    }
+}
+
+#[cfg(target_os = "linux")]
+use live::send;
+#[cfg(not(target_os = "linux"))]
+use other::send;
+
+/// The file that a shell would run for this name.
+pub(crate) fn find_program(name: &OsStr) -> io::Result<PathBuf> {
+    if name.is_empty() {
+        return Err(none());
+    }
+    let bytes = name.as_encoded_bytes();
+    if bytes.contains(&b'/') {
+        return Ok(name.into());
+    }
+    // What the shell takes where there is none: `confstr(3)`, _CS_PATH.
+    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+    let mut barred = false;
+    for dir in std::env::split_paths(&path) {
+        // An empty entry is the working directory.
+        let file = if dir.as_os_str().is_empty() { Path::new(".").join(name) } else { dir.join(name) };
+        if file.is_file() {
+            if live_is_executable(&file) {
+                return Ok(file);
+            }
+            barred = true;
+        }
+    }
+    Err(match barred {
+        true => io::Error::new(io::ErrorKind::PermissionDenied, "none of that name in $PATH may be executed"),
+        false => none(),
+    })
+}
+
+fn none() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "there is no program of that name in $PATH")
+}
+
+#[cfg(target_os = "linux")]
+fn live_is_executable(file: &Path) -> bool {
+    rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn live_is_executable(_: &Path) -> bool {
+    true
+}
+
+impl PartialEq for Held {
+    fn eq(&self, other: &Self) -> bool {
+        self.pid() == other.pid()
+    }
+}
+
+impl Eq for Held {}
+
+/// What to run.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Launch {
+    pub(crate) argv: Vec<OsString>,
+    /// Goes on until all descendants have ended.
+    pub(crate) wait_all: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn programs_are_found_as_a_shell_finds_them() {
+        assert!(find_program(OsStr::new("sh")).unwrap().ends_with("sh"));
+        assert_eq!(find_program(OsStr::new("./x/y")).unwrap(), Path::new("./x/y"));
+        for missing in ["", "no-such-program-here"] {
+            assert_eq!(find_program(OsStr::new(missing)).unwrap_err().kind(), io::ErrorKind::NotFound, "{missing}");
+        }
+    }
+}

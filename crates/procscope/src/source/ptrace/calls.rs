@@ -1,0 +1,151 @@
+//! The system calls of a tracer. All but `kill` are for the thread alone that seized the first process.
+
+use std::io;
+use std::ptr;
+
+use crate::Pid;
+
+/// `linux/ptrace.h`; not in libc for every C library.
+const PTRACE_SEIZE: u32 = 0x4206;
+const PTRACE_LISTEN: u32 = 0x4208;
+const PTRACE_GET_SYSCALL_INFO: u32 = 0x420e;
+
+const OPTIONS: libc::c_int = libc::PTRACE_O_TRACESYSGOOD
+    | libc::PTRACE_O_TRACEFORK
+    | libc::PTRACE_O_TRACEVFORK
+    | libc::PTRACE_O_TRACECLONE
+    | libc::PTRACE_O_TRACEEXEC
+    | libc::PTRACE_O_TRACESECCOMP
+    // Without its tracer every exec of a filtered process fails: half a command is worse than none.
+    | libc::PTRACE_O_EXITKILL;
+
+/// How to go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Go {
+    On,
+    /// To the end of the system call.
+    ToCallsEnd,
+    /// Stays stopped, but hears SIGCONT.
+    Listen,
+    /// Not yet.
+    Later,
+}
+
+fn request(request: u32, tid: Pid, address: usize, data: usize) -> io::Result<libc::c_long> {
+    // SAFETY: the requests made here write at most to where `data` points, which each caller vouches for.
+    let result = unsafe { libc::ptrace(request as _, tid as libc::pid_t, address, data) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+pub(super) fn seize(pid: Pid) -> io::Result<()> {
+    request(PTRACE_SEIZE, pid, 0, OPTIONS as usize).map(|_| ())
+}
+
+/// Lets a stopped thread go on, with a signal. One that was killed meanwhile is told of by [`wait`].
+pub(super) fn go(tid: Pid, how: Go, signo: i32) {
+    let how = match how {
+        Go::On => libc::PTRACE_CONT,
+        Go::ToCallsEnd => libc::PTRACE_SYSCALL,
+        Go::Listen => PTRACE_LISTEN,
+        Go::Later => return,
+    };
+    let _ = request(how, tid, 0, signo as usize);
+}
+
+/// The number that came with an event: a new thread, or the thread that execed.
+pub(super) fn event_message(tid: Pid) -> Option<Pid> {
+    let mut message: libc::c_ulong = 0;
+    request(libc::PTRACE_GETEVENTMSG, tid, 0, (&raw mut message).addr()).ok()?;
+    Pid::try_from(message).ok()
+}
+
+/// Who sent the signal that stopped it: the code, and the sender's pid.
+pub(super) fn signal_sender(tid: Pid) -> Option<(i32, Pid)> {
+    // SAFETY: plain data, of which all zeroes is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    request(libc::PTRACE_GETSIGINFO, tid, 0, (&raw mut info).addr()).ok()?;
+    // SAFETY: of a signal that a process sent this is the sender; of others it is a number that nobody reads.
+    let pid = unsafe { info.si_pid() };
+    Some((info.si_code, pid as Pid))
+}
+
+/// `struct ptrace_syscall_info`, as far as it is of use.
+#[repr(C)]
+#[derive(Default)]
+struct Info {
+    op: u8,
+    pad: [u8; 3],
+    arch: u32,
+    instruction: u64,
+    stack: u64,
+    /// Of the entry: number and arguments; of the exit: the result.
+    values: [u64; 8],
+}
+
+/// A system call under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    pub(super) arch: u32,
+    pub(super) nr: u32,
+    pub(super) args: [u64; 6],
+}
+
+fn info(tid: Pid) -> Option<Info> {
+    let mut info = Info::default();
+    request(PTRACE_GET_SYSCALL_INFO, tid, size_of::<Info>(), (&raw mut info).addr()).ok()?;
+    Some(info)
+}
+
+/// The call at whose beginning it stopped for the filter.
+pub(super) fn call(tid: Pid) -> Option<Call> {
+    let info = info(tid).filter(|info| info.op == 3)?;
+    let mut args = [0; 6];
+    args.copy_from_slice(&info.values[1..7]);
+    Some(Call { arch: info.arch, nr: info.values[0] as u32, args })
+}
+
+/// The result of the call at whose end it stopped.
+pub(super) fn result(tid: Pid) -> Option<i64> {
+    info(tid).filter(|info| info.op == 2).map(|info| info.values[0] as i64)
+}
+
+/// Something happened to a thread.
+pub(super) struct Waited {
+    pub(super) tid: Pid,
+    pub(super) status: i32,
+    pub(super) usage: libc::rusage,
+}
+
+/// Waits for any thread that this one traces; `None` when there is none.
+pub(super) fn wait() -> Option<Waited> {
+    // Others of this process may have children of their own.
+    const FLAGS: i32 = libc::__WALL | libc::__WNOTHREAD;
+    loop {
+        // SAFETY: plain data, of which all zeroes is a value.
+        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+        let mut status = 0;
+        // SAFETY: the kernel fills both.
+        let tid = unsafe { libc::wait4(-1, &raw mut status, FLAGS, &raw mut usage) };
+        if tid > 0 {
+            return Some(Waited { tid: tid as Pid, status, usage });
+        }
+        if io::Error::last_os_error().raw_os_error() != Some(libc::EINTR) {
+            return None;
+        }
+    }
+}
+
+/// Ends a process.
+pub(super) fn kill(pid: Pid) {
+    // SAFETY: no memory is involved.
+    unsafe { libc::kill(pid as libc::pid_t, libc::SIGKILL) };
+}
+
+/// Reads memory of a stopped process; how much could be read from there on.
+pub(super) fn read_memory(tid: Pid, address: u64, into: &mut [u8]) -> usize {
+    let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
+    let remote = libc::iovec { iov_base: ptr::without_provenance_mut(address as usize), iov_len: into.len() };
+    // SAFETY: one range each; ours is writable and as long as said.
+    let read = unsafe { libc::process_vm_readv(tid as libc::pid_t, &raw const local, 1, &raw const remote, 1, 0) };
+    usize::try_from(read).unwrap_or(0)
+}

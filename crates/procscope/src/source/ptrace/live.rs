@@ -1,0 +1,227 @@
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::told::Told;
+use super::tracer::{Living, Tracer};
+use super::{EVENTS, calls};
+use crate::launch::Held;
+use crate::launch::filter::CALLS;
+use crate::pipeline::{Outlet, Pipeline};
+use crate::source::Source;
+use crate::source::cgroups::resolve_cgroups;
+use crate::{Cause, EnvWanted, Error, Kind, Obstacle, SourceId, StopHandle, Timestamp, Verdict, Want, sys};
+
+/// How long records are gathered while there are some: a wakening for each would take the command's time.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// How often a sleeper looks whether it is to stop.
+const ASLEEP: Duration = Duration::from_millis(200);
+/// So many records wait for a slow sink; then the command does.
+const QUEUE: usize = 4096;
+
+fn unavailable(what: impl Into<String>, cause: Cause, remedy: impl Into<String>) -> Obstacle {
+    Obstacle { what: what.into(), cause, remedy: remedy.into() }
+}
+
+fn error(obstacle: Obstacle) -> Error {
+    Error::Unavailable { source_id: SourceId::Ptrace, obstacle }
+}
+
+pub(super) fn probe() -> Verdict {
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    if CALLS.is_empty() {
+        let what = format!("the system calls of {} are not known", std::env::consts::ARCH);
+        return Verdict::Unavailable(unavailable(what, Cause::NotConfigured, "run procscope with --source ebpf"));
+    }
+    if sys::kernel_version() < (5, 3) {
+        let what = "this kernel is older than 5.3";
+        return Verdict::Unavailable(unavailable(what, Cause::TooOld, "run procscope as root, or a newer kernel"));
+    }
+    match scope.trim() {
+        "3" => {
+            let what = "/proc/sys/kernel/yama/ptrace_scope is 3: nobody may trace";
+            Verdict::Unavailable(unavailable(what, Cause::NotConfigured, "boot with kernel.yama.ptrace_scope=1"))
+        }
+        _ => Verdict::Ready,
+    }
+}
+
+/// The command, seized by a thread that waits for the word to let it go.
+pub(super) struct Live {
+    want: Want,
+    held: Arc<Held>,
+    go: Option<Sender<()>>,
+    told: Receiver<Told>,
+    thread: Option<JoinHandle<()>>,
+    living: Living,
+    attached: Timestamp,
+    notes: Vec<String>,
+    cgroup_paths: Vec<String>,
+}
+
+impl Live {
+    pub(super) fn open(want: &Want) -> Result<Self, Error> {
+        let Some(held) = want.held.clone() else {
+            return Err(error(unavailable(
+                "ptrace follows a command that procscope starts, and no other process",
+                Cause::NotConfigured,
+                "name the command: procscope run --source ptrace -- CMD",
+            )));
+        };
+        if let Verdict::Unavailable(obstacle) = probe() {
+            return Err(error(obstacle));
+        }
+        let cgroups = resolve_cgroups(want)?;
+        // Failed execs are seen by a filter alone.
+        let filter = want.events.contains(Kind::ExecFailed);
+        let can_stop = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail")
+            .is_ok_and(|actions| actions.split_whitespace().any(|action| action == "trace"));
+        let mut notes = Vec::new();
+        let missing = want.events.iter().filter(|kind| !EVENTS.contains(*kind)).map(Kind::name).collect::<Vec<_>>();
+        if !missing.is_empty() {
+            notes.push(format!("{} events are missing: ptrace does not tell of them", missing.join(", ")));
+        }
+        if filter && !can_stop {
+            notes.push("exec-failed events are missing: this kernel has no seccomp filters".to_owned());
+        }
+        let living = Living::default();
+        let (sender, told) = sync_channel(QUEUE);
+        let (go, gone) = channel::<()>();
+        let (seized, answer) = channel::<io::Result<()>>();
+        let (events, env) = (want.events, want.env != EnvWanted::No);
+        let (theirs, members) = (Arc::clone(&held), living.clone());
+        let trace = move || {
+            let result = calls::seize(theirs.pid());
+            let failed = result.is_err();
+            if seized.send(result).is_err() || failed {
+                return;
+            }
+            let mut tracer = Tracer::new(theirs.pid(), events, env, sender, members);
+            if gone.recv().is_err() {
+                return;
+            }
+            if filter && can_stop {
+                theirs.open_gate_with_filter()
+            } else {
+                theirs.open_gate()
+            }
+            tracer.run(|status| _ = theirs.command().end(|| Some(status)));
+        };
+        let spawned = thread::Builder::new().name("ps-trace".to_owned()).spawn(trace);
+        let thread = spawned.map_err(|error| Error::System { what: "starting a thread", error })?;
+        match answer.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(refusal)) => {
+                return Err(error(unavailable(
+                    format!("the command may not be traced: {refusal}"),
+                    Cause::Privilege,
+                    "run it as root: sudo procscope run -- CMD",
+                )));
+            }
+            Err(_) => {
+                let error = io::Error::other("its thread ended");
+                return Err(Error::Source { source_id: SourceId::Ptrace, what: "beginning to trace", error });
+            }
+        }
+        let attached = sys::clock().wall(sys::now_boot_ns());
+        Ok(Self {
+            want: want.clone(),
+            held,
+            go: Some(go),
+            told,
+            thread: Some(thread),
+            living,
+            attached,
+            notes,
+            cgroup_paths: cgroups.paths,
+        })
+    }
+
+    /// Delivers what is there; false at the end.
+    fn deliver(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> bool {
+        let mut first = match self.told.recv_timeout(ASLEEP) {
+            Ok(told) => Some(told),
+            Err(RecvTimeoutError::Timeout) => return !stop.is_stopped(),
+            Err(RecvTimeoutError::Disconnected) => return false,
+        };
+        loop {
+            out.set_clock(sys::clock());
+            loop {
+                let told = match first.take() {
+                    Some(told) => told,
+                    None => match self.told.try_recv() {
+                        Ok(told) => told,
+                        Err(TryRecvError::Empty) => break,
+                        Err(TryRecvError::Disconnected) => return false,
+                    },
+                };
+                if told.put(out).is_break() {
+                    return false;
+                }
+            }
+            if out.batch_end().is_break() || stop.is_stopped() {
+                return false;
+            }
+            thread::park_timeout(INTERVAL);
+            match self.told.try_recv() {
+                Ok(told) => first = Some(told),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+}
+
+impl Source for Live {
+    fn attached(&self) -> Timestamp {
+        self.attached
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
+    fn rights(&self) -> &'static [&'static str] {
+        // By it a traced set-uid program gains what it would untraced.
+        &["CAP_SYS_PTRACE"]
+    }
+
+    fn prepare(&self, pipeline: &mut Pipeline) {
+        pipeline.choose(&self.want);
+        pipeline.filter_cgroup_paths(self.cgroup_paths.clone());
+    }
+
+    fn run(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error> {
+        if let Some(go) = self.go.take() {
+            let _ = go.send(());
+        }
+        while self.deliver(out, stop) {}
+        let _ = out.batch_end();
+        // The tracer sends into the void from here on, and so never waits.
+        let (_, nothing) = sync_channel(0);
+        drop(std::mem::replace(&mut self.told, nothing));
+        if let Some(thread) = self.thread.take() {
+            while !thread.is_finished() {
+                // Without us the rest could not go on: their execs would fail.
+                if stop.is_stopped() && self.held.command().status().is_some() {
+                    self.living.kill();
+                }
+                thread::sleep(Duration::from_millis(5));
+            }
+            let _ = thread.join();
+        }
+        self.held.became()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        // Where it never ran, the thread ends, and the kernel ends the command with it.
+        self.go = None;
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

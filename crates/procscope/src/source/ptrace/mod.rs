@@ -1,0 +1,82 @@
+//! ptrace(2): a command and its descendants, each stopped at its forks and execs while it is looked at. Takes no privilege, and
+//! tells nothing of other processes.
+
+#[cfg(target_os = "linux")]
+mod calls;
+#[cfg(target_os = "linux")]
+mod live;
+#[cfg(target_os = "linux")]
+mod told;
+#[cfg(target_os = "linux")]
+mod tracer;
+
+use super::{Mechanism, Source};
+use crate::{Capabilities, Error, EventSet, Field, Kind, SourceId, Verdict, Want};
+
+/// The kinds that it tells of.
+const EVENTS: EventSet = EventSet::NONE
+    .with(Kind::Fork)
+    .with(Kind::Clone)
+    .with(Kind::Exec)
+    .with(Kind::ExecFailed)
+    .with(Kind::Exit)
+    .with(Kind::ThreadExit);
+
+/// See the module.
+pub(crate) struct Ptrace;
+
+impl Mechanism for Ptrace {
+    fn id(&self) -> SourceId {
+        SourceId::Ptrace
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut it = Capabilities::new(EVENTS);
+        it.exact = &[
+            Field::Id,
+            Field::Ppid,
+            Field::Parent,
+            Field::Name,
+            Field::OldName,
+            Field::Path,
+            Field::Exe,
+            Field::Argv,
+            Field::Env,
+            Field::Cwd,
+            Field::Tty,
+            Field::Cgroup,
+            Field::Status,
+        ];
+        it.counts_loss = true;
+        it.order = "as the kernel reports to the tracer";
+        it.clock = "CLOCK_BOOTTIME";
+        it.needs = "Linux 5.3, on x86_64 or aarch64, and a command to run; no privilege";
+        it.cost = "every fork and exec of the command stops for a moment, set-uid programs gain nothing, debuggers do not work on \
+                   it, and procscope stays until the last descendant has ended";
+        it
+    }
+
+    fn needs_command(&self) -> bool {
+        true
+    }
+
+    #[cfg(target_os = "linux")]
+    fn probe(&self) -> Verdict {
+        live::probe()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn probe(&self) -> Verdict {
+        Verdict::Unavailable(super::wrong_os())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error> {
+        Ok(Box::new(live::Live::open(want)?))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn open(&self, _: &Want) -> Result<Box<dyn Source>, Error> {
+        Err(Error::Unavailable { source_id: SourceId::Ptrace, obstacle: super::wrong_os() })
+    }
+}

@@ -1,0 +1,95 @@
+//! What the tracer hands over: records that own what they say.
+
+use std::ops::ControlFlow;
+
+use crate::pipeline::Outlet;
+use crate::source::names_up;
+use crate::source::record::{
+    Body, CgroupKey, Comm, ExitRecord, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, UNKNOWN_COMM,
+    UNKNOWN_START,
+};
+use crate::{ExeTraits, Flaws, Pid};
+
+/// The strings of an image.
+#[derive(Debug, Default)]
+pub(super) struct Strings {
+    pub(super) path: Option<Vec<u8>>,
+    pub(super) exe: Option<Vec<u8>>,
+    pub(super) traits: ExeTraits,
+    pub(super) cwd: Option<Vec<u8>>,
+    pub(super) cwd_deleted: bool,
+    pub(super) argv: Option<Vec<u8>>,
+    pub(super) env: Option<Vec<u8>>,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    Fork { thread: bool, creator: RefRecord },
+    Exec { old_comm: Option<Comm>, old_tid: Pid, strings: Box<Strings> },
+    ExecFailed { errno: u32, dirfd: Option<i32>, path: Option<Vec<u8>>, argv: Vec<u8> },
+    Exit { exit: ExitRecord },
+    ThreadExit { wait_status: u32 },
+}
+
+/// A cgroup's path stands alone, all else is about a process.
+#[derive(Debug)]
+pub(super) enum Told {
+    Cgroup { key: CgroupKey, path: Vec<u8> },
+    Event { boot_ns: u64, subject: Box<Subject>, flaws: Flaws, about: Flaws, what: What },
+}
+
+fn list(list: &[u8]) -> ListRecord<'_> {
+    ListRecord { inline: list, len: list.len() }
+}
+
+impl Told {
+    pub(super) fn put(&self, out: &mut Outlet<'_>) -> ControlFlow<()> {
+        match self {
+            Self::Cgroup { key, path } => {
+                let names = names_up(path);
+                let body = Body::Cgroup { key: *key, names: NamesUp(&names), cut: false };
+                out.push(&Record { boot_ns: 0, lost_before: 0, body, flaws: Flaws::new(), about: Flaws::new() })
+            }
+            Self::Event { boot_ns, subject, flaws, about, what } => {
+                let (exe, cwd);
+                let subject = **subject;
+                let body = match what {
+                    What::Fork { thread, creator } => Body::Fork {
+                        subject,
+                        thread: *thread,
+                        unasked: false,
+                        call: None,
+                        flags: None,
+                        creator: Some(*creator),
+                    },
+                    What::Exec { old_comm, old_tid, strings } => {
+                        exe = strings.exe.as_deref().map(names_up);
+                        cwd = strings.cwd.as_deref().map(names_up);
+                        let image = ImageRecord {
+                            path: strings.path.as_deref(),
+                            interpreter: None,
+                            exe: exe.as_deref().map(NamesUp),
+                            exe_traits: strings.traits,
+                            cwd: cwd.as_deref().map(NamesUp),
+                            cwd_deleted: strings.cwd_deleted,
+                            argv: list(strings.argv.as_deref().unwrap_or_default()),
+                            env: strings.env.as_deref().map(list),
+                        };
+                        Body::Exec { subject, old_comm: *old_comm, old_tid: Some(*old_tid), image }
+                    }
+                    What::ExecFailed { errno, dirfd, path, argv } => {
+                        Body::ExecFailed { subject, errno: *errno, dirfd: *dirfd, path: path.as_deref(), argv }
+                    }
+                    What::Exit { exit } => Body::Exit { subject, exit: *exit },
+                    What::ThreadExit { wait_status } => Body::ThreadExit {
+                        subject,
+                        wait_status: *wait_status,
+                        thread_start_ns: UNKNOWN_START,
+                        comm: UNKNOWN_COMM,
+                    },
+                };
+                out.push(&Record { boot_ns: *boot_ns, lost_before: 0, body, flaws: *flaws, about: *about })
+            }
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! A command that procscope runs.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use procscope_tests::seen::Seen;
+
+use crate::turn;
+use crate::watch::{events, for_everyone, program, wait};
+
+/// `procscope run` with JSON in a file.
+pub(crate) struct Run {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    pub(crate) events: Vec<Seen>,
+}
+
+/// The sources that tell of everything that is asked for here.
+const SOURCES: &[&str] = &["ebpf", "ptrace", "process-connector"];
+
+fn command(source: &str, options: &[&str], words: &[&str]) -> (tempfile::TempDir, PathBuf, Command) {
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let file = dir.path().join("events");
+    let mut command = Command::new(program());
+    command.args(["run", "--source", source, "--format", "json", "-o"]).arg(&file).args(options).arg("--").args(words);
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    (dir, file, command)
+}
+
+pub(crate) fn run(source: &str, options: &[&str], words: &[&str]) -> Run {
+    let (_dir, file, mut command) = command(source, options, words);
+    let output = command.output().expect("procscope can be run");
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    Run {
+        status: output.status,
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+        events: if file.exists() { events(&file) } else { Vec::new() },
+    }
+}
+
+fn sh(source: &str, options: &[&str], script: &str) -> Run {
+    run(source, options, &["sh", "-c", script])
+}
+
+/// Starts it, and waits until CMD says that it runs.
+fn begin(
+    source: &str,
+    options: &[&str],
+    script: &str,
+) -> (tempfile::TempDir, PathBuf, Child, BufReader<std::process::ChildStdout>) {
+    let (dir, file, mut command) = command(source, options, &["sh", "-c", script]);
+    let mut child = command.spawn().expect("procscope can be run");
+    let mut stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("CMD says something");
+    assert_eq!(line, "ready\n");
+    (dir, file, child, stdout)
+}
+
+fn signal(child: &Child, signo: i32) {
+    // SAFETY: our child, not waited for yet.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, signo) }, 0);
+}
+
+#[test]
+fn the_status_is_the_commands() {
+    let _turn = turn::take();
+    for source in SOURCES {
+        assert_eq!(sh(source, &[], "exit 0").status.code(), Some(0), "{source}");
+        assert_eq!(sh(source, &[], "exit 7").status.code(), Some(7), "{source}");
+        let killed = sh(source, &["-e", "all"], "kill -TERM $$");
+        assert_eq!(killed.status.code(), Some(128 + libc::SIGTERM), "{source}: {}", killed.stderr);
+        let names: Vec<&str> = killed.events.iter().map(|seen| &*seen.event).collect();
+        assert!(!names.contains(&"existing") && names.first() == Some(&"exec"), "{source}: {names:?}");
+        assert_eq!(killed.events.last().and_then(|seen| seen.signal.as_deref()), Some("SIGTERM"), "{source}");
+        assert!(killed.stderr.contains("delivered"), "{source}: {}", killed.stderr);
+    }
+}
+
+#[test]
+fn what_cannot_run_says_why() {
+    let _turn = turn::take();
+    for source in SOURCES {
+        for (word, code) in [("no-such-program", 127), ("/no/such/program", 127), ("/etc/passwd", 126), ("/", 126)] {
+            let ended = run(source, &[], &[word]);
+            assert_eq!(ended.status.code(), Some(code), "{source} {word}: {}", ended.stderr);
+            let lines: Vec<&str> = ended.stderr.lines().rev().take(3).collect();
+            for (line, begin) in lines.iter().rev().zip(["procscope: cannot run", "cause: ", "help: "]) {
+                assert!(line.starts_with(begin), "{}", ended.stderr);
+            }
+        }
+    }
+}
+
+/// The command has what procscope was given, and nothing of procscope's own.
+#[test]
+fn the_command_has_stdin_stdout_and_the_environment() {
+    let _turn = turn::take();
+    let open = Command::new("ls").arg("/proc/self/fd").stdin(Stdio::null()).output().expect("ls can be run").stdout;
+    let open = String::from_utf8(open).expect("text");
+    for source in SOURCES {
+        let (_dir, file, mut command) =
+            command(source, &["-q"], &["sh", "-c", "cat; echo $PS_X >&2; ls /proc/self/fd"]);
+        let mut child = command.env("PS_X", "its own").stdin(Stdio::piped()).spawn().expect("procscope can be run");
+        child.stdin.take().expect("it is piped").write_all(b"through\n").expect("it reads");
+        let output = child.wait_with_output().expect("our own child");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(stdout.strip_prefix("through\n"), Some(&*open), "{source}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "its own\n", "{source}");
+        assert!(events(&file).len() >= 4, "{source}");
+    }
+}
+
+/// Signals of the command are as they were: what Rust's runtime ignores is not ignored.
+#[test]
+fn the_command_has_its_own_signals() {
+    let _turn = turn::take();
+    let own = Command::new("grep").args(["^SigIgn", "/proc/self/status"]).output().expect("grep can be run");
+    for source in SOURCES {
+        let ended = run(source, &[], &["grep", "^SigIgn", "/proc/self/status"]);
+        assert_eq!(ended.stdout.as_bytes(), own.stdout, "{source}");
+    }
+}
+
+/// A grandchild in a session of its own, whose parent has ended.
+#[test]
+fn a_daemon_is_followed_to_its_end() {
+    let _turn = turn::take();
+    let daemon = "setsid sh -c '(sleep 0.4; exec sh -c \"exit 9\") & exit 0'; exit 5";
+    for source in SOURCES {
+        let all = sh(source, &["--wait-all", "-e", "exit"], daemon);
+        assert_eq!(all.status.code(), Some(5), "{source}: {}", all.stderr);
+        let codes: Vec<_> = all.events.iter().filter_map(|seen| seen.exit_code).collect();
+        assert!(codes.contains(&9) && codes.contains(&5), "{source}: {codes:?}");
+        if *source == "ptrace" {
+            continue;
+        }
+        let begun = Instant::now();
+        let alone = sh(source, &["-e", "exit"], "sleep 20 >/dev/null 2>&1 & exit 5");
+        assert_eq!(alone.status.code(), Some(5), "{source}");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{source}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn the_end_of_the_events_is_not_that_of_the_command() {
+    let _turn = turn::take();
+    for source in SOURCES {
+        for options in [["--count", "1"], ["--duration", "50ms"]] {
+            let ended = sh(source, &options, "sleep 0.3; echo done; exit 4");
+            assert_eq!((ended.status.code(), &*ended.stdout), (Some(4), "done\n"), "{source} {options:?}");
+        }
+    }
+}
+
+#[test]
+fn sigterm_and_sighup_are_passed_on() {
+    let _turn = turn::take();
+    for source in SOURCES {
+        for (signo, code) in [(libc::SIGTERM, 11), (libc::SIGHUP, 12)] {
+            let script = "trap 'exit 11' TERM; trap 'exit 12' HUP; echo ready; while :; do sleep 0.05; done";
+            let (_dir, _, mut child, _stdout) = begin(source, &["-q"], script);
+            signal(&child, signo);
+            assert_eq!(wait(&mut child).code(), Some(code), "{source}");
+        }
+    }
+}
+
+/// SIGINT that the terminal sends to both is the command's business.
+#[test]
+fn sigint_does_not_end_it_before_the_command() {
+    let _turn = turn::take();
+    for source in SOURCES {
+        let (_dir, file, mut child, _stdout) = begin(source, &["-q"], "echo ready; sleep 0.3; sh -c 'exit 6'");
+        signal(&child, libc::SIGINT);
+        signal(&child, libc::SIGQUIT);
+        assert_eq!(wait(&mut child).code(), Some(6), "{source}");
+        assert!(events(&file).iter().any(|seen| seen.event == "exit" && seen.exit_code == Some(6)), "{source}");
+    }
+}
+
+/// ptrace stays for all descendants, as they could not exec without it; a killed procscope takes its command along.
+#[test]
+fn ptrace_goes_on_to_the_last_descendant() {
+    let _turn = turn::take();
+    let ended = sh("ptrace", &[], "(sleep 0.3; exec sh -c 'exit 9') & exit 5");
+    assert_eq!(ended.status.code(), Some(5));
+    let last = ended.events.last().map(|seen| (&*seen.event, seen.exit_code));
+    assert_eq!(last, Some(("exit", Some(9))), "{}", ended.stderr);
+    let (_dir, _, mut child, mut stdout) = begin("ptrace", &["-q"], "echo ready; sleep 0.5; echo alive");
+    signal(&child, libc::SIGKILL);
+    wait(&mut child);
+    assert_eq!(stdout.read_line(&mut String::new()).expect("it can be read"), 0);
+}
+
+/// Who watches with ptrace has to be given a command.
+#[test]
+fn ptrace_without_a_command_explains_itself() {
+    let _turn = turn::take();
+    let output = Command::new(program()).args(["--source", "ptrace"]).output().expect("procscope can be run");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("help: name the command: procscope run --source ptrace -- CMD"), "{stderr}");
+}
+
+/// Stopped children, as a job-control shell sees them: its own wait tells of the stop, and SIGCONT wakes them.
+#[test]
+fn stops_and_continues_are_seen_by_the_parent() {
+    let _turn = turn::take();
+    let script = "set -m; sh -c 'kill -STOP $$; exit 8' & wait $!; echo first $?; kill -CONT $!; \
+                  code=147; while [ $code = 147 ]; do wait $!; code=$?; done; echo then $code";
+    for source in SOURCES {
+        let ended = run(source, &["-q"], &["bash", "-c", script]);
+        let stop = 128 + libc::SIGSTOP;
+        assert_eq!(ended.stdout, format!("first {stop}\nthen 8\n"), "{source}: {}", ended.stderr);
+    }
+}
+
+/// What is executed, what is refused and how all ends are the same, whoever tells of it.
+#[test]
+fn ptrace_tells_of_a_build_what_ebpf_tells() {
+    let _turn = turn::take();
+    let told = |source: &str, uid: u32| {
+        let dir = tempfile::tempdir().expect("a directory can be made");
+        project(dir.path());
+        std::os::unix::fs::chown(dir.path(), Some(uid), Some(uid)).expect("root may");
+        let (_bin, procscope) = for_everyone();
+        let mut command = Command::new(procscope);
+        command.args(["run", "--source", source, "--format", "json", "-o", "events", "-q", "--", "make", "-j2"]);
+        // What stands in other directories depends on who asks.
+        command.env("PATH", "/usr/bin:/bin").current_dir(dir.path());
+        let output = command.uid(uid).gid(uid).output().expect("procscope can be run");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{source}: {stderr}");
+        let program = dir.path().join("program");
+        let code = Command::new(program).status().expect("make made it").code();
+        assert_eq!(code, Some(SUM), "{source}");
+        let events = events(&dir.path().join("events"));
+        assert!(events.iter().all(|seen| seen.event != "lost"), "{source}");
+        let mut told: Vec<String> = events.iter().map(|seen| line(seen, dir.path())).collect();
+        told.sort();
+        told
+    };
+    let (ebpf, ptrace) = (told("ebpf", 0), told("ptrace", 65534));
+    assert!(ebpf.len() > 200, "{}", ebpf.len());
+    let only = |ours: &[String], theirs: &[String]| {
+        ours.iter().filter(|line| !theirs.contains(line)).cloned().collect::<Vec<_>>().join("\n")
+    };
+    assert!(ebpf == ptrace, "ebpf alone:\n{}\nptrace alone:\n{}", only(&ebpf, &ptrace), only(&ptrace, &ebpf));
+}
+
+const FILES: i32 = 40;
+const SUM: i32 = FILES * (FILES + 1) / 2 % 256;
+
+/// A small project in C: some files, a header, a generated list, a program.
+fn project(dir: &Path) {
+    let write = |name: String, text: String| fs::write(dir.join(name), text).expect("it is ours");
+    for n in 1..=FILES {
+        write(format!("f{n}.c"), format!("#include \"all.h\"\nint f{n}(void) {{ return {n}; }}\n"));
+    }
+    let each = |form: &dyn Fn(i32) -> String| (1..=FILES).map(form).collect::<String>();
+    write("all.h".into(), each(&|n| format!("int f{n}(void);\n")));
+    let sum = each(&|n| format!(" + f{n}()"));
+    write("main.c".into(), format!("#include \"all.h\"\nint main(void) {{ return (0{sum}) % 256; }}\n"));
+    let objects = each(&|n| format!(" f{n}.o"));
+    let make = format!(
+        "CC = gcc\nOBJECTS = main.o{objects}\nprogram: $(OBJECTS)\n\t$(CC) -o $@ $(OBJECTS)\n\
+         %.o: %.c all.h\n\t$(CC) -O1 -Wall -c -o $@ $<\n"
+    );
+    write("Makefile".into(), make);
+}
+
+/// An event without what differs from run to run: pids, times, and the names of temporary files.
+fn line(seen: &Seen, dir: &Path) -> String {
+    let text = |bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).replace(&*dir.to_string_lossy(), "DIR");
+        // gcc's are /tmp/cc and six letters.
+        match text.find("/tmp/cc") {
+            Some(at) if text.len() >= at + 13 => format!("{}TMP{}", &text[..at], &text[at + 13..]),
+            _ => text,
+        }
+    };
+    let argv: Vec<String> = seen.arguments().unwrap_or_default().iter().map(|word| text(word)).collect();
+    let status = (&seen.errno, seen.exit_code, &seen.signal);
+    format!("{} {argv:?} {:?} {status:?} {:?}", seen.event, seen.path.as_deref().map(|p| text(p.as_bytes())), seen.name)
+}
+
+/// A held command whose procscope is killed does not run; one that runs lives on.
+#[test]
+fn a_killed_procscope_leaves_no_held_command() {
+    let _turn = turn::take();
+    let (_dir, _, mut child, mut stdout) = begin("ebpf", &["-q"], "echo ready; sleep 0.3; echo alive");
+    signal(&child, libc::SIGKILL);
+    assert_eq!(wait(&mut child).signal(), Some(libc::SIGKILL));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("CMD goes on");
+    assert_eq!(line, "alive\n");
+}
+
+/// Runs the generator under ptrace, and compares.
+fn generated(words: &[&str], kinds: &str) -> procscope_tests::report::Report {
+    let (dir, file, mut command) =
+        command("ptrace", &["-q", "--env", "-e", kinds], &[env!("CARGO_BIN_EXE_ps-workload")]);
+    let truth = dir.path().join("truth");
+    let output = command.args(words).arg("--truth").arg(&truth).output().expect("procscope can be run");
+    let read = |path| std::io::BufReader::new(fs::File::open(path).expect("it was written"));
+    let lines = procscope_tests::truth::read(read(&truth)).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let kinds: Vec<&str> = kinds.split(',').collect();
+    let mut comparison = procscope_tests::compare::Comparison::new(lines).only(&kinds);
+    comparison.feed_all(read(&file)).expect("it can be read");
+    comparison.finish()
+}
+
+/// What a tracer is not told.
+const UNTOLD: &[&str] =
+    &["exit.killer", "exit.nvcsw", "exit.io", "exit.oom", "fork.call", "fork.flags", "clone.call", "exec.namespaces"];
+
+#[test]
+fn a_storm_under_ptrace_is_told_exactly() {
+    let _turn = turn::take();
+    let report = generated(&["storm", "--count", "2000"], "fork,exec,exec-failed,exit");
+    let wrong = report.fields.iter().filter(|(field, tally)| tally.wrong > 0 && !UNTOLD.contains(field));
+    assert_eq!(wrong.count(), 0, "{report}");
+    assert!(report.lost.is_empty() && report.execs >= 2000, "{report}");
+}
+
+#[test]
+fn odd_cases_under_ptrace_are_told_as_far_as_it_can() {
+    let _turn = turn::take();
+    let report = generated(&["odd"], "fork,clone,exec,exec-failed,exit,thread-exit");
+    // A traced process cannot be traced by the cases that want to; a path longer than PATH_MAX cannot be read; scripts; the
+    // name of a thread; a first thread that ends before the others is told of with its process.
+    let known = ["generator", "exec.cwd", "exec.interpreter", "exec.old_name", "thread-exit.delivered"];
+    let wrong = report.fields.iter().filter(|(field, tally)| tally.wrong > 0 && !UNTOLD.contains(field));
+    let wrong: Vec<_> = wrong.map(|(field, _)| *field).filter(|field| !known.contains(field)).collect();
+    assert!(wrong.is_empty(), "{wrong:?} {report}");
+}
