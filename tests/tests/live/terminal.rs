@@ -124,6 +124,8 @@ fn ctrl_z_stops_both_and_fg_continues_both() {
         for _ in 0..2 {
             shell.types("\x1a");
             shell.sees("Stopped");
+            // The shell sees procscope stopped; on a busy machine the command may still be about to, and take what is typed.
+            std::thread::sleep(Duration::from_millis(500));
             shell.types("echo he''re\n");
             shell.sees("here");
             shell.types("fg\n");
