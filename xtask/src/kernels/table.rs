@@ -34,13 +34,15 @@ pub(super) const KERNELS: [Kernel; 4] = [
 #[derive(Clone, Copy)]
 pub(super) enum Expected {
     Works,
+    /// Works, or else procscope says of itself, in a line that has these words, why not quite: a matter of luck.
+    WorksOrSays(&'static str),
     /// procscope says it itself, in a line that has these words.
     Says(&'static str),
     /// Not tried, since the source does not start.
     Absent,
 }
 
-use Expected::{Absent, Says, Works};
+use Expected::{Absent, Says, Works, WorksOrSays};
 
 pub(super) struct Row {
     pub(super) source: &'static str,
@@ -53,6 +55,8 @@ const fn row(source: &'static str, behaviour: &'static str, expected: [Expected;
     Row { source, behaviour, expected }
 }
 
+/// Seen there in a storm. Not proved: programs may be preempted, and the kernel skips one that is under way on the same CPU.
+const MAY_LOSE: Expected = WorksOrSays("told as lost");
 const OLD: Expected = Says("boot Linux 5.11 or later");
 const NO_BPF: Expected = Says("without CAP_BPF and CAP_PERFMON");
 const NO_ADMIN: Expected = Says("before Linux 6.6 that takes CAP_NET_ADMIN");
@@ -64,11 +68,11 @@ const FALLS_BACK: Expected = Says("process-connector because of ebpf: ");
 pub(super) const TABLE: [Row; 20] = [
     //                                           5.10       6.1        6.12       newest
     row("ebpf", "start",                        [OLD,       Works,     Works,     Works]),
-    row("ebpf", "storm",                        [Absent,    Works,     Works,     Works]),
-    row("ebpf", "odd",                          [Absent,    Works,     Works,     Works]),
+    row("ebpf", "storm",                        [Absent,    Works,     Works,     MAY_LOSE]),
+    row("ebpf", "odd",                          [Absent,    Works,     Works,     MAY_LOSE]),
     row("ebpf", "failed-execs",                 [Absent,    Works,     Works,     Works]),
-    row("ebpf", "tree",                         [Absent,    Works,     Works,     Works]),
-    row("ebpf", "name",                         [Absent,    Works,     Works,     Works]),
+    row("ebpf", "tree",                         [Absent,    Works,     Works,     MAY_LOSE]),
+    row("ebpf", "name",                         [Absent,    Works,     Works,     MAY_LOSE]),
     row("ebpf", "loss",                         [Absent,    Works,     Works,     Works]),
     row("ebpf", "status",                       [Absent,    Works,     Works,     Works]),
     row("ebpf", "unprivileged",                 [NO_BPF,    NO_BPF,    NO_BPF,    NO_BPF]),
