@@ -1070,6 +1070,17 @@ int sys_enter_execveat(struct syscall_trace_enter *ctx)
 	return enter_exec((void *)ctx->args[1], (void *)ctx->args[2], ctx->args[0], 1);
 }
 
+/* The length with the NUL, or an error. Older kernels (6.12 is one) say 0 of an empty string. */
+static __always_inline long read_string(u8 *to, u32 size, u64 from)
+{
+	long n = bpf_probe_read_user_str(to, size, (void *)from);
+
+	if (n)
+		return n;
+	*to = 0;
+	return 1;
+}
+
 static long failed_step(u32 i, struct failed_scratch **context)
 {
 	struct failed_scratch *scratch = *context;
@@ -1090,8 +1101,8 @@ static long failed_step(u32 i, struct failed_scratch **context)
 	opaque(off);
 	if (off > PS_DATA_MAX - PS_FAILED_ARG)
 		return 1;
-	n = bpf_probe_read_user_str(scratch->data + off, PS_FAILED_ARG, (void *)arg);
-	if (n <= 0) {
+	n = read_string(scratch->data + off, PS_FAILED_ARG, arg);
+	if (n < 0) {
 		walk->flags |= PS_F_ARGV_UNREADABLE;
 		return 1;
 	}
@@ -1130,8 +1141,8 @@ int sys_exit_exec(struct syscall_trace_exit *ctx)
 	record->dirfd = call->dirfd;
 	record->has_dirfd = call->has_dirfd;
 	record->pad = 0;
-	n = bpf_probe_read_user_str(scratch->data, PS_PATH_MAX, (void *)call->path);
-	if (n <= 0)
+	n = read_string(scratch->data, PS_PATH_MAX, call->path);
+	if (n < 0)
 		flags |= PS_F_PATH_UNREADABLE;
 	else if (n == PS_PATH_MAX)
 		flags |= PS_F_PATH_CUT;

@@ -395,7 +395,7 @@ impl Actor {
     /// # Errors
     /// Those of the system calls.
     pub fn end(mut self) -> io::Result<Life> {
-        let io = proc_files::io(self.life.pid).ok();
+        let io = proc_files::settled_io(self.life.pid).ok();
         let before = clock::boot_ns();
         if self.go.is_some() {
             self.go()?;
@@ -410,7 +410,7 @@ impl Actor {
     /// # Errors
     /// Those of the system calls.
     pub fn kill(self, signo: i32) -> io::Result<Life> {
-        let io = proc_files::io(self.life.pid).ok();
+        let io = proc_files::settled_io(self.life.pid).ok();
         let before = clock::boot_ns();
         // SAFETY: a child that is not waited for yet.
         if unsafe { libc::kill(self.life.pid as i32, signo) } < 0 {

@@ -16,6 +16,8 @@ pub mod actor;
 pub mod cases;
 #[cfg(target_os = "linux")]
 pub mod clock;
+#[cfg(target_os = "linux")]
+pub mod matrix;
 pub mod plan;
 #[cfg(target_os = "linux")]
 pub mod proc_files;

@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 /// Some fields of `/proc/PID/stat`.
 #[derive(Clone, Debug)]
@@ -118,6 +120,19 @@ pub fn comm(pid: u32) -> io::Result<Vec<u8>> {
     let mut name = fs::read(format!("/proc/{pid}/comm"))?;
     name.pop();
     Ok(name)
+}
+
+/// Reads `/proc/PID/io` of a process that waits for us. A write is charged to it only after whoever reads what it wrote was
+/// woken, so it is given the time to fall asleep.
+///
+/// # Errors
+/// Those of reading it.
+pub fn settled_io(pid: u32) -> io::Result<[u64; 4]> {
+    let begun = Instant::now();
+    while matches!(stat(pid)?.state, b'R' | b'D') && begun.elapsed() < Duration::from_millis(500) {
+        thread::sleep(Duration::from_micros(100));
+    }
+    io(pid)
 }
 
 /// `rchar`, `wchar`, `read_bytes`, `write_bytes` of a process.

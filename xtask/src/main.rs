@@ -6,6 +6,7 @@ mod bpf;
 mod cross;
 mod deny;
 mod fuzz;
+mod kernels;
 mod msrv;
 mod packages;
 mod process;
@@ -24,12 +25,13 @@ usage: cargo xtask COMMAND
 
   run [OPTIONS]             build procscope for release and start it with these options
   test [STEP...]            every check, or these: fmt msrv clippy doc api bpf test corpus cross deny
-                            (`test --list` says what each does, and names two on request: unit wine)
+                            (`test --list` says what each does, and names some on request: unit wine kernels)
   api                       write the public API of the libraries to docs/api.txt
   bpf [--check]             compile bpf/procscope.bpf.c into bpf/gen, or see that bpf/gen is what it compiles to
   cross [TARGET]            build the program for Windows, type-check it for macOS
   fuzz TARGET [--seconds N] [--sanitizer none|address]
                             fuzz with libFuzzer; --seconds 60 and none unless told
+  kernels [NAME...|--all]   every source on Debian's kernels, in emulated guests; 6.1 and 6.12 unless told
   deny                      licences, sources, duplicates and advisories of the dependencies, with cargo-deny
   setup                     install (as root) or name the Debian packages that `test` needs";
 
@@ -56,6 +58,7 @@ fn dispatch(args: Vec<String>) -> Result<()> {
         ("cross", []) => cross::check(&cross::TARGETS),
         ("cross", [target]) => cross::check(&[target]),
         ("fuzz", _) => fuzz::fuzz(rest),
+        ("kernels", _) => kernels::check(rest),
         ("deny", []) => deny::check_all(),
         ("setup", []) => test::setup(),
         ("help" | "--help" | "-h", _) => {

@@ -68,6 +68,10 @@ pub(crate) const CROSS: &[Package] = &[
 /// To start a program of Windows.
 pub(crate) const WINE: &[Package] = &[package("wine64", File("/usr/lib/wine/wine64"))];
 
+/// To boot other kernels.
+pub(crate) const GUEST: &[Package] =
+    &[package("cpio", Program("cpio")), package("qemu-system-x86", Program("qemu-system-x86_64"))];
+
 /// To fuzz: libFuzzer is C++.
 pub(crate) const FUZZ: &[Package] = &[package("g++", Program("c++"))];
 

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 
 use crate::packages::{self, Package};
 use crate::process::{cargo, run};
-use crate::{api, bpf, cross, deny, fuzz, msrv, wine, workspace};
+use crate::{api, bpf, cross, deny, fuzz, kernels, msrv, wine, workspace};
 
 struct Step {
     name: &'static str,
@@ -80,6 +80,13 @@ const STEPS: &[Step] = &[
         needs: wine::NEEDS,
         on_request: true,
         run: wine::check,
+    },
+    Step {
+        name: "kernels",
+        what: "every source on Debian 12's kernels, in emulated guests",
+        needs: kernels::NEEDS,
+        on_request: true,
+        run: || kernels::check(&[]),
     },
     Step {
         name: "deny",

@@ -1,0 +1,81 @@
+//! The program `ps-matrix`: what each source does on the kernel that it runs on, a line for each behaviour.
+//!
+//! It only tells what it saw; what was to be seen is written in xtask's table. As the first process of a guest it needs no
+//! other program there than procscope and ps-workload.
+
+mod behaviours;
+mod watch;
+
+use std::ffi::CStr;
+use std::process::{Command, ExitCode};
+use std::{fs, io, ptr};
+
+use watch::Trouble;
+
+/// What opens a line of ours, among those of the kernel.
+const MARK: &str = "@@";
+
+/// Does everything; as process 1 prepares the system first and ends it afterwards.
+pub fn main() -> ExitCode {
+    if std::process::id() != 1 {
+        behaviours::all().for_each(|(source, behaviour, seen)| report(source, behaviour, seen));
+        return ExitCode::SUCCESS;
+    }
+    let done = begin().and_then(|()| reap());
+    match done {
+        Ok(status) => println!("{MARK} end {status}"),
+        Err(error) => println!("error: {error}"),
+    }
+    // SAFETY: everything that is to be told was told.
+    unsafe {
+        libc::sync();
+        libc::reboot(libc::RB_POWER_OFF);
+    }
+    ExitCode::FAILURE
+}
+
+fn report(source: &str, behaviour: &str, seen: Result<(), Trouble>) {
+    let (outcome, text) = match seen {
+        Ok(()) => ("works", String::new()),
+        Err(Trouble::Says(text)) => ("says", text),
+        Err(Trouble::Wrong(text)) => ("wrong", text),
+    };
+    let text: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    println!("{MARK} cell {source} {behaviour} {outcome} {}", text.join(" / "));
+}
+
+fn begin() -> io::Result<()> {
+    mount(c"/proc", c"proc", c"")?;
+    mount(c"/sys", c"sysfs", c"")?;
+    mount(c"/dev", c"devtmpfs", c"")?;
+    fs::create_dir_all("/dev/pts")?;
+    mount(c"/dev/pts", c"devpts", c"")?;
+    mount(c"/tmp", c"tmpfs", c"mode=1777")?;
+    mount(c"/sys/fs/cgroup", c"cgroup2", c"")?;
+    // The case oom wants a limit.
+    fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+memory")?;
+    mount(c"/sys/kernel/tracing", c"tracefs", c"")
+}
+
+fn mount(on: &CStr, kind: &CStr, options: &CStr) -> io::Result<()> {
+    // SAFETY: strings with their NUL.
+    let result = unsafe { libc::mount(kind.as_ptr(), on.as_ptr(), kind.as_ptr(), 0, options.as_ptr().cast()) };
+    match result {
+        0 => Ok(()),
+        _ => Err(io::Error::other(format!("{}: {}", on.to_string_lossy(), io::Error::last_os_error()))),
+    }
+}
+
+/// Lets a child do it, and takes in whatever is orphaned meanwhile.
+fn reap() -> io::Result<i32> {
+    let child = Command::new("/init").env("PATH", "/bin").env("HOME", "/").spawn()?;
+    loop {
+        let mut status = 0;
+        // SAFETY: the kernel fills the status.
+        match unsafe { libc::wait4(-1, &mut status, 0, ptr::null_mut()) } {
+            pid if pid < 0 => return Err(io::Error::last_os_error()),
+            pid if pid as u32 == child.id() => return Ok(status),
+            _ => {}
+        }
+    }
+}

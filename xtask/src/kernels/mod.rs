@@ -1,0 +1,170 @@
+//! The kernel matrix: the same behaviours of each source on several kernels, in emulated guests.
+
+mod download;
+mod guest;
+mod table;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Instant;
+
+use anyhow::{Result, bail};
+
+use crate::{packages, workspace};
+use table::{Expected, KERNELS, Kernel, TABLE};
+
+/// What it takes.
+pub(crate) const NEEDS: &[&[packages::Package]] = &[packages::BUILD, packages::GUEST];
+
+/// What a guest saw of a behaviour.
+struct Seen {
+    outcome: String,
+    text: String,
+}
+
+type Column<'a> = BTreeMap<(String, String), Seen>;
+
+/// Tries those that are named, `--all`, or the default ones.
+pub(crate) fn check(args: &[String]) -> Result<()> {
+    let known = |name: &String| KERNELS.iter().any(|kernel| kernel.name == name);
+    if let Some(other) = args.iter().find(|arg| *arg != "--all" && !known(arg)) {
+        let names: Vec<_> = KERNELS.iter().map(|kernel| kernel.name).collect();
+        bail!("there is no kernel '{other}'; the kernels are {}, or --all", names.join(" "));
+    }
+    if std::env::consts::ARCH != "x86_64" {
+        bail!("the guests run the programs that are built here, and have amd64 kernels");
+    }
+    let all = args.iter().any(|arg| arg == "--all");
+    let chosen = |kernel: &Kernel| match args {
+        [] => kernel.by_default,
+        _ => all || args.iter().any(|arg| arg == kernel.name),
+    };
+    packages::ensure(NEEDS)?;
+    let dir = workspace::target_dir()?.join("kernels");
+    fs::create_dir_all(&dir)?;
+    let initramfs = guest::build(&dir)?;
+
+    let mut faults = Vec::new();
+    let mut columns: Vec<Option<Column>> = Vec::new();
+    for (index, kernel) in KERNELS.iter().enumerate() {
+        if !chosen(kernel) {
+            columns.push(None);
+            continue;
+        }
+        let image = download::image(kernel)?;
+        let log = dir.join(format!("{}.log", kernel.name));
+        let begun = Instant::now();
+        let console = guest::start(&image, &initramfs, &log)?;
+        let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        println!("{}: {name} in {:.0} s", kernel.name, begun.elapsed().as_secs_f64());
+        let column = read(&console);
+        let mut found = differences(index, &column);
+        if !console.lines().any(|line| line.trim_end() == "@@ end 0") {
+            found.push(format!("it did not end as it should; see {}", log.display()));
+        }
+        faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", kernel.name)));
+        columns.push(Some(column));
+    }
+    show(&columns);
+    if !faults.is_empty() {
+        bail!("not as the table has it:\n  {}", faults.join("\n  "));
+    }
+    Ok(())
+}
+
+/// The lines of ps-matrix, among those of the kernel.
+fn read(console: &str) -> Column<'_> {
+    let cells = console.lines().filter_map(|line| line.trim_end().split_once("@@ cell "));
+    let cells = cells.filter_map(|(_, cell)| {
+        let mut words = cell.splitn(4, ' ').map(str::to_owned);
+        let key = (words.next()?, words.next()?);
+        Some((key, Seen { outcome: words.next()?, text: words.next().unwrap_or_default() }))
+    });
+    cells.collect()
+}
+
+/// What is otherwise than the table has it, in the kernel's column: for better, for worse, or not there.
+fn differences(index: usize, column: &Column) -> Vec<String> {
+    let mut found = Vec::new();
+    for row in &TABLE {
+        let seen = column.get(&(row.source.to_owned(), row.behaviour.to_owned()));
+        let right = match (row.expected[index], seen) {
+            (Expected::Absent, None) => true,
+            (Expected::Works, Some(seen)) => seen.outcome == "works",
+            (Expected::WorksOrSays(words), Some(seen)) => {
+                seen.outcome == "works" || seen.outcome == "says" && seen.text.contains(words)
+            }
+            (Expected::Says(words), Some(seen)) => seen.outcome == "says" && seen.text.contains(words),
+            _ => false,
+        };
+        if !right {
+            let expected = match row.expected[index] {
+                Expected::Absent => "not tried".to_owned(),
+                Expected::Works => "works".to_owned(),
+                Expected::WorksOrSays(words) => format!("works, or says '{words}'"),
+                Expected::Says(words) => format!("says '{words}'"),
+            };
+            let seen = seen.map_or("nothing came".to_owned(), |seen| format!("{} {}", seen.outcome, seen.text));
+            found.push(format!("{} {}: expected: {expected}; seen: {seen}", row.source, row.behaviour));
+        }
+    }
+    let known = |key: &(String, String)| TABLE.iter().any(|row| row.source == key.0 && row.behaviour == key.1);
+    let unknown = column.keys().filter(|key| !known(key));
+    found.extend(unknown.map(|(source, behaviour)| format!("{source} {behaviour} is not in the table")));
+    found
+}
+
+fn show(columns: &[Option<Column>]) {
+    let shown: Vec<_> = KERNELS.iter().zip(columns).filter_map(|(k, column)| Some((k, column.as_ref()?))).collect();
+    print!("\n{:<32}", "");
+    shown.iter().for_each(|(kernel, _)| print!("{:<9}", kernel.name));
+    println!();
+    for row in &TABLE {
+        print!("{:<32}", format!("{} {}", row.source, row.behaviour));
+        for (_, column) in &shown {
+            let seen = column.get(&(row.source.to_owned(), row.behaviour.to_owned()));
+            print!("{:<9}", seen.map_or("-", |seen| &seen.outcome));
+        }
+        println!();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn console(kernel: usize) -> String {
+        let cells = TABLE.iter().filter_map(|row| {
+            let seen = match row.expected[kernel] {
+                Expected::Absent => return None,
+                Expected::Works | Expected::WorksOrSays(_) => "works".to_owned(),
+                Expected::Says(words) => format!("says so: {words}."),
+            };
+            Some(format!("[ 1.5] noise\r\n@@ cell {} {} {seen}\r\n", row.source, row.behaviour))
+        });
+        cells.collect()
+    }
+
+    #[test]
+    fn what_the_table_has_passes() {
+        for kernel in 0..KERNELS.len() {
+            assert_eq!(differences(kernel, &read(&console(kernel))), Vec::<String>::new());
+        }
+    }
+
+    #[test]
+    fn better_worse_and_missing_all_fail() {
+        let good = console(0);
+        for (from, to) in [
+            ("auto unprivileged says so: ", "auto unprivileged wrong "),
+            ("process-connector storm works", "process-connector storm wrong 3 are missing"),
+            ("process-connector storm works", ""),
+            ("ebpf start says so: boot", "ebpf start works boot"),
+            ("ebpf start", "ebpf storm works\r\n@@ cell ebpf start"),
+        ] {
+            let changed = good.replacen(from, to, 1);
+            let found = differences(0, &read(&changed));
+            assert!(changed != good && !found.is_empty(), "{from}: {found:?}");
+        }
+    }
+}
