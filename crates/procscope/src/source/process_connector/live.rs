@@ -54,8 +54,8 @@ fn kinds_of(events: EventSet) -> Kinds {
     Kinds(table.into_iter().filter(|(kind, _)| events.contains(*kind)).fold(0, |kinds, (_, bit)| kinds | bit))
 }
 
-/// Looks take this part of a CPU at most: a monitor must not be the load that it is to show. In a storm the rest stays unnamed.
-const BUDGET: Duration = Duration::from_micros(1_000);
+/// Looks take this part of a CPU at most, a tenth or so: a monitor must not be the load that it is to show. In a storm the rest stays unnamed.
+const BUDGET: Duration = Duration::from_micros(900);
 const BUDGET_WINDOW: Duration = Duration::from_millis(10);
 
 /// So many execs are received at once, mostly one.
