@@ -122,7 +122,7 @@ pub fn decode_process_connector(bytes: &[u8]) {
             last_ns = received.message.mono_ns;
             let _ = tracker.feed(received, &mut proc, &mut put);
         }
-        if proc.next() % 16 == 0 {
+        if proc.next().is_multiple_of(16) {
             let looks = (1..8).filter_map(|pid| Some((pid, proc.look(pid, Depth::Full)?))).collect();
             tracker.resume(looks, &mut put);
         }

@@ -94,7 +94,7 @@ pub(crate) fn run(doctor: &Doctor) -> Result<ExitCode, Failure> {
         Format::Text => output::print(text::text(&report).as_bytes())?,
         Format::Json => output::print(&json::document(&JsonReport::new(&report)))?,
     }
-    Ok(match report.trials.iter().map(|trial| trial.works).max() {
+    Ok(match report.works() {
         Some(Works::Yes) => ExitCode::SUCCESS,
         Some(Works::Partly) => ExitCode::from(STATUS_PARTLY),
         _ => ExitCode::FAILURE,
@@ -105,6 +105,15 @@ impl Report {
     fn new(facts: Facts, trials: Vec<Trial>) -> Self {
         let first = trials.iter().find(|trial| trial.works >= Works::Partly && !trial.command_only);
         Self { auto: first.map(|trial| trial.id), facts, trials }
+    }
+
+    /// How well the best works: of those that tell of everybody, where there is one.
+    fn works(&self) -> Option<Works> {
+        let of = |command_only: bool| {
+            let trials = self.trials.iter().filter(move |trial| trial.command_only == command_only);
+            trials.map(|trial| trial.works).max()
+        };
+        of(false).or_else(|| of(true))
     }
 }
 
@@ -304,7 +313,7 @@ impl<'a> JsonReport<'a> {
             v: 1,
             facts: &report.facts,
             auto: report.auto,
-            works: report.trials.iter().map(|trial| trial.works).max().unwrap_or(Works::No).name(),
+            works: report.works().unwrap_or(Works::No).name(),
             sources: report.trials.iter().map(trial).collect(),
         }
     }
