@@ -31,7 +31,14 @@ pub(crate) trait Mechanism: Sync {
     }
 
     /// Whether it works here. Changes nothing; what it cannot find out so, it does not call a no.
+    #[cfg(target_os = "linux")]
     fn probe(&self) -> Verdict;
+
+    /// All mechanisms so far are Linux's.
+    #[cfg(not(target_os = "linux"))]
+    fn probe(&self) -> Verdict {
+        Verdict::Unavailable(wrong_os())
+    }
 
     /// What of a filter it can decide by itself.
     fn pushdown(&self) -> Pushdown {
@@ -39,7 +46,14 @@ pub(crate) trait Mechanism: Sync {
     }
 
     /// Attaches. From its return on every event wanted is buffered or counted as lost.
+    #[cfg(target_os = "linux")]
     fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error>;
+
+    /// Says whose it is.
+    #[cfg(not(target_os = "linux"))]
+    fn open(&self, _: &Want) -> Result<Box<dyn Source>, Error> {
+        Err(Error::Unavailable { source_id: self.id(), obstacle: wrong_os() })
+    }
 }
 
 /// A mechanism that is attached.

@@ -64,11 +64,6 @@ impl Mechanism for Ebpf {
         object::probe()
     }
 
-    #[cfg(not(target_os = "linux"))]
-    fn probe(&self) -> Verdict {
-        Verdict::Unavailable(super::wrong_os())
-    }
-
     /// The sizes of the programs' maps, and of a comm.
     fn pushdown(&self) -> Pushdown {
         Pushdown { events: true, pids: 1024, uids: 256, names: 256, name_bytes: 15 }
@@ -77,10 +72,5 @@ impl Mechanism for Ebpf {
     #[cfg(target_os = "linux")]
     fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error> {
         Ok(Box::new(live::Live::open(want)?))
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn open(&self, _: &Want) -> Result<Box<dyn Source>, Error> {
-        Err(Error::Unavailable { source_id: SourceId::Ebpf, obstacle: super::wrong_os() })
     }
 }

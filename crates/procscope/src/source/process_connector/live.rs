@@ -575,7 +575,9 @@ impl Source for Live {
 
     fn run(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error> {
         let fail = |error| Error::Source { source_id: SourceId::ProcessConnector, what: "receiving messages", error };
-        let looker = self.shared.clone().map(|shared| std::thread::spawn(move || shared.look()));
+        let looking = |shared: Arc<Shared>| std::thread::Builder::new().spawn(move || shared.look());
+        let looker = self.shared.clone().map(looking).transpose();
+        let looker = looker.map_err(|error| Error::System { what: "starting a thread", error })?;
         let pumped = self.pump(out, stop).map_err(fail);
         if let Some(shared) = &self.shared {
             shared.ended.store(true, Ordering::Release);

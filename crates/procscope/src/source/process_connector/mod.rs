@@ -66,18 +66,8 @@ impl Mechanism for ProcessConnector {
         live::probe()
     }
 
-    #[cfg(not(target_os = "linux"))]
-    fn probe(&self) -> Verdict {
-        Verdict::Unavailable(super::wrong_os())
-    }
-
     #[cfg(target_os = "linux")]
     fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error> {
         Ok(Box::new(live::Live::open(want)?))
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn open(&self, _: &Want) -> Result<Box<dyn Source>, Error> {
-        Err(Error::Unavailable { source_id: SourceId::ProcessConnector, obstacle: super::wrong_os() })
     }
 }
