@@ -60,11 +60,11 @@ mod tests {
     fn born(pid: Pid, parent: Pid) -> Body<'static> {
         let mut subject = subject(pid, u64::from(pid) * 10_000_000, "x");
         subject.parent.pid = parent;
-        Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator: None }
+        Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator: None, image: None }
     }
 
     fn ended(pid: Pid) -> Body<'static> {
-        let exit = ExitRecord { wait_status: 0, killer: None, oom: false, usage: None };
+        let exit = ExitRecord { wait_status: Some(0), killer: None, oom: false, usage: None };
         Body::Exit { subject: subject(pid, u64::from(pid) * 10_000_000, "x"), exit }
     }
 

@@ -74,10 +74,13 @@ impl Lineage {
                 member.name = comm_bytes(&subject.comm).map(Into::into);
                 member.exe = exe.or(member.exe.take());
             }
-            Body::Fork { subject, thread: false, creator, .. } => {
+            Body::Fork { subject, thread: false, creator, image, .. } => {
                 // A copy of its creator, who with CLONE_PARENT is not its parent.
                 let creator = creator.as_ref().unwrap_or(&subject.parent).id();
-                let exe = self.members.get(&creator).and_then(|creator| creator.exe.clone());
+                let exe = match image {
+                    Some(_) => exe(),
+                    None => self.members.get(&creator).and_then(|creator| creator.exe.clone()),
+                };
                 let member = self.meet(subject);
                 member.name = comm_bytes(&subject.comm).map(Into::into);
                 member.exe = exe.or(member.exe.take());
@@ -189,7 +192,15 @@ mod tests {
         let mut it = subject(pid, start, name);
         it.parent = RefRecord { pid: parent.0, tid: parent.0, start_ns: parent.1, comm: comm("parent") };
         let creator = it.parent;
-        Body::Fork { subject: it, thread: false, unasked: false, call: None, flags: Some(0), creator: Some(creator) }
+        Body::Fork {
+            subject: it,
+            thread: false,
+            unasked: false,
+            call: None,
+            flags: Some(0),
+            creator: Some(creator),
+            image: None,
+        }
     }
 
     fn ended(pid: Pid, start: u64) -> Body<'static> {

@@ -151,7 +151,7 @@ impl Pipeline {
             kin.see(body);
         }
         lineage.see(body, || match body {
-            Body::Existing { image, .. } | Body::Exec { image, .. } => {
+            Body::Existing { image, .. } | Body::Exec { image, .. } | Body::Fork { image: Some(image), .. } => {
                 image.exe.map(|names| interner.intern_names(names))
             }
             _ => None,
@@ -174,7 +174,7 @@ impl Pipeline {
         if let Some(choice) = &mut self.choice {
             choice.follow(record);
         }
-        let (mut process, tid, kind, flaws) = match &record.body {
+        let (mut process, tid, kind, mut flaws_of_event) = match &record.body {
             Body::Chunk { tid, of, offset, bytes } => {
                 self.take_chunk(*tid, record.boot_ns, *of, *offset, bytes);
                 return None;
@@ -189,8 +189,23 @@ impl Pipeline {
                 (self.process(subject, image), Some(subject.tid), EventKind::Existing, Flaws::new())
             }
             Body::Fork { unasked: true, .. } => return None,
-            Body::Fork { subject, thread, call, flags, creator, .. } => {
-                self.fork(subject, *thread, *call, *flags, creator.as_ref())
+            Body::Fork { subject, thread, call, flags: clone_flags, creator, image, .. } => {
+                let info = ForkInfo {
+                    call: *call,
+                    flags: *clone_flags,
+                    creator: creator.as_ref().map(reference),
+                    creator_tid: creator.as_ref().map(|creator| creator.tid),
+                };
+                if *thread {
+                    (self.living(subject), Some(subject.tid), EventKind::Clone(info), Flaws::new())
+                } else {
+                    let image = match image {
+                        Some(image) => self.image(subject, image, record.boot_ns, flaws),
+                        None => self.copied_image(subject, creator.as_ref()),
+                    };
+                    self.table.insert(subject.pid, subject.start_ns, image.clone());
+                    (self.process(subject, image), Some(subject.tid), EventKind::Fork(info), Flaws::new())
+                }
             }
             Body::Exec { subject, old_comm, old_tid, image } => {
                 let image = self.image(subject, image, record.boot_ns, flaws);
@@ -224,7 +239,7 @@ impl Pipeline {
                 let image = self.table.take(subject.pid, subject.start_ns).unwrap_or_else(|| unseen(subject));
                 let process = self.process(subject, image);
                 let end = Exit {
-                    status: ExitStatus::from_wait_status(exit.wait_status),
+                    status: status_of(exit.wait_status),
                     killer: exit.killer.as_ref().map(reference),
                     oom: exit.oom,
                     duration_ns: record.boot_ns.checked_sub(subject.start_ns),
@@ -234,7 +249,7 @@ impl Pipeline {
             }
             Body::ThreadExit { subject, wait_status, thread_start_ns, comm } => {
                 let end = ThreadExit {
-                    status: ExitStatus::from_wait_status(*wait_status),
+                    status: status_of(*wait_status),
                     duration_ns: record.boot_ns.checked_sub(*thread_start_ns),
                     thread_name: name_of(comm),
                 };
@@ -263,6 +278,7 @@ impl Pipeline {
         if !record.about.is_empty() {
             mark_of(&mut Arc::make_mut(&mut process).flaws, &record.about, |_| true);
         }
+        mark_of(&mut flaws_of_event, &record.flaws, |field| field == Field::Time);
         let wanted = self.wanted.contains(kind.kind()) && self.passes(&process);
         if let Some(choice) = &mut self.choice {
             choice.leave(record);
@@ -272,7 +288,7 @@ impl Pipeline {
         }
         let time = self.clock.wall(record.boot_ns);
         let mut event = Event::new(self.seq + 1, time, self.source, Some(process), tid, kind);
-        event.flaws = flaws;
+        event.flaws = flaws_of_event;
         if self.filter.as_ref().is_some_and(|filter| !filter.matches(&event, &self.lineage)) {
             self.recycle(event);
             return None;
@@ -320,37 +336,20 @@ impl Pipeline {
                     .is_some_and(|id| self.containers.iter().any(|c| id.starts_with(c.as_str()))))
     }
 
-    fn fork(
-        &mut self,
-        subject: &Subject,
-        thread: bool,
-        call: Option<crate::ForkCall>,
-        flags: Option<u64>,
-        creator: Option<&RefRecord>,
-    ) -> (Arc<Process>, Option<Pid>, EventKind, Flaws) {
-        let creator_tid = creator.map(|creator| creator.tid);
-        let info = ForkInfo { call, flags, creator: creator.map(reference), creator_tid };
-        if thread {
-            return (self.living(subject), Some(subject.tid), EventKind::Clone(info), Flaws::new());
+    /// A new process is a copy of its creator.
+    fn copied_image(&self, subject: &Subject, creator: Option<&RefRecord>) -> Image {
+        if subject.kthread {
+            return Image::default();
         }
         let original = creator.unwrap_or(&subject.parent);
-        let mut image = match self.table.image(original.pid, original.start_ns) {
-            Some(mut image) => {
-                // The worse mark stays: a cut list is cut in the copy too.
-                for (field, has) in [(Field::Argv, image.argv.is_some()), (Field::Exe, image.exe.is_some())] {
-                    if has && image.flaws.get(field).is_none() {
-                        image.flaws.mark(field, Flaw::Inherited);
-                    }
-                }
-                image
+        let Some(mut image) = self.table.image(original.pid, original.start_ns) else { return Image::unseen() };
+        // The worse mark stays: a cut list is cut in the copy too.
+        for (field, has) in [(Field::Argv, image.argv.is_some()), (Field::Exe, image.exe.is_some())] {
+            if has && image.flaws.get(field).is_none() {
+                image.flaws.mark(field, Flaw::Inherited);
             }
-            None => Image::unseen(),
-        };
-        if subject.kthread {
-            image = Image::default();
         }
-        self.table.insert(subject.pid, subject.start_ns, image.clone());
-        (self.process(subject, image), Some(subject.tid), EventKind::Fork(info), Flaws::new())
+        image
     }
 
     fn ptrace(
@@ -445,7 +444,8 @@ impl Pipeline {
     fn image(&mut self, subject: &Subject, image: &ImageRecord<'_>, boot_ns: u64, marks: &Flaws) -> Image {
         let mut flaws = Flaws::new();
         mark_of(&mut flaws, marks, |field| {
-            !matches!(field, Field::OldName | Field::Usage) && (field != Field::Env || self.env != EnvWanted::No)
+            !matches!(field, Field::OldName | Field::Usage | Field::Time)
+                && (field != Field::Env || self.env != EnvWanted::No)
         });
         let chunks = match self.chunks.is_empty() {
             true => Chunks::default(),
@@ -553,6 +553,10 @@ fn known(id: u32) -> Option<u32> {
 
 fn reference(record: &RefRecord) -> ProcessRef {
     ProcessRef { id: record.id(), name: name_of(&record.comm) }
+}
+
+fn status_of(wait_status: Option<u32>) -> ExitStatus {
+    wait_status.map_or(ExitStatus::Unknown, ExitStatus::from_wait_status)
 }
 
 fn id_change(old: Option<[u32; 2]>) -> IdChange {

@@ -67,7 +67,7 @@ fn exec<'a>(subject: Subject, argv: &'a [u8], len: usize) -> Body<'a> {
 
 pub(crate) fn exit(subject: Subject) -> Body<'static> {
     let exit = ExitRecord {
-        wait_status: 0x0300,
+        wait_status: Some(0x0300),
         killer: None,
         oom: false,
         usage: Some(UsageRecord {
@@ -141,6 +141,7 @@ fn a_fork_has_its_creators_image_and_says_so() {
         call: None,
         flags: Some(0),
         creator: Some(reference_to(7, 100)),
+        image: None,
     };
     let event = pipeline.feed(&record(200, fork)).unwrap();
     assert_eq!(argv_of(&event).unwrap(), b"a\0");
@@ -155,6 +156,7 @@ fn a_fork_has_its_creators_image_and_says_so() {
         call: None,
         flags: Some(0),
         creator: Some(reference_to(7, 101)),
+        image: None,
     };
     let event = pipeline.feed(&record(400, fork)).unwrap();
     assert_eq!((argv_of(&event), flaw_of(&event, Field::Argv)), (None, Some(Flaw::NotObserved)));
@@ -294,7 +296,15 @@ fn ancestors_are_known_from_records_that_nobody_asked_for() {
     let creator = child.parent;
     pipeline.note(&record(
         200_000_000,
-        Body::Fork { subject: child, thread: false, unasked: true, call: None, flags: Some(0), creator: Some(creator) },
+        Body::Fork {
+            subject: child,
+            thread: false,
+            unasked: true,
+            call: None,
+            flags: Some(0),
+            creator: Some(creator),
+            image: None,
+        },
     ));
     pipeline.note(&record(300_000_000, exit(parent)));
     child.parent = reference_to(1, 0);

@@ -1,7 +1,10 @@
 //! What /proc told of a process, and when.
 
-use crate::source::record::Comm;
-use crate::{ExeTraits, Pid, StartTime, Tty};
+use rustc_hash::FxHashMap;
+
+use crate::source::names_up;
+use crate::source::record::{Body, CgroupKey, Comm, ImageRecord, ListRecord, NamesUp, Put, Record};
+use crate::{ExeTraits, Field, Flaw, Flaws, Pid, StartTime, Tty};
 
 /// How much to read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +77,88 @@ pub(crate) trait Proc {
 
     /// When the process that has this pid now was started.
     fn start(&mut self, pid: Pid) -> Option<StartTime>;
+}
+
+/// Strings of an image, which records borrow.
+#[derive(Default)]
+pub(crate) struct Strings {
+    exe: Option<Vec<u8>>,
+    traits: ExeTraits,
+    cwd: Option<Vec<u8>>,
+    cwd_deleted: bool,
+    argv: Option<Vec<u8>>,
+    env: Option<Vec<u8>>,
+}
+
+impl Strings {
+    pub(crate) fn of(look: Option<Look>) -> Self {
+        let Some(look) = look else { return Self::default() };
+        let (cwd, cwd_deleted) = look.cwd.map_or((None, false), |(path, deleted)| (Some(names_up(&path)), deleted));
+        let traits = look.exe.as_ref().map(|exe| exe.traits).unwrap_or_default();
+        let exe = look.exe.map(|exe| names_up(&exe.path));
+        Self { exe, traits, cwd, cwd_deleted, argv: look.argv, env: look.env }
+    }
+
+    pub(crate) fn image(&self) -> ImageRecord<'_> {
+        fn list(list: &[u8]) -> ListRecord<'_> {
+            ListRecord { inline: list, len: list.len() }
+        }
+        ImageRecord {
+            exe: self.exe.as_deref().map(NamesUp),
+            exe_traits: self.traits,
+            cwd: self.cwd.as_deref().map(NamesUp),
+            cwd_deleted: self.cwd_deleted,
+            argv: list(self.argv.as_deref().unwrap_or_default()),
+            env: self.env.as_deref().map(list),
+            ..ImageRecord::default()
+        }
+    }
+
+    /// What was read is late; what was not is missing, for want of trying or of success.
+    pub(crate) fn flaws(&self, missing: Flaw, env: bool) -> Flaws {
+        let mut flaws = Flaws::new();
+        let mut mark = |field, has: bool, missing| flaws.mark(field, if has { Flaw::ReadLate } else { missing });
+        let untried = if self.argv.is_some() { missing } else { Flaw::Unreadable };
+        mark(Field::Argv, self.argv.is_some(), Flaw::Unreadable);
+        mark(Field::Exe, self.exe.is_some(), untried);
+        mark(Field::Cwd, self.cwd.is_some(), untried);
+        if env {
+            mark(Field::Env, self.env.is_some(), untried);
+        }
+        flaws
+    }
+}
+
+/// So many cgroups are told apart; then all are told anew.
+const MOST_CGROUPS: usize = 4096;
+/// The hierarchy number of the keys made here: no kernel has so many.
+const OWN_KEYS: u32 = u32::MAX;
+
+/// Keys for cgroups of which /proc told the path alone.
+#[derive(Default)]
+pub(crate) struct CgroupKeys {
+    keys: FxHashMap<Vec<u8>, CgroupKey>,
+    last: u64,
+}
+
+impl CgroupKeys {
+    /// The key of this path. A new one is told of first.
+    pub(crate) fn key(&mut self, path: &[u8], put: &mut Put<'_>) -> CgroupKey {
+        if let Some(key) = self.keys.get(path) {
+            return *key;
+        }
+        if self.keys.len() >= MOST_CGROUPS {
+            self.keys.clear();
+        }
+        // Numbers are not used again, so that nobody who has an old one gets another's path.
+        self.last += 1;
+        let key = CgroupKey { id: self.last, hierarchy: OWN_KEYS };
+        self.keys.insert(path.to_vec(), key);
+        let names = names_up(path);
+        let body = Body::Cgroup { key, names: NamesUp(&names), cut: false };
+        let _ = put(&Record { boot_ns: 0, lost_before: 0, body, flaws: Flaws::new(), about: Flaws::new() });
+        key
+    }
 }
 
 /// The path in the cgroup file of a process: `cgroups(7)`. That of the unified hierarchy, else of the first controller known.

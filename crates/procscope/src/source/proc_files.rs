@@ -1,6 +1,7 @@
 use crate::source::comm_of;
 use crate::source::look::{Depth, Exe, Look, Proc, StatSeen, StatusSeen, decode_cgroup};
-use crate::sys::{self, ProcDir, Stat};
+use crate::sys::proc_pid::Stat;
+use crate::sys::{self, ProcDir};
 use crate::{ExeTraits, Pid, StartTime};
 
 /// The /proc of this system.

@@ -1,5 +1,7 @@
 //! What a source says, in one form for all of them: the pipeline makes true events of it.
 
+use std::ops::ControlFlow;
+
 use crate::{ExeTraits, Flaws, ForkCall, Namespaces, Pid, ProcessId, StartTime, Tty};
 
 /// A kernel's comm: at most 15 bytes and a NUL.
@@ -37,6 +39,9 @@ impl RefRecord {
         ProcessId { pid: self.pid, start: start_of(self.start_ns) }
     }
 }
+
+/// No process at all.
+pub(crate) const NOBODY: RefRecord = RefRecord { pid: 0, tid: 0, start_ns: UNKNOWN_START, comm: [0; 16] };
 
 /// The process that a record is about, as it was at that moment.
 #[derive(Clone, Copy, Debug)]
@@ -105,6 +110,9 @@ pub(crate) struct Record<'a> {
     pub(crate) about: Flaws,
 }
 
+/// Where records go.
+pub(crate) type Put<'a> = dyn FnMut(&Record<'_>) -> ControlFlow<()> + 'a;
+
 /// The strings of a program's image.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ImageRecord<'a> {
@@ -147,6 +155,8 @@ pub(crate) enum Body<'a> {
         flags: Option<u64>,
         /// Where the source does not tell, the parent is taken for whom the process is a copy of.
         creator: Option<RefRecord>,
+        /// What was read of the process itself, instead of what its creator is known to be.
+        image: Option<ImageRecord<'a>>,
     },
     Exec {
         subject: Subject,
@@ -167,7 +177,7 @@ pub(crate) enum Body<'a> {
     },
     ThreadExit {
         subject: Subject,
-        wait_status: u32,
+        wait_status: Option<u32>,
         thread_start_ns: u64,
         comm: Comm,
     },
@@ -236,7 +246,8 @@ impl Body<'_> {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExitRecord {
-    pub(crate) wait_status: u32,
+    /// `None` where the source could not learn it.
+    pub(crate) wait_status: Option<u32>,
     pub(crate) killer: Option<RefRecord>,
     pub(crate) oom: bool,
     pub(crate) usage: Option<UsageRecord>,

@@ -9,9 +9,10 @@ use crate::pipeline::Names;
 
 #[cfg(target_os = "linux")]
 mod linux;
+pub(crate) mod proc_pid;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    ProcDir, ReadProcess, Stat, be_prompt, boot_id, clock, has_capabilities, in_initial_pid_namespace,
+    ProcDir, ReadProcess, be_prompt, boot_id, clock, has_capabilities, in_initial_pid_namespace,
     in_initial_user_namespace, kernel_version, list_processes, list_threads, now_boot_ns, now_mono_ns, page_bytes,
     read_argv, read_argv_now, read_environment, read_process, start_of, thread_cpu_time,
 };

@@ -166,7 +166,7 @@ fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, M
             Body::Exit {
                 subject: decode_subject(&exit.header, &exit.process),
                 exit: ExitRecord {
-                    wait_status: exit.wait_status,
+                    wait_status: Some(exit.wait_status),
                     killer: (exit.killer.tgid != 0).then(|| decode_ref(&exit.killer)),
                     oom: header.flags & flag::OOM != 0,
                     usage: Some(UsageRecord {
@@ -195,6 +195,7 @@ fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, M
                 call: fork_call(fork.syscall, header.flags & flag::COMPAT != 0),
                 flags: Some(fork.clone_flags),
                 creator: Some(decode_ref(&fork.creator)),
+                image: None,
             }
         }
         kind::EXEC_FAILED => {
@@ -213,7 +214,7 @@ fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, M
             let (exit, _) = split::<wire::ThreadExit>(bytes)?;
             Body::ThreadExit {
                 subject: decode_subject(&exit.header, &exit.process),
-                wait_status: exit.wait_status,
+                wait_status: Some(exit.wait_status),
                 thread_start_ns: exit.thread_start_ns,
                 comm: exit.thread_comm,
             }

@@ -6,23 +6,17 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::decode::{Message, Task, What};
 use super::merge::Received;
-use crate::source::look::{Depth, Look, Proc};
-use crate::source::names_up;
+use crate::source::look::{CgroupKeys, Depth, Look, Proc, Strings};
 use crate::source::record::{
-    Body, CgroupKey, Comm, ExitRecord, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, UNKNOWN_COMM,
-    UNKNOWN_ID, UNKNOWN_START,
+    Body, CgroupKey, Comm, ExitRecord, NOBODY, Put, Record, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START,
 };
-use crate::{EnvWanted, EventSet, ExeTraits, Field, Flaw, Flaws, Kind, Namespaces, Pid, StartTime, Tty, Want};
+use crate::{EnvWanted, EventSet, Field, Flaw, Flaws, Kind, Namespaces, Pid, StartTime, Tty, Want};
 
 /// The kernel notes a process's start this much before it tells of the fork, at the usual speed (`copy_process`, `kernel/fork.c`).
 const TOLD_AFTER_NS: u64 = 2_000;
 /// A start so close behind the beginning of a clock tick may belong to the tick before.
 const DOUBTFUL_NS: u64 = 1_000_000;
 const TICK_NS: u64 = 10_000_000;
-/// So many cgroups are told apart; then all are told anew.
-const MOST_CGROUPS: usize = 4096;
-/// The hierarchy number of the keys made here: no kernel has so many.
-const OWN_KEYS: u32 = u32::MAX;
 
 /// What is known of a living process.
 #[derive(Clone, Debug)]
@@ -111,8 +105,6 @@ impl Known {
     }
 }
 
-const NOBODY: RefRecord = RefRecord { pid: 0, tid: 0, start_ns: UNKNOWN_START, comm: [0; 16] };
-
 /// What the tracker needs to know of its run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
@@ -131,9 +123,6 @@ impl Settings {
     }
 }
 
-/// Where records go.
-pub(crate) type Put<'a> = dyn FnMut(&Record<'_>) -> ControlFlow<()> + 'a;
-
 /// See the module.
 pub(crate) struct Tracker {
     settings: Settings,
@@ -142,62 +131,11 @@ pub(crate) struct Tracker {
     leader_status: FxHashMap<Pid, u32>,
     /// Processes whose end was told, while the message about their first thread may come yet.
     leader_to_come: FxHashSet<Pid>,
-    cgroups: FxHashMap<Vec<u8>, CgroupKey>,
-    last_cgroup: u64,
+    cgroups: CgroupKeys,
     /// Rises with every loss.
     epoch: u64,
     /// CLOCK_BOOTTIME minus CLOCK_MONOTONIC, ns.
     boot_offset_ns: u64,
-}
-
-/// Strings of an image, which records borrow.
-#[derive(Default)]
-struct Strings {
-    exe: Option<Vec<u8>>,
-    traits: ExeTraits,
-    cwd: Option<Vec<u8>>,
-    cwd_deleted: bool,
-    argv: Option<Vec<u8>>,
-    env: Option<Vec<u8>>,
-}
-
-impl Strings {
-    fn of(look: Option<Look>) -> Self {
-        let Some(look) = look else { return Self::default() };
-        let (cwd, cwd_deleted) = look.cwd.map_or((None, false), |(path, deleted)| (Some(names_up(&path)), deleted));
-        let traits = look.exe.as_ref().map(|exe| exe.traits).unwrap_or_default();
-        let exe = look.exe.map(|exe| names_up(&exe.path));
-        Self { exe, traits, cwd, cwd_deleted, argv: look.argv, env: look.env }
-    }
-
-    fn image(&self) -> ImageRecord<'_> {
-        fn list(list: &[u8]) -> ListRecord<'_> {
-            ListRecord { inline: list, len: list.len() }
-        }
-        ImageRecord {
-            exe: self.exe.as_deref().map(NamesUp),
-            exe_traits: self.traits,
-            cwd: self.cwd.as_deref().map(NamesUp),
-            cwd_deleted: self.cwd_deleted,
-            argv: list(self.argv.as_deref().unwrap_or_default()),
-            env: self.env.as_deref().map(list),
-            ..ImageRecord::default()
-        }
-    }
-
-    /// What was read is late; what was not is missing, for want of trying or of success.
-    fn flaws(&self, missing: Flaw, env: bool) -> Flaws {
-        let mut flaws = Flaws::new();
-        let mut mark = |field, has: bool, missing| flaws.mark(field, if has { Flaw::ReadLate } else { missing });
-        let untried = if self.argv.is_some() { missing } else { Flaw::Unreadable };
-        mark(Field::Argv, self.argv.is_some(), Flaw::Unreadable);
-        mark(Field::Exe, self.exe.is_some(), untried);
-        mark(Field::Cwd, self.cwd.is_some(), untried);
-        if env {
-            mark(Field::Env, self.env.is_some(), untried);
-        }
-        flaws
-    }
 }
 
 impl Tracker {
@@ -207,8 +145,7 @@ impl Tracker {
             living: FxHashMap::default(),
             leader_status: FxHashMap::default(),
             leader_to_come: FxHashSet::default(),
-            cgroups: FxHashMap::default(),
-            last_cgroup: 0,
+            cgroups: CgroupKeys::default(),
             epoch: 0,
             boot_offset_ns: 0,
         }
@@ -367,26 +304,9 @@ impl Tracker {
             known.ns_pid = status.ns_pid;
         }
         if let Some(path) = &look.cgroup {
-            known.cgroup = self.cgroup(path, put);
+            known.cgroup = self.cgroups.key(path, put);
             late(known, Field::Cgroup);
         }
-    }
-
-    fn cgroup(&mut self, path: &[u8], put: &mut Put<'_>) -> CgroupKey {
-        if let Some(key) = self.cgroups.get(path) {
-            return *key;
-        }
-        if self.cgroups.len() >= MOST_CGROUPS {
-            self.cgroups.clear();
-        }
-        // Numbers are not used again, so that nobody who has an old one gets another's path.
-        self.last_cgroup += 1;
-        let key = CgroupKey { id: self.last_cgroup, hierarchy: OWN_KEYS };
-        self.cgroups.insert(path.to_vec(), key);
-        let names = names_up(path);
-        let body = Body::Cgroup { key, names: NamesUp(&names), cut: false };
-        let _ = put(&Record { boot_ns: 0, lost_before: 0, body, flaws: Flaws::new(), about: Flaws::new() });
-        key
     }
 
     /// A process as others name it.
@@ -513,7 +433,15 @@ impl Tracker {
                     known.threads.push(child.tid);
                 }
                 let (subject, about) = self.subject(child);
-                let body = Body::Fork { subject, thread: true, unasked: false, call: None, flags: None, creator: None };
+                let body = Body::Fork {
+                    subject,
+                    thread: true,
+                    unasked: false,
+                    call: None,
+                    flags: None,
+                    creator: None,
+                    image: None,
+                };
                 put(&Record { boot_ns, lost_before: 0, body, flaws: Flaws::new(), about })
             }
             What::Exec { task } => self.exec(boot_ns, task, look.map(|look| *look), put),
@@ -697,7 +625,8 @@ impl Tracker {
         subject.parent = from;
         about.clear(Field::Ppid);
         self.mark_parent(&from, &mut about);
-        let body = Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator: None };
+        let body =
+            Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator: None, image: None };
         put(&Record { boot_ns, lost_before: 0, body, flaws: Flaws::new(), about })
     }
 
@@ -798,6 +727,7 @@ impl Tracker {
         }
         if !last {
             let comm = UNKNOWN_COMM;
+            let wait_status = Some(wait_status);
             let body = Body::ThreadExit { subject, wait_status, thread_start_ns: UNKNOWN_START, comm };
             return put(&Record { boot_ns, lost_before: 0, body, flaws, about });
         }
@@ -818,7 +748,7 @@ impl Tracker {
         }
         // The fork was told of a little after the start, and /proc knows its tick alone.
         flaws.mark(Field::Duration, Flaw::Estimated);
-        let exit = ExitRecord { wait_status: status, killer: None, oom: false, usage: None };
+        let exit = ExitRecord { wait_status: Some(status), killer: None, oom: false, usage: None };
         put(&Record { boot_ns, lost_before: 0, body: Body::Exit { subject, exit }, flaws, about })
     }
 }

@@ -61,6 +61,7 @@ impl Told {
                         call: None,
                         flags: None,
                         creator: Some(*creator),
+                        image: None,
                     },
                     What::Exec { old_comm, old_tid, strings } => {
                         exe = strings.exe.as_deref().map(names_up);
@@ -83,7 +84,7 @@ impl Told {
                     What::Exit { exit } => Body::Exit { subject, exit: *exit },
                     What::ThreadExit { wait_status } => Body::ThreadExit {
                         subject,
-                        wait_status: *wait_status,
+                        wait_status: Some(*wait_status),
                         thread_start_ns: UNKNOWN_START,
                         comm: UNKNOWN_COMM,
                     },

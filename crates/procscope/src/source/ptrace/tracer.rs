@@ -428,7 +428,7 @@ impl Tracer {
         }
         let usage = Some(own_usage(&waited.usage, known.children.as_ref()));
         let parent = known.parent.pid;
-        let exit = ExitRecord { wait_status: waited.status as u32, killer, oom: false, usage };
+        let exit = ExitRecord { wait_status: Some(waited.status as u32), killer, oom: false, usage };
         self.tell(boot_ns, pid, pid, flaws, What::Exit { exit });
         self.known.remove(&pid);
         self.living.lock().remove(&pid);

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 use proptest::prelude::*;
 
 use super::*;
+use crate::ExeTraits;
 use crate::source::comm_of;
 use crate::source::look::{Exe, StatSeen, StatusSeen};
 
@@ -78,8 +79,8 @@ fn told(record: &Record<'_>) -> Option<Told> {
         Body::Fork { thread: false, .. } => ("fork", 0),
         Body::Fork { .. } => ("clone", 0),
         Body::Exec { .. } => ("exec", 0),
-        Body::Exit { exit, .. } => ("exit", exit.wait_status),
-        Body::ThreadExit { wait_status, .. } => ("thread-exit", *wait_status),
+        Body::Exit { exit, .. } => ("exit", exit.wait_status.unwrap_or_default()),
+        Body::ThreadExit { wait_status, .. } => ("thread-exit", wait_status.unwrap_or_default()),
         _ => ("other", 0),
     };
     let exe = match &record.body {

@@ -1,0 +1,125 @@
+//! What the files of a process in /proc say: `proc_pid(5)`. No OS.
+
+use crate::{Pid, StartTime, Tty};
+
+/// What `/proc/PID/stat` tells: `proc_pid_stat(5)`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Stat {
+    pub(crate) comm: Vec<u8>,
+    /// R, S, D, Z, …
+    pub(crate) state: u8,
+    pub(crate) ppid: Pid,
+    pub(crate) pgid: Pid,
+    pub(crate) sid: Pid,
+    /// In the kernel's encoding: `new_encode_dev` in `include/linux/kdev_t.h`.
+    pub(crate) tty: u32,
+    pub(crate) flags: u32,
+    pub(crate) start: StartTime,
+    /// Where the arguments are: of each image another place, unless addresses are not randomised; 0 where it may not be known.
+    pub(crate) arg_start: u64,
+}
+
+/// `PF_KTHREAD` in `include/linux/sched.h`.
+const PF_KTHREAD: u32 = 0x0020_0000;
+/// `PF_EXITING`: it has begun to end, and lets go of its memory.
+const PF_EXITING: u32 = 0x0000_0004;
+
+impl Stat {
+    /// Reads the line. The comm may hold blanks, newlines and parentheses.
+    pub(crate) fn decode(stat: &[u8]) -> Option<Self> {
+        let open = stat.iter().position(|&b| b == b'(')?;
+        let close = stat.iter().rposition(|&b| b == b')')?;
+        let comm = stat.get(open + 1..close)?.to_vec();
+        let behind = str::from_utf8(&stat[close + 1..]).ok()?;
+        // The state is field 3.
+        let mut fields = [""; 50];
+        fields.iter_mut().zip(behind.split_ascii_whitespace()).for_each(|(field, word)| *field = word);
+        let number = |field: usize| fields.get(field - 3)?.parse::<i64>().ok();
+        let unsigned = |field: usize| fields[field - 3].parse::<u64>().unwrap_or(0);
+        let id = |field: usize| number(field).and_then(|n| Pid::try_from(n).ok());
+        Some(Self {
+            comm,
+            state: *fields.first()?.as_bytes().first()?,
+            ppid: id(4)?,
+            pgid: id(5)?,
+            sid: id(6)?,
+            tty: number(7)? as u32,
+            flags: number(9)? as u32,
+            start: StartTime(u64::try_from(number(22)?).ok()?),
+            // Only since 3.5.
+            arg_start: unsigned(48),
+        })
+    }
+
+    pub(crate) fn is_kthread(&self) -> bool {
+        self.flags & PF_KTHREAD != 0
+    }
+
+    /// Ended, or about to end.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.has_ended() || self.flags & PF_EXITING != 0
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        matches!(self.state, b'Z' | b'X' | b'x')
+    }
+
+    pub(crate) fn tty(&self) -> Option<Tty> {
+        let (major, minor) = (self.tty >> 8 & 0xfff, self.tty & 0xff | self.tty >> 12 & 0xf_ff00);
+        (self.tty != 0).then_some(Tty { major, minor })
+    }
+}
+
+/// What `/proc/PID/status` tells, as far as it is of use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Status {
+    /// Real and effective.
+    pub(crate) uids: [u32; 2],
+    pub(crate) gids: [u32; 2],
+    /// The pid in the innermost namespace; 0 where the kernel does not tell (before 4.1).
+    pub(crate) ns_pid: Pid,
+    pub(crate) threads: u32,
+}
+
+impl Status {
+    pub(crate) fn decode(status: &str) -> Option<Self> {
+        let rest = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+        let last = |name: &str| rest(name)?.split_ascii_whitespace().next_back()?.parse().ok();
+        Some(Self {
+            uids: decode_ids(status, "Uid:")?,
+            gids: decode_ids(status, "Gid:")?,
+            ns_pid: last("NSpid:").unwrap_or(0),
+            threads: last("Threads:").unwrap_or(1),
+        })
+    }
+}
+
+/// The first two numbers behind `name` in `/proc/PID/status`.
+pub(super) fn decode_ids(status: &str, name: &str) -> Option<[u32; 2]> {
+    let mut numbers = status.lines().find_map(|line| line.strip_prefix(name))?.split_ascii_whitespace();
+    Some([numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_with_a_hostile_name() {
+        let stat = b"7 (a) b) (c) S 1 7 6 34821 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 98765 1 2 3\n";
+        let stat = Stat::decode(stat).unwrap();
+        assert_eq!((&stat.comm[..], stat.ppid, stat.pgid, stat.sid), (&b"a) b) (c"[..], 1, 7, 6));
+        assert_eq!((stat.start, stat.is_kthread(), stat.has_ended()), (StartTime(98765), false, false));
+        assert_eq!(stat.tty(), Some(Tty { major: 136, minor: 5 }));
+        for bad in [&b""[..], b"7 (a", b"7 (a) S 1 2", b")(", b"7 (a) S x 7 6 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 9 1"] {
+            assert_eq!(Stat::decode(bad), None);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_stat_is_taken(stat: Vec<u8>) {
+            let _ = Stat::decode(&stat);
+        }
+    }
+}
