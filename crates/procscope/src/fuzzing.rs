@@ -158,7 +158,7 @@ pub fn replay_ebpf(mut bytes: &[u8], sink: &mut dyn Sink) {
         }
         bytes = rest;
     }
-    let _ = out.finish(0);
+    let _ = out.finish(0, None);
 }
 
 /// A process of a made-up storm.

@@ -114,6 +114,10 @@
 //! # }
 //! ```
 //!
+//! # Proving it
+//!
+//! A [`Reconciler`] takes the events of two monitors of different mechanisms, and finds what only one of them told.
+//!
 //! # What it takes
 //!
 //! Rust 1.95. On Linux, 5.11 or later with BTF, and CAP_BPF with CAP_PERFMON, or root; for a command that it runs, nothing.
@@ -131,6 +135,7 @@ mod launch;
 mod monitor;
 mod pipeline;
 mod plan;
+mod reconcile;
 mod sink;
 mod source;
 mod stop;
@@ -145,6 +150,7 @@ pub use launch::RunningCommand;
 pub use monitor::{Monitor, MonitorBuilder};
 pub use plan::{DecidedBy, ExplainedTerm, Explanation};
 pub use procscope_model::*;
+pub use reconcile::{Discrepancy, Reconciler, Side, Verification};
 pub use sink::{Session, Sink, Summary};
 pub use source::sources;
 pub use stop::StopHandle;

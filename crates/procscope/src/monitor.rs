@@ -288,7 +288,7 @@ impl Monitor {
         drop(self.source);
         let became = waiting.map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())));
         let elapsed_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        let mut summary = out.finish(elapsed_ns).map_err(Error::Sink)?;
+        let mut summary = out.finish(elapsed_ns, self.stop.stopped()).map_err(Error::Sink)?;
         summary.command = self.command.and_then(|command| command.held.command().status());
         became.and(result).map(|()| summary)
     }

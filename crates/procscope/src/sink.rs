@@ -51,6 +51,9 @@ pub struct Summary {
     pub incomplete: Vec<(Field, u64)>,
     /// Records that could not be decoded.
     pub malformed: u64,
+    /// Up to when nothing is missed, as [`Session::attached`] is since when: all that had happened by then was delivered or
+    /// counted as lost.
+    pub until: Timestamp,
     /// How long the monitor ran, ns.
     pub elapsed_ns: u64,
     /// How the command ended, where there was one.

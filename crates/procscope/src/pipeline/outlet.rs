@@ -3,7 +3,8 @@ use std::ops::ControlFlow;
 
 use super::{Clock, Pipeline};
 use crate::source::record::Record;
-use crate::{Event, EventKind, Field, KIND_COUNT, Kind, Pid, Sink, Summary};
+use crate::stop;
+use crate::{Event, EventKind, Field, KIND_COUNT, Kind, Pid, Sink, Summary, Timestamp};
 
 /// Where a source puts its records: through the pipeline into the sink.
 pub(crate) struct Outlet<'a> {
@@ -13,11 +14,21 @@ pub(crate) struct Outlet<'a> {
     incomplete: [u64; 32],
     error: Option<io::Error>,
     dirty: bool,
+    /// The event after which the sink wanted no more.
+    last_wanted: Option<Timestamp>,
 }
 
 impl<'a> Outlet<'a> {
     pub(crate) fn new(pipeline: Pipeline, sink: &'a mut dyn Sink) -> Self {
-        Self { pipeline, sink, summary: Summary::default(), incomplete: [0; 32], error: None, dirty: false }
+        Self {
+            pipeline,
+            sink,
+            summary: Summary::default(),
+            incomplete: [0; 32],
+            error: None,
+            dirty: false,
+            last_wanted: None,
+        }
     }
 
     pub(crate) fn set_clock(&mut self, clock: Clock) {
@@ -68,7 +79,7 @@ impl<'a> Outlet<'a> {
         self.keep(result.map(|()| ControlFlow::Continue(())))
     }
 
-    pub(crate) fn finish(mut self, elapsed_ns: u64) -> io::Result<Summary> {
+    pub(crate) fn finish(mut self, elapsed_ns: u64, stopped: Option<Timestamp>) -> io::Result<Summary> {
         if self.error.is_none() {
             let _ = self.batch_end();
         }
@@ -76,6 +87,7 @@ impl<'a> Outlet<'a> {
             return Err(error);
         }
         self.summary.elapsed_ns = elapsed_ns;
+        self.summary.until = [self.last_wanted, stopped].into_iter().flatten().min().unwrap_or_else(stop::now);
         self.summary.incomplete = Field::ALL
             .into_iter()
             .map(|field| (field, self.incomplete[field as usize]))
@@ -95,7 +107,11 @@ impl<'a> Outlet<'a> {
             self.count_flaws(event);
         }
         let result = self.sink.event(event);
-        self.keep(result)
+        let flow = self.keep(result);
+        if flow.is_break() {
+            self.last_wanted.get_or_insert(event.time);
+        }
+        flow
     }
 
     fn count_flaws(&mut self, event: &Event) {

@@ -1,0 +1,542 @@
+//! Holds what two mechanisms tell of the same time against each other.
+
+use std::collections::VecDeque;
+
+use rustc_hash::FxHashMap;
+
+use crate::source;
+use crate::{
+    Event, EventKind, EventSet, ExitStatus, Field, Flaw, Flaws, KIND_COUNT, Kind, Lost, Pid, ProcessId, Session,
+    SourceId, Timestamp,
+};
+
+/// One of two mechanisms.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Side {
+    /// The one whose events are of use.
+    First,
+    /// The one that it is held against.
+    Second,
+}
+
+impl Side {
+    /// Both.
+    pub const BOTH: [Self; 2] = [Self::First, Self::Second];
+
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::First => Self::Second,
+            Self::Second => Self::First,
+        }
+    }
+}
+
+/// The kinds whose moment and number are the same for every mechanism. What the others mean (a name, an id, a debugger that
+/// changed) each mechanism sees at another place in the kernel, and a snapshot tells of another moment.
+pub(crate) const COMPARABLE: EventSet = EventSet::NONE
+    .with(Kind::Fork)
+    .with(Kind::Clone)
+    .with(Kind::Exec)
+    .with(Kind::ExecFailed)
+    .with(Kind::Exit)
+    .with(Kind::ThreadExit);
+
+/// So long after an event the other mechanism has told of it, or never will: times are the kernel's, and one who was interrupted
+/// between noting and sending is not kept for longer.
+const GRACE_NS: i64 = 3_000_000_000;
+/// So close to each other there is no doubt that it is the same.
+const NEAR_NS: u64 = 2_000_000;
+/// What happened so close to the first or the last moment may have been told by one alone.
+const EDGE_NS: i64 = 50_000_000;
+/// A mark of lost events may stand so far from them: some counts are read once a second.
+const SLACK_NS: i64 = 2_000_000_000;
+/// So many events wait for their counterpart, of each mechanism; then the oldest are given up.
+const MOST_WAITING: usize = 1 << 15;
+/// So many marks of lost events are told apart; then the oldest become one.
+const MOST_MARKS: usize = 1024;
+/// So many discrepancies wait to be taken; beyond it they are counted alone.
+const MOST_FOUND: usize = 1024;
+/// Longer lists of one process's events of one kind are paired in order.
+const MOST_ALIGNED: usize = 32;
+
+/// What two mechanisms do not agree on.
+#[derive(Clone, PartialEq, Debug)]
+#[non_exhaustive]
+pub enum Discrepancy {
+    /// One told of it, the other did not.
+    Missing {
+        /// What was told.
+        event: Event,
+        /// The mechanism that did not.
+        from: SourceId,
+    },
+    /// Both told of it, and differ in a field that neither marks as a guess.
+    Differs {
+        /// Which field: [`Field::Status`], [`Field::Argv`] or [`Field::Ppid`].
+        field: Field,
+        /// What the first told.
+        first: Event,
+        /// What the second told.
+        second: Event,
+    },
+}
+
+/// What came of it all. Each event that is compared is counted once.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Verification {
+    /// Events of which both told, by [`Kind`] as index.
+    pub agreed: [u64; KIND_COUNT],
+    /// Events that are missing from what the first told, and from what the second did; by [`Kind`] as index.
+    pub missing: [[u64; KIND_COUNT]; 2],
+    /// Those that are missing, too, but were counted as lost by the mechanism that did not tell of them.
+    pub explained: [[u64; KIND_COUNT]; 2],
+    /// Events of one side alone at a time when the other was not attached for sure.
+    pub outside: u64,
+    /// Events that nobody could be held to: too many waited for the other side, which was far behind.
+    pub given_up: u64,
+    /// Fields in which events differ of which both told, and in how many.
+    pub differing: Vec<(Field, u64)>,
+}
+
+impl Verification {
+    /// All events of which both told.
+    pub fn total_agreed(&self) -> u64 {
+        self.agreed.iter().sum()
+    }
+
+    /// All events that are missing from what this side told, with no loss that explains it.
+    pub fn total_missing(&self, side: Side) -> u64 {
+        self.missing[side as usize].iter().sum()
+    }
+
+    /// All events that are missing from what this side told, and that it counted as lost.
+    pub fn total_explained(&self, side: Side) -> u64 {
+        self.explained[side as usize].iter().sum()
+    }
+
+    /// All events that were compared.
+    pub fn total_compared(&self) -> u64 {
+        let of = |side| self.total_missing(side) + self.total_explained(side);
+        Side::BOTH.into_iter().map(of).sum::<u64>() + self.total_agreed()
+    }
+
+    /// True where nothing speaks against either: whatever one told, the other told too, or counted as lost.
+    pub fn is_complete(&self) -> bool {
+        Side::BOTH.into_iter().all(|side| self.total_missing(side) == 0)
+            && self.given_up == 0
+            && self.differing.is_empty()
+    }
+}
+
+/// Takes the events of two monitors that watch the same, and finds what only one of them told. It does no I/O, and needs no
+/// clock but that of the events: those of each side in the order in which its monitor gives them, both in any order to each other.
+///
+/// Two events are the same that are of one kind and one process, by pid and start; of several such, those are that happened
+/// closest to each other. A start that is marked as estimated may be a clock tick off, and one that is not known is any. A
+/// mechanism is held to the kinds that its [`Capabilities`](crate::Capabilities) name, while it was attached. What is missing
+/// where it says that events were lost is explained by that, up to the number that it counted.
+#[derive(Debug)]
+pub struct Reconciler {
+    sides: [Held; 2],
+    kinds: EventSet,
+    one_way: bool,
+    from: Timestamp,
+    serial: u64,
+    waiting: FxHashMap<Pid, Vec<Waiting>>,
+    found: VecDeque<Discrepancy>,
+    verification: Verification,
+    differing: [u64; Field::ALL.len()],
+}
+
+/// What is held against a side.
+#[derive(Debug)]
+struct Held {
+    id: SourceId,
+    /// The latest event.
+    last: Option<Timestamp>,
+    /// Up to when nothing is missing; `None` while it runs.
+    until: Option<Timestamp>,
+    /// Those that wait, by serial number, as they came.
+    order: VecDeque<(Pid, u64)>,
+    marks: VecDeque<Mark>,
+    /// Up to here events were given up.
+    given_up: Option<Timestamp>,
+}
+
+/// Somewhere between these moments so many events were lost.
+#[derive(Debug)]
+struct Mark {
+    from: Option<Timestamp>,
+    to: Option<Timestamp>,
+    counts: [u64; KIND_COUNT],
+}
+
+#[derive(Debug)]
+struct Waiting {
+    serial: u64,
+    side: Side,
+    event: Event,
+}
+
+impl Reconciler {
+    /// For two monitors, by their [`Monitor::session`](crate::Monitor::session). What both are asked for and can tell is compared.
+    pub fn new(first: &Session, second: &Session) -> Self {
+        let side = |session: &Session| Held {
+            id: session.source,
+            last: None,
+            until: None,
+            order: VecDeque::new(),
+            marks: VecDeque::new(),
+            given_up: None,
+        };
+        let can = |session: &Session| comparable(session.source).intersection(session.events);
+        Self {
+            sides: [side(first), side(second)],
+            kinds: can(first).intersection(can(second)),
+            one_way: false,
+            from: first.attached.max(second.attached),
+            serial: 0,
+            waiting: FxHashMap::default(),
+            found: VecDeque::new(),
+            verification: Verification::default(),
+            differing: [0; Field::ALL.len()],
+        }
+    }
+
+    /// The first monitor has a filter that the second has not: what it does not tell of is not missing.
+    #[must_use]
+    pub fn first_is_filtered(mut self) -> Self {
+        self.one_way = true;
+        self
+    }
+
+    /// The kinds that are compared.
+    pub fn kinds(&self) -> EventSet {
+        self.kinds
+    }
+
+    /// Takes an event.
+    pub fn tell(&mut self, side: Side, event: &Event) {
+        if let EventKind::Lost(lost) = &event.kind {
+            self.sides[side as usize].lose(lost);
+            return;
+        }
+        self.sides[side as usize].advance(event.time);
+        let kind = event.kind.kind();
+        let Some(process) = event.process.as_ref().filter(|_| self.kinds.contains(kind)) else { return };
+        let pid = process.id.pid;
+        match self.counterpart(side, event) {
+            Some(theirs) => self.agree(side, event, &theirs),
+            None => {
+                self.serial += 1;
+                let waiting = Waiting { serial: self.serial, side, event: event.clone() };
+                self.waiting.entry(pid).or_default().push(waiting);
+                self.sides[side as usize].order.push_back((pid, self.serial));
+            }
+        }
+        self.settle(side);
+        self.bound(side);
+    }
+
+    /// A side has ended, and nothing is missing up to this moment: [`Summary::until`](crate::Summary::until).
+    pub fn end(&mut self, side: Side, until: Timestamp) {
+        self.sides[side as usize].until = Some(until);
+    }
+
+    /// The next discrepancy that was found. Those that a counted loss explains, and those beyond some 1,000 that nobody took, are
+    /// counted alone.
+    pub fn take(&mut self) -> Option<Discrepancy> {
+        self.found.pop_front()
+    }
+
+    /// Both have ended: decides about what still waits. [`Reconciler::take`] gives what it found.
+    pub fn finish(&mut self) -> Verification {
+        for side in Side::BOTH {
+            while let Some((pid, serial)) = self.sides[side as usize].order.pop_front() {
+                self.decide(pid, serial);
+            }
+        }
+        let differing = Field::ALL.into_iter().map(|field| (field, self.differing[field as usize]));
+        self.verification.differing = differing.filter(|(_, n)| *n > 0).collect();
+        self.verification.clone()
+    }
+
+    /// Takes out what the other side told of this event, where there is no doubt.
+    fn counterpart(&mut self, side: Side, event: &Event) -> Option<Event> {
+        let pid = event.process.as_ref()?.id.pid;
+        let all = self.waiting.get_mut(&pid)?;
+        let candidates = all.iter().enumerate().filter(|(_, it)| it.side != side && same(&it.event, event));
+        let (at, nearest) = candidates.min_by_key(|(_, it)| distance(&it.event, event))?;
+        // A process begins and ends once.
+        let once = matches!(event.kind, EventKind::Fork(_) | EventKind::Exit(_)) && start(event).is_some();
+        let certain = once && start(event) == start(&nearest.event) || distance(&nearest.event, event) <= NEAR_NS;
+        if !certain {
+            return None;
+        }
+        let taken = all.remove(at);
+        if all.is_empty() {
+            self.waiting.remove(&pid);
+        }
+        Some(taken.event)
+    }
+
+    fn agree(&mut self, side: Side, ours: &Event, theirs: &Event) {
+        let (first, second) = if side == Side::First { (ours, theirs) } else { (theirs, ours) };
+        self.verification.agreed[ours.kind.kind() as usize] += 1;
+        for field in differences(first, second) {
+            self.differing[field as usize] += 1;
+            self.find(Discrepancy::Differs { field, first: first.clone(), second: second.clone() });
+        }
+    }
+
+    fn find(&mut self, discrepancy: Discrepancy) {
+        if self.found.len() < MOST_FOUND {
+            self.found.push_back(discrepancy);
+        }
+    }
+
+    /// Decides about what waits for this side, as far as that has come.
+    fn settle(&mut self, waits_for: Side) {
+        let Some(come) = self.sides[waits_for as usize].last else { return };
+        let side = waits_for.other();
+        while let Some(&(pid, serial)) = self.sides[side as usize].order.front() {
+            let waiting = self.waiting.get(&pid).and_then(|all| all.iter().find(|it| it.serial == serial));
+            if waiting.is_some_and(|it| it.event.time.0.saturating_add(GRACE_NS) >= come.0) {
+                return;
+            }
+            self.sides[side as usize].order.pop_front();
+            self.decide(pid, serial);
+        }
+    }
+
+    /// Finds the counterpart of what has waited long enough, or else why it has none.
+    fn decide(&mut self, pid: Pid, serial: u64) {
+        let Some(all) = self.waiting.get_mut(&pid) else { return };
+        let Some(at) = all.iter().position(|it| it.serial == serial) else { return };
+        let partner = partner_of(all, at).map(|serial| all.iter().position(|it| it.serial == serial));
+        let theirs = partner.flatten().map(|theirs| (theirs, at)).map(|(theirs, at)| {
+            let event = all.remove(theirs).event;
+            (event, at - usize::from(theirs < at))
+        });
+        let (theirs, at) = theirs.map_or((None, at), |(event, at)| (Some(event), at));
+        let Waiting { side, event, .. } = all.remove(at);
+        if all.is_empty() {
+            self.waiting.remove(&pid);
+        }
+        match theirs {
+            Some(theirs) => self.agree(side, &event, &theirs),
+            None => self.miss(side, event),
+        }
+    }
+
+    /// One side alone told of this.
+    fn miss(&mut self, side: Side, event: Event) {
+        let kind = event.kind.kind() as usize;
+        let from = side.other();
+        let end = self.sides.iter().filter_map(|side| side.until).min().map_or(i64::MAX, |end| end.0);
+        let within = |edge: i64| (self.from.0.saturating_add(edge)..=end.saturating_sub(edge)).contains(&event.time.0);
+        let (attached, surely) = (within(0), within(EDGE_NS));
+        let other = &mut self.sides[from as usize];
+        if self.one_way && from == Side::First {
+            // The filter may not have taken it.
+        } else if attached && other.counted(&event) {
+            self.verification.explained[from as usize][kind] += 1;
+        } else if !surely {
+            self.verification.outside += 1;
+        } else if other.given_up.is_some_and(|until| event.time.0 <= until.0.saturating_add(EDGE_NS)) {
+            self.verification.given_up += 1;
+        } else {
+            let from_id = other.id;
+            self.verification.missing[from as usize][kind] += 1;
+            self.find(Discrepancy::Missing { event, from: from_id });
+        }
+    }
+
+    fn bound(&mut self, side: Side) {
+        while self.sides[side as usize].order.len() > MOST_WAITING {
+            let Some((pid, serial)) = self.sides[side as usize].order.pop_front() else { return };
+            let Some(all) = self.waiting.get_mut(&pid) else { continue };
+            let Some(at) = all.iter().position(|it| it.serial == serial) else { continue };
+            let event = all.remove(at).event;
+            if all.is_empty() {
+                self.waiting.remove(&pid);
+            }
+            let given_up = &mut self.sides[side as usize].given_up;
+            *given_up = (*given_up).max(Some(event.time));
+            self.verification.given_up += 1;
+        }
+    }
+}
+
+impl Held {
+    fn advance(&mut self, time: Timestamp) {
+        self.last = self.last.max(Some(time));
+        for mark in self.marks.iter_mut().rev().take_while(|mark| mark.to.is_none()) {
+            mark.to = Some(time);
+        }
+    }
+
+    fn lose(&mut self, lost: &Lost) {
+        self.marks.push_back(Mark { from: self.last, to: None, counts: lost.counts });
+        if self.marks.len() > MOST_MARKS
+            && let (Some(oldest), Some(next)) = (self.marks.pop_front(), self.marks.front_mut())
+        {
+            next.from = oldest.from;
+            for (count, more) in next.counts.iter_mut().zip(oldest.counts) {
+                *count = count.saturating_add(more);
+            }
+        }
+    }
+
+    /// Whether it counted this one as lost; so many can be explained as were.
+    fn counted(&mut self, event: &Event) -> bool {
+        let kind = event.kind.kind() as usize;
+        let time = event.time.0;
+        let around = |mark: &Mark| {
+            mark.from.is_none_or(|from| from.0.saturating_sub(SLACK_NS) <= time)
+                && mark.to.is_none_or(|to| time <= to.0.saturating_add(SLACK_NS))
+        };
+        for of in [kind, Kind::Lost as usize] {
+            let mut marks = self.marks.iter_mut();
+            if let Some(mark) = marks.find(|mark| mark.counts[of] > 0 && around(mark)) {
+                mark.counts[of] -= 1;
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// The kinds that a mechanism can be held to.
+fn comparable(id: SourceId) -> EventSet {
+    source::SOURCES
+        .iter()
+        .find(|mechanism| mechanism.id() == id)
+        .map_or(EventSet::NONE, |mechanism| mechanism.capabilities().events.intersection(COMPARABLE))
+}
+
+fn start(event: &Event) -> Option<u64> {
+    event.process.as_ref().and_then(|process| process.id.start).map(|start| start.0)
+}
+
+fn distance(a: &Event, b: &Event) -> u64 {
+    a.time.0.abs_diff(b.time.0)
+}
+
+/// Whether two events can be one.
+fn same(a: &Event, b: &Event) -> bool {
+    let (Some(mine), Some(theirs)) = (&a.process, &b.process) else { return false };
+    let estimated = [mine, theirs].into_iter().any(|process| process.flaws.get(Field::Id).is_some());
+    a.kind.kind() == b.kind.kind() && same_process(mine.id, theirs.id, estimated)
+}
+
+fn same_process(a: ProcessId, b: ProcessId, estimated: bool) -> bool {
+    a.pid == b.pid
+        && match (a.start, b.start) {
+            (Some(a), Some(b)) => a.0.abs_diff(b.0) <= u64::from(estimated),
+            _ => true,
+        }
+}
+
+/// The serial number of that which the other side told of the event at this place: of all that could be, so that as many as
+/// possible have one, and all are as close together as can be.
+fn partner_of(all: &[Waiting], at: usize) -> Option<u64> {
+    let this = &all[at];
+    let of = |side: Side| {
+        let mut of: Vec<&Waiting> = all.iter().filter(|it| it.side == side && same(&it.event, &this.event)).collect();
+        of.sort_by_key(|it| (it.event.time, it.serial));
+        of
+    };
+    let (ours, theirs) = (of(this.side), of(this.side.other()));
+    let mine = ours.iter().position(|it| it.serial == this.serial)?;
+    let pairs =
+        if ours.len().max(theirs.len()) > MOST_ALIGNED { in_order(&ours, &theirs) } else { aligned(&ours, &theirs) };
+    pairs.into_iter().find(|(of, _)| *of == mine).map(|(_, to)| theirs[to].serial)
+}
+
+fn in_order(ours: &[&Waiting], theirs: &[&Waiting]) -> Vec<(usize, usize)> {
+    (0..ours.len().min(theirs.len())).map(|at| (at, at)).collect()
+}
+
+/// Pairs two lists without crossing: as many as possible, and of all such ways the one with the smallest sum of distances. What
+/// is further apart than the grace period is never a pair.
+fn aligned(ours: &[&Waiting], theirs: &[&Waiting]) -> Vec<(usize, usize)> {
+    let width = theirs.len() + 1;
+    // The best from (i, j) on: how many are left alone, and the sum.
+    let mut best = vec![(0usize, 0u64); (ours.len() + 1) * width];
+    let pair = |i: usize, j: usize| {
+        let distance = distance(&ours[i].event, &theirs[j].event);
+        (distance <= GRACE_NS.unsigned_abs()).then_some(distance)
+    };
+    let step = |best: &[(usize, u64)], i: usize, j: usize| {
+        let alone = |(n, sum): (usize, u64)| (n + 1, sum);
+        let mut ways = Vec::with_capacity(3);
+        if i < ours.len() && j < theirs.len() {
+            let (n, sum) = best[(i + 1) * width + j + 1];
+            ways.extend(pair(i, j).map(|distance| ((n, sum.saturating_add(distance)), 0)));
+        }
+        if i < ours.len() {
+            ways.push((alone(best[(i + 1) * width + j]), 1));
+        }
+        if j < theirs.len() {
+            ways.push((alone(best[i * width + j + 1]), 2));
+        }
+        ways.into_iter().min()
+    };
+    for i in (0..=ours.len()).rev() {
+        for j in (0..=theirs.len()).rev() {
+            if let Some((value, _)) = step(&best, i, j) {
+                best[i * width + j] = value;
+            }
+        }
+    }
+    let (mut i, mut j, mut pairs) = (0, 0, Vec::new());
+    while let Some((_, way)) = step(&best, i, j) {
+        match way {
+            0 => {
+                pairs.push((i, j));
+                (i, j) = (i + 1, j + 1);
+            }
+            1 => i += 1,
+            _ => j += 1,
+        }
+    }
+    pairs
+}
+
+/// The fields that both tell as the truth, and in which they differ.
+fn differences(first: &Event, second: &Event) -> impl Iterator<Item = Field> {
+    let sure = |flaws: &Flaws, field| matches!(flaws.get(field), None | Some(Flaw::Inherited));
+    let (Some(a), Some(b)) = (&first.process, &second.process) else { return [None; 3].into_iter().flatten() };
+    let both = |field| sure(&a.flaws, field) && sure(&b.flaws, field);
+    let status = match (&first.kind, &second.kind) {
+        (EventKind::Exit(x), EventKind::Exit(y)) => {
+            let told = |status| status != ExitStatus::Unknown;
+            sure(&first.flaws, Field::Status)
+                && sure(&second.flaws, Field::Status)
+                && told(x.status)
+                && told(y.status)
+                && x.status != y.status
+        }
+        _ => false,
+    };
+    let argv = match (&first.kind, &second.kind, &a.argv, &b.argv) {
+        (EventKind::Exec(_), EventKind::Exec(_), Some(x), Some(y)) => both(Field::Argv) && x != y,
+        _ => false,
+    };
+    // Later it may change, which not everybody is told of.
+    let parent = match (&first.kind, &second.kind, &a.parent, &b.parent) {
+        (EventKind::Fork(_), EventKind::Fork(_), Some(x), Some(y)) => both(Field::Ppid) && x.id.pid != y.id.pid,
+        _ => false,
+    };
+    [(status, Field::Status), (argv, Field::Argv), (parent, Field::Ppid)]
+        .map(|(differs, field)| differs.then_some(field))
+        .into_iter()
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,368 @@
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{Argv, BootId, ExecInfo, Exit, ForkInfo, Process, ProcessRef, StartTime, ThreadExit, Usage};
+
+const SECOND: i64 = 1_000_000_000;
+
+fn session(source: SourceId, attached: i64) -> Session {
+    Session {
+        boot_id: BootId::default(),
+        source,
+        attached: Timestamp(attached),
+        events: EventSet::ALL,
+        notes: Vec::new(),
+        rights: &[],
+    }
+}
+
+fn reconciler() -> Reconciler {
+    Reconciler::new(&session(SourceId::Ebpf, 0), &session(SourceId::ProcessConnector, -SECOND))
+}
+
+fn event(time: i64, pid: Pid, kind: EventKind) -> Event {
+    let mut process = Process::new(ProcessId { pid, start: Some(StartTime(u64::from(pid))) });
+    process.parent = Some(ProcessRef { id: ProcessId { pid: 1, start: None }, name: None });
+    Event::new(0, Timestamp(time), SourceId::Ebpf, Some(Arc::new(process)), None, kind)
+}
+
+fn of(kind: Kind) -> EventKind {
+    let status = ExitStatus::Code(0);
+    match kind {
+        Kind::Fork => EventKind::Fork(ForkInfo { call: None, flags: None, creator: None, creator_tid: None }),
+        Kind::Exec => EventKind::Exec(ExecInfo { old_name: None, old_tid: None }),
+        Kind::ThreadExit => EventKind::ThreadExit(ThreadExit { status, duration_ns: None, thread_name: None }),
+        Kind::Exit => {
+            let usage = Usage::default();
+            EventKind::Exit(Exit { status, killer: None, oom: false, duration_ns: None, usage })
+        }
+        _ => EventKind::Sid,
+    }
+}
+
+fn lost(time: i64, kind: Kind, count: u64) -> Event {
+    let mut lost = Lost::default();
+    lost.counts[kind as usize] = count;
+    Event::new(0, Timestamp(time), SourceId::Ebpf, None, None, EventKind::Lost(lost))
+}
+
+fn change(event: &mut Event, change: impl FnOnce(&mut Process)) {
+    change(Arc::make_mut(event.process.as_mut().unwrap()));
+}
+
+fn ended(mut it: Reconciler, end: i64) -> (Verification, Vec<Discrepancy>) {
+    Side::BOTH.into_iter().for_each(|side| it.end(side, Timestamp(end)));
+    let verification = it.finish();
+    (verification, std::iter::from_fn(|| it.take()).collect())
+}
+
+fn missing(all: &[Discrepancy]) -> Vec<(SourceId, Kind, Pid, i64)> {
+    let told = all.iter().filter_map(|it| match it {
+        Discrepancy::Missing { event, from } => {
+            Some((*from, event.kind.kind(), event.process.as_ref().unwrap().id.pid, event.time.0))
+        }
+        Discrepancy::Differs { .. } => None,
+    });
+    told.collect()
+}
+
+#[test]
+fn what_both_tell_agrees() {
+    let mut it = reconciler();
+    for (n, kind) in [Kind::Fork, Kind::Exec, Kind::Exec, Kind::ThreadExit, Kind::Exit].into_iter().enumerate() {
+        let time = SECOND + 10_000_000 * n as i64;
+        it.tell(Side::First, &event(time, 7, of(kind)));
+        it.tell(Side::Second, &event(time + 900_000, 7, of(kind)));
+    }
+    // Nobody is held to these.
+    it.tell(Side::First, &event(2 * SECOND, 7, EventKind::Sid));
+    it.tell(Side::Second, &event(2 * SECOND, 7, EventKind::Existing));
+    assert!(it.waiting.is_empty());
+    let (verification, discrepancies) = ended(it, 9 * SECOND);
+    assert_eq!((verification.total_agreed(), verification.total_compared()), (5, 5));
+    assert!(verification.is_complete() && discrepancies.is_empty());
+}
+
+/// A hole is told event by event, as soon as the other one has come further, and not before.
+#[test]
+fn a_hole_is_told() {
+    let mut it = reconciler();
+    for pid in 10..20 {
+        let time = SECOND * i64::from(pid);
+        it.tell(Side::First, &event(time, pid, of(Kind::Exec)));
+        if pid % 3 != 0 {
+            it.tell(Side::Second, &event(time + 10_000, pid, of(Kind::Exec)));
+        }
+        let told = std::iter::from_fn(|| it.take()).collect::<Vec<_>>();
+        let expected: &[Pid] = match pid {
+            16 => &[12],
+            19 => &[15],
+            _ => &[],
+        };
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|&pid| (SourceId::ProcessConnector, Kind::Exec, pid, SECOND * i64::from(pid)))
+            .collect();
+        assert_eq!(missing(&told), expected, "{pid}");
+    }
+    it.tell(Side::Second, &event(30 * SECOND, 30, of(Kind::Exit)));
+    let (verification, discrepancies) = ended(it, 99 * SECOND);
+    let at = |from, kind, pid: Pid| (from, kind, pid, SECOND * i64::from(pid));
+    let last = [at(SourceId::Ebpf, Kind::Exit, 30)];
+    let mut told = missing(&discrepancies);
+    told.retain(|it| it.2 != 18);
+    assert_eq!(told, last);
+    assert_eq!((verification.total_missing(Side::First), verification.total_missing(Side::Second)), (1, 3));
+    assert_eq!((verification.total_agreed(), verification.total_compared()), (7, 11));
+    assert!(!verification.is_complete());
+}
+
+/// Of three execs the second is not told by one: it is that which is named.
+#[test]
+fn the_one_that_is_missing_is_named() {
+    for gone in 0..3 {
+        for first in Side::BOTH {
+            let mut it = reconciler();
+            let times = [SECOND, SECOND + 5_000_000, SECOND + 300_000_000];
+            // Stopped by a debugger for a while, at each exec.
+            let late = |time| time + 4_000_000;
+            let whole = |it: &mut Reconciler| {
+                times.into_iter().for_each(|time| it.tell(Side::First, &event(time, 7, of(Kind::Exec))));
+            };
+            let holed = |it: &mut Reconciler| {
+                let told = times.into_iter().enumerate().filter(|(n, _)| *n != gone);
+                told.for_each(|(_, time)| it.tell(Side::Second, &event(late(time), 7, of(Kind::Exec))));
+            };
+            if first == Side::First {
+                whole(&mut it);
+                holed(&mut it);
+            } else {
+                holed(&mut it);
+                whole(&mut it);
+            }
+            let (verification, _) = ended(it, 9 * SECOND);
+            assert_eq!((verification.total_agreed(), verification.total_missing(Side::Second)), (2, 1), "{gone}");
+        }
+    }
+}
+
+#[test]
+fn a_counted_loss_explains_so_many_and_no_more() {
+    let mut it = reconciler();
+    let told = |it: &mut Reconciler, side, seconds: i64, pid| {
+        it.tell(side, &event(seconds * SECOND, pid, of(Kind::Exec)));
+    };
+    told(&mut it, Side::Second, 1, 1);
+    told(&mut it, Side::First, 1, 1);
+    (10..15).for_each(|pid| told(&mut it, Side::First, 3, pid));
+    it.tell(Side::Second, &lost(SECOND, Kind::Exec, 3));
+    it.tell(Side::Second, &lost(SECOND, Kind::Exit, 3));
+    it.tell(Side::Second, &lost(SECOND, Kind::Lost, 1));
+    told(&mut it, Side::Second, 6, 2);
+    told(&mut it, Side::First, 6, 2);
+    // Long after the mark there is nothing to explain it, and the first lost nothing at all.
+    told(&mut it, Side::First, 30, 3);
+    told(&mut it, Side::Second, 31, 4);
+    let (verification, discrepancies) = ended(it, 99 * SECOND);
+    assert_eq!(verification.total_explained(Side::Second), 4);
+    assert_eq!(verification.total_missing(Side::Second), 2);
+    assert_eq!(verification.total_missing(Side::First), 1);
+    assert_eq!(missing(&discrepancies).len(), 3);
+    assert_eq!(verification.total_compared(), 2 + 4 + 3);
+}
+
+#[test]
+fn windows_without_both_are_not_compared() {
+    let mut it = reconciler();
+    it.tell(Side::Second, &event(-SECOND / 2, 1, of(Kind::Exec)));
+    it.tell(Side::Second, &event(10_000_000, 2, of(Kind::Exec)));
+    // At the edge it may have been told by both.
+    it.tell(Side::First, &event(20_000_000, 3, of(Kind::Exec)));
+    it.tell(Side::Second, &event(20_010_000, 3, of(Kind::Exec)));
+    it.tell(Side::First, &event(60 * SECOND, 4, of(Kind::Exec)));
+    it.end(Side::First, Timestamp(61 * SECOND));
+    it.end(Side::Second, Timestamp(59 * SECOND));
+    let verification = it.finish();
+    assert_eq!((verification.outside, verification.total_agreed(), verification.total_compared()), (3, 1, 1));
+    assert!(verification.is_complete());
+}
+
+#[test]
+fn who_is_filtered_is_not_held_to_the_rest() {
+    let mut it = reconciler().first_is_filtered();
+    it.tell(Side::Second, &event(SECOND, 1, of(Kind::Exec)));
+    it.tell(Side::First, &event(SECOND, 2, of(Kind::Exec)));
+    let (verification, _) = ended(it, 9 * SECOND);
+    assert_eq!((verification.total_missing(Side::First), verification.total_missing(Side::Second)), (0, 1));
+}
+
+#[test]
+fn ids_match_as_far_as_they_are_known() {
+    let told = |mark: Option<Flaw>, start: Option<u64>| {
+        let mut it = reconciler();
+        it.tell(Side::First, &event(SECOND, 7, of(Kind::Exit)));
+        let mut theirs = event(SECOND, 7, of(Kind::Exit));
+        change(&mut theirs, |process| {
+            process.id.start = start.map(StartTime);
+            mark.into_iter().for_each(|flaw| process.flaws.mark(Field::Id, flaw));
+        });
+        it.tell(Side::Second, &theirs);
+        ended(it, 9 * SECOND).0.total_agreed()
+    };
+    assert_eq!(told(None, Some(7)), 1);
+    assert_eq!(told(None, Some(8)), 0);
+    assert_eq!(told(Some(Flaw::Estimated), Some(8)), 1);
+    assert_eq!(told(Some(Flaw::Estimated), Some(9)), 0);
+    assert_eq!(told(Some(Flaw::AfterLoss), None), 1);
+}
+
+#[test]
+fn fields_that_differ_are_told() {
+    let exec = |words: &[&str], mark: Option<Flaw>| {
+        let mut it = event(SECOND, 7, of(Kind::Exec));
+        change(&mut it, |process| {
+            process.argv = Some(Arc::new(Argv::from_strings(words)));
+            mark.into_iter().for_each(|flaw| process.flaws.mark(Field::Argv, flaw));
+        });
+        it
+    };
+    let exit = |status| {
+        let usage = Usage::default();
+        event(SECOND, 7, EventKind::Exit(Exit { status, killer: None, oom: false, duration_ns: None, usage }))
+    };
+    let adopted = || {
+        let mut it = event(SECOND, 7, of(Kind::Fork));
+        change(&mut it, |process| {
+            process.parent = Some(ProcessRef { id: ProcessId { pid: 2, start: None }, name: None })
+        });
+        it
+    };
+    let killed = ExitStatus::Signal { signo: 9, core: false };
+    for (first, second, field) in [
+        (exec(&["a"], None), exec(&["b"], None), Some(Field::Argv)),
+        (exec(&["a"], None), exec(&["b"], Some(Flaw::ReadLate)), None),
+        (exec(&["a"], None), exec(&["a"], None), None),
+        (exit(ExitStatus::Code(0)), exit(killed), Some(Field::Status)),
+        (exit(ExitStatus::Unknown), exit(killed), None),
+        (adopted(), event(SECOND, 7, of(Kind::Fork)), Some(Field::Ppid)),
+    ] {
+        let mut it = reconciler();
+        it.tell(Side::First, &first);
+        it.tell(Side::Second, &second);
+        let (verification, discrepancies) = ended(it, 9 * SECOND);
+        assert_eq!(verification.total_agreed(), 1);
+        assert_eq!(verification.differing, field.map(|field| (field, 1)).into_iter().collect::<Vec<_>>());
+        assert_eq!(discrepancies.len(), usize::from(field.is_some()));
+    }
+}
+
+#[test]
+fn a_side_far_behind_is_not_blamed() {
+    let mut it = reconciler();
+    let all = MOST_WAITING as u32 + 1000;
+    (0..all).for_each(|pid| it.tell(Side::First, &event(SECOND + i64::from(pid), pid, of(Kind::Exec))));
+    let held: usize = it.waiting.values().map(Vec::len).sum();
+    assert!(held <= MOST_WAITING && it.sides[0].order.len() <= MOST_WAITING);
+    (0..all).for_each(|pid| it.tell(Side::Second, &event(SECOND + i64::from(pid), pid, of(Kind::Exec))));
+    let (verification, _) = ended(it, 9 * SECOND);
+    assert_eq!(verification.total_agreed(), MOST_WAITING as u64);
+    assert_eq!((verification.given_up, verification.total_missing(Side::First)), (2000, 0));
+    assert!(!verification.is_complete());
+}
+
+#[test]
+fn what_nobody_takes_is_counted() {
+    let mut it = reconciler();
+    (0..3000).for_each(|pid| it.tell(Side::First, &event(SECOND, pid, of(Kind::Exec))));
+    let (verification, discrepancies) = ended(it, 9 * SECOND);
+    assert_eq!((discrepancies.len(), verification.total_missing(Side::Second)), (MOST_FOUND, 3000));
+}
+
+/// Which events of a made-up day are told: of each process a fork, some execs and an exit.
+#[derive(Clone, Debug)]
+struct Day {
+    events: Vec<(Pid, Kind, i64)>,
+    /// Who tells of each, and how late.
+    told: Vec<[Option<i64>; 2]>,
+    /// Which side comes next.
+    turns: Vec<bool>,
+}
+
+fn days(both_have_holes: bool) -> impl Strategy<Value = Day> {
+    let lives = prop::collection::vec((0usize..4, 0i64..4_000_000_000), 1..30);
+    lives.prop_flat_map(move |lives| {
+        let mut events = Vec::new();
+        for (pid, (execs, begin)) in lives.into_iter().enumerate() {
+            let kinds = [Kind::Fork].into_iter().chain(vec![Kind::Exec; execs]).chain([Kind::Exit]);
+            let at = |n: usize| SECOND + begin + 10_000_000 * n as i64;
+            events.extend(kinds.enumerate().map(|(n, kind)| (pid as Pid, kind, at(n))));
+        }
+        events.sort_by_key(|&(pid, _, time)| (time, pid));
+        let len = events.len();
+        let holed = || prop::option::weighted(0.8, 0i64..1_000_000).boxed();
+        let first = if both_have_holes { holed() } else { (0i64..1_000_000).prop_map(Some).boxed() };
+        let told = prop::collection::vec((first, holed()).prop_map(|(a, b)| [a, b]), len);
+        (Just(events), told, prop::collection::vec(any::<bool>(), 2 * len)).prop_map(|(events, told, turns)| Day {
+            events,
+            told,
+            turns,
+        })
+    })
+}
+
+impl Day {
+    fn streams(&self) -> [Vec<Event>; 2] {
+        [0, 1].map(|side| {
+            let all = self.events.iter().zip(&self.told);
+            let told = all.filter_map(|(&(pid, kind, time), told)| Some(event(time + told[side]?, pid, of(kind))));
+            let mut told: Vec<Event> = told.collect();
+            told.sort_by_key(|event| event.time);
+            told
+        })
+    }
+
+    /// Feeds both streams, by turns.
+    fn reconcile(&self) -> (Verification, Vec<Discrepancy>, [usize; 2]) {
+        let streams = self.streams();
+        let lens = [streams[0].len(), streams[1].len()];
+        let mut streams = streams.map(Vec::into_iter);
+        let mut it = reconciler();
+        for &turn in self.turns.iter().chain([&true, &false].into_iter().cycle().take(2 * self.turns.len())) {
+            let side = if turn { Side::First } else { Side::Second };
+            if let Some(event) = streams[side as usize].next() {
+                it.tell(side, &event);
+            }
+        }
+        let (verification, discrepancies) = ended(it, 99 * SECOND);
+        (verification, discrepancies, lens)
+    }
+}
+
+proptest! {
+    /// In whatever order the two streams come, what the one left out is told, that and nothing else.
+    #[test]
+    fn holes_of_one_are_found(day in days(false)) {
+        let (verification, discrepancies, lens) = day.reconcile();
+        let mut holes: Vec<_> = day.events.iter().zip(&day.told).filter(|(_, told)| told[1].is_none())
+            .map(|(&(pid, kind, time), told)| (SourceId::ProcessConnector, kind, pid, time + told[0].unwrap())).collect();
+        let mut found = missing(&discrepancies);
+        found.sort_by_key(|it| (it.3, it.2));
+        holes.sort_by_key(|it| (it.3, it.2));
+        prop_assert_eq!(found, holes);
+        prop_assert_eq!(verification.total_agreed() as usize, lens[1]);
+        prop_assert_eq!(verification.total_missing(Side::First), 0);
+    }
+
+    /// Each event is counted once.
+    #[test]
+    fn nothing_is_counted_twice(day in days(true)) {
+        let (verification, _, lens) = day.reconcile();
+        for side in Side::BOTH {
+            let told = verification.total_agreed() + verification.total_missing(side.other());
+            prop_assert_eq!(told as usize, lens[side as usize]);
+        }
+        prop_assert_eq!(verification.outside + verification.given_up, 0);
+    }
+}
