@@ -12,6 +12,7 @@ mod rights;
 #[cfg(unix)]
 mod signals;
 mod summary;
+mod verify;
 mod writer;
 
 use std::process::ExitCode;

@@ -23,5 +23,6 @@ mod run;
 mod storm;
 mod terminal;
 mod turn;
+mod verify;
 mod watch;
 mod workload;

@@ -24,6 +24,7 @@ use crate::render::columns::Columns;
     version,
     about = "Prints every process that starts and every process that ends.",
     after_help = help::PROCSCOPE,
+    mut_arg("no_header", |arg| arg.hide(true)),
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     max_term_width = 80,
@@ -241,13 +242,17 @@ pub(crate) struct Options {
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// End with status 3 where events were lost
+    /// Status 3 on lost events, and on what --verify finds
     #[arg(long)]
     pub(crate) strict: bool,
 
     /// auto, ebpf, process-connector; ptrace with run
     #[arg(long, default_value = "auto", hide_default_value = true)]
     pub(crate) source: Source,
+
+    /// Prove it by a second source; tell what one alone saw
+    #[arg(long, value_name = "SOURCE", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
+    pub(crate) verify: Option<Source>,
 
     /// The kernel's buffer, such as 256KiB or 64MiB
     #[arg(long, value_name = "SIZE")]

@@ -6,6 +6,7 @@ use super::watch::{self, STATUS_LOST, Trouble};
 use crate::args::Run;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::verify;
 
 /// What a shell says of a command that is not there, and of one that it cannot run.
 const STATUS_NOT_FOUND: u8 = 127;
@@ -26,18 +27,19 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
         Err(error) => return refused(error),
         Ok(monitor) => monitor,
     };
-    let notes = monitor.session().notes.clone();
     let command = monitor.command();
+    let second = verify::open(options, monitor.session(), command.as_ref().map(|command| command.pid()))?;
+    let notes = watch::notes(&monitor, second.as_ref());
     #[cfg(unix)]
     if let Some(command) = command.clone() {
         crate::signals::pass_on(command, monitor.stop_handle()).map_err(crate::signals::failure)?;
     }
-    let summary = match watch::tell(options, monitor, output, "until the command ends", &notes) {
+    let told = match watch::tell(options, monitor, second, output, "until the command ends", &notes) {
         Err(Trouble::Monitor(error)) => return refused(error),
         Err(trouble) => return Err(trouble.into()),
-        Ok(summary) => summary,
+        Ok(told) => told,
     };
-    if options.strict && summary.is_some_and(|summary| summary.total_lost() > 0) {
+    if told.is_some_and(|told| told.fails(options)) {
         return Ok(ExitCode::from(STATUS_LOST));
     }
     let status = command.and_then(|command| command.status());

@@ -3,7 +3,7 @@ use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use jiff::tz::TimeZone;
-use procscope::{DecidedBy, Error, Event, EventKind, EventSet, Kind, Monitor, MonitorBuilder, Session, Sink, Summary};
+use procscope::{DecidedBy, Error, Event, EventKind, EventSet, Monitor, MonitorBuilder, Session, Sink, Summary};
 
 use crate::args::{Color, Format, Options};
 use crate::failure::Failure;
@@ -14,6 +14,7 @@ use crate::render::escape;
 use crate::render::json::Json;
 use crate::render::table::{Look, Table};
 use crate::summary::{self, Tally};
+use crate::verify::{self, First, Proven, Second};
 use crate::writer::{CHUNK_BYTES, Writer};
 
 /// The exit status where events were lost and `--strict` was asked for.
@@ -26,15 +27,44 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     }
     let output = Output::open(options.output.as_deref())?;
     let monitor = builder(options).build()?;
+    let second = verify::open(options, monitor.session(), None)?;
     #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
-    let mut notes = monitor.session().notes.clone();
+    let mut notes = notes(&monitor, second.as_ref());
     // Before the first thread: each has its own capabilities.
     #[cfg(target_os = "linux")]
-    notes.extend(crate::rights::give_up_all_but(monitor.session().rights));
+    notes.extend(crate::rights::give_up_all_but(&rights(&monitor, second.as_ref())));
     #[cfg(unix)]
     crate::signals::stop_on_signals(monitor.stop_handle()).map_err(crate::signals::failure)?;
-    let told = tell(options, monitor, output, "Ctrl-C ends", &notes)?;
-    Ok(told.map_or(ExitCode::SUCCESS, |summary| status(options, &summary)))
+    let told = tell(options, monitor, second, output, "Ctrl-C ends", &notes)?;
+    Ok(if told.is_some_and(|told| told.fails(options)) { ExitCode::from(STATUS_LOST) } else { ExitCode::SUCCESS })
+}
+
+/// What is said at the beginning of the mechanisms.
+pub(super) fn notes(monitor: &Monitor, second: Option<&Second>) -> Vec<String> {
+    let mut notes = monitor.session().notes.clone();
+    notes.extend(second.into_iter().flat_map(Second::notes));
+    notes
+}
+
+/// What both still need.
+#[cfg(target_os = "linux")]
+pub(super) fn rights(monitor: &Monitor, second: Option<&Second>) -> Vec<&'static str> {
+    let sessions = [Some(monitor.session()), second.map(Second::session)];
+    sessions.into_iter().flatten().flat_map(|session| session.rights).copied().collect()
+}
+
+/// What was told, and how far that is proven.
+pub(super) struct Told {
+    summary: Summary,
+    proven: Option<Proven>,
+}
+
+impl Told {
+    /// Whether `--strict` finds fault with it.
+    pub(super) fn fails(&self, options: &Options) -> bool {
+        let proven = self.proven.as_ref().is_none_or(|proven| proven.verification.is_complete());
+        options.strict && (self.summary.total_lost() > 0 || !proven)
+    }
 }
 
 /// Why events could not be told.
@@ -56,10 +86,11 @@ impl From<Trouble> for Failure {
 pub(super) fn tell(
     options: &Options,
     monitor: Monitor,
+    second: Option<Second>,
     output: Output,
     ends: &str,
     notes: &[String],
-) -> Result<Option<Summary>, Trouble> {
+) -> Result<Option<Told>, Trouble> {
     let target = output.name.clone();
     let writing = |error: io::Error| Trouble::Output(Failure::writing(&target, &error));
     let stop = monitor.stop_handle();
@@ -71,10 +102,20 @@ pub(super) fn tell(
     let render = renderer(options, monitor.session(), screen.as_ref());
     let out = output.into_writer().map_err(writing)?;
     let writer = Writer::spawn(out, move || stop.stop()).map_err(writing)?;
-    let mut sink =
-        WatchSink { render, buffer: Writer::buffer(), writer, screen, tally: Tally::default(), left: options.count };
+    let verifying = second.map(Second::start).transpose();
+    let verifying = verifying.map_err(|error| Trouble::Monitor(Error::System { what: "starting a thread", error }))?;
+    let mut sink = WatchSink {
+        render,
+        buffer: Writer::buffer(),
+        writer,
+        screen,
+        tally: Tally::default(),
+        left: options.count,
+        verified: verifying.as_ref().map(|it| it.first()),
+    };
     let ran = monitor.run(&mut sink);
     let (written, tally) = sink.finish();
+    let proven = verifying.map(|it| it.end(ran.as_ref().ok().map(|summary| summary.until))).transpose();
 
     // Where writing failed, the run ended for that and for nothing else.
     match written {
@@ -89,7 +130,11 @@ pub(super) fn tell(
     if !options.quiet {
         say(&summary::text(&summary, &tally));
     }
-    Ok(Some(summary))
+    let proven = proven.map_err(Trouble::Monitor)?;
+    if let Some(proven) = proven.as_ref().filter(|_| !options.quiet) {
+        say(&proven.text);
+    }
+    Ok(Some(Told { summary, proven }))
 }
 
 /// Prints what of the filter the kernel decides, and attaches to nothing.
@@ -100,9 +145,9 @@ pub(super) fn explain(watch: &Options) -> Result<ExitCode, Failure> {
         None => "filter: none\n".to_owned(),
     };
     text += &format!("source: {}\n", explanation.source.name());
-    text += &format!("events: {}\n", kinds(explanation.events));
+    text += &format!("events: {}\n", verify::kinds(explanation.events));
     if explanation.also != EventSet::NONE {
-        text += &format!("read too, not shown: {}\n", kinds(explanation.also));
+        text += &format!("read too, not shown: {}\n", verify::kinds(explanation.also));
     }
     for term in &explanation.terms {
         let note = term.note.as_ref().map(|note| format!("   ({note})")).unwrap_or_default();
@@ -172,28 +217,11 @@ fn colors_are_welcome() -> bool {
 
 fn greeting(session: &Session, ends: &str, notes: &[String]) -> String {
     let source = session.source.name();
-    let mut text = format!("procscope: watching {} events ({source}); {ends}\n", kinds(session.events));
+    let mut text = format!("procscope: watching {} events ({source}); {ends}\n", verify::kinds(session.events));
     for note in notes {
         text += &format!("procscope: {}\n", escape::visible(&crate::program::by_its_path(note)));
     }
     text
-}
-
-/// `exec, exec-failed and exit`.
-fn kinds(events: EventSet) -> String {
-    if events == EventSet::ALL {
-        return "all".to_owned();
-    }
-    let mut names = events.iter().filter(|&kind| kind != Kind::Lost).map(Kind::name).collect::<Vec<_>>();
-    match (names.pop(), names.join(", ")) {
-        (None, _) => Kind::Lost.name().to_owned(),
-        (Some(last), others) if others.is_empty() => last.to_owned(),
-        (Some(last), others) => format!("{others} and {last}"),
-    }
-}
-
-fn status(watch: &Options, summary: &Summary) -> ExitCode {
-    if watch.strict && summary.total_lost() > 0 { ExitCode::from(STATUS_LOST) } else { ExitCode::SUCCESS }
 }
 
 /// Prints a message. A closed stderr must not end the program.
@@ -210,6 +238,8 @@ struct WatchSink {
     tally: Tally,
     /// How many events are still wanted.
     left: Option<u64>,
+    /// Who else is told.
+    verified: Option<First>,
 }
 
 impl WatchSink {
@@ -229,6 +259,9 @@ impl Sink for WatchSink {
     fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>> {
         self.render.event(event, &mut self.buffer);
         self.tally.record(event);
+        if let Some(first) = &self.verified {
+            first.event(event);
+        }
         if self.buffer.len() >= CHUNK_BYTES {
             self.writer.push(&mut self.buffer)?;
         }
@@ -259,14 +292,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_told_in_words() {
-        assert_eq!(kinds(EventSet::default()), "exec, exec-failed and exit");
-        assert_eq!(kinds(EventSet::ALL), "all");
-        assert_eq!(kinds(EventSet::NONE.with(Kind::Fork)), "fork");
-        assert_eq!(kinds(EventSet::NONE), "lost");
-    }
-
-    #[test]
     fn lost_marks_do_not_count() {
         let mut sink = WatchSink {
             render: Box::new(Json::new(procscope::BootId::default())),
@@ -275,6 +300,7 @@ mod tests {
             screen: None,
             tally: Tally::default(),
             left: Some(2),
+            verified: None,
         };
         let mut event = |kind| {
             let event = Event::new(1, Timestamp(0), SourceId::Ebpf, None, None, kind);

@@ -1,0 +1,458 @@
+//! A second mechanism beside the first, and what only one of them told.
+
+use std::fmt::Write as _;
+use std::io;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use jiff::tz::TimeZone;
+use procscope::{
+    Discrepancy, Error, Event, EventKind, EventSet, ExitStatus, Field, KIND_COUNT, Kind, Monitor, Pid, Reconciler,
+    Session, Side, Sink, SourceId, StopHandle, Summary, Timestamp, Verdict, Verification, signal_name,
+};
+
+use crate::args::Options;
+use crate::failure::Failure;
+use crate::render::quote;
+use crate::render::time::WallClock;
+
+/// So many discrepancies are told in a second; the others are counted.
+const LINES: u64 = 20;
+const A_SECOND: Duration = Duration::from_secs(1);
+/// So many of a sort the summary names.
+const NAMED: usize = 5;
+
+/// The second mechanism, attached.
+pub(crate) struct Second {
+    monitor: Monitor,
+    proof: Arc<Mutex<Proof>>,
+}
+
+/// Attaches the mechanism that is to be held against the first. `tree` is the command that is run.
+pub(crate) fn open(options: &Options, first: &Session, tree: Option<Pid>) -> Result<Option<Second>, Failure> {
+    let Some(asked) = options.verify else { return Ok(None) };
+    let with = |source: SourceId| {
+        let builder = Monitor::builder().source(source).events(options.events).user_names(false);
+        let builder = options.pids.iter().fold(builder, |builder, &pid| builder.pid(pid));
+        options.trees.iter().copied().chain(tree).fold(builder, |builder, pid| builder.tree(pid)).build()
+    };
+    let monitor = match asked.0 {
+        Some(source) if source == first.source => return Err(itself(source)),
+        Some(source) => with(source)?,
+        None => best_other(first.source, with)?,
+    };
+    let mut reconciler = Reconciler::new(first, monitor.session());
+    if reconciler.kinds() == EventSet::NONE {
+        return Err(Failure {
+            what: format!("{} cannot verify {}", monitor.session().source.name(), first.source.name()),
+            cause: "there is no kind of event that was asked for and that both tell alike".to_owned(),
+            help: "ask for some of fork, clone, exec, exit and thread-exit, such as -e exec,exit".to_owned(),
+        });
+    }
+    let narrowed = is_narrowed(options);
+    if narrowed {
+        reconciler = reconciler.first_is_filtered();
+    }
+    let names = [first.source, monitor.session().source];
+    let findings = Findings::new(names, TimeZone::system());
+    let proof = Proof { reconciler, findings, narrowed, quiet: options.quiet };
+    Ok(Some(Second { monitor, proof: Arc::new(Mutex::new(proof)) }))
+}
+
+/// True where processes are chosen by what one mechanism knows and the other perhaps not.
+fn is_narrowed(options: &Options) -> bool {
+    options.filter.is_some()
+        || !(options.names.is_empty() && options.uids.is_empty())
+        || !(options.cgroups.is_empty() && options.containers.is_empty())
+}
+
+fn itself(source: SourceId) -> Failure {
+    let name = source.name();
+    Failure {
+        what: format!("{name} cannot verify itself"),
+        cause: format!("the events come from {name} already"),
+        help: "name another mechanism, or none: --verify; procscope sources lists them".to_owned(),
+    }
+}
+
+fn best_other(first: SourceId, with: impl Fn(SourceId) -> Result<Monitor, Error>) -> Result<Monitor, Failure> {
+    let mut why = None;
+    for info in procscope::sources() {
+        if info.id == first || info.command_only || matches!(info.verdict, Verdict::Unavailable(_)) {
+            continue;
+        }
+        match with(info.id) {
+            Ok(monitor) => return Ok(monitor),
+            Err(error) => _ = why.get_or_insert(Failure::from(error)),
+        }
+    }
+    Err(Failure {
+        what: format!("there is nothing to verify {} by", first.name()),
+        cause: why.map_or("no other mechanism works here".to_owned(), |why| why.cause),
+        help: "procscope sources tells what each mechanism needs".to_owned(),
+    })
+}
+
+impl Second {
+    pub(crate) fn session(&self) -> &Session {
+        self.monitor.session()
+    }
+
+    /// What is said of it at the beginning.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        let name = self.session().source.name();
+        let proof = lock(&self.proof);
+        let kinds = kinds(proof.reconciler.kinds());
+        let mut notes = vec![match proof.narrowed {
+            false => format!("verified by {name}: {kinds} events"),
+            true => format!(
+                "verified by {name}: {kinds} events; with a choice that {name} may not be able to make, only that nothing is told \
+                 that did not happen"
+            ),
+        }];
+        notes.extend(self.session().notes.iter().map(|note| format!("{name}: {note}")));
+        notes
+    }
+
+    /// Runs it on a thread of its own.
+    pub(crate) fn start(self) -> io::Result<Verifying> {
+        let stop = self.monitor.stop_handle();
+        let proof = Arc::clone(&self.proof);
+        let mut sink = Told(Arc::clone(&proof));
+        let monitor = self.monitor;
+        let run = move || {
+            monitor.run(&mut sink).inspect_err(|error| eprint_line(&format!("procscope: verifying ends: {error}\n")))
+        };
+        let thread = thread::Builder::new().name("ps-verify".to_owned()).spawn(run)?;
+        Ok(Verifying { stop, proof, thread })
+    }
+}
+
+/// The second mechanism at work.
+pub(crate) struct Verifying {
+    stop: StopHandle,
+    proof: Arc<Mutex<Proof>>,
+    thread: JoinHandle<Result<Summary, Error>>,
+}
+
+impl Verifying {
+    /// What the first mechanism's events go to.
+    pub(crate) fn first(&self) -> First {
+        First(Arc::clone(&self.proof))
+    }
+
+    /// Ends it; the first has told of everything up to this moment.
+    pub(crate) fn end(self, until: Option<Timestamp>) -> Result<Proven, Error> {
+        self.stop.stop();
+        let summary = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let mut proof = lock(&self.proof);
+        proof.reconciler.end(Side::First, until.unwrap_or(summary.until));
+        proof.reconciler.end(Side::Second, summary.until);
+        let verification = proof.reconciler.finish();
+        proof.say(true);
+        let text = proof.findings.text(&verification, proof.reconciler.kinds());
+        Ok(Proven { verification, text })
+    }
+}
+
+/// How it came out.
+pub(crate) struct Proven {
+    pub(crate) verification: Verification,
+    /// For people.
+    pub(crate) text: String,
+}
+
+/// The first mechanism's side.
+pub(crate) struct First(Arc<Mutex<Proof>>);
+
+impl First {
+    pub(crate) fn event(&self, event: &Event) {
+        tell(&self.0, Side::First, event);
+    }
+}
+
+/// The second's, whose events go nowhere else.
+struct Told(Arc<Mutex<Proof>>);
+
+impl Sink for Told {
+    fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>> {
+        tell(&self.0, Side::Second, event);
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+fn lock(proof: &Mutex<Proof>) -> MutexGuard<'_, Proof> {
+    proof.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn tell(proof: &Mutex<Proof>, side: Side, event: &Event) {
+    let mut proof = lock(proof);
+    proof.reconciler.tell(side, event);
+    proof.say(false);
+}
+
+/// What is known so far.
+struct Proof {
+    reconciler: Reconciler,
+    findings: Findings,
+    /// The first tells of less than the second.
+    narrowed: bool,
+    quiet: bool,
+}
+
+impl Proof {
+    /// Tells what was found since.
+    fn say(&mut self, last: bool) {
+        let found = std::iter::from_fn(|| self.reconciler.take());
+        let text = self.findings.lines(found, last);
+        if !text.is_empty() && !self.quiet {
+            eprint_line(&text);
+        }
+    }
+}
+
+/// What was found, in words.
+struct Findings {
+    names: [SourceId; 2],
+    clock: WallClock,
+    /// When the second began in which so many lines were told, and so many were not.
+    begun: Instant,
+    told: u64,
+    untold: u64,
+    /// The first few: missing from the first, missing from the second, differing.
+    named: [Vec<String>; 3],
+}
+
+impl Findings {
+    fn new(names: [SourceId; 2], zone: TimeZone) -> Self {
+        let clock = WallClock::new(zone);
+        Self { names, clock, begun: Instant::now(), told: 0, untold: 0, named: Default::default() }
+    }
+
+    /// A line for each, as far as there is room.
+    fn lines(&mut self, found: impl Iterator<Item = Discrepancy>, last: bool) -> String {
+        let mut text = String::new();
+        let mut found = found.peekable();
+        if found.peek().is_none() && self.untold == 0 {
+            return text;
+        }
+        if self.begun.elapsed() > A_SECOND {
+            text += &self.rest();
+            (self.begun, self.told) = (Instant::now(), 0);
+        }
+        for discrepancy in found {
+            let line = self.line(&discrepancy);
+            if self.told < LINES {
+                self.told += 1;
+                let _ = writeln!(text, "procscope: {line}");
+            } else {
+                self.untold += 1;
+            }
+        }
+        if last {
+            text += &self.rest();
+        }
+        text
+    }
+
+    /// What was not told for want of lines.
+    fn rest(&mut self) -> String {
+        match std::mem::take(&mut self.untold) {
+            0 => String::new(),
+            n => format!("procscope: and {n} discrepancies more\n"),
+        }
+    }
+
+    fn line(&mut self, discrepancy: &Discrepancy) -> String {
+        let [first, second] = self.names.map(SourceId::name);
+        let (which, name, line) = match discrepancy {
+            Discrepancy::Missing { event, from } => {
+                let missing_from_first = *from == self.names[0];
+                let only = if missing_from_first { second } else { first };
+                let name = self.name(event);
+                (usize::from(!missing_from_first), name.clone(), format!("only {only} told of {name}"))
+            }
+            Discrepancy::Differs { field, first: one, second: other } => {
+                let name = self.name(one);
+                let values = format!("{} against {}", value(*field, one), value(*field, other));
+                let line = format!("{first} and {second} differ in the {} of {name}: {values}", field.name());
+                (2, format!("{} of {name}", field.name()), line)
+            }
+            _ => (2, String::new(), "what this version has no words for".to_owned()),
+        };
+        if self.named[which].len() < NAMED {
+            self.named[which].push(name);
+        }
+        line
+    }
+
+    /// `exec of 4711 ls at 12:00:06.123`.
+    fn name(&mut self, event: &Event) -> String {
+        let mut text = format!("{} of ", event.kind.kind());
+        if let Some(process) = &event.process {
+            let mut shown = Vec::new();
+            process.name.as_deref().into_iter().for_each(|name| quote::text(name, &mut shown));
+            let blank = if shown.is_empty() { "" } else { " " };
+            let _ = write!(text, "{}{blank}{}", process.id.pid, String::from_utf8_lossy(&shown));
+        }
+        let time = self.clock.time(event.time);
+        let _ = write!(text, " at {}", String::from_utf8_lossy(&time));
+        text
+    }
+
+    /// The verdict, for people.
+    fn text(&self, it: &Verification, compared_kinds: EventSet) -> String {
+        let [first, second] = self.names.map(SourceId::name);
+        let (compared, agreed) = (it.total_compared(), it.total_agreed());
+        let kinds = kinds(compared_kinds);
+        let mut text = match compared {
+            0 => format!("procscope: {second} confirms nothing: there were no {kinds} events to compare\n"),
+            _ if agreed == compared => format!("procscope: {second} confirms all {compared} {kinds} events\n"),
+            _ => format!("procscope: {second} confirms {agreed} of {compared} {kinds} events\n"),
+        };
+        let mut row = |title: &str, value: String| _ = writeln!(text, "  {title:<11} {value}");
+        row("agreed", counted(agreed, &it.agreed));
+        for (side, name) in [(Side::Second, first), (Side::First, second)] {
+            let missing = it.total_missing(side);
+            let which = usize::from(side == Side::Second);
+            row(
+                "only",
+                format!("{name}: {}{}", counted(missing, &it.missing[side as usize]), such(&self.named[which])),
+            );
+        }
+        for (side, name) in [(Side::First, first), (Side::Second, second)] {
+            let explained = it.total_explained(side);
+            if explained > 0 {
+                let kinds = counted(explained, &it.explained[side as usize]);
+                row("explained", format!("{kinds}; {name} counted them as lost"));
+            }
+        }
+        let differing: Vec<_> = it.differing.iter().map(|(field, n)| format!("{n} {}", field.name())).collect();
+        if !differing.is_empty() {
+            row("differing", format!("{}{}", differing.join(", "), such(&self.named[2])));
+        }
+        if it.outside > 0 {
+            row("left out", format!("{} while only one of both was attached", it.outside));
+        }
+        if it.given_up > 0 {
+            row("given up", format!("{}: one of both was too far behind the other", it.given_up));
+        }
+        text
+    }
+}
+
+fn such(named: &[String]) -> String {
+    if named.is_empty() { String::new() } else { format!("; such as {}", named.join(", ")) }
+}
+
+/// `12: 10 exec, 2 exit`.
+fn counted(total: u64, counts: &[u64; KIND_COUNT]) -> String {
+    let kinds = Kind::ALL.into_iter().map(|kind| (kind, counts[kind as usize])).filter(|(_, n)| *n > 0);
+    let kinds: Vec<_> = kinds.map(|(kind, n)| format!("{n} {kind}")).collect();
+    if total == 0 { "none".to_owned() } else { format!("{total}: {}", kinds.join(", ")) }
+}
+
+fn value(field: Field, event: &Event) -> String {
+    let mut shown = Vec::new();
+    match (field, &event.kind, &event.process) {
+        (Field::Status, EventKind::Exit(exit), _) => return status(exit.status),
+        (Field::Ppid, _, Some(process)) => {
+            return process.parent.as_ref().map_or("none".to_owned(), |parent| parent.id.pid.to_string());
+        }
+        (Field::Argv, _, Some(process)) => process.argv.iter().for_each(|argv| quote::command(argv, &mut shown)),
+        _ => {}
+    }
+    String::from_utf8_lossy(&shown).into_owned()
+}
+
+fn status(status: ExitStatus) -> String {
+    match status {
+        ExitStatus::Code(code) => format!("exit {code}"),
+        ExitStatus::Signal { signo, core } => {
+            format!("{}{}", signal_name(signo), if core { " core" } else { "" })
+        }
+        _ => "unknown".to_owned(),
+    }
+}
+
+/// `exec, exec-failed and exit`.
+pub(crate) fn kinds(events: EventSet) -> String {
+    if events == EventSet::ALL {
+        return "all".to_owned();
+    }
+    let mut names = events.iter().filter(|&kind| kind != Kind::Lost).map(Kind::name).collect::<Vec<_>>();
+    match (names.pop(), names.join(", ")) {
+        (None, _) => Kind::Lost.name().to_owned(),
+        (Some(last), others) if others.is_empty() => last.to_owned(),
+        (Some(last), others) => format!("{others} and {last}"),
+    }
+}
+
+/// A closed stderr must not end the program.
+fn eprint_line(text: &str) {
+    let _ = io::Write::write_all(&mut io::stderr(), text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use procscope::{ExecInfo, Exit, Process, ProcessId, Usage};
+
+    use super::*;
+
+    fn event(pid: Pid, name: &[u8], ns: i64, kind: EventKind) -> Event {
+        let mut process = Process::new(ProcessId { pid, start: None });
+        process.name = Some(name.into());
+        Event::new(1, Timestamp(ns), SourceId::Ebpf, Some(process.into()), None, kind)
+    }
+
+    fn exec(pid: Pid, name: &[u8], ns: i64) -> Event {
+        event(pid, name, ns, EventKind::Exec(ExecInfo { old_name: None, old_tid: None }))
+    }
+
+    fn exit(pid: Pid, status: ExitStatus) -> Event {
+        let usage = Usage::default();
+        event(pid, b"ls", 0, EventKind::Exit(Exit { status, killer: None, oom: false, duration_ns: None, usage }))
+    }
+
+    #[test]
+    fn findings_are_told_in_words() {
+        let mut findings = Findings::new([SourceId::Ebpf, SourceId::ProcessConnector], TimeZone::UTC);
+        let killed = ExitStatus::Signal { signo: 9, core: false };
+        let found = vec![
+            Discrepancy::Missing { event: exec(4711, b"ls", 1_500_000_000), from: SourceId::ProcessConnector },
+            Discrepancy::Missing { event: exec(4712, b"\x1b[2J\n", 0), from: SourceId::Ebpf },
+            Discrepancy::Differs { field: Field::Status, first: exit(7, killed), second: exit(7, ExitStatus::Code(1)) },
+        ];
+        let lines = findings.lines(found.into_iter(), true);
+        let mut it = Verification::default();
+        let kinds = EventSet::NONE.with(Kind::Exec).with(Kind::Exit);
+        let quiet = findings.text(&it, kinds);
+        it.agreed[Kind::Exit as usize] = 12;
+        it.missing[0][Kind::Exec as usize] = 1;
+        it.missing[1][Kind::Exec as usize] = 1;
+        it.explained[1][Kind::Exit as usize] = 3;
+        it.differing = vec![(Field::Status, 1)];
+        (it.outside, it.given_up) = (4, 5);
+        insta::assert_snapshot!(format!("{lines}\n{}\n{quiet}", findings.text(&it, kinds)));
+    }
+
+    #[test]
+    fn lines_are_bounded() {
+        let mut findings = Findings::new([SourceId::Ebpf, SourceId::ProcessConnector], TimeZone::UTC);
+        let missing = |pid| Discrepancy::Missing { event: exec(pid, b"x", 0), from: SourceId::Ebpf };
+        let text = findings.lines((0..500).map(missing), false) + &findings.lines([].into_iter(), true);
+        assert_eq!(text.lines().count() as u64, LINES + 1);
+        assert!(text.ends_with("procscope: and 480 discrepancies more\n"), "{text}");
+        assert_eq!(findings.named[0].len(), NAMED);
+    }
+
+    #[test]
+    fn kinds_are_told_in_words() {
+        assert_eq!(kinds(EventSet::default()), "exec, exec-failed and exit");
+        assert_eq!(kinds(EventSet::ALL), "all");
+        assert_eq!(kinds(EventSet::NONE.with(Kind::Fork)), "fork");
+        assert_eq!(kinds(EventSet::NONE), "lost");
+    }
+}
