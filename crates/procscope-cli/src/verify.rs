@@ -421,9 +421,13 @@ mod tests {
         let mut findings = Findings::new([SourceId::Ebpf, SourceId::ProcessConnector], TimeZone::UTC);
         let killed = ExitStatus::Signal { signo: 9, core: false };
         let found = vec![
-            Discrepancy::Missing { event: exec(4711, b"ls", 1_500_000_000), from: SourceId::ProcessConnector },
-            Discrepancy::Missing { event: exec(4712, b"\x1b[2J\n", 0), from: SourceId::Ebpf },
-            Discrepancy::Differs { field: Field::Status, first: exit(7, killed), second: exit(7, ExitStatus::Code(1)) },
+            Discrepancy::Missing { event: exec(4711, b"ls", 1_500_000_000).into(), from: SourceId::ProcessConnector },
+            Discrepancy::Missing { event: exec(4712, b"\x1b[2J\n", 0).into(), from: SourceId::Ebpf },
+            Discrepancy::Differs {
+                field: Field::Status,
+                first: exit(7, killed).into(),
+                second: exit(7, ExitStatus::Code(1)).into(),
+            },
         ];
         let lines = findings.lines(found.into_iter(), true);
         let mut it = Verification::default();
@@ -441,7 +445,7 @@ mod tests {
     #[test]
     fn lines_are_bounded() {
         let mut findings = Findings::new([SourceId::Ebpf, SourceId::ProcessConnector], TimeZone::UTC);
-        let missing = |pid| Discrepancy::Missing { event: exec(pid, b"x", 0), from: SourceId::Ebpf };
+        let missing = |pid| Discrepancy::Missing { event: exec(pid, b"x", 0).into(), from: SourceId::Ebpf };
         let text = findings.lines((0..500).map(missing), false) + &findings.lines([].into_iter(), true);
         assert_eq!(text.lines().count() as u64, LINES + 1);
         assert!(text.ends_with("procscope: and 480 discrepancies more\n"), "{text}");

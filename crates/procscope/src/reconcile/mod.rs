@@ -68,7 +68,7 @@ pub enum Discrepancy {
     /// One told of it, the other did not.
     Missing {
         /// What was told.
-        event: Event,
+        event: Box<Event>,
         /// The mechanism that did not.
         from: SourceId,
     },
@@ -77,9 +77,9 @@ pub enum Discrepancy {
         /// Which field: [`Field::Status`], [`Field::Argv`] or [`Field::Ppid`].
         field: Field,
         /// What the first told.
-        first: Event,
+        first: Box<Event>,
         /// What the second told.
-        second: Event,
+        second: Box<Event>,
     },
 }
 
@@ -159,8 +159,10 @@ struct Held {
     last: Option<Timestamp>,
     /// Up to when nothing is missing; `None` while it runs.
     until: Option<Timestamp>,
-    /// Those that wait, by serial number, as they came.
+    /// Those that wait, by serial number, as they came; among them are some that wait no more.
     order: VecDeque<(Pid, u64)>,
+    /// How many wait.
+    waiting: usize,
     marks: VecDeque<Mark>,
     /// Up to here events were given up.
     given_up: Option<Timestamp>,
@@ -189,6 +191,7 @@ impl Reconciler {
             last: None,
             until: None,
             order: VecDeque::new(),
+            waiting: 0,
             marks: VecDeque::new(),
             given_up: None,
         };
@@ -234,10 +237,12 @@ impl Reconciler {
                 self.serial += 1;
                 let waiting = Waiting { serial: self.serial, side, event: event.clone() };
                 self.waiting.entry(pid).or_default().push(waiting);
-                self.sides[side as usize].order.push_back((pid, self.serial));
+                let held = &mut self.sides[side as usize];
+                held.order.push_back((pid, self.serial));
+                held.waiting += 1;
             }
         }
-        self.settle(side);
+        self.settle();
         self.bound(side);
     }
 
@@ -276,11 +281,8 @@ impl Reconciler {
         if !certain {
             return None;
         }
-        let taken = all.remove(at);
-        if all.is_empty() {
-            self.waiting.remove(&pid);
-        }
-        Some(taken.event)
+        let serial = all[at].serial;
+        self.remove(pid, serial).map(|it| it.event)
     }
 
     fn agree(&mut self, side: Side, ours: &Event, theirs: &Event) {
@@ -288,7 +290,7 @@ impl Reconciler {
         self.verification.agreed[ours.kind.kind() as usize] += 1;
         for field in differences(first, second) {
             self.differing[field as usize] += 1;
-            self.find(Discrepancy::Differs { field, first: first.clone(), second: second.clone() });
+            self.find(Discrepancy::Differs { field, first: Box::new(first.clone()), second: Box::new(second.clone()) });
         }
     }
 
@@ -298,36 +300,41 @@ impl Reconciler {
         }
     }
 
-    /// Decides about what waits for this side, as far as that has come.
-    fn settle(&mut self, waits_for: Side) {
-        let Some(come) = self.sides[waits_for as usize].last else { return };
-        let side = waits_for.other();
-        while let Some(&(pid, serial)) = self.sides[side as usize].order.front() {
-            let waiting = self.waiting.get(&pid).and_then(|all| all.iter().find(|it| it.serial == serial));
-            if waiting.is_some_and(|it| it.event.time.0.saturating_add(GRACE_NS) >= come.0) {
-                return;
+    /// Decides about what has waited long enough: both have come further, so that whatever could be its counterpart has found its own.
+    fn settle(&mut self) {
+        let [Some(first), Some(second)] = [self.sides[0].last, self.sides[1].last] else { return };
+        let come = first.min(second).0;
+        for side in Side::BOTH {
+            while let Some(&(pid, serial)) = self.sides[side as usize].order.front() {
+                let waiting = self.waiting.get(&pid).and_then(|all| all.iter().find(|it| it.serial == serial));
+                if waiting.is_some_and(|it| it.event.time.0.saturating_add(GRACE_NS) >= come) {
+                    break;
+                }
+                self.sides[side as usize].order.pop_front();
+                self.decide(pid, serial);
             }
-            self.sides[side as usize].order.pop_front();
-            self.decide(pid, serial);
         }
+    }
+
+    /// Takes out one that waits.
+    fn remove(&mut self, pid: Pid, serial: u64) -> Option<Waiting> {
+        let all = self.waiting.get_mut(&pid)?;
+        let at = all.iter().position(|it| it.serial == serial)?;
+        let taken = all.remove(at);
+        if all.is_empty() {
+            self.waiting.remove(&pid);
+        }
+        self.sides[taken.side as usize].waiting -= 1;
+        Some(taken)
     }
 
     /// Finds the counterpart of what has waited long enough, or else why it has none.
     fn decide(&mut self, pid: Pid, serial: u64) {
-        let Some(all) = self.waiting.get_mut(&pid) else { return };
-        let Some(at) = all.iter().position(|it| it.serial == serial) else { return };
-        let partner = partner_of(all, at).map(|serial| all.iter().position(|it| it.serial == serial));
-        let theirs = partner.flatten().map(|theirs| (theirs, at)).map(|(theirs, at)| {
-            let event = all.remove(theirs).event;
-            (event, at - usize::from(theirs < at))
-        });
-        let (theirs, at) = theirs.map_or((None, at), |(event, at)| (Some(event), at));
-        let Waiting { side, event, .. } = all.remove(at);
-        if all.is_empty() {
-            self.waiting.remove(&pid);
-        }
+        let partner = self.waiting.get(&pid).and_then(|all| partner_of(all, serial));
+        let theirs = partner.and_then(|serial| self.remove(pid, serial));
+        let Some(Waiting { side, event, .. }) = self.remove(pid, serial) else { return };
         match theirs {
-            Some(theirs) => self.agree(side, &event, &theirs),
+            Some(theirs) => self.agree(side, &event, &theirs.event),
             None => self.miss(side, event),
         }
     }
@@ -351,22 +358,22 @@ impl Reconciler {
         } else {
             let from_id = other.id;
             self.verification.missing[from as usize][kind] += 1;
-            self.find(Discrepancy::Missing { event, from: from_id });
+            self.find(Discrepancy::Missing { event: event.into(), from: from_id });
         }
     }
 
     fn bound(&mut self, side: Side) {
-        while self.sides[side as usize].order.len() > MOST_WAITING {
+        while self.sides[side as usize].waiting > MOST_WAITING {
             let Some((pid, serial)) = self.sides[side as usize].order.pop_front() else { return };
-            let Some(all) = self.waiting.get_mut(&pid) else { continue };
-            let Some(at) = all.iter().position(|it| it.serial == serial) else { continue };
-            let event = all.remove(at).event;
-            if all.is_empty() {
-                self.waiting.remove(&pid);
-            }
+            let Some(Waiting { event, .. }) = self.remove(pid, serial) else { continue };
             let given_up = &mut self.sides[side as usize].given_up;
             *given_up = (*given_up).max(Some(event.time));
             self.verification.given_up += 1;
+        }
+        let Held { order, waiting, .. } = &mut self.sides[side as usize];
+        if order.len() > 2 * *waiting + MOST_WAITING {
+            let all = &self.waiting;
+            order.retain(|(pid, serial)| all.get(pid).is_some_and(|all| all.iter().any(|it| it.serial == *serial)));
         }
     }
 }
@@ -441,17 +448,17 @@ fn same_process(a: ProcessId, b: ProcessId, estimated: bool) -> bool {
         }
 }
 
-/// The serial number of that which the other side told of the event at this place: of all that could be, so that as many as
+/// The serial number of that which the other side told of this event: of all that could be, so that as many as
 /// possible have one, and all are as close together as can be.
-fn partner_of(all: &[Waiting], at: usize) -> Option<u64> {
-    let this = &all[at];
+fn partner_of(all: &[Waiting], serial: u64) -> Option<u64> {
+    let this = all.iter().find(|it| it.serial == serial)?;
     let of = |side: Side| {
         let mut of: Vec<&Waiting> = all.iter().filter(|it| it.side == side && same(&it.event, &this.event)).collect();
         of.sort_by_key(|it| (it.event.time, it.serial));
         of
     };
     let (ours, theirs) = (of(this.side), of(this.side.other()));
-    let mine = ours.iter().position(|it| it.serial == this.serial)?;
+    let mine = ours.iter().position(|it| it.serial == serial)?;
     let pairs =
         if ours.len().max(theirs.len()) > MOST_ALIGNED { in_order(&ours, &theirs) } else { aligned(&ours, &theirs) };
     pairs.into_iter().find(|(of, _)| *of == mine).map(|(_, to)| theirs[to].serial)

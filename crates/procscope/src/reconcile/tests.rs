@@ -265,11 +265,28 @@ fn a_side_far_behind_is_not_blamed() {
     (0..all).for_each(|pid| it.tell(Side::First, &event(SECOND + i64::from(pid), pid, of(Kind::Exec))));
     let held: usize = it.waiting.values().map(Vec::len).sum();
     assert!(held <= MOST_WAITING && it.sides[0].order.len() <= MOST_WAITING);
+    assert_eq!(held, it.sides[0].waiting);
     (0..all).for_each(|pid| it.tell(Side::Second, &event(SECOND + i64::from(pid), pid, of(Kind::Exec))));
     let (verification, _) = ended(it, 9 * SECOND);
     assert_eq!(verification.total_agreed(), MOST_WAITING as u64);
     assert_eq!((verification.given_up, verification.total_missing(Side::First)), (2000, 0));
     assert!(!verification.is_complete());
+}
+
+/// One that is missing is kept for its time, however many come and agree meanwhile.
+#[test]
+fn a_storm_does_not_wash_out_what_is_missing() {
+    let mut it = reconciler();
+    let all = 4 * MOST_WAITING as u32;
+    it.tell(Side::First, &event(SECOND, all, of(Kind::Exec)));
+    for pid in 0..all {
+        it.tell(Side::First, &event(SECOND + i64::from(pid), pid, of(Kind::Exec)));
+        it.tell(Side::Second, &event(SECOND + i64::from(pid), pid, of(Kind::Exec)));
+        assert!(it.sides[0].order.len() <= 2 * MOST_WAITING);
+    }
+    let (verification, discrepancies) = ended(it, 9 * SECOND);
+    assert_eq!(missing(&discrepancies), [(SourceId::ProcessConnector, Kind::Exec, all, SECOND)]);
+    assert_eq!((verification.given_up, verification.total_agreed()), (0, u64::from(all)));
 }
 
 #[test]
