@@ -118,7 +118,18 @@ fn as_root_all_is_well_in_a_storm_too() {
         let came = count("fork") + count("exec") + count("exit");
         assert!(came + count("lost") >= 6000 && came <= 6000, "{id}: {storm:#}");
         assert_eq!(found(&report, id, "storm"), "ok");
+        assert_eq!(count("argv_wrong"), 0, "{id}: {storm:#}");
+        // Each is held against the other one, and nobody knows more.
+        let other = if id == "ebpf" { "process-connector" } else { "ebpf" };
+        let agreements = storm["agreements"].as_array().unwrap_or_else(|| panic!("{storm:#}"));
+        let agreement = agreements.iter().find(|it| it["with"] == other).unwrap_or_else(|| panic!("{storm:#}"));
+        let of = |key: &str| agreement[key].as_u64().unwrap_or_else(|| panic!("{key} in {storm:#}"));
+        assert_eq!((of("alone"), of("missing"), of("differing")), (0, 0, 0), "{storm:#}");
+        assert!(of("compared") >= 6000 && of("agreed") + of("explained") == of("compared"), "{storm:#}");
+        assert_eq!(found(&report, id, "agreement"), "ok");
     }
+    let exact = &source(&report, "ebpf")["storm"]["argv_exact"];
+    assert_eq!(exact, &source(&report, "ebpf")["storm"]["exec"]);
     for check in ["fork", "exec", "argv", "parent", "exit", "status", "killer", "exec-failed", "loss"] {
         assert_eq!(found(&report, "ebpf", check), "ok");
     }

@@ -36,7 +36,7 @@ in part, 1 where none does.
 
 Examples:
   procscope doctor                              tries all, in a second or two
-  procscope doctor --deep --source ebpf         counts the events of a storm too
+  procscope doctor --deep                       holds them against each other
   procscope doctor --format json | jq .works";
 
 pub(super) const RUN: &str = "\

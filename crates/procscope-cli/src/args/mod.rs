@@ -86,7 +86,7 @@ pub(crate) struct Doctor {
     #[arg(long, default_value = "auto", hide_default_value = true)]
     pub(crate) source: Source,
 
-    /// Also make thousands of processes, and count their events
+    /// Also hold all against each other, in a storm of processes
     #[arg(long)]
     pub(crate) deep: bool,
 

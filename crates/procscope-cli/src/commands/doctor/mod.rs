@@ -19,7 +19,7 @@ use procscope::{Error, Obstacle, SourceInfo, Verdict};
 use serde::Serialize;
 
 use self::facts::Facts;
-use self::judge::{Check, Storm};
+use self::judge::{Agreement, Check, Storm};
 use crate::args::{Doctor, Report as Format};
 use crate::failure::Failure;
 use crate::program;
@@ -88,7 +88,7 @@ pub(crate) fn run(doctor: &Doctor) -> Result<ExitCode, Failure> {
     let facts = facts::read_facts();
     let sources = procscope::sources();
     let asked = |info: &SourceInfo| doctor.source.0.is_none_or(|id| id == info.id);
-    let trials = sources.into_iter().filter(asked).map(|info| try_source(info, &facts, doctor.deep)).collect();
+    let trials = try_sources(sources.into_iter().filter(asked).collect(), &facts, doctor.deep);
     let report = Report::new(facts, trials);
     match doctor.format {
         Format::Text => output::print(text::text(&report).as_bytes())?,
@@ -149,61 +149,101 @@ fn dead(id: &str, limit: Duration) -> Trouble {
     }
 }
 
+/// A mechanism, what became of it so far, and what it says of itself where it could be attached.
 #[cfg(target_os = "linux")]
-fn try_source(info: SourceInfo, facts: &Facts, deep: bool) -> Trial {
-    use self::probe::{Refusal, Tried};
+struct Tried {
+    info: SourceInfo,
+    trial: Trial,
+    notes: Option<Vec<String>>,
+}
 
-    let id = info.id.name();
+#[cfg(target_os = "linux")]
+fn try_sources(sources: Vec<SourceInfo>, facts: &Facts, deep: bool) -> Vec<Trial> {
     let other_pids = facts.linux.as_ref().is_some_and(|linux| linux.initial_pid_namespace == Some(false));
-    let mut trial = Trial {
-        id,
-        command_only: info.command_only,
-        works: Works::No,
-        checks: Vec::new(),
-        storm: None,
-        troubles: Vec::new(),
-    };
-    let refused = |refusal| match refusal {
-        Refusal::Mechanism(error) => (Works::No, mechanism_fails(id, error)),
-        Refusal::Probe(error) => (Works::Unknown, no_probe(id, &error)),
-    };
-    let source = info.id;
-    let tried = match within(LIMIT, move || {
-        if info.command_only { probe::try_family(source) } else { probe::try_few(source, other_pids) }
-    }) {
-        Ok(Some(Ok(tried))) => tried,
-        Ok(Some(Err(refusal))) => {
-            let (works, trouble) = refused(refusal);
-            return Trial { works, troubles: vec![trouble], ..trial };
-        }
-        Ok(None) => return Trial { troubles: vec![dead(id, LIMIT)], ..trial },
-        Err(error) => return Trial { works: Works::Unknown, troubles: vec![no_probe(id, &error)], ..trial },
-    };
-    let Tried { truth, events, lost, notes } = tried;
-    trial.checks = judge::judge(&truth, &info.capabilities, &events, lost);
-    if deep && !info.command_only {
-        match within(STORM_LIMIT, move || probe::try_storm(source, STORM, other_pids)) {
-            Ok(Some(Ok(storm))) => {
-                trial.checks.push(judge::judge_storm(&storm, &info.capabilities));
-                trial.storm = Some(storm);
-            }
-            Ok(Some(Err(refusal))) => trial.troubles.push(refused(refusal).1),
-            Ok(None) => trial.troubles.push(dead(id, STORM_LIMIT)),
-            Err(error) => trial.troubles.push(no_probe(id, &error)),
-        }
+    let mut tried: Vec<_> = sources.into_iter().map(|info| try_source(info, other_pids)).collect();
+    if deep {
+        try_storm(&mut tried, other_pids);
     }
-    conclude(trial, &info.verdict, &notes)
+    let conclude = |it: Tried| match it.notes {
+        Some(notes) => conclude(it.trial, &it.info.verdict, &notes),
+        None => it.trial,
+    };
+    tried.into_iter().map(conclude).collect()
+}
+
+#[cfg(target_os = "linux")]
+fn refused(id: &str, refusal: probe::Refusal) -> (Works, Trouble) {
+    match refusal {
+        probe::Refusal::Mechanism(error) => (Works::No, mechanism_fails(id, error)),
+        probe::Refusal::Probe(error) => (Works::Unknown, no_probe(id, &error)),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn try_source(info: SourceInfo, other_pids: bool) -> Tried {
+    let (source, command_only) = (info.id, info.command_only);
+    let id = source.name();
+    let mut trial = Trial { id, command_only, works: Works::No, checks: Vec::new(), storm: None, troubles: Vec::new() };
+    let tried =
+        within(
+            LIMIT,
+            move || {
+                if command_only { probe::try_family(source) } else { probe::try_few(source, other_pids) }
+            },
+        );
+    let (works, trouble) = match tried {
+        Ok(Some(Ok(tried))) => {
+            trial.checks = judge::judge(&tried.truth, &info.capabilities, &tried.events, tried.lost);
+            return Tried { info, trial, notes: Some(tried.notes) };
+        }
+        Ok(Some(Err(refusal))) => refused(id, refusal),
+        Ok(None) => (Works::No, dead(id, LIMIT)),
+        Err(error) => (Works::Unknown, no_probe(id, &error)),
+    };
+    trial.works = works;
+    trial.troubles.push(trouble);
+    Tried { info, trial, notes: None }
+}
+
+/// Makes a storm for all that work and tell of everybody.
+#[cfg(target_os = "linux")]
+fn try_storm(tried: &mut [Tried], other_pids: bool) {
+    let mut able: Vec<_> = tried.iter_mut().filter(|it| it.notes.is_some() && !it.info.command_only).collect();
+    let sources: Vec<_> = able.iter().map(|it| it.info.id).collect();
+    if sources.is_empty() {
+        return;
+    }
+    let troubles: Vec<Trouble> = match within(STORM_LIMIT, move || probe::try_storm(&sources, STORM, other_pids)) {
+        Ok(Some(Ok(storms))) => {
+            for (it, storm) in able.into_iter().zip(storms) {
+                match storm {
+                    Ok(storm) => {
+                        it.trial.checks.extend(judge::judge_storm(&storm, &it.info.capabilities));
+                        it.trial.storm = Some(storm);
+                    }
+                    Err(error) => it.trial.troubles.push(mechanism_fails(it.trial.id, error)),
+                }
+            }
+            return;
+        }
+        Ok(None) => able.iter().map(|it| dead(it.trial.id, STORM_LIMIT)).collect(),
+        Ok(Some(Err(error))) | Err(error) => able.iter().map(|it| no_probe(it.trial.id, &error)).collect(),
+    };
+    able.iter_mut().zip(troubles).for_each(|(it, trouble)| it.trial.troubles.push(trouble));
 }
 
 #[cfg(not(target_os = "linux"))]
-fn try_source(info: SourceInfo, _: &Facts, _: bool) -> Trial {
-    let id = info.id.name();
-    let error = procscope::Monitor::builder().source(info.id).build().err();
-    let (works, troubles) = match error {
-        Some(error) => (Works::No, vec![mechanism_fails(id, error)]),
-        None => (Works::Unknown, Vec::new()),
+fn try_sources(sources: Vec<SourceInfo>, _: &Facts, _: bool) -> Vec<Trial> {
+    let try_source = |info: SourceInfo| {
+        let id = info.id.name();
+        let error = procscope::Monitor::builder().source(info.id).build().err();
+        let (works, troubles) = match error {
+            Some(error) => (Works::No, vec![mechanism_fails(id, error)]),
+            None => (Works::Unknown, Vec::new()),
+        };
+        Trial { id, command_only: info.command_only, works, checks: Vec::new(), storm: None, troubles }
     };
-    Trial { id, command_only: info.command_only, works, checks: Vec::new(), storm: None, troubles }
+    sources.into_iter().map(try_source).collect()
 }
 
 #[cfg(target_os = "linux")]
@@ -268,7 +308,7 @@ struct JsonTrial<'a> {
     works: &'a str,
     checks: Vec<JsonCheck<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    storm: Option<JsonStorm>,
+    storm: Option<JsonStorm<'a>>,
     troubles: &'a [Trouble],
 }
 
@@ -283,12 +323,26 @@ struct JsonCheck<'a> {
 }
 
 #[derive(Serialize)]
-struct JsonStorm {
+struct JsonStorm<'a> {
     made: u64,
     fork: u64,
     exec: u64,
     exit: u64,
+    argv_exact: u64,
+    argv_wrong: u64,
     lost: u64,
+    agreements: Vec<JsonAgreement<'a>>,
+}
+
+#[derive(Serialize)]
+struct JsonAgreement<'a> {
+    with: &'a str,
+    compared: u64,
+    agreed: u64,
+    alone: u64,
+    missing: u64,
+    explained: u64,
+    differing: u64,
 }
 
 impl<'a> JsonReport<'a> {
@@ -300,13 +354,30 @@ impl<'a> JsonReport<'a> {
             holds: check.holds(),
             detail: &check.detail,
         };
-        let storm =
-            |it: Storm| JsonStorm { made: it.made, fork: it.forks, exec: it.execs, exit: it.exits, lost: it.lost };
+        let agreement = |it: &'a Agreement| JsonAgreement {
+            with: it.with,
+            compared: it.compared,
+            agreed: it.agreed,
+            alone: it.alone,
+            missing: it.missing,
+            explained: it.explained,
+            differing: it.differing,
+        };
+        let storm = |it: &'a Storm| JsonStorm {
+            made: it.made,
+            fork: it.forks,
+            exec: it.execs,
+            exit: it.exits,
+            argv_exact: it.exact,
+            argv_wrong: it.wrong,
+            lost: it.lost,
+            agreements: it.agreements.iter().map(agreement).collect(),
+        };
         let trial = |trial: &'a Trial| JsonTrial {
             id: trial.id,
             works: trial.works.name(),
             checks: trial.checks.iter().map(check).collect(),
-            storm: trial.storm.map(storm),
+            storm: trial.storm.as_ref().map(storm),
             troubles: &trial.troubles,
         };
         Self {
@@ -392,10 +463,29 @@ mod tests {
             arch: "x86_64".into(),
             linux: Some(linux),
         };
-        let storm = Storm { made: 2000, forks: 2000, execs: 1990, exits: 2000, lost: 10, lost_elsewhere: false };
+        let agreement = Agreement {
+            with: "process-connector",
+            compared: 6000,
+            agreed: 5988,
+            alone: 2,
+            missing: 0,
+            explained: 10,
+            differing: 0,
+            claimed: true,
+        };
+        let storm = Storm {
+            made: 2000,
+            forks: 2000,
+            execs: 1990,
+            exits: 2000,
+            exact: 1990,
+            lost: 10,
+            agreements: vec![agreement],
+            ..Storm::default()
+        };
         let capabilities = |n: usize| procscope::sources().swap_remove(n).capabilities;
         let mut first = [came(), vec![check("exec-failed", Claim::Exact, Found::Missing)]].concat();
-        first.push(judge::judge_storm(&storm, &capabilities(0)));
+        first.extend(judge::judge_storm(&storm, &capabilities(0)));
         let first = Trial { storm: Some(storm), ..conclude(trial(first), &degraded(), &[]) };
         let mut second =
             [came(), vec![check("argv", Claim::Late, Found::Late), check("killer", Claim::No, Found::Missing)]]

@@ -11,9 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use procscope::{Error, Event, EventKind, EventSet, Kind, Monitor, SourceId, Summary};
+use procscope::{
+    Error, Event, EventKind, EventSet, Kind, Monitor, Process, Reconciler, Side, SourceId, Summary, Verification,
+};
 
-use super::judge::{End, Probe, Storm, Truth, has_label};
+use super::judge::{Agreement, End, Probe, Storm, Truth, has_label};
 
 /// The first argument of a process that is a probe. Then come its exit code and what makes its arguments odd.
 const PROBE: &str = "doctor-probe";
@@ -59,34 +61,52 @@ struct Seen {
     events: Vec<Event>,
     /// Of each kind, whoever's.
     counts: [u64; procscope::KIND_COUNT],
-    labelled: u64,
+    /// Execs of the storm with the right arguments, and with wrong ones.
+    exact: u64,
+    wrong: u64,
 }
 
 /// Takes what a monitor tells, for another thread to look at.
 #[derive(Clone)]
 struct Keep {
     seen: Arc<Mutex<Seen>>,
-    /// Keeps no events, and counts execs with this argument.
+    /// Keeps no events, and looks at execs with this argument.
     counted: Option<Arc<[u8]>>,
+    /// Who else is told, and as which side.
+    held_against: Vec<(Arc<Mutex<Reconciler>>, Side)>,
 }
 
 impl Keep {
-    fn lock(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(counted: Option<&[u8]>) -> Self {
+        Self { seen: Arc::default(), counted: counted.map(Into::into), held_against: Vec::new() }
     }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        lock(&self.seen)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl procscope::Sink for Keep {
     fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>> {
+        for (reconciler, side) in &self.held_against {
+            lock(reconciler).tell(*side, event);
+        }
         let counted = self.counted.clone();
         let mut seen = self.lock();
         seen.counts[event.kind.kind() as usize] += 1;
-        match counted {
-            Some(label) => {
-                seen.labelled += u64::from(matches!(event.kind, EventKind::Exec(_)) && has_label(event, &label));
+        let Some(label) = counted else {
+            if seen.events.len() < MOST {
+                seen.events.push(event.clone());
             }
-            None if seen.events.len() < MOST => seen.events.push(event.clone()),
-            None => {}
+            return Ok(ControlFlow::Continue(()));
+        };
+        if matches!(event.kind, EventKind::Exec(_)) && has_label(event, &label) {
+            let right = event.process.as_ref().is_some_and(|process| is_of_storm(process, &label));
+            *(if right { &mut seen.exact } else { &mut seen.wrong }) += 1;
         }
         Ok(ControlFlow::Continue(()))
     }
@@ -100,19 +120,18 @@ struct Running {
     notes: Vec<String>,
 }
 
+/// Attaches, following this process and all below it. In another pid namespace nobody knows by which pid, so all are followed.
+fn attach(source: SourceId, events: EventSet, everybody: bool) -> Result<Monitor, Error> {
+    let builder = Monitor::builder().source(source).events(events).user_names(false);
+    if everybody { builder.build() } else { builder.tree(std::process::id()).build() }
+}
+
 impl Running {
-    /// Attaches, following this process and all below it. In another pid namespace nobody knows by which pid, so all are followed.
-    fn start(source: SourceId, events: EventSet, everybody: bool, counted: Option<&[u8]>) -> Result<Self, Error> {
-        let mut builder = Monitor::builder().source(source).events(events).user_names(false);
-        if !everybody {
-            builder = builder.tree(std::process::id());
-        }
-        let monitor = builder.build()?;
+    fn start(monitor: Monitor, keep: Keep) -> Self {
         let (stop, notes) = (monitor.stop_handle(), monitor.session().notes.clone());
-        let keep = Keep { seen: Arc::default(), counted: counted.map(Into::into) };
         let mut sink = keep.clone();
         let thread = thread::spawn(move || monitor.run(&mut sink));
-        Ok(Self { keep, stop, thread, notes })
+        Self { keep, stop, thread, notes }
     }
 
     /// Waits until what came is enough, or for long enough.
@@ -207,7 +226,7 @@ pub(super) fn try_family(source: SourceId) -> Result<Tried, Refusal> {
     let builder = Monitor::builder().source(source).events(events).user_names(false);
     let monitor = builder.command(words).wait_all(true).build()?;
     let (notes, command) = (monitor.session().notes.clone(), monitor.command());
-    let mut keep = Keep { seen: Arc::default(), counted: None };
+    let mut keep = Keep::new(None);
     let summary = monitor.run(&mut keep)?;
     let [code, signal, failed] = family_labels(&base);
     let probe = |label: Vec<u8>, end| Probe { pid: 0, argv: probe_argv(&label), label, end };
@@ -225,7 +244,7 @@ pub(super) fn try_family(source: SourceId) -> Result<Tried, Refusal> {
 /// Tries a mechanism on a few processes with odd arguments.
 pub(super) fn try_few(source: SourceId, other_pids: bool) -> Result<Tried, Refusal> {
     let events = PROBED.into_iter().fold(EventSet::NONE, EventSet::with);
-    let running = Running::start(source, events, other_pids, None)?;
+    let running = Running::start(attach(source, events, other_pids)?, Keep::new(None));
     let program = own_program();
     let argv = probe_argv;
     let mut children = Vec::new();
@@ -259,33 +278,110 @@ pub(super) fn try_few(source: SourceId, other_pids: bool) -> Result<Tried, Refus
     Ok(Tried { truth, events: seen.events, lost: summary.total_lost(), notes })
 }
 
-/// Tries a mechanism on very many processes, each of which ends at once.
-pub(super) fn try_storm(source: SourceId, made: u64, other_pids: bool) -> Result<Storm, Refusal> {
+/// The arguments of one of the storm.
+fn storm_argv(label: &[u8], number: u64) -> Vec<Vec<u8>> {
+    let usual = [&b"procscope"[..], PROBE.as_bytes(), b"0", label];
+    let own = [number.to_string().into_bytes(), vec![b'x'; (number % 97) as usize]];
+    usual.into_iter().map(<[u8]>::to_vec).chain(own).collect()
+}
+
+fn is_of_storm(process: &Process, label: &[u8]) -> bool {
+    let argv: Vec<Vec<u8>> = process.argv.iter().flat_map(|argv| argv.iter()).map(|text| text.to_vec()).collect();
+    let number = argv.get(4).and_then(|number| std::str::from_utf8(number).ok()?.parse().ok());
+    number.is_some_and(|number| argv == storm_argv(label, number))
+}
+
+/// Tries mechanisms, all at once, on very many processes, each of which ends at once. The first is held against each other one.
+pub(super) fn try_storm(
+    sources: &[SourceId],
+    made: u64,
+    other_pids: bool,
+) -> Result<Vec<Result<Storm, Error>>, io::Error> {
     let kinds = [Kind::Fork, Kind::Exec, Kind::Exit];
     let events = kinds.into_iter().fold(EventSet::NONE, EventSet::with);
     let label = label("storm");
-    let running = Running::start(source, events, other_pids, Some(&label))?;
-    let argv = [b"procscope".to_vec(), PROBE.as_bytes().to_vec(), b"0".to_vec(), label];
+    let monitors: Vec<_> = sources.iter().map(|&source| attach(source, events, other_pids)).collect();
+    let first = monitors.iter().position(Result::is_ok);
+    let mut pairs = Vec::new();
+    let mut keeps: Vec<_> = monitors.iter().map(|_| Keep::new(Some(&label))).collect();
+    for (other, monitor) in monitors.iter().enumerate() {
+        let Some(first) = first.filter(|&first| first != other) else { continue };
+        if let (Ok(one), Ok(monitor)) = (&monitors[first], monitor) {
+            let reconciler = Arc::new(Mutex::new(Reconciler::new(one.session(), monitor.session())));
+            keeps[first].held_against.push((Arc::clone(&reconciler), Side::First));
+            keeps[other].held_against.push((Arc::clone(&reconciler), Side::Second));
+            pairs.push((first, other, reconciler));
+        }
+    }
+    let running: Vec<_> =
+        monitors.into_iter().zip(keeps).map(|(monitor, keep)| Ok(Running::start(monitor?, keep))).collect();
+
+    make_storm(made, &label)?;
+    let all = |seen: &Seen| match other_pids {
+        // Of everybody's events only the execs tell whose they are.
+        true => seen.exact >= made,
+        false => kinds.into_iter().all(|kind| seen.counts[kind as usize] >= made),
+    };
+    running.iter().flatten().for_each(|running: &Running| running.wait(PATIENCE, all));
+    let ended = running.into_iter().zip(0..).map(|(running, place): (Result<Running, Error>, usize)| {
+        let (seen, summary) = running?.end()?;
+        for (first, other, reconciler) in &pairs {
+            let sides = [(*first, Side::First), (*other, Side::Second)];
+            sides.into_iter().filter(|(of, _)| *of == place).for_each(|(_, side)| {
+                lock(reconciler).end(side, summary.until);
+            });
+        }
+        let [forks, execs, exits] = match other_pids {
+            true => [seen.exact + seen.wrong; 3],
+            false => kinds.map(|kind| seen.counts[kind as usize]),
+        };
+        let lost_elsewhere = other_pids || summary.lost[Kind::Lost as usize] > 0;
+        let (exact, wrong, lost) = (seen.exact, seen.wrong, summary.total_lost());
+        Ok(Storm { made, forks, execs, exits, exact, wrong, lost, lost_elsewhere, agreements: Vec::new() })
+    });
+    let mut storms: Vec<Result<Storm, Error>> = ended.collect();
+    for (first, other, reconciler) in pairs {
+        let it = lock(&reconciler).finish();
+        for (this, that, side) in [(first, other, Side::First), (other, first, Side::Second)] {
+            if let Ok(storm) = &mut storms[this] {
+                storm.agreements.push(agreement(&it, side, sources[that], [sources[first], sources[other]]));
+            }
+        }
+    }
+    Ok(storms)
+}
+
+fn agreement(it: &Verification, side: Side, with: SourceId, both: [SourceId; 2]) -> Agreement {
+    let counts_loss = |id: SourceId| procscope::sources().iter().any(|it| it.id == id && it.capabilities.counts_loss);
+    Agreement {
+        with: with.name(),
+        compared: it.total_compared(),
+        agreed: it.total_agreed(),
+        alone: it.total_missing(side.other()),
+        missing: it.total_missing(side),
+        explained: Side::BOTH.into_iter().map(|side| it.total_explained(side)).sum(),
+        differing: it.differing.iter().map(|(_, n)| n).sum(),
+        claimed: both.into_iter().all(counts_loss),
+    }
+}
+
+fn make_storm(made: u64, label: &[u8]) -> io::Result<()> {
     let program = own_program();
-    let spawner = |share: u64| -> io::Result<()> {
-        for _ in 0..share {
-            spawn(&program, &argv)?.wait()?;
+    let spawner = |first: u64| -> io::Result<()> {
+        for number in (first..made).step_by(SPAWNERS as usize) {
+            spawn(&program, &storm_argv(label, number))?.wait()?;
         }
         Ok(())
     };
-    let stormed = thread::scope(|scope| {
-        let shares = (0..SPAWNERS).map(|n| made / SPAWNERS + u64::from(n < made % SPAWNERS));
-        let threads: Vec<_> = shares.map(|share| scope.spawn(move || spawner(share))).collect();
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..SPAWNERS)
+            .map(|first| {
+                scope.spawn({
+                    let spawner = &spawner;
+                    move || spawner(first)
+                })
+            })
+            .collect();
         threads.into_iter().try_for_each(|it| it.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-    });
-    stormed.map_err(Refusal::Probe)?;
-    // Of everybody's events only the execs tell whose they are.
-    let came = |seen: &Seen| {
-        if other_pids { [seen.labelled; 3] } else { kinds.map(|kind| seen.counts[kind as usize]) }
-    };
-    running.wait(PATIENCE, |seen| came(seen).iter().all(|&count| count >= made));
-    let (seen, summary) = running.end()?;
-    let [forks, execs, exits] = came(&seen);
-    let lost_elsewhere = other_pids || summary.lost[Kind::Lost as usize] > 0;
-    Ok(Storm { made, forks, execs, exits, lost: summary.total_lost(), lost_elsewhere })
+    })
 }
