@@ -5,6 +5,7 @@ mod commands;
 mod failure;
 mod json;
 mod output;
+mod personas;
 mod program;
 mod render;
 #[cfg(target_os = "linux")]
@@ -12,6 +13,7 @@ mod rights;
 #[cfg(unix)]
 mod signals;
 mod summary;
+mod telling;
 mod verify;
 mod writer;
 
@@ -23,6 +25,9 @@ fn main() -> ExitCode {
     #[cfg(target_os = "linux")]
     if let Some(status) = commands::doctor::probe::answer(std::env::args_os()) {
         return status;
+    }
+    if let Some(call) = personas::called(std::env::args_os()) {
+        return call.run();
     }
     let ran = match args::parse() {
         Command::Watch(watch) => commands::watch::run(&watch.options),

@@ -1,6 +1,6 @@
 mod filter;
 pub(crate) mod help;
-mod values;
+pub(crate) mod values;
 
 use std::ffi::OsString;
 use std::path::PathBuf;

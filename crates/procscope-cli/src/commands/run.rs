@@ -2,10 +2,11 @@ use std::process::ExitCode;
 
 use procscope::{Error, ExitStatus};
 
-use super::watch::{self, STATUS_LOST, Trouble};
+use super::watch::{self, STATUS_LOST};
 use crate::args::Run;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::telling::Trouble;
 use crate::verify;
 
 /// What a shell says of a command that is not there, and of one that it cannot run.

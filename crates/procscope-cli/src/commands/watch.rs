@@ -1,9 +1,8 @@
 use std::io::{self, Write};
-use std::ops::ControlFlow;
 use std::process::ExitCode;
 
 use jiff::tz::TimeZone;
-use procscope::{DecidedBy, Error, Event, EventKind, EventSet, Monitor, MonitorBuilder, Session, Sink, Summary};
+use procscope::{DecidedBy, Error, Event, EventSet, Monitor, MonitorBuilder, Session, Summary};
 
 use crate::args::{Color, Format, Options};
 use crate::failure::Failure;
@@ -14,8 +13,8 @@ use crate::render::escape;
 use crate::render::json::Json;
 use crate::render::table::{Look, Table};
 use crate::summary::{self, Tally};
-use crate::verify::{self, First, Proven, Second};
-use crate::writer::{CHUNK_BYTES, Writer};
+use crate::telling::{Telling, Trouble, say};
+use crate::verify::{self, Proven, Second};
 
 /// The exit status where events were lost and `--strict` was asked for.
 pub(super) const STATUS_LOST: u8 = 3;
@@ -67,21 +66,6 @@ impl Told {
     }
 }
 
-/// Why events could not be told.
-pub(super) enum Trouble {
-    Output(Failure),
-    Monitor(Error),
-}
-
-impl From<Trouble> for Failure {
-    fn from(trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Output(failure) => failure,
-            Trouble::Monitor(error) => error.into(),
-        }
-    }
-}
-
 /// Tells all events of a monitor. `None` where nobody reads any more.
 pub(super) fn tell(
     options: &Options,
@@ -91,42 +75,27 @@ pub(super) fn tell(
     ends: &str,
     notes: &[String],
 ) -> Result<Option<Told>, Trouble> {
-    let target = output.name.clone();
-    let writing = |error: io::Error| Trouble::Output(Failure::writing(&target, &error));
-    let stop = monitor.stop_handle();
     if !options.quiet {
         say(&greeting(monitor.session(), ends, notes));
     }
-
-    let screen = output.screen().map_err(writing)?;
-    let render = renderer(options, monitor.session(), screen.as_ref());
-    let out = output.into_writer().map_err(writing)?;
-    let writer = Writer::spawn(out, move || stop.stop()).map_err(writing)?;
     let verifying = second.map(Second::start).transpose();
     let verifying = verifying.map_err(|error| Trouble::Monitor(Error::System { what: "starting a thread", error }))?;
-    let mut sink = WatchSink {
-        render,
-        buffer: Writer::buffer(),
-        writer,
-        screen,
-        tally: Tally::default(),
-        left: options.count,
-        verified: verifying.as_ref().map(|it| it.first()),
+    let first = verifying.as_ref().map(|it| it.first());
+    let mut tally = Tally::default();
+    let telling = Telling {
+        render: |session: &Session, screen: Option<&Screen>| renderer(options, session, screen),
+        watch: |event: &Event| {
+            tally.record(event);
+            if let Some(first) = &first {
+                first.event(event);
+            }
+        },
+        count: options.count,
     };
-    let ran = monitor.run(&mut sink);
-    let (written, tally) = sink.finish();
-    let proven = verifying.map(|it| it.end(ran.as_ref().ok().map(|summary| summary.until))).transpose();
-
-    // Where writing failed, the run ended for that and for nothing else.
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
-        Err(error) => return Err(writing(error)),
-        Ok(()) => {}
-    }
-    let summary = ran.map_err(|error| match error {
-        Error::Sink(error) => writing(error),
-        error => Trouble::Monitor(error),
-    })?;
+    let told = telling.tell(monitor, output);
+    let until = told.as_ref().ok().and_then(Option::as_ref).map(|summary| summary.until);
+    let proven = verifying.map(|it| it.end(until)).transpose();
+    let Some(summary) = told? else { return Ok(None) };
     if !options.quiet {
         say(&summary::text(&summary, &tally));
     }
@@ -222,94 +191,4 @@ fn greeting(session: &Session, ends: &str, notes: &[String]) -> String {
         text += &format!("procscope: {}\n", escape::visible(&crate::program::by_its_path(note)));
     }
     text
-}
-
-/// Prints a message. A closed stderr must not end the program.
-fn say(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
-}
-
-/// Renders events and hands the text to the writer.
-struct WatchSink {
-    render: Box<dyn Render>,
-    buffer: Vec<u8>,
-    writer: Writer,
-    screen: Option<Screen>,
-    tally: Tally,
-    /// How many events are still wanted.
-    left: Option<u64>,
-    /// Who else is told.
-    verified: Option<First>,
-}
-
-impl WatchSink {
-    /// Writes what is left, and tells whether everything was written.
-    fn finish(mut self) -> (io::Result<()>, Tally) {
-        let pushed = self.writer.push(&mut self.buffer);
-        (pushed.and(self.writer.finish()), self.tally)
-    }
-}
-
-impl Sink for WatchSink {
-    fn begin(&mut self, _: &Session) -> io::Result<()> {
-        self.render.begin(&mut self.buffer);
-        self.writer.push(&mut self.buffer)
-    }
-
-    fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>> {
-        self.render.event(event, &mut self.buffer);
-        self.tally.record(event);
-        if let Some(first) = &self.verified {
-            first.event(event);
-        }
-        if self.buffer.len() >= CHUNK_BYTES {
-            self.writer.push(&mut self.buffer)?;
-        }
-        if let Some(left) = &mut self.left
-            && !matches!(event.kind, EventKind::Lost(_))
-        {
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                return Ok(ControlFlow::Break(()));
-            }
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-
-    fn batch_end(&mut self) -> io::Result<()> {
-        self.writer.push(&mut self.buffer)?;
-        if let Some(size) = self.screen.as_ref().and_then(Screen::size) {
-            self.render.resize(size);
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use procscope::{Lost, SourceId, Timestamp};
-
-    use super::*;
-
-    #[test]
-    fn lost_marks_do_not_count() {
-        let mut sink = WatchSink {
-            render: Box::new(Json::new(procscope::BootId::default())),
-            buffer: Writer::buffer(),
-            writer: Writer::spawn(Box::new(io::sink()), || ()).unwrap(),
-            screen: None,
-            tally: Tally::default(),
-            left: Some(2),
-            verified: None,
-        };
-        let mut event = |kind| {
-            let event = Event::new(1, Timestamp(0), SourceId::Ebpf, None, None, kind);
-            sink.event(&event).unwrap().is_break()
-        };
-        assert!(!event(EventKind::Lost(Lost::default())));
-        assert!(!event(EventKind::Sid));
-        assert!(!event(EventKind::Lost(Lost::default())));
-        assert!(event(EventKind::Sid));
-        sink.finish().0.unwrap();
-    }
 }

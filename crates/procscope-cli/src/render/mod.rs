@@ -10,14 +10,14 @@ pub(crate) mod json;
 mod json_cache;
 pub(crate) mod quote;
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 pub(crate) mod table;
 pub(crate) mod time;
 pub(crate) mod wrap;
 
 pub(crate) use self::cells::cpu_ns;
 
-use procscope::{Argv, Event, EventKind, ExitStatus, Field, Flaw, Kind};
+use procscope::{Argv, Event, EventKind, ExitStatus, Field, Flaw, Kind, Summary};
 
 /// Turns events into text.
 pub(crate) trait Render {
@@ -32,6 +32,16 @@ pub(crate) trait Render {
     /// Learns the size of the terminal that shows the output.
     fn resize(&mut self, size: Size) {
         let _ = size;
+    }
+
+    /// True where nothing more is to come.
+    fn is_done(&self) -> bool {
+        false
+    }
+
+    /// Appends what stands behind the last event.
+    fn end(&mut self, summary: &Summary, out: &mut Vec<u8>) {
+        let _ = (summary, out);
     }
 }
 
@@ -61,7 +71,7 @@ fn push_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
 }
 
 /// The arguments that an event is about: of a refused exec those tried, which are not the process's own.
-fn argv(event: &Event) -> Option<&Argv> {
+pub(crate) fn argv(event: &Event) -> Option<&Argv> {
     match &event.kind {
         EventKind::ExecFailed(failure) => failure.argv.as_deref(),
         _ => event.process.as_ref()?.argv.as_deref(),
@@ -69,7 +79,7 @@ fn argv(event: &Event) -> Option<&Argv> {
 }
 
 /// The path that an event is about, as it was given to exec.
-fn path(event: &Event) -> Option<&[u8]> {
+pub(crate) fn path(event: &Event) -> Option<&[u8]> {
     match &event.kind {
         EventKind::ExecFailed(failure) => failure.path.as_deref(),
         _ => event.process.as_ref()?.path.as_deref(),
@@ -120,7 +130,7 @@ fn flaws(event: &Event) -> impl Iterator<Item = (Field, Flaw)> + '_ {
 }
 
 /// The flaw of one field.
-fn flaw(event: &Event, field: Field) -> Option<Flaw> {
+pub(crate) fn flaw(event: &Event, field: Field) -> Option<Flaw> {
     event.flaws.get(field).or_else(|| {
         let process = event.process.as_ref()?;
         process.flaws.get(field).filter(|_| process_flaw_counts(event, field))

@@ -1,0 +1,377 @@
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use procscope::{Event, Monitor, Timestamp};
+use regex::bytes::Regex;
+
+use super::{Arguments, STYLE_HELP, comm, pattern, ppid, returned, uid, wanted};
+use crate::args::values::parse_user;
+use crate::personas::options::{Grammar, Line, Opt, Refusal, Table, both, leading_number, long, path};
+use crate::personas::session::{Watch, note_path};
+use crate::personas::text::{self, local_clock};
+use crate::render::Render;
+use crate::render::time::WallClock;
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Key {
+    Time,
+    Timestamp,
+    Fails,
+    CgroupMap,
+    MountMap,
+    Uid,
+    Quote,
+    Name,
+    Line,
+    PrintUid,
+    PrintCpu,
+    PrintParent,
+    MaxArgs,
+    Ppid,
+    Cgroup,
+    Ebpf,
+    Ignored,
+    Argv0,
+    Style,
+}
+
+const ARGV0: Opt<Key> = long(Key::Argv0, "argv0", "The first argument where the path stands else");
+const STYLE: Opt<Key> = long(Key::Style, "style", STYLE_HELP).takes("STYLE");
+
+pub(super) const BCC: Table<Key> = Table {
+    name: "execsnoop",
+    about: "Shows execs with their arguments as execsnoop of bcc does",
+    usage: "execsnoop [-TtxqUCM] [-u USER] [-n NAME] [-l LINE] [-P PPID] [--max-args N] [--style STYLE]",
+    grammar: Grammar::Argparse,
+    original: &[
+        both(Key::Time, b'T', "time", "A column with the time: HH:MM:SS"),
+        both(Key::Timestamp, b't', "timestamp", "A column with the seconds since the start"),
+        both(Key::Fails, b'x', "fails", "Failed execs too"),
+        long(Key::CgroupMap, "cgroupmap", "Only cgroups of this pinned BPF map").takes("PATH"),
+        long(Key::MountMap, "mntnsmap", "Only mount namespaces of this pinned BPF map").takes("PATH"),
+        both(Key::Uid, b'u', "uid", "Only this user, by name or number").takes("USER"),
+        both(Key::Quote, b'q', "quote", "Arguments in quotation marks"),
+        both(Key::Name, b'n', "name", "Only comms that this regular expression finds").takes("NAME"),
+        both(Key::Line, b'l', "line", "Only arguments, joined by blanks, that this one finds").takes("LINE"),
+        both(Key::PrintUid, b'U', "print-uid", "A column with the user's number"),
+        both(Key::PrintCpu, b'C', "print-cpu", "A column with the CPU: no mechanism tells it, so ?"),
+        both(Key::PrintParent, b'M', "print-pcomm", "A column with the parent's comm"),
+        long(Key::MaxArgs, "max-args", "No more arguments than this, the program counted").takes("N"),
+        both(Key::Ppid, b'P', "ppid", "Only children of this process").takes("PPID"),
+        long(Key::Ebpf, "ebpf", ""),
+    ],
+    added: &[ARGV0, STYLE],
+    help: &["-h"],
+    help_status: 0,
+    wrong_status: 2,
+    notes: "\
+Differs:
+  All arguments are shown, each at its full length, unless --max-args says else;
+  '...' stands only where there are more.
+  execveat is shown too, and execs by threads other than the first.
+  -u 0 works. Times are the kernel's.
+  ARGS begins with the path as called, which stands in place of the first
+  argument as in the original; --argv0 shows the argument itself. Where the
+  mechanism does not tell the path (process-connector), it is the argument too.
+  Line breaks are printed as \\n, and what could act on a terminal as \\x1b.
+  '[?]' are arguments that could not be read. Lost events are told on stderr.
+  Regular expressions know no look-around and no back-references.
+  It needs neither kernel headers nor kprobes.
+
+Examples:
+  procscope execsnoop                           every exec
+  procscope execsnoop -xTU                      failed ones too, time and user
+  procscope execsnoop --style perf-tools -t     columns of perf-tools",
+};
+
+pub(super) const LIBBPF: Table<Key> = Table {
+    name: "execsnoop",
+    about: "Shows execs with their arguments as execsnoop of libbpf-tools does",
+    usage: "execsnoop [-TtxqU] [-u USER] [-n NAME] [-l LINE] [-c CGROUP] [--max-args N] [--style STYLE]",
+    grammar: Grammar::Argp,
+    original: &[
+        both(Key::Time, b'T', "time", "A column with the time: HH:MM:SS"),
+        both(Key::Timestamp, b't', "timestamp", "A column with the seconds since the start"),
+        both(Key::Fails, b'x', "fails", "Failed execs too"),
+        both(Key::Uid, b'u', "uid", "Only this user, by name or number").takes("USER"),
+        both(Key::Quote, b'q', "quote", "Arguments in quotation marks"),
+        both(Key::Name, b'n', "name", "Only comms that this text is in").takes("NAME"),
+        both(Key::Line, b'l', "line", "Only arguments, joined by blanks, that this text is in").takes("LINE"),
+        both(Key::PrintUid, b'U', "print-uid", "A column with the user's number"),
+        long(Key::MaxArgs, "max-args", "No more arguments than this, the program counted").takes("N"),
+        both(Key::Ignored, b'v', "verbose", "Accepted: there is no more to tell"),
+        both(Key::Cgroup, b'c', "cgroup", "Only processes in this cgroup and below").takes("PATH"),
+    ],
+    added: &[ARGV0, STYLE],
+    help: &["-h", "-?"],
+    help_status: 0,
+    wrong_status: 64,
+    notes: "\
+Differs:
+  All arguments are shown, each at its full length, unless --max-args says else.
+  -l looks at the arguments, not at the comm.
+  execveat is shown too, and execs by threads other than the first.
+  -u takes names too. Times are the kernel's. No blank ends a line.
+  ARGS begins with the path as called, which stands in place of the first
+  argument as in the original; --argv0 shows the argument itself. Where the
+  mechanism does not tell the path (process-connector), it is the argument too.
+  Line breaks are printed as \\n, and what could act on a terminal as \\x1b.
+  '[?]' are arguments that could not be read, '?' what is not known. Lost events
+  are told on stderr.
+
+Examples:
+  procscope execsnoop --style libbpf -xTU       failed ones too, time and user
+  procscope execsnoop --style libbpf -q         arguments in quotation marks",
+};
+
+/// What of a text is looked for.
+#[derive(Clone, Debug)]
+enum Find {
+    Pattern(Regex),
+    Text(Vec<u8>),
+}
+
+impl Find {
+    fn is_in(&self, text: &[u8]) -> bool {
+        match self {
+            Self::Pattern(pattern) => pattern.is_match(text),
+            Self::Text(part) => bstr::ByteSlice::contains_str(text, part),
+        }
+    }
+}
+
+/// What was asked for.
+#[derive(Clone, Debug, Default)]
+struct Options {
+    libbpf: bool,
+    time: bool,
+    timestamp: bool,
+    fails: bool,
+    uid: Option<u32>,
+    ppid: Option<u32>,
+    name: Option<Find>,
+    line: Option<Find>,
+    print_uid: bool,
+    print_cpu: bool,
+    print_parent: bool,
+    cgroup: Option<Vec<u8>>,
+    arguments: Arguments,
+}
+
+impl Options {
+    fn read(table: &Table<Key>, line: &Line<Key>) -> Result<Self, Refusal> {
+        let libbpf = table.grammar == Grammar::Argp;
+        let find = |option: &str, value: &[u8]| {
+            if libbpf {
+                return Ok(Find::Text(value.to_vec()));
+            }
+            pattern(table, option, value).map(Find::Pattern)
+        };
+        let mut it = Self { libbpf, ..Self::default() };
+        it.arguments = Arguments { path: true, more: "...", ..Arguments::default() };
+        for (key, value) in &line.options {
+            let bad = |option: &str, help: &str| table.bad_value(option, &String::from_utf8_lossy(value), help);
+            match key {
+                Key::Time => it.time = true,
+                Key::Timestamp => it.timestamp = true,
+                Key::Fails => it.fails = true,
+                Key::Uid => {
+                    it.uid = Some(parse_user(&String::from_utf8_lossy(value)).map_err(|help| bad("--uid", &help))?);
+                }
+                Key::Quote => it.arguments.quoted = true,
+                Key::Name => it.name = Some(find("--name", value)?),
+                Key::Line => it.line = Some(find("--line", value)?),
+                Key::PrintUid => it.print_uid = true,
+                Key::PrintCpu => it.print_cpu = true,
+                Key::PrintParent => it.print_parent = true,
+                Key::MaxArgs => {
+                    let most = leading_number(value).and_then(|most| usize::try_from(most).ok());
+                    let help = "type how many arguments to show, such as 20";
+                    it.arguments.most = Some(most.ok_or_else(|| bad("--max-args", help))?);
+                }
+                Key::Ppid => {
+                    let pid = leading_number(value).and_then(|pid| u32::try_from(pid).ok());
+                    it.ppid = Some(pid.ok_or_else(|| bad("--ppid", "type a process id, such as 1234"))?);
+                }
+                Key::Cgroup => it.cgroup = Some(value.clone()),
+                Key::CgroupMap | Key::MountMap => {
+                    let help = "choose by cgroup: procscope execsnoop --style libbpf --cgroup PATH";
+                    return Err(bad("--cgroupmap or --mntnsmap", help));
+                }
+                Key::Ebpf => return Err(table.wrong("--ebpf prints bcc's own program; here there is none".to_owned())),
+                Key::Argv0 => it.arguments.path = false,
+                Key::Ignored | Key::Style => {}
+            }
+        }
+        if !line.operands.is_empty() {
+            return Err(table.wrong("it takes no words but options".to_owned()));
+        }
+        Ok(it)
+    }
+}
+
+pub(super) fn run(table: &Table<Key>, words: Vec<OsString>) -> Result<ExitCode, Refusal> {
+    let line = table.parse(words)?;
+    let options = Options::read(table, &line)?;
+    let mut builder = Monitor::builder().events(wanted(options.fails)).user_names(false);
+    if let Some(uid) = options.uid {
+        builder = builder.uid(uid);
+    }
+    if let Some(cgroup) = &options.cgroup {
+        builder = builder.cgroup(path(cgroup.clone()));
+    }
+    let watch = Watch::new(builder, line.common)?;
+    watch.run(|session, _| {
+        if options.arguments.path {
+            note_path(session.source);
+        }
+        Box::new(Columns::new(options, session.attached, local_clock()))
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints execs in bcc's columns, or libbpf-tools'.
+struct Columns {
+    options: Options,
+    begin: Timestamp,
+    clock: WallClock,
+    joined: Vec<u8>,
+}
+
+impl Columns {
+    fn new(options: Options, begin: Timestamp, clock: WallClock) -> Self {
+        Self { options, begin, clock, joined: Vec::new() }
+    }
+
+    fn is_chosen(&mut self, event: &Event) -> bool {
+        let it = &self.options;
+        if it.ppid.is_some() && it.ppid != ppid(event) || it.name.as_ref().is_some_and(|name| !name.is_in(comm(event)))
+        {
+            return false;
+        }
+        let Some(line) = &it.line else { return true };
+        self.joined.clear();
+        it.arguments.joined(event, &mut self.joined);
+        line.is_in(&self.joined)
+    }
+
+    /// How wide a pid's column is.
+    fn pid_width(&self) -> usize {
+        if self.options.libbpf { 6 } else { 7 }
+    }
+}
+
+impl Render for Columns {
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        let it = &self.options;
+        let blank = if it.libbpf { " " } else { "" };
+        let width = self.pid_width();
+        if it.time {
+            let _ = write!(out, "{:<9}", "TIME");
+        }
+        if it.timestamp {
+            let _ = write!(out, "{:<8}{blank}", "TIME(s)");
+        }
+        if it.print_uid {
+            let _ = write!(out, "{:<6}{blank}", "UID");
+        }
+        let _ = write!(out, "{:<16} {:<width$} ", if it.libbpf { "PCOMM" } else { "COMM" }, "PID");
+        if it.print_parent {
+            let _ = write!(out, "{:<16} ", "PCOMM");
+        }
+        let _ = write!(out, "{:<width$} ", "PPID");
+        if it.print_cpu {
+            let _ = write!(out, "{:<4} ", "CPU");
+        }
+        let _ = writeln!(out, "{:>3} ARGS", "RET");
+    }
+
+    fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
+        let (Some(returned), Some(process)) = (returned(event), event.process.as_deref()) else { return };
+        if returned != 0 && !self.options.fails || !self.is_chosen(event) {
+            return;
+        }
+        let width = self.pid_width();
+        let it = &self.options;
+        if it.time {
+            text::push_clock(out, &mut self.clock, event.time);
+            out.push(b' ');
+        }
+        if it.timestamp {
+            text::push_elapsed(out, self.begin, event.time);
+        }
+        if it.print_uid {
+            // A blank at least: uids may have 10 digits.
+            text::push_known(out, uid(event), 5);
+            out.push(b' ');
+        }
+        text::push_padded(out, comm(event), 16);
+        out.push(b' ');
+        text::push_known(out, Some(process.id.pid), width);
+        out.push(b' ');
+        if it.print_parent {
+            let parent = process.parent.as_ref().and_then(|parent| parent.name.as_deref());
+            text::push_padded(out, parent.unwrap_or(b"?"), 16);
+            out.push(b' ');
+        }
+        text::push_known(out, ppid(event), width);
+        out.push(b' ');
+        if it.print_cpu {
+            out.extend_from_slice(b"?    ");
+        }
+        let _ = write!(out, "{returned:>3} ");
+        it.arguments.push(event, out);
+        out.push(b'\n');
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::personas::samples::{execs, words};
+
+    fn printed(table: &Table<Key>, line: &str) -> String {
+        let line = table.parse(words(line)).unwrap();
+        let options = Options::read(table, &line).unwrap();
+        let (begin, events) = execs();
+        let mut render = Columns::new(options, begin, WallClock::new(jiff::tz::TimeZone::UTC));
+        crate::render::samples::rendered(&mut render, &events)
+    }
+
+    #[test]
+    fn layouts() {
+        let mut text = String::new();
+        for line in ["", "-x -TtUCM", "-qx", "--max-args 2", "-n ^l", "-l my.dir", "-P 9", "--argv0"] {
+            text += &format!("$ execsnoop {line}\n{}\n", printed(&BCC, line));
+        }
+        for line in ["", "-xTtU", "-q --max-args=1", "-n s -l dir"] {
+            text += &format!("$ execsnoop --style libbpf {line}\n{}\n", printed(&LIBBPF, line));
+        }
+        insta::assert_snapshot!(text);
+    }
+
+    /// Those of bcc's execsnoop.py and of libbpf-tools' execsnoop.c.
+    #[test]
+    fn nothing_is_refused_that_the_originals_accept() {
+        for line in [
+            "-T --time -t --timestamp -x --fails -q --quote -U --print-uid -C --print-cpu -M --print-pcomm",
+            "-u 0 --uid root -n main --name=ma.n -l tpkg --line tpkg --max-args 5 -P 181 --ppid 181",
+            "-Ttn mount --print-u --print-c --print-p --fail --li x",
+            "-Uu1000 -n=x --max-args=0",
+        ] {
+            assert!(Options::read(&BCC, &BCC.parse(words(line)).unwrap()).is_ok(), "{line}");
+        }
+        for line in [
+            "-T --time -t --timestamp -x --fails -q --quote -U --print-uid -v --verbose",
+            "-u 0 --uid=1000 -n main --name=main -l tpkg --line=x --max-args=60 -c /sys/fs/cgroup --cgroup=/x",
+            "--c /x --na x --ver -TtxUqvn main",
+        ] {
+            assert!(Options::read(&LIBBPF, &LIBBPF.parse(words(line)).unwrap()).is_ok(), "{line}");
+        }
+        for (table, line) in [(&BCC, "-u no-such-user"), (&BCC, "x"), (&LIBBPF, "-u -1"), (&LIBBPF, "--max-args x")] {
+            let read = table.parse(words(line)).and_then(|line| Options::read(table, &line).map(|_| ()));
+            assert!(matches!(read, Err(Refusal::Wrong(_, status)) if status == table.wrong_status), "{line}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Other tools under their own names: the options, columns and lines that their users know, with true content.
+
+mod execsnoop;
+mod exitsnoop;
+mod forkstat;
+pub(crate) mod options;
+#[cfg(target_os = "linux")]
+mod realtime;
+#[cfg(test)]
+mod samples;
+mod session;
+mod sketch;
+mod text;
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::ExitCode;
+
+use self::options::Refusal;
+use crate::output;
+
+/// A tool that procscope can stand in for.
+pub(crate) struct Persona {
+    /// As a command: `procscope forkstat`.
+    pub(crate) name: &'static str,
+    /// The names of links that mean it, with the options that each implies.
+    pub(crate) links: &'static [(&'static str, &'static [&'static str])],
+    run: fn(Vec<OsString>) -> Result<ExitCode, Refusal>,
+    /// For help, manual pages and completions, for these words.
+    command: fn(&[OsString]) -> clap::Command,
+}
+
+pub(crate) const ALL: &[Persona] = &[
+    Persona {
+        name: "forkstat",
+        links: &[("forkstat", &[])],
+        run: forkstat::run,
+        command: |_| forkstat::TABLE.command(),
+    },
+    Persona {
+        name: "execsnoop",
+        links: &[
+            ("execsnoop", &[]),
+            ("execsnoop-bpfcc", &["--style=bcc"]),
+            ("execsnoop-libbpf", &["--style=libbpf"]),
+            ("execsnoop-perf", &["--style=perf-tools"]),
+            ("execsnoop.bt", &["--style=bpftrace"]),
+            ("execsnoop-dtrace", &["--style=dtrace"]),
+        ],
+        run: execsnoop::run,
+        command: execsnoop::command,
+    },
+    Persona {
+        name: "exitsnoop",
+        links: &[("exitsnoop", &[]), ("exitsnoop-bpfcc", &["--style=bcc"]), ("exitsnoop-libbpf", &["--style=libbpf"])],
+        run: exitsnoop::run,
+        command: exitsnoop::command,
+    },
+    Persona { name: "sketch", links: &[], run: sketch::run, command: |_| sketch::TABLE.command() },
+];
+
+/// A persona, and what it was called with.
+pub(crate) struct Call {
+    persona: &'static Persona,
+    words: Vec<OsString>,
+}
+
+/// The persona that a command line means: by the name of the link that it was called through, or by its first word.
+pub(crate) fn called(words: impl IntoIterator<Item = OsString>) -> Option<Call> {
+    let mut words = words.into_iter();
+    let program = words.next()?;
+    if let Some((persona, implied)) = by_link(&program) {
+        return Some(Call { persona, words: implied.iter().map(OsString::from).chain(words).collect() });
+    }
+    let name = words.next()?;
+    let persona = ALL.iter().find(|persona| name == persona.name)?;
+    Some(Call { persona, words: words.collect() })
+}
+
+fn by_link(program: &OsStr) -> Option<(&'static Persona, &'static [&'static str])> {
+    let name = Path::new(program).file_name()?.to_str()?;
+    let name = name.strip_suffix(".exe").unwrap_or(name);
+    ALL.iter().find_map(|persona| {
+        let (_, implied) = persona.links.iter().find(|(link, _)| *link == name)?;
+        Some((persona, *implied))
+    })
+}
+
+impl Call {
+    pub(crate) fn run(self) -> ExitCode {
+        let words = self.words.clone();
+        let refusal = match (self.persona.run)(self.words) {
+            Ok(status) => return status,
+            Err(refusal) => refusal,
+        };
+        let (failure, status) = match refusal {
+            Refusal::Help(status) => {
+                let help = (self.persona.command)(&words).render_help().to_string();
+                match output::print(help.as_bytes()) {
+                    Ok(()) => return ExitCode::from(status),
+                    Err(failure) => (failure, 1),
+                }
+            }
+            Refusal::Wrong(failure, status) => (failure, status),
+            Refusal::Failed(failure) => (failure, 1),
+        };
+        failure.print();
+        ExitCode::from(status)
+    }
+}

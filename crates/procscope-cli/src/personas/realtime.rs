@@ -1,0 +1,20 @@
+//! Real-time scheduling.
+
+use std::io;
+
+use thread_priority::{
+    RealtimeThreadSchedulePolicy, ThreadPriority, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    thread_native_id,
+};
+
+/// Takes SCHED_FIFO at the highest priority, for this thread and those that it starts. Says so where it may not.
+pub(super) fn begin() -> Option<String> {
+    let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
+    set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Max, policy).err().map(|error| {
+        let why = match error {
+            thread_priority::Error::OS(code) => crate::failure::describe(&io::Error::from_raw_os_error(code)),
+            error => format!("{error:?}"),
+        };
+        format!("it goes on without real-time scheduling: {why}; that takes CAP_SYS_NICE, or a limit: ulimit -r 99")
+    })
+}

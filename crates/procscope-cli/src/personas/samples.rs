@@ -1,0 +1,44 @@
+//! Events for the tests of several personas.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use procscope::{Argv, Event, EventKind, ExecFailure, ExecInfo, Exit, ExitStatus, Timestamp, Usage};
+
+use crate::render::samples::{NOON, event, odd_process, process, unknown_process};
+
+/// A command line, taken apart at blanks.
+pub(super) fn words(line: &str) -> Vec<OsString> {
+    line.split_whitespace().map(OsString::from).collect()
+}
+
+/// When they began to be watched, and execs of processes that are known well, odd, and not known, refused ones among them.
+pub(super) fn execs() -> (Timestamp, Vec<Event>) {
+    let refused = |errno, path: Option<&[u8]>, argv: Option<&[&str]>| {
+        EventKind::ExecFailed(ExecFailure {
+            errno,
+            path: path.map(Into::into),
+            argv: argv.map(|argv| Arc::new(Argv::from_strings(argv))),
+            dirfd: None,
+        })
+    };
+    let exec = || EventKind::Exec(ExecInfo { old_name: None, old_tid: None });
+    let mut quoting = process();
+    quoting.argv = Some(Arc::new(Argv::from_strings(["ls", "a\"b", "", "x\ty"])));
+    let events = vec![
+        event(1, &process(), exec()),
+        event(2, &process(), refused(2, Some(b"/no/such"), Some(&["such", "a b"]))),
+        event(3, &process(), refused(14, None, None)),
+        event(4, &odd_process(), exec()),
+        event(5, &unknown_process(), exec()),
+        event(6, &quoting, exec()),
+        event(7, &process(), exit()),
+        event(8, &process(), exec()),
+    ];
+    (NOON, events)
+}
+
+fn exit() -> EventKind {
+    let usage = Usage::default();
+    EventKind::Exit(Exit { status: ExitStatus::Code(0), killer: None, oom: false, duration_ns: None, usage })
+}

@@ -1,0 +1,99 @@
+//! What every persona does: attach, say what is missing, give up rights, render until stopped.
+
+use procscope::{Event, EventKind, Kind, Lost, MonitorBuilder, Session, SourceId, Summary};
+
+use super::options::Common;
+use crate::failure::Failure;
+use crate::output::{Output, Screen};
+use crate::program;
+use crate::render::{Render, escape};
+use crate::telling::{Telling, say};
+
+/// A persona about to watch.
+pub(crate) struct Watch {
+    pub(crate) builder: MonitorBuilder,
+    pub(crate) output: Output,
+    /// Run with SCHED_FIFO at the highest priority.
+    pub(crate) realtime: bool,
+    /// Nothing on stderr but errors.
+    pub(crate) quiet: bool,
+}
+
+impl Watch {
+    /// Events of this choice to standard output.
+    pub(crate) fn new(builder: MonitorBuilder, common: Common) -> Result<Self, Failure> {
+        let builder = match common.source {
+            Some(source) => builder.source(source),
+            None => builder,
+        };
+        let builder = match common.duration {
+            Some(duration) => builder.duration(duration),
+            None => builder,
+        };
+        Ok(Self { builder, output: Output::open(None)?, realtime: false, quiet: false })
+    }
+
+    /// Watches until stopped; `None` where nobody reads any more.
+    pub(crate) fn run(
+        self,
+        render: impl FnOnce(&Session, Option<&Screen>) -> Box<dyn Render>,
+    ) -> Result<Option<Summary>, Failure> {
+        let monitor = self.builder.build()?;
+        #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
+        let mut notes = monitor.session().notes.clone();
+        #[cfg(target_os = "linux")]
+        {
+            if self.realtime {
+                notes.extend(super::realtime::begin());
+            }
+            // Before the first thread, as each has capabilities of its own. A command has its rights already.
+            if monitor.command().is_none() {
+                notes.extend(crate::rights::give_up_all_but(monitor.session().rights));
+            }
+        }
+        #[cfg(unix)]
+        match monitor.command() {
+            Some(command) => crate::signals::pass_on(command, monitor.stop_handle()),
+            None => crate::signals::stop_on_signals(monitor.stop_handle()),
+        }
+        .map_err(crate::signals::failure)?;
+        if !self.quiet {
+            notes.iter().for_each(|note| say(&line(&program::by_its_path(note))));
+        }
+        let quiet = self.quiet;
+        let watch = |event: &Event| {
+            if let EventKind::Lost(lost) = &event.kind
+                && !quiet
+            {
+                say(&line(&told(lost)));
+            }
+        };
+        let telling = Telling { render, watch, count: None };
+        let summary = telling.tell(monitor, self.output).map_err(Failure::from)?;
+        if let Some(summary) = summary.as_ref().filter(|summary| summary.malformed > 0) {
+            say(&line(&format!("{} records of the kernel could not be read", summary.malformed)));
+        }
+        Ok(summary)
+    }
+}
+
+fn line(text: &str) -> String {
+    format!("procscope: {}\n", escape::visible(text))
+}
+
+/// `123 events were lost here: 100 exec, 23 exit`.
+pub(crate) fn told(lost: &Lost) -> String {
+    let total = lost.total();
+    let kinds = lost.iter().map(|(kind, count)| match kind {
+        Kind::Lost => format!("{count} of unknown kind"),
+        kind => format!("{count} {kind}"),
+    });
+    format!("{total} events were lost here: {}", kinds.collect::<Vec<_>>().join(", "))
+}
+
+/// Says so where a mechanism does not tell by which path a program was called.
+pub(crate) fn note_path(source: SourceId) {
+    if source == SourceId::ProcessConnector {
+        say(&line("process-connector does not tell the path as called: ARGS begins with the first argument"));
+    }
+}

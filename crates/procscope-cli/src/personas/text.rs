@@ -1,0 +1,190 @@
+//! Text as the originals lay it out, with what could act on a terminal escaped.
+
+use std::io::Write as _;
+
+use bstr::ByteSlice as _;
+use jiff::tz::TimeZone;
+use procscope::{Argv, Event, Field, Flaw, Process, Timestamp};
+
+use crate::render::escape::is_unsafe;
+use crate::render::time::WallClock;
+
+/// Appends a text; what is no UTF-8, and what could act on a terminal or forge a line, as C writes it: `\n`, `\x1b`. A backslash stands as
+/// it is, for so the originals print it.
+pub(crate) fn push(out: &mut Vec<u8>, text: &[u8]) {
+    if text.iter().all(|b| (b' '..=b'~').contains(b)) {
+        out.extend_from_slice(text);
+        return;
+    }
+    for (start, end, c) in text.char_indices() {
+        let bytes = &text[start..end];
+        match c {
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\u{fffd}' if bytes != "\u{fffd}".as_bytes() => hex(out, bytes),
+            _ if is_unsafe(c) => hex(out, bytes),
+            _ => out.extend_from_slice(bytes),
+        }
+    }
+}
+
+fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
+    for byte in bytes {
+        let [high, low] = [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]);
+        out.extend_from_slice(&[b'\\', b'x', high, low]);
+    }
+}
+
+/// Appends a text as [`push`] does, and blanks behind it up to a width.
+pub(crate) fn push_padded(out: &mut Vec<u8>, text: &[u8], width: usize) {
+    let begin = out.len();
+    push(out, text);
+    pad_from(out, begin, width);
+}
+
+/// Fills what was appended since `begin` up to a width with blanks behind it.
+pub(crate) fn pad_from(out: &mut Vec<u8>, begin: usize, width: usize) {
+    let shown = out[begin..].chars().count();
+    out.resize(out.len() + width.saturating_sub(shown), b' ');
+}
+
+/// Appends what is known, or `?`, and blanks behind it up to a width.
+pub(crate) fn push_known(out: &mut Vec<u8>, value: Option<impl itoa::Integer>, width: usize) {
+    let begin = out.len();
+    match value {
+        Some(value) => out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes()),
+        None => out.push(b'?'),
+    }
+    pad_from(out, begin, width);
+}
+
+/// `12:00:00`, local.
+pub(crate) fn push_clock(out: &mut Vec<u8>, clock: &mut WallClock, time: Timestamp) {
+    out.extend_from_slice(&clock.time(time)[..8]);
+}
+
+/// DTrace's `%Y`: `2005 Jan 22 00:07:22`, local.
+pub(crate) fn push_dtrace_time(out: &mut Vec<u8>, clock: &mut WallClock, time: Timestamp) {
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let date = clock.date(time);
+    let month = usize::from(date[5] - b'0') * 10 + usize::from(date[6] - b'0');
+    out.extend_from_slice(&date[..4]);
+    out.push(b' ');
+    out.extend_from_slice(MONTHS.get(month.wrapping_sub(1)).unwrap_or(&"???").as_bytes());
+    out.push(b' ');
+    out.push(if date[8] == b'0' { b' ' } else { date[8] });
+    out.push(date[9]);
+    out.push(b' ');
+    push_clock(out, clock, time);
+}
+
+/// `%-8.3f`: seconds since a moment.
+pub(crate) fn push_elapsed(out: &mut Vec<u8>, from: Timestamp, to: Timestamp) {
+    let begin = out.len();
+    // Events on different CPUs may differ by microseconds, also from the beginning.
+    let ns = to.0.saturating_sub(from.0).max(0);
+    let ms = (ns + 500_000) / 1_000_000;
+    let _ = write!(out, "{}.{:03}", ms / 1000, ms % 1000);
+    pad_from(out, begin, 8);
+}
+
+/// Turns wall time back into time since the system started, as tracers tell it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BootClock {
+    /// CLOCK_REALTIME minus CLOCK_MONOTONIC, ns.
+    offset_ns: i64,
+}
+
+impl BootClock {
+    /// As the clocks stand now.
+    pub(crate) fn now() -> Self {
+        #[cfg(target_os = "linux")]
+        {
+            use rustix::time::{ClockId, clock_gettime};
+            let ns = |clock| {
+                let time = clock_gettime(clock);
+                time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
+            };
+            Self { offset_ns: ns(ClockId::Realtime).saturating_sub(ns(ClockId::Monotonic)) }
+        }
+        #[cfg(not(target_os = "linux"))]
+        Self { offset_ns: 0 }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn of(wall: Timestamp, since_boot_ns: i64) -> Self {
+        Self { offset_ns: wall.0 - since_boot_ns }
+    }
+
+    pub(crate) fn since_boot_ns(self, wall: Timestamp) -> i64 {
+        wall.0.saturating_sub(self.offset_ns).max(0)
+    }
+}
+
+pub(crate) fn local_clock() -> WallClock {
+    WallClock::new(TimeZone::system())
+}
+
+/// The arguments of an event that can be shown.
+pub(crate) fn known_argv(event: &Event) -> Option<&Argv> {
+    crate::render::argv(event)
+}
+
+/// True where only the beginning of the arguments is known.
+pub(crate) fn is_cut(event: &Event) -> bool {
+    crate::render::flaw(event, Field::Argv) == Some(Flaw::Truncated)
+}
+
+/// A kernel thread: in no process group, and no child of anybody but kthreadd.
+pub(crate) fn is_kernel_thread(process: &Process) -> bool {
+    process.id.pid == 2 || process.parent.as_ref().is_some_and(|parent| parent.id.pid == 2) || process.pgid == Some(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pushed(text: &[u8]) -> String {
+        let mut out = Vec::new();
+        push(&mut out, text);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn what_could_act_is_escaped() {
+        assert_eq!(pushed(b"a b\\n"), "a b\\n");
+        assert_eq!(pushed(b"a\nb\t\x1b[2J\xff"), "a\\nb\\t\\x1b[2J\\xff");
+        assert_eq!(pushed("é日\u{202e}\u{9b}".as_bytes()), "é日\\xe2\\x80\\xae\\xc2\\x9b");
+    }
+
+    #[test]
+    fn dtrace_times() {
+        let mut clock = WallClock::new(TimeZone::UTC);
+        let mut out = Vec::new();
+        push_dtrace_time(&mut out, &mut clock, Timestamp(1_769_860_800_000_000_000));
+        out.push(b'\n');
+        push_dtrace_time(&mut out, &mut clock, Timestamp(1_764_633_600_000_000_000));
+        assert_eq!(String::from_utf8(out).unwrap(), "2026 Jan 31 12:00:00\n2025 Dec  2 00:00:00");
+    }
+
+    #[test]
+    fn elapsed_seconds() {
+        for (ns, text) in
+            [(0, "0.000   "), (-5, "0.000   "), (2_849_000_000, "2.849   "), (12_345_678_900_000, "12345.679")]
+        {
+            let mut out = Vec::new();
+            push_elapsed(&mut out, Timestamp(1000), Timestamp(1000 + ns));
+            assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_unsafe_is_printed(text: Vec<u8>) {
+            prop_assert!(!pushed(&text).contains(is_unsafe));
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! The events of a monitor, rendered and written.
+
+use std::io::{self, Write};
+use std::ops::ControlFlow;
+
+use procscope::{Error, Event, EventKind, Monitor, Session, Sink, Summary};
+
+use crate::failure::Failure;
+use crate::output::{Output, Screen};
+use crate::render::Render;
+use crate::writer::{CHUNK_BYTES, Writer};
+
+/// Why events could not be told.
+pub(crate) enum Trouble {
+    Output(Failure),
+    Monitor(Error),
+}
+
+impl From<Trouble> for Failure {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Output(failure) => failure,
+            Trouble::Monitor(error) => error.into(),
+        }
+    }
+}
+
+/// How events are told.
+pub(crate) struct Telling<R, W> {
+    /// Makes the renderer, for what holds of all events and for the terminal, if it is one.
+    pub(crate) render: R,
+    /// Sees each event too.
+    pub(crate) watch: W,
+    /// After how many events to stop.
+    pub(crate) count: Option<u64>,
+}
+
+impl<R, W> Telling<R, W>
+where
+    R: FnOnce(&Session, Option<&Screen>) -> Box<dyn Render>,
+    W: FnMut(&Event),
+{
+    /// Tells all events of a monitor. `None` where nobody reads any more.
+    pub(crate) fn tell(self, monitor: Monitor, output: Output) -> Result<Option<Summary>, Trouble> {
+        let target = output.name.clone();
+        let writing = |error: io::Error| Trouble::Output(Failure::writing(&target, &error));
+        let stop = monitor.stop_handle();
+        let screen = output.screen().map_err(writing)?;
+        let render = (self.render)(monitor.session(), screen.as_ref());
+        let out = output.into_writer().map_err(writing)?;
+        let writer = Writer::spawn(out, move || stop.stop()).map_err(writing)?;
+        let mut sink =
+            Written { render, buffer: Writer::buffer(), writer, screen, watch: self.watch, left: self.count };
+        let ran = monitor.run(&mut sink);
+        if let Ok(summary) = &ran {
+            sink.render.end(summary, &mut sink.buffer);
+        }
+
+        // Where writing failed, the run ended for that and for nothing else.
+        match sink.finish() {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
+            Err(error) => return Err(writing(error)),
+            Ok(()) => {}
+        }
+        let summary = ran.map_err(|error| match error {
+            Error::Sink(error) => writing(error),
+            error => Trouble::Monitor(error),
+        })?;
+        Ok(Some(summary))
+    }
+}
+
+/// Prints a message. A closed stderr must not end the program.
+pub(crate) fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
+
+/// Renders events and hands the text to the writer.
+struct Written<W> {
+    render: Box<dyn Render>,
+    buffer: Vec<u8>,
+    writer: Writer,
+    screen: Option<Screen>,
+    watch: W,
+    /// How many events are still wanted.
+    left: Option<u64>,
+}
+
+impl<W> Written<W> {
+    /// Writes what is left, and tells whether everything was written.
+    fn finish(mut self) -> io::Result<()> {
+        let pushed = self.writer.push(&mut self.buffer);
+        pushed.and(self.writer.finish())
+    }
+}
+
+impl<W: FnMut(&Event)> Sink for Written<W> {
+    fn begin(&mut self, _: &Session) -> io::Result<()> {
+        self.render.begin(&mut self.buffer);
+        self.writer.push(&mut self.buffer)
+    }
+
+    fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>> {
+        self.render.event(event, &mut self.buffer);
+        (self.watch)(event);
+        if self.buffer.len() >= CHUNK_BYTES {
+            self.writer.push(&mut self.buffer)?;
+        }
+        if let Some(left) = &mut self.left
+            && !matches!(event.kind, EventKind::Lost(_))
+        {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(if self.render.is_done() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    fn batch_end(&mut self) -> io::Result<()> {
+        self.writer.push(&mut self.buffer)?;
+        if let Some(size) = self.screen.as_ref().and_then(Screen::size) {
+            self.render.resize(size);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use procscope::{BootId, Lost, SourceId, Timestamp};
+
+    use super::*;
+    use crate::render::json::Json;
+
+    #[test]
+    fn lost_marks_do_not_count() {
+        let mut sink = Written {
+            render: Box::new(Json::new(BootId::default())),
+            buffer: Writer::buffer(),
+            writer: Writer::spawn(Box::new(io::sink()), || ()).unwrap(),
+            screen: None,
+            watch: |_: &Event| (),
+            left: Some(2),
+        };
+        let mut event = |kind| {
+            let event = Event::new(1, Timestamp(0), SourceId::Ebpf, None, None, kind);
+            sink.event(&event).unwrap().is_break()
+        };
+        assert!(!event(EventKind::Lost(Lost::default())));
+        assert!(!event(EventKind::Sid));
+        assert!(!event(EventKind::Lost(Lost::default())));
+        assert!(event(EventKind::Sid));
+        sink.finish().unwrap();
+    }
+}
