@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         Command::Run(run) => commands::run::run(&run),
         Command::Sources(sources) => commands::sources::run(&sources),
         Command::Doctor(doctor) => commands::doctor::run(&doctor),
+        Command::Personas(personas) => commands::personas::run(&personas),
         Command::Completions(completions) => commands::completions::run(&completions),
         Command::Man(man) => commands::man::run(&man),
     };

@@ -51,6 +51,14 @@ Examples:
   procscope run -o log.json --format json -- sh -c 'ls; ls no-such-file || true'
   procscope run --filter 'exit != 0' --wait-all sh -c 'sleep 1 & true'";
 
+pub(super) const PERSONAS: &str = "\
+Each is a command too: procscope forkstat --help tells its options, and what
+differs from the original.
+
+Examples:
+  procscope personas                            the tools, and the names of links
+  procscope personas --install ~/bin            then type: forkstat";
+
 pub(super) const COMPLETIONS: &str = "\
 Examples:
   source <(procscope completions bash)          for this shell, or in ~/.bashrc

@@ -25,6 +25,7 @@ use crate::render::columns::Columns;
     about = "Prints every process that starts and every process that ends.",
     after_help = help::PROCSCOPE,
     mut_arg("no_header", |arg| arg.hide(true)),
+    mut_arg("explain", |arg| arg.hide(true)),
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     max_term_width = 80,
@@ -63,6 +64,9 @@ pub(crate) enum Command {
     /// Try each mechanism on real processes; say how to mend it
     #[command(after_help = help::DOCTOR, max_term_width = 80)]
     Doctor(Doctor),
+    /// Stand in for forkstat, execsnoop and others; links by their names
+    #[command(after_help = help::PERSONAS, max_term_width = 80)]
+    Personas(Personas),
     /// Print a script that completes procscope's command line
     #[command(after_help = help::COMPLETIONS, max_term_width = 80)]
     Completions(Completions),
@@ -93,6 +97,22 @@ pub(crate) struct Doctor {
     /// text or json
     #[arg(long, value_enum, default_value_t, hide_possible_values = true, hide_default_value = true)]
     pub(crate) format: Report,
+}
+
+/// The options of `personas`.
+#[derive(Args, Debug)]
+pub(crate) struct Personas {
+    /// What is done anyway
+    #[arg(value_parser = ["list"], hide_possible_values = true)]
+    list: Option<String>,
+
+    /// Make a link for each name in this directory
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) install: Option<PathBuf>,
+
+    /// Replace what stands there, whatever it is
+    #[arg(long, requires = "install")]
+    pub(crate) force: bool,
 }
 
 /// How a report is written.
@@ -287,6 +307,13 @@ pub(crate) fn command() -> clap::Command {
     CommandLine::command()
 }
 
+/// The same with the personas, which read their own command lines: for manual pages and completions.
+pub(crate) fn command_with_personas() -> clap::Command {
+    let personas =
+        crate::personas::ALL.iter().map(|persona| persona.command(&[]).help_template(help::OPTIONS_TEMPLATE));
+    command().subcommands(personas)
+}
+
 fn parse_from(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap::Error> {
     let line = CommandLine::try_parse_from(words)?;
     let named = line.command.is_some();
@@ -304,7 +331,8 @@ fn parse_from(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap
             }
             check(options, run.filter_text.take(), true)?;
         }
-        Command::Sources(_) | Command::Doctor(_) | Command::Completions(_) | Command::Man(_) => {}
+        Command::Sources(_) | Command::Doctor(_) | Command::Personas(_) | Command::Completions(_) | Command::Man(_) => {
+        }
     }
     Ok(command)
 }

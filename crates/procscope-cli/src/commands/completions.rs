@@ -8,7 +8,7 @@ use crate::output;
 pub(crate) fn run(completions: &Completions) -> Result<ExitCode, Failure> {
     // Not straight to the output: clap_complete panics where it cannot write.
     let mut script = Vec::new();
-    clap_complete::generate(completions.shell, &mut args::command(), "procscope", &mut script);
+    clap_complete::generate(completions.shell, &mut args::command_with_personas(), "procscope", &mut script);
     output::print(&script)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -39,7 +39,7 @@ fn write(pages: &[Page], dir: &Path) -> io::Result<()> {
 
 /// The page of the program, then one for each command.
 fn pages() -> io::Result<Vec<Page>> {
-    let mut top = args::command();
+    let mut top = args::command_with_personas();
     top.build();
     let names: Vec<_> = std::iter::once(&top).chain(top.get_subcommands()).map(name).collect();
     std::iter::once(&top).chain(top.get_subcommands()).map(|command| page(command, &names)).collect()
@@ -93,7 +93,8 @@ mod tests {
         let pages = pages().unwrap();
         let files = pages.iter().map(|page| page.file.as_str()).collect::<Vec<_>>();
         assert_eq!(files[..2], ["procscope.1", "procscope-watch.1"]);
-        assert_eq!(files.len(), 1 + args::command().get_subcommands().count());
+        assert_eq!(files.len(), 1 + args::command_with_personas().get_subcommands().count());
+        assert!(files.contains(&"procscope-forkstat.1"));
         for page in &pages {
             let text = str::from_utf8(&page.text).unwrap();
             let title = page.file.trim_end_matches(".1").to_uppercase();

@@ -202,9 +202,7 @@ impl Render for Columns {
                 self.done = !it.libbpf && it.pid == Some(pid);
                 (exit.status, exit.duration_ns, process.name.as_deref())
             }
-            EventKind::ThreadExit(exit) if it.threads => {
-                (exit.status, exit.duration_ns, exit.thread_name.as_deref())
-            }
+            EventKind::ThreadExit(exit) if it.threads => (exit.status, exit.duration_ns, exit.thread_name.as_deref()),
             _ => return,
         };
         if it.failed && status.is_success() {

@@ -59,6 +59,18 @@ pub(crate) const ALL: &[Persona] = &[
     Persona { name: "sketch", links: &[], run: sketch::run, command: |_| sketch::TABLE.command() },
 ];
 
+impl Persona {
+    /// Its options, for these words.
+    pub(crate) fn command(&self, words: &[OsString]) -> clap::Command {
+        (self.command)(words)
+    }
+
+    /// What it is, in a line.
+    pub(crate) fn about(&self) -> String {
+        self.command(&[]).get_about().map(ToString::to_string).unwrap_or_default()
+    }
+}
+
 /// A persona, and what it was called with.
 pub(crate) struct Call {
     persona: &'static Persona,
@@ -95,7 +107,7 @@ impl Call {
         };
         let (failure, status) = match refusal {
             Refusal::Help(status) => {
-                let help = (self.persona.command)(&words).render_help().to_string();
+                let help = self.persona.command(&words).render_help().to_string();
                 match output::print(help.as_bytes()) {
                     Ok(()) => return ExitCode::from(status),
                     Err(failure) => (failure, 1),
