@@ -56,7 +56,7 @@ Each is a command too: procscope forkstat --help tells its options, and what
 differs from the original.
 
 Examples:
-  procscope personas                            the tools, and the names of links
+  procscope personas                            what it can stand in for
   procscope personas --install ~/bin            then type: forkstat";
 
 pub(super) const COMPLETIONS: &str = "\
