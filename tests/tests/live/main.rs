@@ -17,6 +17,7 @@ mod library_examples;
 mod loss;
 mod odd;
 mod options;
+mod personas;
 mod readers;
 mod rights;
 mod run;

@@ -32,7 +32,7 @@ const STYLE: Opt<Key> = long(Key::Style, "style", "bcc or libbpf: whose options 
 const BCC: Table<Key> = Table {
     name: "exitsnoop",
     about: "Shows how processes end as exitsnoop of bcc does",
-    usage: "exitsnoop [-tx] [--utc] [-p PID] [--label LABEL] [--per-thread] [--style STYLE]",
+    usage: "exitsnoop [-tx] [--utc] [-p PID] [--label LABEL] [--per-thread]\n                 [--style STYLE]",
     grammar: Grammar::Argparse,
     original: &[
         both(Key::Timestamp, b't', "timestamp", "A column with the local time"),

@@ -2,13 +2,17 @@
 
 mod execsnoop;
 mod exitsnoop;
+mod extrace;
 mod forkstat;
+mod newproc;
 pub(crate) mod options;
+mod pwait;
 #[cfg(target_os = "linux")]
 mod realtime;
 #[cfg(test)]
 mod samples;
 mod session;
+mod shortlived;
 mod sketch;
 mod text;
 
@@ -55,6 +59,20 @@ pub(crate) const ALL: &[Persona] = &[
         links: &[("exitsnoop", &[]), ("exitsnoop-bpfcc", &["--style=bcc"]), ("exitsnoop-libbpf", &["--style=libbpf"])],
         run: exitsnoop::run,
         command: exitsnoop::command,
+    },
+    Persona { name: "extrace", links: &[("extrace", &[])], run: extrace::run, command: |_| extrace::TABLE.command() },
+    Persona { name: "pwait", links: &[("pwait", &[])], run: pwait::run, command: |_| pwait::TABLE.command() },
+    Persona {
+        name: "newproc",
+        links: &[("newproc", &[]), ("newproc.d", &[])],
+        run: newproc::run,
+        command: |_| newproc::TABLE.command(),
+    },
+    Persona {
+        name: "shortlived",
+        links: &[("shortlived.d", &[])],
+        run: shortlived::run,
+        command: |_| shortlived::TABLE.command(),
     },
     Persona { name: "sketch", links: &[], run: sketch::run, command: |_| sketch::TABLE.command() },
 ];
@@ -118,5 +136,46 @@ impl Call {
         };
         failure.print();
         ExitCode::from(status)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_help_fits_and_says_what_differs() {
+        let styles = ["bcc", "libbpf", "perf-tools", "bpftrace", "dtrace"];
+        for persona in ALL {
+            for style in styles {
+                let words = [OsString::from(format!("--style={style}"))];
+                let mut command = persona.command(&words);
+                command.build();
+                let help = command.render_help().to_string();
+                assert!(help.lines().all(|line| line.chars().count() <= 80), "{help}");
+                assert!(help.contains("\nDiffers:\n") && help.contains("\nExamples:\n"), "{help}");
+            }
+        }
+    }
+
+    #[test]
+    fn names_mean_one_persona_each() {
+        let call = |words: &[&str]| called(words.iter().map(OsString::from));
+        let mut names = Vec::new();
+        for persona in ALL {
+            assert_eq!(call(&["procscope", persona.name, "-x"]).unwrap().words, ["-x"]);
+            for (link, implied) in persona.links {
+                let call = call(&[&format!("/some/where/{link}"), "-x"]).unwrap();
+                assert_eq!(call.persona.name, persona.name);
+                assert_eq!(call.words.len(), implied.len() + 1);
+                names.push(*link);
+            }
+        }
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+        assert!(call(&["procscope", "watch"]).is_none() && call(&["procscope"]).is_none() && call(&[]).is_none());
+        assert_eq!(call(&["execsnoop.exe"]).unwrap().persona.name, "execsnoop");
     }
 }

@@ -309,8 +309,7 @@ impl<K: Copy> Table<K> {
 }
 
 fn argument<K>(option: &Opt<K>) -> clap::Arg {
-    // Nobody sees this name, but it has to be one that no other option has.
-    let mut argument = clap::Arg::new(option.long.unwrap_or(option.help)).help(option.help);
+    let mut argument = clap::Arg::new(option.long.unwrap_or(letter(option.short))).help(option.help);
     if let Some(short) = option.short {
         argument = argument.short(char::from(short));
     }
@@ -321,6 +320,13 @@ fn argument<K>(option: &Opt<K>) -> clap::Arg {
         Some(value) => argument.value_name(value),
         None => argument.action(clap::ArgAction::SetTrue),
     }
+}
+
+/// The letter as a text that lasts.
+fn letter(short: Option<u8>) -> &'static str {
+    const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let at = short.and_then(|short| LETTERS.bytes().position(|letter| letter == short));
+    at.and_then(|at| LETTERS.get(at..=at)).unwrap_or_default()
 }
 
 /// `name=value`, taken apart.

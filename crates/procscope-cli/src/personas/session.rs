@@ -1,6 +1,6 @@
 //! What every persona does: attach, say what is missing, give up rights, render until stopped.
 
-use procscope::{Event, EventKind, Kind, Lost, MonitorBuilder, Session, SourceId, Summary};
+use procscope::{Event, EventKind, Kind, Lost, Monitor, MonitorBuilder, Session, SourceId, StopHandle, Summary};
 
 use super::options::Common;
 use crate::failure::Failure;
@@ -38,6 +38,11 @@ impl Watch {
         self,
         render: impl FnOnce(&Session, Option<&Screen>) -> Box<dyn Render>,
     ) -> Result<Option<Summary>, Failure> {
+        self.attach()?.run(render)
+    }
+
+    /// Attaches: from now on nothing is missed. Gives up rights, and takes signals.
+    pub(crate) fn attach(self) -> Result<Attached, Failure> {
         let monitor = self.builder.build()?;
         #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
         let mut notes = monitor.session().notes.clone();
@@ -60,6 +65,28 @@ impl Watch {
         if !self.quiet {
             notes.iter().for_each(|note| say(&line(&program::by_its_path(note))));
         }
+        Ok(Attached { monitor, output: self.output, quiet: self.quiet })
+    }
+}
+
+/// A persona that watches.
+pub(crate) struct Attached {
+    monitor: Monitor,
+    output: Output,
+    quiet: bool,
+}
+
+impl Attached {
+    /// Ends it from anywhere.
+    pub(crate) fn stop_handle(&self) -> StopHandle {
+        self.monitor.stop_handle()
+    }
+
+    /// Tells events until stopped; `None` where nobody reads any more.
+    pub(crate) fn run(
+        self,
+        render: impl FnOnce(&Session, Option<&Screen>) -> Box<dyn Render>,
+    ) -> Result<Option<Summary>, Failure> {
         let quiet = self.quiet;
         let watch = |event: &Event| {
             if let EventKind::Lost(lost) = &event.kind
@@ -69,7 +96,7 @@ impl Watch {
             }
         };
         let telling = Telling { render, watch, count: None };
-        let summary = telling.tell(monitor, self.output).map_err(Failure::from)?;
+        let summary = telling.tell(self.monitor, self.output).map_err(Failure::from)?;
         if let Some(summary) = summary.as_ref().filter(|summary| summary.malformed > 0) {
             say(&line(&format!("{} records of the kernel could not be read", summary.malformed)));
         }

@@ -42,7 +42,7 @@ const STYLE: Opt<Key> = long(Key::Style, "style", STYLE_HELP).takes("STYLE");
 pub(super) const BCC: Table<Key> = Table {
     name: "execsnoop",
     about: "Shows execs with their arguments as execsnoop of bcc does",
-    usage: "execsnoop [-TtxqUCM] [-u USER] [-n NAME] [-l LINE] [-P PPID] [--max-args N] [--style STYLE]",
+    usage: "execsnoop [-TtxqUCM] [-u USER] [-n NAME] [-l LINE] [-P PPID]\n                 [--max-args N] [--style STYLE]",
     grammar: Grammar::Argparse,
     original: &[
         both(Key::Time, b'T', "time", "A column with the time: HH:MM:SS"),
@@ -88,7 +88,7 @@ Examples:
 pub(super) const LIBBPF: Table<Key> = Table {
     name: "execsnoop",
     about: "Shows execs with their arguments as execsnoop of libbpf-tools does",
-    usage: "execsnoop [-TtxqU] [-u USER] [-n NAME] [-l LINE] [-c CGROUP] [--max-args N] [--style STYLE]",
+    usage: "execsnoop [-TtxqU] [-u USER] [-n NAME] [-l LINE] [-c CGROUP]\n                 [--max-args N] [--style STYLE]",
     grammar: Grammar::Argp,
     original: &[
         both(Key::Time, b'T', "time", "A column with the time: HH:MM:SS"),

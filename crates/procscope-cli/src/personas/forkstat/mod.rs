@@ -36,7 +36,7 @@ pub(super) enum Key {
 pub(super) const TABLE: Table<Key> = Table {
     name: "forkstat",
     about: "Shows forks, execs, exits and more as forkstat does",
-    usage: "forkstat [-cdEghlqrsSxX] [-D SECONDS] [-e LIST] [-p GROUP] [--status] [--exact-time]",
+    usage: "forkstat [-cdEghlqrsSxX] [-D SECONDS] [-e LIST] [-p GROUP]\n                [--status] [--exact-time]",
     grammar: Grammar::Getopt,
     original: &[
         flag(Key::Comm, b'c', "The comm instead of the command line"),
