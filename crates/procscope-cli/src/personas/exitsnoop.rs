@@ -303,6 +303,12 @@ fn described(signo: u8) -> String {
     }
 }
 
+/// What prints with these options of bcc's.
+#[cfg(test)]
+pub(crate) fn bcc_for_test(words: Vec<OsString>, zone: TimeZone) -> Box<dyn Render> {
+    Box::new(Columns::new(Options::read(&BCC, &BCC.parse(words).unwrap()).unwrap(), zone))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

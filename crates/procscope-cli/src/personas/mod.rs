@@ -10,6 +10,8 @@ mod pwait;
 #[cfg(target_os = "linux")]
 mod realtime;
 #[cfg(test)]
+mod references;
+#[cfg(test)]
 mod samples;
 mod session;
 mod shortlived;

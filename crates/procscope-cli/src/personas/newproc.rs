@@ -70,11 +70,13 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// How many bits a program has.
+type Bits = Box<dyn Fn(&Process) -> Option<u8>>;
+
 struct Lines {
     style: Style,
     clock: WallClock,
-    /// How many bits a program has.
-    bits: Box<dyn Fn(&Process) -> Option<u8>>,
+    bits: Bits,
 }
 
 impl Render for Lines {
@@ -150,6 +152,12 @@ fn elf_bits(head: [u8; 5]) -> Option<u8> {
 fn mount_namespace() -> Option<u32> {
     let link = std::fs::read_link("/proc/self/ns/mnt").ok()?;
     link.to_str()?.strip_prefix("mnt:[")?.strip_suffix(']')?.parse().ok()
+}
+
+/// What prints in the toolkit's layout.
+#[cfg(test)]
+pub(crate) fn solaris_for_test() -> Box<dyn Render> {
+    Box::new(Lines { style: Style::Solaris, clock: local_clock(), bits: Box::new(|_| None) })
 }
 
 #[cfg(test)]

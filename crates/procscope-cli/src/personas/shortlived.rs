@@ -139,6 +139,12 @@ fn push_sums(by: &str, mut sums: Vec<(String, u64)>, others_ns: u64, out: &mut V
     }
 }
 
+/// What sums up from this moment on.
+#[cfg(test)]
+pub(crate) fn for_test(begin: Timestamp) -> Box<dyn Render> {
+    Box::new(Sums::new(begin))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -326,6 +326,13 @@ impl Render for Columns {
     }
 }
 
+/// What prints with these options of bcc's.
+#[cfg(test)]
+pub(crate) fn for_test(words: Vec<OsString>, begin: Timestamp, zone: jiff::tz::TimeZone) -> Box<dyn Render> {
+    let options = Options::read(&BCC, &BCC.parse(words).unwrap()).unwrap();
+    Box::new(Columns::new(options, begin, WallClock::new(zone)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

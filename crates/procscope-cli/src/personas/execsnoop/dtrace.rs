@@ -168,6 +168,14 @@ impl Render for Columns {
     }
 }
 
+/// What prints with these options, in UTC.
+#[cfg(test)]
+pub(crate) fn for_test(words: Vec<OsString>, wall: procscope::Timestamp) -> Box<dyn Render> {
+    let options = Options::read(&TABLE.parse(words).unwrap());
+    let boot = BootClock::of(wall, 7_419_756_000_000_000);
+    Box::new(Columns { options, boot, clock: WallClock::new(jiff::tz::TimeZone::UTC) })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

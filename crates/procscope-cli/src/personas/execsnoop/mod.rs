@@ -177,3 +177,8 @@ fn ppid(event: &Event) -> Option<u32> {
 fn uid(event: &Event) -> Option<u32> {
     event.process.as_ref()?.credentials.as_ref().map(|who| who.uid)
 }
+
+#[cfg(test)]
+pub(super) use self::{
+    bcc::for_test as bcc_for_test, dtrace::for_test as dtrace_for_test, perf_tools::for_test as perf_tools_for_test,
+};

@@ -170,6 +170,13 @@ impl Render for Lines {
     }
 }
 
+/// What prints with these options.
+#[cfg(test)]
+pub(crate) fn for_test(words: Vec<OsString>, wall: procscope::Timestamp, since_boot_ns: i64) -> Box<dyn Render> {
+    let options = Options::read(&TABLE.parse(words).unwrap()).unwrap();
+    Box::new(Lines::new(options, BootClock::of(wall, since_boot_ns)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
