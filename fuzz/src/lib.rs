@@ -17,6 +17,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("cgroup", cgroup),
     ("decode_ebpf", decode_ebpf),
+    ("decode_proc_poll", decode_proc_poll),
     ("decode_process_connector", decode_process_connector),
     ("event_set", event_set),
     ("filter", filter),
@@ -39,6 +40,11 @@ pub fn cgroup(data: &[u8]) {
 /// A record of the kernel's ring, of any kind and length.
 pub fn decode_ebpf(data: &[u8]) {
     procscope::fuzzing::decode_ebpf(data);
+}
+
+/// What /proc shows of processes, look after look.
+pub fn decode_proc_poll(data: &[u8]) {
+    procscope::fuzzing::decode_proc_poll(data);
 }
 
 /// Datagrams of the process connector, with any looks into /proc and any losses between.

@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use procscope::{Event, EventKind, Kind, Summary};
+use procscope::{Event, EventKind, Kind, SourceId, Summary};
 
 use crate::render::cpu_ns;
 use crate::render::quote;
@@ -75,7 +75,7 @@ impl Tally {
 }
 
 /// What a run did, in lines for people.
-pub(crate) fn text(summary: &Summary, tally: &Tally) -> String {
+pub(crate) fn text(source: SourceId, summary: &Summary, tally: &Tally) -> String {
     let total = summary.total_delivered();
     let rate = u128::from(total) * 1_000_000_000 / u128::from(summary.elapsed_ns.max(1));
     let none = || "none".to_owned();
@@ -87,7 +87,7 @@ pub(crate) fn text(summary: &Summary, tally: &Tally) -> String {
             if unknown > 0 {
                 kinds.push(format!("{unknown} of unknown kind"));
             }
-            format!("{lost}: {}; a larger ring helps: --ring-size 64MiB", kinds.join(", "))
+            format!("{lost}: {}; {}", kinds.join(", "), what_helps(source))
         }
     };
     let delivered = by_kind(&summary.delivered);
@@ -109,6 +109,17 @@ pub(crate) fn text(summary: &Summary, tally: &Tally) -> String {
     text
 }
 
+/// What makes losses fewer.
+fn what_helps(source: SourceId) -> &'static str {
+    match source {
+        SourceId::ProcPoll => {
+            "these are pids of processes or threads that were gone before they could be seen; other mechanisms see all: \
+             procscope doctor"
+        }
+        _ => "a larger ring helps: --ring-size 64MiB",
+    }
+}
+
 /// `600 exec`, …: the kinds of which there were some; the marks of loss are no events.
 fn by_kind(counts: &[u64]) -> Vec<String> {
     let kinds = Kind::ALL.into_iter().filter(|&kind| kind != Kind::Lost);
@@ -121,7 +132,7 @@ fn by_kind(counts: &[u64]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use procscope::{ExecInfo, Exit, ExitStatus, Field, Process, ProcessId, SourceId, Timestamp, Usage};
+    use procscope::{ExecInfo, Exit, ExitStatus, Field, Process, ProcessId, Timestamp, Usage};
 
     use super::*;
 
@@ -159,14 +170,16 @@ mod tests {
         summary.delivered[Kind::Exit as usize] = 1200;
         summary.delivered[Kind::Lost as usize] = 2;
         summary.elapsed_ns = 12_345_000_000;
-        let quiet = text(&summary, &tally);
+        let quiet = text(SourceId::Ebpf, &summary, &tally);
         summary.lost[Kind::Exec as usize] = 100;
         summary.lost[Kind::Exit as usize] = 20;
         summary.lost[Kind::Lost as usize] = 3;
         summary.incomplete = vec![(Field::Argv, 3), (Field::Cwd, 1), (Field::Exe, 0)];
         summary.malformed = 2;
-        let empty = text(&Summary::default(), &Tally::default());
-        insta::assert_snapshot!(format!("{quiet}\n{}\n{empty}", text(&summary, &tally)));
+        let empty = text(SourceId::Ebpf, &Summary::default(), &Tally::default());
+        let polled = text(SourceId::ProcPoll, &summary, &tally);
+        assert!(polled.contains("procscope doctor"), "{polled}");
+        insta::assert_snapshot!(format!("{quiet}\n{}\n{empty}", text(SourceId::Ebpf, &summary, &tally)));
     }
 
     #[test]

@@ -96,11 +96,13 @@ pub enum SourceId {
     Ptrace,
     /// Linux: the netlink process connector (CONFIG_PROC_EVENTS), with look-ups in /proc.
     ProcessConnector,
+    /// Linux: /proc, read again and again; needs nothing else.
+    ProcPoll,
 }
 
 impl SourceId {
     /// Every mechanism that procscope knows, on whatever system.
-    pub const ALL: [Self; 3] = [Self::Ebpf, Self::Ptrace, Self::ProcessConnector];
+    pub const ALL: [Self; 4] = [Self::Ebpf, Self::Ptrace, Self::ProcessConnector, Self::ProcPoll];
 
     /// The name that `--source` and JSON's `source` use.
     pub fn name(self) -> &'static str {
@@ -108,6 +110,7 @@ impl SourceId {
             Self::Ebpf => "ebpf",
             Self::Ptrace => "ptrace",
             Self::ProcessConnector => "process-connector",
+            Self::ProcPoll => "proc-poll",
         }
     }
 }

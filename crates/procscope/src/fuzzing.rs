@@ -87,6 +87,50 @@ impl Proc for AnyProc {
     }
 }
 
+/// Takes the bytes for what /proc says, of all processes and of each, and makes events of it.
+pub fn decode_proc_poll(bytes: &[u8]) {
+    use crate::Flaw;
+    use crate::source::proc_poll::decode::{decode_hidepid, decode_last_pid, decode_pid};
+    use crate::source::proc_poll::tracker::{End, Judgement, Sight, Tracker, settle};
+    use crate::sys::proc_pid::{Stat, Status};
+
+    let want = Want { events: EventSet::ALL, env: EnvWanted::All, ..Want::default() };
+    let mut pipeline = Pipeline::new(SourceId::ProcPoll, &want, Box::new(NoNames), 4096);
+    let mut tracker = Tracker::new(true, true);
+    let mut put = |record: &Record<'_>| {
+        let _ = pipeline.feed(record);
+        ControlFlow::Continue(())
+    };
+    let _ = (decode_hidepid(bytes), decode_last_pid(bytes), decode_pid(bytes));
+    let mut first: Option<Stat> = None;
+    // A line is what one look shows: the pid, the stat, the status, the arguments.
+    for line in bytes.split(|&b| b == 0xff) {
+        let mut files = line.splitn(4, |&b| b == 0xfe);
+        let mut file = || files.next().unwrap_or_default();
+        let pid = decode_pid(file()).unwrap_or(1) % 8;
+        let Some(stat) = Stat::decode(file()) else { continue };
+        let status = Status::decode(&String::from_utf8_lossy(file()));
+        let seen = |it: Status| StatusSeen { uids: it.uids, gids: it.gids, ns_pid: it.ns_pid, threads: it.threads };
+        let code_kib = status.map_or(0, |status| status.code_kib);
+        let look = Look { argv: Some(file().to_vec()), status: status.map(seen), ..Look::default() };
+        let before = first.replace(stat.clone()).unwrap_or_else(|| stat.clone());
+        let Some((stat, look)) = settle(&before, look, Some(&stat).filter(|stat| stat.ppid & 1 == 0)) else { continue };
+        let judgement = tracker.judge(pid, &stat);
+        let end =
+            End { boot_ns: 1, time: Flaw::Estimated, wait_status: Some(stat.wait_status), stat: Some(stat.clone()) };
+        let sight = Sight { pid, read_ns: 1, stat: stat.clone(), look, code_kib };
+        let _ = match judgement {
+            Judgement::Other => {
+                let _ = tracker.ended(pid, &End { stat: None, ..end }, &mut put);
+                tracker.born(sight, 0, &mut put)
+            }
+            Judgement::Ended => tracker.ended(pid, &end, &mut put),
+            Judgement::Look => tracker.again(sight, &mut put),
+            Judgement::Same => tracker.touch(pid, &stat, 1, &mut put),
+        };
+    }
+}
+
 /// Takes the bytes for messages of the process connector, with losses and looks between, and makes events of them.
 pub fn decode_process_connector(bytes: &[u8]) {
     let Some((seed, mut datagram)) = bytes.split_first_chunk() else { return };

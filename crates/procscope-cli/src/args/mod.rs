@@ -86,7 +86,7 @@ pub(crate) struct Sources {
 /// The options of `doctor`.
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {
-    /// Only this one: ebpf or process-connector
+    /// Only this one, of those that procscope sources lists
     #[arg(long, default_value = "auto", hide_default_value = true)]
     pub(crate) source: Source,
 
@@ -266,7 +266,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) strict: bool,
 
-    /// auto, ebpf, process-connector; ptrace with run
+    /// auto, or one that procscope sources lists
     #[arg(long, default_value = "auto", hide_default_value = true)]
     pub(crate) source: Source,
 

@@ -18,7 +18,11 @@ impl FromStr for Source {
             "auto" => Ok(Self(None)),
             _ => match SourceId::ALL.into_iter().find(|source| source.name() == text) {
                 Some(source) => Ok(Self(Some(source))),
-                None => Err(format!("type auto, {}", SourceId::ALL.map(SourceId::name).join(" or "))),
+                None => {
+                    let names = SourceId::ALL.map(SourceId::name);
+                    let (last, others) = names.split_last().unwrap_or((&"", &[]));
+                    Err(format!("type auto, {} or {last}", others.join(", ")))
+                }
             },
         }
     }

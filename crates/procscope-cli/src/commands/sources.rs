@@ -135,7 +135,7 @@ fn list(infos: &[SourceInfo]) -> List {
 
 #[cfg(test)]
 mod tests {
-    use procscope::Cause;
+    use procscope::{Cause, SourceId};
 
     use super::*;
 
@@ -149,7 +149,7 @@ mod tests {
 
     fn infos(verdicts: [Verdict; 2]) -> Vec<SourceInfo> {
         let mut infos = procscope::sources();
-        infos.retain(|info| !info.command_only);
+        infos.retain(|info| [SourceId::Ebpf, SourceId::ProcessConnector].contains(&info.id));
         infos.iter_mut().zip(verdicts).for_each(|(info, verdict)| info.verdict = verdict);
         infos
     }

@@ -75,6 +75,7 @@ pub(super) fn tell(
     ends: &str,
     notes: &[String],
 ) -> Result<Option<Told>, Trouble> {
+    let source = monitor.session().source;
     if !options.quiet {
         say(&greeting(monitor.session(), ends, notes));
     }
@@ -97,7 +98,7 @@ pub(super) fn tell(
     let proven = verifying.map(|it| it.end(until)).transpose();
     let Some(summary) = told? else { return Ok(None) };
     if !options.quiet {
-        say(&summary::text(&summary, &tally));
+        say(&summary::text(source, &summary, &tally));
     }
     let proven = proven.map_err(Trouble::Monitor)?;
     if let Some(proven) = proven.as_ref().filter(|_| !options.quiet) {

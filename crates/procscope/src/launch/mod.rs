@@ -54,6 +54,15 @@ impl RunningCommand {
         }
     }
 
+    /// The same, as of `wait(2)`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wait_status(&self) -> Option<u32> {
+        match *self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
+            Stage::Alive => None,
+            Stage::Ended(status) => Some(status),
+        }
+    }
+
     /// Sends it a signal. Never reaches another process, even where the pid is used again.
     ///
     /// # Errors

@@ -297,14 +297,14 @@ impl Pipeline {
         Some(event)
     }
 
+    /// Events are missing by which programs may have been replaced.
+    pub(crate) fn doubt_images(&mut self, lost: &[u64; KIND_COUNT]) {
+        let kinds = [Kind::Exec, Kind::Fork, Kind::Lost].map(|kind| lost[kind as usize]);
+        self.table.count_loss(kinds.iter().fold(0, |sum: u64, n| sum.saturating_add(*n)));
+    }
+
     /// The mark that stands where events are missing.
     pub(crate) fn lost(&mut self, counts: [u64; KIND_COUNT]) -> Event {
-        self.table.count_loss(
-            [Kind::Exec, Kind::Fork, Kind::Lost]
-                .map(|kind| counts[kind as usize])
-                .iter()
-                .fold(0, |sum: u64, n| sum.saturating_add(*n)),
-        );
         let time = self.clock.wall(self.last_ns);
         Event::new(self.next_seq(), time, self.source, None, None, EventKind::Lost(Lost { counts }))
     }

@@ -59,6 +59,12 @@ impl<'a> Outlet<'a> {
 
     /// Marks, in place, that so many events of each kind are missing.
     pub(crate) fn lose(&mut self, counts: [u64; KIND_COUNT]) -> ControlFlow<()> {
+        self.pipeline.doubt_images(&counts);
+        self.miss(counts)
+    }
+
+    /// The same, where they are of processes of which nothing else is told either.
+    pub(crate) fn miss(&mut self, counts: [u64; KIND_COUNT]) -> ControlFlow<()> {
         for (sum, n) in self.summary.lost.iter_mut().zip(counts) {
             *sum = sum.saturating_add(n);
         }

@@ -169,6 +169,7 @@ fn after_a_lost_exec_an_image_is_doubted() {
     pipeline.feed(&record(150, exec(it, b"a\0", 2)));
     let mut counts = [0; KIND_COUNT];
     counts[Kind::Exec as usize] = 3;
+    pipeline.doubt_images(&counts);
     let lost = pipeline.lost(counts);
     assert!(matches!(lost.kind, EventKind::Lost(lost) if lost.total() == 3));
     let event = pipeline.feed(&record(400, exit(it))).unwrap();

@@ -10,13 +10,14 @@ pub(crate) mod ebpf;
 pub(crate) mod look;
 #[cfg(target_os = "linux")]
 pub(crate) mod proc_files;
+pub(crate) mod proc_poll;
 pub(crate) mod process_connector;
 pub(crate) mod ptrace;
 pub(crate) mod record;
 
 use crate::pipeline::{Outlet, Pipeline};
 use crate::plan::{Explanation, Pushdown, plan};
-use crate::{Capabilities, Error, Obstacle, SourceId, SourceInfo, StopHandle, Timestamp, Verdict, Want, sys};
+use crate::{Capabilities, Error, Obstacle, Pid, SourceId, SourceInfo, StopHandle, Timestamp, Verdict, Want, sys};
 
 /// One way by which a system tells of its processes.
 pub(crate) trait Mechanism: Sync {
@@ -80,6 +81,7 @@ pub(crate) static SOURCES: &[&dyn Mechanism] = &[
     &ebpf::Ebpf,
     &ptrace::Ptrace,
     &process_connector::ProcessConnector,
+    &proc_poll::ProcPoll,
 ];
 
 /// The mechanisms of this build, the best first, and whether they work here.
@@ -91,6 +93,19 @@ pub fn sources() -> Vec<SourceInfo> {
         verdict: mechanism.probe(),
     };
     SOURCES.iter().map(info).collect()
+}
+
+/// Who of these is below the roots, with them. Each time it is asked, `parents` tells of every process and its parent.
+pub(crate) fn descendants<P: Iterator<Item = (Pid, Pid)>>(roots: &[Pid], parents: impl Fn() -> P) -> Vec<Pid> {
+    let mut members: std::collections::HashSet<Pid> = roots.iter().copied().collect();
+    loop {
+        let new = parents().filter(|(pid, parent)| !members.contains(pid) && members.contains(parent));
+        let new: Vec<Pid> = new.map(|(pid, _)| pid).collect();
+        if new.is_empty() {
+            return members.into_iter().collect();
+        }
+        members.extend(new);
+    }
 }
 
 /// A name as the kernel keeps it.

@@ -1,6 +1,6 @@
 use crate::source::comm_of;
 use crate::source::look::{Depth, Exe, Look, Proc, StatSeen, StatusSeen, decode_cgroup};
-use crate::sys::proc_pid::Stat;
+use crate::sys::proc_pid::{Stat, Status};
 use crate::sys::{self, ProcDir};
 use crate::{ExeTraits, Pid, StartTime};
 
@@ -49,13 +49,12 @@ fn read_cwd(dir: &ProcDir) -> Option<(Vec<u8>, bool)> {
     Some((path, deleted))
 }
 
+fn status_seen(status: &Status) -> StatusSeen {
+    StatusSeen { uids: status.uids, gids: status.gids, ns_pid: status.ns_pid, threads: status.threads }
+}
+
 fn read_status(dir: &ProcDir) -> Option<StatusSeen> {
-    dir.status().map(|status| StatusSeen {
-        uids: status.uids,
-        gids: status.gids,
-        ns_pid: status.ns_pid,
-        threads: status.threads,
-    })
+    dir.status().as_ref().map(status_seen)
 }
 
 /// Reads a process that is there. The arguments come first: they are gone first.
@@ -79,6 +78,24 @@ fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
     }
     look.read_ns = sys::now_mono_ns();
     look
+}
+
+/// What is read of a process between two readings of its stat, and the size of its code.
+pub(crate) fn look_between(dir: &ProcDir, depth: Depth) -> (Look, u64) {
+    let argv = dir.read_list(c"cmdline").filter(|argv| !argv.is_empty());
+    let mut look = Look { argv, brief: depth == Depth::Brief, ..Look::default() };
+    if look.brief {
+        return (look, 0);
+    }
+    let status = dir.status();
+    look.exe = read_exe(dir);
+    look.cwd = read_cwd(dir);
+    look.cgroup = dir.read(c"cgroup").and_then(|file| decode_cgroup(&file));
+    if depth == Depth::Env {
+        look.env = dir.read_list(c"environ");
+    }
+    look.status = status.as_ref().map(status_seen);
+    (look, status.map_or(0, |status| status.code_kib))
 }
 
 impl ProcFiles {

@@ -144,6 +144,11 @@ impl ProcDir {
         self.read_most(name, 1 << 16)
     }
 
+    /// A file to be read more than once.
+    pub(crate) fn open_file(&self, name: &CStr) -> Option<ProcFile> {
+        openat(&self.0, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok().map(ProcFile)
+    }
+
     /// Arguments or environment.
     pub(crate) fn read_list(&self, name: &CStr) -> Option<Vec<u8>> {
         let list = self.read_most(name, LONGEST_LIST as usize)?;
@@ -166,10 +171,26 @@ impl ProcDir {
         rustix::fs::readlinkat(&self.0, name, Vec::new()).ok().map(|path| path.into_bytes())
     }
 
+    /// Why a link may not be read.
+    pub(crate) fn link_error(&self, name: &CStr) -> Option<rustix::io::Errno> {
+        rustix::fs::readlinkat(&self.0, name, Vec::new()).err()
+    }
+
     /// Of the file that a link leads to: whether it has a name left, and its mode.
     pub(crate) fn named_and_mode(&self, name: &CStr) -> Option<(bool, u32)> {
         let stat = rustix::fs::statat(&self.0, name, rustix::fs::AtFlags::empty()).ok()?;
         Some((stat.st_nlink != 0, stat.st_mode))
+    }
+}
+
+/// A small file in the directory of a process, which can be read again.
+pub(crate) struct ProcFile(OwnedFd);
+
+impl ProcFile {
+    pub(crate) fn stat(&self) -> Option<Stat> {
+        let mut bytes = [0; ONE_READ];
+        let len = rustix::io::pread(&self.0, &mut bytes, 0).ok()?;
+        Stat::decode(&bytes[..len])
     }
 }
 

@@ -14,15 +14,26 @@ pub(crate) struct Stat {
     /// In the kernel's encoding: `new_encode_dev` in `include/linux/kdev_t.h`.
     pub(crate) tty: u32,
     pub(crate) flags: u32,
+    /// Page faults without and with I/O, of all its threads.
+    pub(crate) faults: [u64; 2],
+    /// In user mode and in the kernel, of all its threads, ticks of 10 ms.
+    pub(crate) cpu: [u64; 2],
+    pub(crate) threads: u32,
     pub(crate) start: StartTime,
     /// Where the arguments are: of each image another place, unless addresses are not randomised; 0 where it may not be known.
     pub(crate) arg_start: u64,
+    /// Where its code begins and ends and its stack began: of each image other places, as above; see [`Self::places`].
+    code: [u64; 3],
+    /// As of `wait(2)`: of one that has ended, and 0 where it may not be known.
+    pub(crate) wait_status: u32,
 }
 
 /// `PF_KTHREAD` in `include/linux/sched.h`.
 const PF_KTHREAD: u32 = 0x0020_0000;
 /// `PF_EXITING`: it has begun to end, and lets go of its memory.
 const PF_EXITING: u32 = 0x0000_0004;
+/// `PF_FORKNOEXEC`: what it runs is a copy of its parent.
+const PF_FORKNOEXEC: u32 = 0x0000_0040;
 
 impl Stat {
     /// Reads the line. The comm may hold blanks, newlines and parentheses.
@@ -46,9 +57,25 @@ impl Stat {
             tty: number(7)? as u32,
             flags: number(9)? as u32,
             start: StartTime(u64::try_from(number(22)?).ok()?),
+            faults: [unsigned(10), unsigned(12)],
+            cpu: [unsigned(14), unsigned(15)],
+            threads: fields[20 - 3].parse().unwrap_or(1),
             // Only since 3.5.
             arg_start: unsigned(48),
+            code: [unsigned(26), unsigned(27), unsigned(28)],
+            wait_status: fields[52 - 3].parse().unwrap_or(0),
         })
+    }
+
+    /// What tells one image from another, where it may be known: without the right to, the kernel puts 1 (`fs/proc/array.c`), and
+    /// there is none without memory.
+    pub(crate) fn places(&self) -> Option<[u64; 3]> {
+        (self.code[0] > 1).then_some(self.code)
+    }
+
+    /// Whether it has executed anything since it was forked; `None` where the kernel keeps no flags, as gVisor.
+    pub(crate) fn has_executed(&self) -> Option<bool> {
+        (self.flags != 0).then_some(self.flags & PF_FORKNOEXEC == 0)
     }
 
     pub(crate) fn is_kthread(&self) -> bool {
@@ -79,6 +106,8 @@ pub(crate) struct Status {
     /// The pid in the innermost namespace; 0 where the kernel does not tell (before 4.1).
     pub(crate) ns_pid: Pid,
     pub(crate) threads: u32,
+    /// The size of the program's code, KiB: anybody may know it. 0 where it is not told.
+    pub(crate) code_kib: u64,
 }
 
 impl Status {
@@ -90,6 +119,7 @@ impl Status {
             gids: decode_ids(status, "Gid:")?,
             ns_pid: last("NSpid:").unwrap_or(0),
             threads: last("Threads:").unwrap_or(1),
+            code_kib: rest("VmExe:").and_then(|size| size.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0),
         })
     }
 }

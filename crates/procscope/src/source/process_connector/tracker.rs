@@ -6,6 +6,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::decode::{Message, Task, What};
 use super::merge::Received;
+use crate::source::descendants;
 use crate::source::look::{CgroupKeys, Depth, Look, Proc, Strings};
 use crate::source::record::{
     Body, CgroupKey, Comm, ExitRecord, NOBODY, Put, Record, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START,
@@ -170,19 +171,7 @@ impl Tracker {
 
     /// Who of the living is below these, with them.
     pub(crate) fn descendants(&self, roots: &[Pid]) -> Vec<Pid> {
-        let mut members: std::collections::HashSet<Pid> = roots.iter().copied().collect();
-        loop {
-            let new: Vec<Pid> = self
-                .living
-                .iter()
-                .filter(|(pid, known)| !members.contains(pid) && members.contains(&known.parent.pid))
-                .map(|(&pid, _)| pid)
-                .collect();
-            if new.is_empty() {
-                return members.into_iter().collect();
-            }
-            members.extend(new);
-        }
+        descendants(roots, || self.living.iter().map(|(&pid, known)| (pid, known.parent.pid)))
     }
 
     /// Takes in the processes that ran when we began to listen.

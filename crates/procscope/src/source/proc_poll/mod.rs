@@ -1,0 +1,69 @@
+//! /proc, read again and again. Needs no privilege and no kernel but one that has /proc, and tells of what it happens to see.
+
+pub(crate) mod decode;
+#[cfg(target_os = "linux")]
+mod live;
+#[cfg(target_os = "linux")]
+mod pidfd;
+pub(crate) mod tracker;
+
+use super::{Mechanism, Source};
+use crate::{Capabilities, Error, EventSet, Field, Kind, SourceId, Verdict, Want};
+
+/// The kinds that it tells of.
+const EVENTS: EventSet = EventSet::NONE
+    .with(Kind::Existing)
+    .with(Kind::Fork)
+    .with(Kind::Exec)
+    .with(Kind::Exit)
+    .with(Kind::Comm)
+    .with(Kind::Uid)
+    .with(Kind::Gid)
+    .with(Kind::Sid);
+
+/// See the module.
+pub(crate) struct ProcPoll;
+
+impl Mechanism for ProcPoll {
+    fn id(&self) -> SourceId {
+        SourceId::ProcPoll
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut it = Capabilities::new(EVENTS);
+        it.exact = &[Field::Id];
+        it.late = &[
+            Field::Time,
+            Field::Ppid,
+            Field::Parent,
+            Field::Name,
+            Field::OldName,
+            Field::Exe,
+            Field::Argv,
+            Field::Env,
+            Field::Cwd,
+            Field::User,
+            Field::Tty,
+            Field::Cgroup,
+            Field::Status,
+            Field::Duration,
+            Field::Usage,
+        ];
+        it.order = "as it was seen";
+        it.clock = "CLOCK_BOOTTIME";
+        it.needs = "/proc; CAP_SYS_PTRACE for other users' paths, Linux 5.3 to see ends when they happen, 6.15 for everybody's status";
+        it.cost = "processes that live for a few milliseconds are missed, and counted by their pids alone; all times and all else are \
+                   as they were when they were looked at; no threads, no failed execs";
+        it
+    }
+
+    #[cfg(target_os = "linux")]
+    fn probe(&self) -> Verdict {
+        live::probe()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error> {
+        Ok(Box::new(live::Live::open(want)?))
+    }
+}

@@ -1,0 +1,226 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::Kind;
+use crate::source::look::StatusSeen;
+
+/// A line of `/proc/PID/stat`, with a place for the code that tells one image from another.
+fn stat(name: &str, state: char, ppid: Pid, flags: u32, start: u64, place: u64) -> Stat {
+    let line = format!(
+        "1 ({name}) {state} {ppid} 7 6 0 -1 {flags} 11 0 1 0 3 4 0 0 20 0 1 0 {start} 0 0 0 {place} 2 3 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 \
+         0 0 0 0 0 0 0 256"
+    );
+    Stat::decode(line.as_bytes()).expect("it is a line of stat")
+}
+
+/// `PF_FORKNOEXEC` and `PF_RANDOMIZE`.
+const FORKED: u32 = 0x40;
+const EXECUTED: u32 = 0x40_0000;
+
+fn look(argv: &str) -> Look {
+    Look {
+        argv: Some([argv.as_bytes(), b"\0"].concat()),
+        status: Some(StatusSeen { uids: [0; 2], gids: [0; 2], ns_pid: 0, threads: 1 }),
+        cgroup: Some(b"/a".to_vec()),
+        ..Look::default()
+    }
+}
+
+fn sight(pid: Pid, stat: Stat, argv: &str) -> Sight {
+    Sight { pid, read_ns: (stat.start.0 + 1) * TICK_NS, stat, look: look(argv), code_kib: 4 }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Told {
+    kind: Kind,
+    pid: Pid,
+    argv: Option<Vec<u8>>,
+    ppid: Pid,
+    flaws: Vec<(Field, Flaw)>,
+}
+
+fn told(record: &Record<'_>) -> Option<Told> {
+    let (kind, image) = match &record.body {
+        Body::Existing { image, .. } => (Kind::Existing, Some(image)),
+        Body::Fork { image, .. } => (Kind::Fork, image.as_ref()),
+        Body::Exec { image, .. } => (Kind::Exec, Some(image)),
+        Body::Exit { .. } => (Kind::Exit, None),
+        Body::Comm { .. } => (Kind::Comm, None),
+        Body::Uid { .. } => (Kind::Uid, None),
+        Body::Gid { .. } => (Kind::Gid, None),
+        Body::Sid { .. } => (Kind::Sid, None),
+        _ => return None,
+    };
+    let subject = record.body.subject()?;
+    let argv = image.map(|image| image.argv.inline.to_vec()).filter(|argv| !argv.is_empty());
+    let flaws = record.flaws.iter().chain(record.about.iter()).collect();
+    Some(Told { kind, pid: subject.pid, argv, ppid: subject.parent.pid, flaws })
+}
+
+/// Collects what is told.
+fn gather(feed: impl FnOnce(&mut Put<'_>) -> ControlFlow<()>) -> Vec<Told> {
+    let mut all = Vec::new();
+    let flow = feed(&mut |record| {
+        all.extend(told(record));
+        ControlFlow::Continue(())
+    });
+    assert!(flow.is_continue());
+    all
+}
+
+fn kinds(told: &[Told]) -> Vec<Kind> {
+    told.iter().map(|it| it.kind).collect()
+}
+
+/// A shell that ran already.
+fn with_shell() -> Tracker {
+    let mut tracker = Tracker::new(false, false);
+    tracker.begin(&[sight(10, stat("sh", 'S', 1, EXECUTED, 5, 100), "sh")], &mut |_| ControlFlow::Continue(()));
+    tracker
+}
+
+#[test]
+fn a_copy_of_its_parent_has_executed_nothing() {
+    let mut tracker = with_shell();
+    let told = gather(|put| tracker.born(sight(11, stat("sh", 'S', 10, FORKED, 9, 100), "sh"), 0, put));
+    assert_eq!(kinds(&told), [Kind::Fork]);
+    assert_eq!((told[0].ppid, told[0].argv.as_deref()), (10, Some(&b"sh\0"[..])));
+    assert!(
+        told[0].flaws.contains(&(Field::Time, Flaw::Estimated))
+            && told[0].flaws.contains(&(Field::Ppid, Flaw::ReadLate))
+    );
+    // The flag alone tells, whatever the places.
+    let now = stat("ls", 'R', 10, EXECUTED, 9, 0);
+    assert_eq!(tracker.judge(11, &now), Judgement::Look);
+    let told = gather(|put| tracker.again(sight(11, now, "ls"), put));
+    assert_eq!((kinds(&told), told[0].argv.as_deref()), (vec![Kind::Exec], Some(&b"ls\0"[..])));
+}
+
+#[test]
+fn what_was_before_an_exec_that_was_not_seen_is_not_known() {
+    let mut tracker = with_shell();
+    let told = gather(|put| tracker.born(sight(11, stat("ls", 'S', 10, EXECUTED, 9, 200), "ls"), 0, put));
+    assert_eq!(kinds(&told), [Kind::Fork, Kind::Exec]);
+    assert_eq!((told[0].argv.as_deref(), told[1].argv.as_deref()), (None, Some(&b"ls\0"[..])));
+    assert!(
+        told[0].flaws.contains(&(Field::Argv, Flaw::NotObserved))
+            && told[0].flaws.contains(&(Field::Name, Flaw::NotObserved))
+    );
+    assert!(told[1].flaws.contains(&(Field::OldName, Flaw::NotObserved)));
+}
+
+#[test]
+fn an_orphan_says_that_its_parent_is_a_guess() {
+    let mut tracker = with_shell();
+    let told = gather(|put| tracker.born(sight(11, stat("sh", 'S', 1, FORKED, 9, 100), "sh"), 0, put));
+    assert!(told[0].flaws.contains(&(Field::Ppid, Flaw::Estimated)));
+    // Nobody's parent is younger than he.
+    let _ = gather(|put| tracker.born(sight(20, stat("new", 'S', 10, EXECUTED, 50, 300), "new"), 0, put));
+    let told = gather(|put| tracker.born(sight(12, stat("sh", 'S', 20, FORKED, 40, 100), "sh"), 0, put));
+    assert!(told[0].flaws.contains(&(Field::Ppid, Flaw::Estimated)));
+}
+
+#[test]
+fn changes_are_told_once() {
+    let mut tracker = with_shell();
+    // Another image at another place.
+    let other = stat("sh", 'S', 1, EXECUTED, 5, 101);
+    assert_eq!(tracker.judge(10, &other), Judgement::Look);
+    assert_eq!(kinds(&gather(|put| tracker.again(sight(10, other.clone(), "sh -x"), put))), [Kind::Exec]);
+    assert_eq!(tracker.judge(10, &other), Judgement::Same);
+    let named = stat("renamed", 'S', 1, EXECUTED, 5, 101);
+    assert_eq!(tracker.judge(10, &named), Judgement::Same);
+    assert_eq!(kinds(&gather(|put| tracker.touch(10, &named, 1, put))), [Kind::Comm]);
+    assert_eq!(gather(|put| tracker.touch(10, &named, 1, put)), []);
+    let mut ids = sight(10, named, "sh -x");
+    ids.look.status = Some(StatusSeen { uids: [1, 2], gids: [3, 4], ns_pid: 0, threads: 1 });
+    assert_eq!(kinds(&gather(|put| tracker.again(ids, put))), [Kind::Uid, Kind::Gid]);
+}
+
+/// Who may not know the places of an image can tell an exec by the size of its code, and by nothing that a process may overwrite.
+#[test]
+fn overwritten_arguments_are_no_exec() {
+    let mut tracker = Tracker::new(false, false);
+    let blind = |name| stat(name, 'S', 1, EXECUTED, 5, 1);
+    tracker.begin(&[sight(10, blind("sshd"), "sshd")], &mut |_| ControlFlow::Continue(()));
+    assert_eq!(tracker.judge(10, &blind("sshd")), Judgement::Look);
+    assert_eq!(gather(|put| tracker.again(sight(10, blind("sshd"), "sshd: me"), put)), []);
+    assert_eq!(kinds(&gather(|put| tracker.again(sight(10, blind("(x)"), "(x)"), put))), [Kind::Comm]);
+    let other = Sight { code_kib: 8, ..sight(10, blind("bash"), "bash") };
+    assert_eq!(kinds(&gather(|put| tracker.again(other, put))), [Kind::Exec]);
+}
+
+#[test]
+fn a_pid_that_is_used_again_is_another_process() {
+    let tracker = with_shell();
+    assert_eq!(tracker.judge(10, &stat("sh", 'S', 1, EXECUTED, 6, 100)), Judgement::Other);
+    assert_eq!(tracker.judge(11, &stat("sh", 'S', 1, EXECUTED, 5, 100)), Judgement::Other);
+    assert_eq!(tracker.judge(10, &stat("sh", 'Z', 1, EXECUTED, 5, 0)), Judgement::Ended);
+}
+
+#[test]
+fn an_end_tells_what_was_left() {
+    let mut tracker = with_shell();
+    let end = End { boot_ns: TICK_NS * 9, time: Flaw::ReadLate, wait_status: None, stat: None };
+    let told = gather(|put| tracker.ended(10, &end, put));
+    let unread = [(Field::Status, Flaw::Unreadable), (Field::Usage, Flaw::Estimated), (Field::Time, Flaw::ReadLate)];
+    assert!(kinds(&told) == [Kind::Exit] && unread.iter().all(|flaw| told[0].flaws.contains(flaw)), "{told:?}");
+    assert_eq!(gather(|put| tracker.ended(10, &end, put)), []);
+}
+
+/// Arguments are of the program that the second reading shows, or are not told.
+#[test]
+fn arguments_belong_to_one_program() {
+    let (forked, executed) = (stat("sh", 'R', 1, FORKED, 5, 100), stat("ls", 'R', 1, EXECUTED, 5, 200));
+    let argv = |first: &Stat, last: Option<&Stat>| settle(first, look("x"), last).map(|(_, look)| look.argv.is_some());
+    assert_eq!(argv(&forked, Some(&forked)), Some(true));
+    assert_eq!(argv(&forked, Some(&executed)), None);
+    assert_eq!(argv(&executed, Some(&stat("ls", 'R', 1, EXECUTED, 5, 201))), None);
+    assert_eq!(argv(&executed, None), Some(true));
+    assert_eq!(argv(&forked, None), Some(false));
+    assert_eq!(argv(&executed, Some(&stat("ls", 'Z', 1, EXECUTED, 5, 0))), Some(true));
+    assert_eq!(argv(&executed, Some(&stat("cat", 'Z', 1, EXECUTED, 5, 0))), Some(false));
+    assert_eq!(argv(&forked, Some(&stat("sh", 'Z', 1, EXECUTED, 5, 0))), Some(false));
+}
+
+#[test]
+fn descendants_are_found() {
+    let mut tracker = with_shell();
+    for (pid, ppid) in [(11, 10), (12, 11), (13, 1)] {
+        let _ = gather(|put| tracker.born(sight(pid, stat("sh", 'S', ppid, FORKED, 9, 100), "sh"), 0, put));
+    }
+    let mut below = tracker.descendants(&[11]);
+    below.sort_unstable();
+    assert_eq!(below, [11, 12]);
+}
+
+proptest! {
+    /// Whatever is seen, everybody ends who began, and nobody begins twice.
+    #[test]
+    fn lives_are_told_once(steps in proptest::collection::vec((0u32..4, 0u64..3, 0u64..4, 0u8..4, any::<bool>()), 0..80)) {
+        let mut tracker = Tracker::new(true, true);
+        let mut alive = std::collections::BTreeSet::new();
+        for (pid, start, place, what, flag) in steps {
+            let seen = stat("x", if what == 3 { 'Z' } else { 'S' }, pid / 2, if flag { EXECUTED } else { FORKED }, start, place);
+            let it = sight(pid, seen.clone(), "x");
+            let end = End { boot_ns: 1, time: Flaw::Estimated, wait_status: Some(0), stat: None };
+            let told = gather(|put| match tracker.judge(pid, &seen) {
+                Judgement::Other => {
+                    tracker.ended(pid, &end, put)?;
+                    tracker.born(it, 0, put)
+                }
+                Judgement::Ended => tracker.ended(pid, &end, put),
+                Judgement::Look => tracker.again(it, put),
+                Judgement::Same => tracker.touch(pid, &seen, 1, put),
+            });
+            for it in &told {
+                match it.kind {
+                    Kind::Fork => prop_assert!(alive.insert(it.pid)),
+                    Kind::Exit => prop_assert!(alive.remove(&it.pid)),
+                    _ => prop_assert!(alive.contains(&it.pid)),
+                }
+            }
+        }
+        prop_assert_eq!(alive.len(), tracker.living.len());
+    }
+}
