@@ -64,8 +64,12 @@ impl Tool {
         Self { child, dir, name: name.to_owned() }
     }
 
+    fn raw(&self) -> Vec<u8> {
+        fs::read(self.dir.path().join("out")).expect("it is ours")
+    }
+
     fn text(&self) -> String {
-        String::from_utf8_lossy(&fs::read(self.dir.path().join("out")).expect("it is ours")).into_owned()
+        String::from_utf8_lossy(&self.raw()).into_owned()
     }
 
     fn stderr(&self) -> String {
@@ -73,13 +77,18 @@ impl Tool {
     }
 
     /// Stops it as Ctrl-C does, and gives what it printed.
-    fn stop(mut self) -> String {
+    fn stop(self) -> String {
+        String::from_utf8_lossy(&self.stop_raw()).into_owned()
+    }
+
+    /// The same, as bytes.
+    fn stop_raw(mut self) -> Vec<u8> {
         // SAFETY: our child, not waited for yet.
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, libc::SIGINT) }, 0);
         let status = wait(&mut self.child);
         let stderr = self.stderr();
         assert!(!stderr.contains("panicked"), "{}: {status}: {stderr}", self.name);
-        self.text()
+        self.raw()
     }
 }
 

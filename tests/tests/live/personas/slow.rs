@@ -232,3 +232,39 @@ fn pwait() {
         assert_eq!(told[0], told[1], "{script}");
     }
 }
+
+/// Whichever mechanism works: of slow processes all tell the same, but for what the connector does not claim.
+#[test]
+fn the_process_connector_shows_the_same() {
+    let _turn = turn::take();
+    let links = Links::new();
+    for (name, options, place) in [
+        ("forkstat", &["-x", "-e", "fork,exec,exit"][..], 2),
+        ("execsnoop", &["-U"], 2),
+        ("exitsnoop", &[], 1),
+        ("extrace", &["-f", "-u", "-t"], 0),
+        ("execsnoop-perf", &["-r"], 0),
+    ] {
+        let start = |source: &str| {
+            let mut words = vec!["--source", source];
+            words.extend(options);
+            persona(&links, name, &words)
+        };
+        let (ebpf, connector) = (start("ebpf"), start("process-connector"));
+        wait_for(&[&ebpf, &connector]);
+        let (pids, _) = slow();
+        let lines = |text: &str| -> Vec<String> {
+            let digits = |word: &str| word.trim_end_matches(['+', '-']).to_owned();
+            let mine = |line: &&str| words(line).get(place).is_some_and(|word| pids.contains(&digits(word)));
+            // Times are not the same to the millisecond.
+            let timeless = |line: &str| {
+                let words = words(line).into_iter().filter(|word| !word.contains([':', '.']) || word.contains('/'));
+                words.collect::<Vec<_>>().join(" ")
+            };
+            text.lines().filter(mine).map(timeless).collect()
+        };
+        let (ebpf, connector) = (lines(&ebpf.stop()), lines(&connector.stop()));
+        assert_same(&connector, &ebpf);
+        assert!(ebpf.len() >= 3, "{name}: {ebpf:#?}");
+    }
+}

@@ -53,34 +53,73 @@ fn command(life: &Life, path: bool) -> String {
     words.join(" ")
 }
 
-/// Holds two tools' lines against the truth: ours are all there and right; theirs may be missing or wrong, but where they differ from
-/// ours the truth is on our side. `read` gives a line's pid and what it says of that process.
-fn judge<'a>(
-    tools: [(&str, &'a str); 2],
+/// What our persona says of each process: its line is there, and right.
+fn all_right(
+    name: &str,
+    text: &str,
     truth: &HashMap<u32, &Life>,
-    read: impl Fn(&'a str) -> Option<(u32, String)>,
+    read: impl Fn(&str) -> Option<(u32, String)>,
     right: impl Fn(&Life) -> String,
 ) {
-    let [(our_name, ours), (their_name, theirs)] = tools;
-    let of = |text: &'a str| -> HashMap<u32, Vec<String>> {
-        let mut all = HashMap::<u32, Vec<String>>::new();
-        for (pid, says) in text.lines().filter_map(&read).filter(|(pid, _)| truth.contains_key(pid)) {
-            all.entry(pid).or_default().push(says);
-        }
-        all
-    };
-    let (ours, theirs) = (of(ours), of(theirs));
-    let (mut missing, mut wrong) = (0, 0);
-    for (pid, life) in truth {
-        let right = right(life);
-        let says = ours.get(pid).map(Vec::as_slice).unwrap_or_default();
-        assert!(says.contains(&right), "{our_name} of {pid}:\nsays  {says:?}\ntruth {right}");
-        match theirs.get(pid) {
-            None => missing += 1,
-            Some(says) => wrong += usize::from(!says.contains(&right)),
-        }
+    let mut all = HashMap::<u32, Vec<String>>::new();
+    for (pid, says) in text.lines().filter_map(read) {
+        all.entry(pid).or_default().push(says);
     }
-    println!("of {}: {our_name} has all right; {their_name} misses {missing}, has {wrong} wrong", truth.len());
+    for (pid, life) in truth {
+        let (says, right) = (all.get(pid).map(Vec::as_slice).unwrap_or_default(), right(life));
+        assert!(says.contains(&right), "our {name} of {pid}:\nsays  {says:?}\ntruth {right}");
+    }
+}
+
+/// What the original says of each process, byte by byte as it would stand there if it were right: what differs from that is wrong by
+/// the truth, and nobody else's word. `read` gives a line's pid and where the rest begins that `right` is about.
+fn tell_faults(
+    name: &str,
+    text: &[u8],
+    truth: &HashMap<u32, &Life>,
+    read: impl Fn(&[u8]) -> Option<(u32, usize)>,
+    right: impl Fn(&Life) -> Vec<u8>,
+) {
+    let mut right_of = HashMap::<u32, bool>::new();
+    let mut begin = 0;
+    for line in text.split_inclusive(|&b| b == b'\n') {
+        // What is printed raw may hold line breaks, so that the rest is looked for beyond the line's end.
+        if let Some((pid, at)) = read(line)
+            && let Some(life) = truth.get(&pid)
+        {
+            let rest = &text[begin + at..];
+            let right = right(life);
+            let whole = rest.starts_with(&right) && matches!(rest.get(right.len()), None | Some(b' ' | b'\n'));
+            *right_of.entry(pid).or_default() |= whole;
+        }
+        begin += line.len();
+    }
+    let missing = truth.len() - right_of.len();
+    let wrong = right_of.values().filter(|right| !**right).count();
+    println!("of {}: our {name} has all right; the original misses {missing}, and has {wrong} wrong", truth.len());
+}
+
+/// The number that stands as the nth word of a line, and where the words behind it begin.
+fn pid_and_rest(line: &[u8], place: usize, rest: usize) -> Option<(u32, usize)> {
+    let (mut at, mut pid) = (0, None);
+    for index in 0..rest {
+        at += line[at..].iter().position(|&b| b != b' ')?;
+        let end = at + line[at..].iter().position(|&b| b == b' ').unwrap_or(line.len() - at);
+        if index == place {
+            pid = Some(std::str::from_utf8(&line[at..end]).ok()?.parse().ok()?);
+        }
+        at = end;
+    }
+    at += line[at..].iter().position(|&b| b != b' ')?;
+    Some((pid?, at))
+}
+
+/// The arguments, joined by blanks, as they are.
+fn raw_command(life: &Life, path: bool) -> Vec<u8> {
+    let exec = &life.execs[0];
+    let first = exec.path.as_ref().filter(|_| path).unwrap_or(&exec.argv[0]);
+    let words: Vec<&[u8]> = std::iter::once(first).chain(&exec.argv[1..]).map(|word| &word.0[..]).collect();
+    words.join(&b' ')
 }
 
 fn pid_at(line: &str, place: usize) -> Option<u32> {
@@ -106,24 +145,24 @@ fn forkstat_shows_every_command_and_status() {
     wait_for(&[&theirs, &ours]);
     let truth = Workload::new(STORM).run();
     std::thread::sleep(Duration::from_millis(500));
-    let (theirs, ours) = (theirs.stop(), ours.stop());
+    let (theirs, ours) = (theirs.stop_raw(), ours.stop());
     let truth = spawned(&truth);
-    let tools = [("our forkstat", &*ours), ("forkstat", &*theirs)];
-    // Its line breaks are blanks, and no line ends with one.
-    let flat = |text: String| text.replace("\\n", " ").replace("\\r", " ").trim_end().to_owned();
     let is = |line: &str, event: &str| words(line).get(1) == Some(&event);
-    judge(
-        tools,
-        &truth,
-        |line| is(line, "exec").then(|| Some((pid_at(line, 2)?, squeezed(&from_word(line, 3)))))?,
-        |life| squeezed(&flat(command(life, false))),
-    );
-    judge(
-        tools,
-        &truth,
-        |line| is(line, "exit").then(|| Some((pid_at(line, 2)?, words(line).get(3)?.to_string())))?,
-        |life| wait_status(life).to_string(),
-    );
+    // Line breaks are blanks, and no line ends with one.
+    let flat = |text: String| text.replace("\\n", " ").replace("\\r", " ").trim_end().to_owned();
+    let exec = |line: &str| Some((pid_at(line, 2)?, squeezed(&from_word(line, 3))));
+    let command_shown = |life: &Life| squeezed(&flat(command(life, false)));
+    all_right("forkstat", &ours, &truth, |line| if is(line, "exec") { exec(line) } else { None }, command_shown);
+    let exit = |line: &str| Some((pid_at(line, 2)?, words(line).get(3)?.to_string()));
+    let status = |life: &Life| wait_status(life).to_string();
+    all_right("forkstat", &ours, &truth, |line| if is(line, "exit") { exit(line) } else { None }, status);
+    let raw = |life: &Life| {
+        let mut text = raw_command(life, false);
+        text.iter_mut().filter(|b| b"\r\n".contains(b)).for_each(|b| *b = b' ');
+        text
+    };
+    let read = |line: &[u8]| if line.get(9..14)? == b"exec " { pid_and_rest(line, 2, 3) } else { None };
+    tell_faults("forkstat", &theirs, &truth, read, raw);
 }
 
 /// As `wait(2)` has it; the storm writes no cores.
@@ -143,14 +182,16 @@ fn execsnoop_shows_every_command() {
     wait_for(&[&theirs, &ours]);
     let truth = Workload::new(STORM).run();
     std::thread::sleep(Duration::from_millis(500));
-    let (theirs, ours) = (theirs.stop(), ours.stop());
-    // Names may have blanks: the columns behind are found from the 17th character on.
+    let (theirs, ours) = (theirs.stop_raw(), ours.stop());
+    let truth = spawned(&truth);
+    // Names may have blanks: the columns behind are found from the 18th character on.
     let read = |line: &str| {
         let rest = line.get(17..)?;
         Some((pid_at(rest, 0)?, squeezed(&from_word(rest, 3))))
     };
-    let tools = [("our execsnoop", &*ours), ("execsnoop", &*theirs)];
-    judge(tools, &spawned(&truth), read, |life| squeezed(&command(life, true)));
+    all_right("execsnoop", &ours, &truth, read, |life| squeezed(&command(life, true)));
+    let read = |line: &[u8]| pid_and_rest(line.get(17..)?, 0, 3).map(|(pid, at)| (pid, at + 17));
+    tell_faults("execsnoop", &theirs, &truth, read, |life| raw_command(life, true));
 }
 
 #[test]
@@ -161,10 +202,11 @@ fn execsnoop_bt_shows_every_command() {
     wait_for(&[&theirs, &ours]);
     let truth = Workload::new(STORM).run();
     std::thread::sleep(Duration::from_millis(500));
-    let (theirs, ours) = (theirs.stop(), ours.stop());
+    let (theirs, ours) = (theirs.stop_raw(), ours.stop());
+    let truth = spawned(&truth);
     let read = |line: &str| Some((pid_at(line, 1)?, squeezed(&from_word(line, 2))));
-    let tools = [("our execsnoop.bt", &*ours), ("execsnoop.bt", &*theirs)];
-    judge(tools, &spawned(&truth), read, |life| squeezed(&command(life, false)));
+    all_right("execsnoop.bt", &ours, &truth, read, |life| squeezed(&command(life, false)));
+    tell_faults("execsnoop.bt", &theirs, &truth, |line| pid_and_rest(line, 1, 2), |life| raw_command(life, false));
 }
 
 #[test]
@@ -175,7 +217,8 @@ fn exitsnoop_shows_every_end() {
     wait_for(&[&theirs, &ours]);
     let truth = Workload::new(STORM).run();
     std::thread::sleep(Duration::from_millis(500));
-    let (theirs, ours) = (theirs.stop(), ours.stop());
+    let (theirs, ours) = (theirs.stop_raw(), ours.stop());
+    let truth = spawned(&truth);
     let read = |line: &str| {
         let rest = line.get(17..)?;
         let said = from_word(rest, 4);
@@ -187,10 +230,12 @@ fn exitsnoop_shows_every_end() {
         (0, code) => format!("code {code}"),
         (signo, _) => format!("signal {signo}"),
     };
-    let tools = [("our exitsnoop", &*ours), ("exitsnoop", &*theirs)];
-    judge(tools, &spawned(&truth), read, right);
+    all_right("exitsnoop", &ours, &truth, read, right);
+    let read = |line: &[u8]| pid_and_rest(line.get(17..)?, 0, 4).map(|(pid, at)| (pid, at + 17));
+    tell_faults("exitsnoop", &theirs, &truth, read, |life| right(life).into_bytes());
 }
 
+/// By extrace's own quoting, which its source and its manual show.
 #[test]
 fn extrace_shows_every_command() {
     let _turn = turn::take();
@@ -199,26 +244,45 @@ fn extrace_shows_every_command() {
     wait_for(&[&theirs, &ours]);
     let truth = Workload::new(STORM).run();
     std::thread::sleep(Duration::from_millis(500));
-    let (theirs, ours) = (theirs.stop(), ours.stop());
+    let (theirs, ours) = (theirs.stop_raw(), ours.stop());
+    let truth = spawned(&truth);
+    let some: HashMap<_, _> = truth.iter().take(300).map(|(pid, life)| (*pid, *life)).collect();
     let read = |line: &str| {
         let (pid, rest) = line.split_once(' ')?;
-        Some((pid.parse().ok()?, rest.to_owned()))
+        Some((pid.parse().ok().filter(|pid| some.contains_key(pid))?, read_by_shell(rest)))
     };
-    // Its quoting is proved elsewhere: here the words are read back by a shell.
-    let unquoted = |text: &str| {
-        let output = Command::new("bash").args(["--norc", "-c", &format!("set +H; printf '%s\\0' {text}")]).output();
-        shown(&output.expect("bash can be run").stdout)
-    };
-    let tools = [("our extrace", &*ours), ("extrace", &*theirs)];
     let right = |life: &Life| {
         let words: Vec<u8> = life.execs[0].argv.iter().flat_map(|word| [&word.0[..], b"\0"].concat()).collect();
         shown(&words)
     };
-    let some = spawned(&truth).into_iter().take(200).collect();
-    judge(
-        tools,
-        &some,
-        |line| read(line).filter(|(pid, _)| some.contains_key(pid)).map(|(pid, text)| (pid, unquoted(&text))),
-        right,
-    );
+    all_right("extrace", &ours, &some, read, right);
+    let quoted = |life: &Life| {
+        let words: Vec<_> = life.execs[0].argv.iter().map(|word| quoted(&word.0)).collect();
+        words.join(&b' ')
+    };
+    tell_faults("extrace", &theirs, &truth, |line| pid_and_rest(line, 0, 1), quoted);
+}
+
+/// What bash makes of words.
+fn read_by_shell(text: &str) -> String {
+    let output = Command::new("bash").args(["--norc", "-c", &format!("set +H; printf '%s\\0' {text}")]).output();
+    shown(&output.expect("bash can be run").stdout)
+}
+
+/// A word as extrace prints it.
+fn quoted(word: &[u8]) -> Vec<u8> {
+    let special = |b: &u8| *b <= b' ' || *b == 0x7f || b"`^#*[]=|\\?${}()'\"<>&;".contains(b);
+    if !word.is_empty() && !word.iter().any(special) {
+        return word.to_vec();
+    }
+    let mut text = b"'".to_vec();
+    for byte in word {
+        match byte {
+            b'\'' => text.extend(b"'\\''"),
+            b'\n' => text.extend(b"'$'\\n''"),
+            byte => text.push(*byte),
+        }
+    }
+    text.push(b'\'');
+    text
 }
