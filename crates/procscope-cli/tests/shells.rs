@@ -37,6 +37,8 @@ fn bash_completes() {
         (&["procscope", "watch", "--du"], &["--duration"]),
         (&["procscope", "--format", "j"], &["json"]),
         (&["procscope", "comp"], &["completions"]),
+        (&["procscope", "forkstat", "--st"], &["--status"]),
+        (&["procscope", "execsnoop", "--max"], &["--max-args"]),
         (&["procscope", "completions", "f"], &["fish"]),
     ] {
         assert_eq!(bash_offers(dir.path(), words), offered, "{words:?}");

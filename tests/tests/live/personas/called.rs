@@ -194,3 +194,44 @@ fn realtime_is_taken_where_it_may_be() {
     let (_, plain) = run(quiet(links.path("forkstat"), ["-e", "exec", "-D", "1"]));
     assert!(!plain.contains("real-time"), "{plain}");
 }
+
+/// Of bcc's execsnoop: sets of cgroups and of mount namespaces, as pinned maps that others fill while it runs.
+#[test]
+fn pinned_maps_choose() {
+    const SCRIPT: &str = r#"
+        bytes() { for shift in 0 8 16 24 32 40 48 56; do printf '%d ' $(($1 >> shift & 255)); done; }
+        dir=$1 execsnoop=$2
+        mount -t bpf bpf "$dir"
+        for name in groups mounts; do bpftool map create "$dir/$name" type hash key 8 value 4 entries 8 name $name; done
+        at=$(findmnt -n -t cgroup2 -o TARGET | head -1)
+        own=$at$(sed -n 's/^0:://p' /proc/self/cgroup)
+        bpftool map update pinned "$dir/groups" key $(bytes "$(stat -c %i "$own")") value 0 0 0 0
+        "$execsnoop" --cgroupmap "$dir/groups" --duration 4s >groups & one=$!
+        "$execsnoop" --mntnsmap "$dir/mounts" --duration 4s >mounts & other=$!
+        sleep 2
+        /bin/true before-it-is-there
+        bpftool map update pinned "$dir/mounts" key $(bytes "$(stat -Lc %i /proc/self/ns/mnt)") value 0 0 0 0
+        sleep 0.7
+        /bin/true in-both
+        unshare --mount /bin/true in-another
+        wait $one && wait $other
+    "#;
+    let _turn = turn::take();
+    let links = Links::new();
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let at = dir.path().join("bpf");
+    fs::create_dir(&at).expect("it is ours");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "bash", "-euc", SCRIPT, "bash"]).arg(&at).arg(links.path("execsnoop"));
+    let output = command.current_dir(dir.path()).output().expect("unshare can be run");
+    assert!(output.status.success(), "{output:?}");
+    let read = |name: &str| fs::read_to_string(dir.path().join(name)).expect("it is ours");
+    let (groups, mounts) = (read("groups"), read("mounts"));
+    assert!(groups.contains("in-both") && groups.contains("in-another"), "{groups}");
+    assert!(mounts.contains("in-both") && !mounts.contains(" 0 /bin/true in-another"), "{mounts}");
+    assert!(!mounts.contains("before-it-is-there"), "{mounts}");
+    let output = Command::new(links.path("execsnoop")).args(["--cgroupmap", "/no/such/map"]).output();
+    let output = output.expect("it can be run");
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stderr).lines().count(), 3, "{output:?}");
+}

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use procscope::{Event, Monitor, Timestamp};
 use regex::bytes::Regex;
 
+use super::maps::{Holds, Set};
 use super::{Arguments, STYLE_HELP, comm, pattern, ppid, returned, uid, wanted};
 use crate::args::values::parse_user;
 use crate::personas::options::{Grammar, Line, Opt, Refusal, Table, both, leading_number, long, path};
@@ -156,6 +157,8 @@ struct Options {
     print_cpu: bool,
     print_parent: bool,
     cgroup: Option<Vec<u8>>,
+    /// Pinned maps.
+    maps: Vec<(Vec<u8>, Holds)>,
     arguments: Arguments,
 }
 
@@ -195,10 +198,8 @@ impl Options {
                     it.ppid = Some(pid.ok_or_else(|| bad("--ppid", "type a process id, such as 1234"))?);
                 }
                 Key::Cgroup => it.cgroup = Some(value.clone()),
-                Key::CgroupMap | Key::MountMap => {
-                    let help = "choose by cgroup: procscope execsnoop --style libbpf --cgroup PATH";
-                    return Err(bad("--cgroupmap or --mntnsmap", help));
-                }
+                Key::CgroupMap => it.maps.push((value.clone(), Holds::Cgroups)),
+                Key::MountMap => it.maps.push((value.clone(), Holds::Mounts)),
                 Key::Ebpf => return Err(table.wrong("--ebpf prints bcc's own program; here there is none".to_owned())),
                 Key::Argv0 => it.arguments.path = false,
                 Key::Ignored | Key::Style => {}
@@ -221,12 +222,16 @@ pub(super) fn run(table: &Table<Key>, words: Vec<OsString>) -> Result<ExitCode, 
     if let Some(cgroup) = &options.cgroup {
         builder = builder.cgroup(path(cgroup.clone()));
     }
+    let open = |(map, holds): &(Vec<u8>, Holds)| Set::open(&path(map.clone()), *holds);
+    let sets = options.maps.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     let watch = Watch::new(builder, line.common)?;
     watch.run(|session, _| {
         if options.arguments.path {
             note_path(session.source);
         }
-        Box::new(Columns::new(options, session.attached, local_clock()))
+        let mut columns = Columns::new(options, session.attached, local_clock());
+        columns.sets = sets;
+        Box::new(columns)
     })?;
     Ok(ExitCode::SUCCESS)
 }
@@ -237,17 +242,22 @@ struct Columns {
     begin: Timestamp,
     clock: WallClock,
     joined: Vec<u8>,
+    /// An event has to be in all.
+    sets: Vec<Set>,
 }
 
 impl Columns {
     fn new(options: Options, begin: Timestamp, clock: WallClock) -> Self {
-        Self { options, begin, clock, joined: Vec::new() }
+        Self { options, begin, clock, joined: Vec::new(), sets: Vec::new() }
     }
 
     fn is_chosen(&mut self, event: &Event) -> bool {
         let it = &self.options;
         if it.ppid.is_some() && it.ppid != ppid(event) || it.name.as_ref().is_some_and(|name| !name.is_in(comm(event)))
         {
+            return false;
+        }
+        if !self.sets.iter_mut().all(|set| set.has(event)) {
             return false;
         }
         let Some(line) = &it.line else { return true };

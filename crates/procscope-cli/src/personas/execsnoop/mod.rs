@@ -3,6 +3,7 @@
 mod bcc;
 mod bpftrace;
 mod dtrace;
+mod maps;
 mod perf_tools;
 
 use std::ffi::OsString;
