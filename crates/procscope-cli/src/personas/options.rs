@@ -99,7 +99,7 @@ enum Shared {
 }
 
 const SHARED: &[Opt<Shared>] = &[
-    long(Shared::Source, "source", "auto, ebpf or process-connector: where events come from").takes("NAME"),
+    long(Shared::Source, "source", "auto, or one that procscope sources lists").takes("NAME"),
     long(Shared::Duration, "duration", "Stop after this time: 10, 10s, 500ms, 5m, 1h").takes("TIME"),
     long(Shared::Help, "help", "This help"),
 ];

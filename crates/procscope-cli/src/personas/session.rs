@@ -120,7 +120,8 @@ pub(crate) fn told(lost: &Lost) -> String {
 
 /// Says so where a mechanism does not tell by which path a program was called.
 pub(crate) fn note_path(source: SourceId) {
-    if source == SourceId::ProcessConnector {
-        say(&line("process-connector does not tell the path as called: ARGS begins with the first argument"));
+    if matches!(source, SourceId::ProcessConnector | SourceId::ProcPoll) {
+        let text = format!("{} does not tell the path as called: ARGS begins with the first argument", source.name());
+        say(&line(&text));
     }
 }

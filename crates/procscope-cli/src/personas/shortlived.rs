@@ -32,8 +32,8 @@ Differs:
   Times are those of the processes alone: what the fork cost the parent is not
   in them. Nanoseconds are added up, and the sums rounded; the original rounds
   each process down to milliseconds.
-  Where a mechanism does not tell CPU times (process-connector) it says of how
-  many processes they are missing.
+  Where a mechanism does not tell CPU times it says of how many processes they
+  are missing.
   What could act on a terminal is printed as \\x1b.
 
 Examples:

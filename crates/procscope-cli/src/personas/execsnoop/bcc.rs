@@ -74,7 +74,7 @@ Differs:
   -u 0 works. Times are the kernel's.
   ARGS begins with the path as called, which stands in place of the first
   argument as in the original; --argv0 shows the argument itself. Where the
-  mechanism does not tell the path (process-connector), it is the argument too.
+  mechanism does not know the path, which is said, it is the argument too.
   Line breaks are printed as \\n, and what could act on a terminal as \\x1b.
   '[?]' are arguments that could not be read. Lost events are told on stderr.
   Regular expressions know no look-around and no back-references.
@@ -116,7 +116,7 @@ Differs:
   -u takes names too. Times are the kernel's. No blank ends a line.
   ARGS begins with the path as called, which stands in place of the first
   argument as in the original; --argv0 shows the argument itself. Where the
-  mechanism does not tell the path (process-connector), it is the argument too.
+  mechanism does not know the path, which is said, it is the argument too.
   Line breaks are printed as \\n, and what could act on a terminal as \\x1b.
   '[?]' are arguments that could not be read, '?' what is not known. Lost events
   are told on stderr.

@@ -55,8 +55,8 @@ CMD is run, and only its descendants are shown; it ends with CMD.
 
 Differs:
   No process vanishes before it is shown: arguments, directory, user and parent
-  come with the event. (The process-connector looks them up, as extrace does,
-  and shows a process that is gone by its name and '[?]'.)
+  come with the event. (Mechanisms without eBPF look them up, as extrace does,
+  and show a process that is gone by its name and '[?]'.)
   Names are whole in the lines of -t, not their first 31 bytes.
   What could act on a terminal is printed as '$'\\x1b'', as line breaks are.
   Of who was orphaned the indentation is that of its present ancestors; with -p
