@@ -1,7 +1,7 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 
-use procscope::{Event, EventKind, Kind, SourceId, Summary};
+use procscope::{Event, EventKind, ExeTraits, Kind, Name, SourceId, Summary};
 
 use crate::render::cpu_ns;
 use crate::render::quote;
@@ -19,6 +19,9 @@ pub(crate) struct Tally {
     programs: HashMap<Box<[u8]>, Program>,
     /// Execs of programs that came after the first [`MAX_PROGRAMS`].
     uncounted: u64,
+    /// Execs of set-uid programs that have no rights of their owner, as they are traced, and the names of the first.
+    powerless: u64,
+    powerless_names: Vec<Name>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -32,6 +35,13 @@ impl Tally {
         let Some(name) = event.process.as_ref().and_then(|process| process.name.as_deref()) else { return };
         match &event.kind {
             EventKind::Exec(_) => {
+                if is_powerless(event) {
+                    self.powerless += 1;
+                    let names = &mut self.powerless_names;
+                    if names.len() < BUSIEST && !names.iter().any(|known| **known == *name) {
+                        names.push(name.into());
+                    }
+                }
                 if let Some(program) = self.programs.get_mut(name) {
                     program.execs += 1;
                 } else if self.programs.len() < MAX_PROGRAMS {
@@ -47,6 +57,17 @@ impl Tally {
             }
             _ => {}
         }
+    }
+
+    fn powerless(&self) -> Option<String> {
+        let mut shown = Vec::new();
+        for (index, name) in self.powerless_names.iter().enumerate() {
+            shown.extend_from_slice(if index > 0 { b", " } else { b"" });
+            quote::text(name, &mut shown);
+        }
+        let names = String::from_utf8_lossy(&shown);
+        let why = "without its owner's rights, which the kernel gives no program that is traced without CAP_SYS_PTRACE";
+        (self.powerless > 0).then(|| format!("{} ran {why}: {names}", self.powerless))
     }
 
     fn busiest(&self) -> Option<String> {
@@ -72,6 +93,15 @@ impl Tally {
         }
         (!text.is_empty()).then_some(text)
     }
+}
+
+/// A set-uid program that came to nothing by it.
+fn is_powerless(event: &Event) -> bool {
+    let Some(process) = event.process.as_ref().filter(|_| event.source == SourceId::Ptrace) else { return false };
+    process.credentials.as_ref().is_some_and(|who| {
+        let bits = [(ExeTraits::SETUID, who.uid, who.euid), (ExeTraits::SETGID, who.gid, who.egid)];
+        who.uid != 0 && bits.iter().any(|(bit, real, effective)| process.exe_traits.contains(*bit) && real == effective)
+    })
 }
 
 /// What a run did, in lines for people.
@@ -101,6 +131,7 @@ pub(crate) fn text(source: SourceId, summary: &Summary, tally: &Tally) -> String
     if summary.malformed > 0 {
         rows.push(("malformed", format!("{}: records of the kernel that this version cannot read", summary.malformed)));
     }
+    rows.extend(tally.powerless().map(|powerless| ("set-uid", powerless)));
     rows.extend(tally.busiest().map(|busiest| ("busiest", busiest)));
     let mut text = format!("procscope: {total} events in {}, {rate} a second\n", human_span(summary.elapsed_ns));
     for (name, value) in rows {
@@ -132,7 +163,7 @@ fn by_kind(counts: &[u64]) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use procscope::{ExecInfo, Exit, ExitStatus, Field, Process, ProcessId, Timestamp, Usage};
+    use procscope::{Credentials, ExecInfo, Exit, ExitStatus, Field, Process, ProcessId, Timestamp, Usage};
 
     use super::*;
 
@@ -161,6 +192,24 @@ mod tests {
                 tally.record(&exec(name.as_bytes()));
             }
         }
+        let mut su = exec(b"su\x07");
+        su.source = SourceId::Ptrace;
+        let mut process = Process::new(ProcessId { pid: 1, start: None });
+        let (user, name) = (1000, None);
+        process.credentials = Some(std::sync::Arc::new(Credentials {
+            uid: user,
+            euid: user,
+            gid: user,
+            egid: user,
+            user: name.clone(),
+            euser: name.clone(),
+            group: name.clone(),
+            egroup: name,
+        }));
+        process.exe_traits = ExeTraits::SETUID;
+        process.name = Some(b"su\x07"[..].into());
+        su.process = Some(process.into());
+        tally.record(&su);
         tally.record(&exit(b"sh", Some(1_200_000_000)));
         tally.record(&exit(b"sh", Some(34_000_000)));
         tally.record(&exit(b"ls", None));

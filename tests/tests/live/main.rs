@@ -23,6 +23,7 @@ mod rights;
 mod run;
 mod storm;
 mod terminal;
+mod traced;
 mod turn;
 mod verify;
 mod watch;

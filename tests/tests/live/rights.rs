@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::doctor::{NOBODY, document, found, source, text, under};
 use crate::turn;
-use crate::watch::{PATIENCE, Watch, for_everyone, run};
+use crate::watch::{PATIENCE, Watch, for_everyone, program, run};
 use crate::workload::Workload;
 
 /// Those that matter, as setpriv(1) calls them.
@@ -233,5 +233,32 @@ fn rights_are_given_up_once_attached() {
             let report = ended.compare(truth, Some(&["fork", "exec", "exit"]));
             assert!(report.is_exact(), "{report}");
         }
+    }
+}
+
+/// The command keeps its own rights; procscope has beside CAP_SYS_PTRACE what it takes to pass signals on.
+#[test]
+fn rights_are_given_up_beside_a_command() {
+    let _turn = turn::take();
+    const KILL: u64 = 1 << 5;
+    for source in ["ebpf", "process-connector"] {
+        let mut command = Command::new(program());
+        command.args(["run", "-q", "--source", source, "-o", "/dev/null", "--", "sh", "-c"]);
+        command.arg("cat /proc/$PPID/status; echo of the command; cat /proc/$$/status");
+        let output = command.output().expect("procscope can be run");
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        let (ours, theirs) = stdout.split_once("of the command\n").expect("sh wrote it");
+        let set = |status: &str, set: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(set)).expect("it is there");
+            u64::from_str_radix(line.trim_matches(|c: char| c == ':' || c.is_whitespace()), 16).expect("hexadecimal")
+        };
+        let kept = KILL | SYS_PTRACE | if source == "ebpf" && kernel() < (5, 19) { 1 << 39 } else { 0 };
+        assert_eq!(["CapPrm", "CapEff", "CapBnd"].map(|name| set(ours, name)), [kept, kept, 0], "{source}");
+        let own = fs::read_to_string("/proc/self/status").expect("our own");
+        assert_eq!(
+            ["CapEff", "CapBnd"].map(|name| set(theirs, name)),
+            ["CapEff", "CapBnd"].map(|name| set(&own, name))
+        );
+        assert!(theirs.contains("NoNewPrivs:\t0"), "{theirs}");
     }
 }

@@ -138,3 +138,40 @@ fn ctrl_z_stops_both_and_fg_continues_both() {
         shell.sees("status 7");
     }
 }
+
+/// A shell with jobs, inside: it has the terminal, and its jobs stop, continue and end as they do without us.
+#[test]
+fn a_shell_inside_has_its_jobs() {
+    let _turn = turn::take();
+    for source in SOURCES {
+        let mut shell = Shell::new();
+        shell.types(&format!("PS1='in: ' procscope run --source {source} -qo /dev/null bash --norc --noediting -i\n"));
+        shell.sees("in: ");
+        shell.types("sh -c 'echo re\"\"ady; read line; echo got $line; exit 3'\n");
+        shell.sees("ready");
+        shell.types("\x1a");
+        shell.sees("Stopped");
+        shell.types("sleep 30 & jobs; echo al''l\n");
+        shell.sees("Stopped");
+        shell.sees("Running");
+        shell.sees("all");
+        shell.types("kill -STOP %2; sleep 0.3; jobs %2; kill -CONT %2; sleep 0.3; jobs %2; echo do''ne\n");
+        shell.sees("Stopped");
+        shell.sees("Running");
+        shell.sees("done");
+        shell.types("fg %1\n");
+        shell.sees("read line");
+        shell.types("wor''d\n");
+        shell.sees("got wor''d");
+        shell.types("echo st''atus $?; kill %2; wait %2; echo kil''led $?\n");
+        shell.sees("status 3");
+        shell.sees("killed 143");
+        shell.types("sleep 30\n");
+        std::thread::sleep(Duration::from_millis(300));
+        shell.types("\x03");
+        shell.types("echo aft''er $?; exit 5\n");
+        shell.sees("after 130");
+        shell.types("echo out''side $?\n");
+        shell.sees("outside 5");
+    }
+}

@@ -30,7 +30,15 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
     };
     let command = monitor.command();
     let second = verify::open(options, monitor.session(), command.as_ref().map(|command| command.pid()))?;
-    let notes = watch::notes(&monitor, second.as_ref());
+    #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
+    let mut notes = watch::notes(&monitor, second.as_ref());
+    // Before another thread starts. The tracer is one already, and its rights are those of the programs that it traces; the
+    // command, which has its own, may come to run as somebody else whom a signal is for.
+    #[cfg(target_os = "linux")]
+    if monitor.session().source != procscope::SourceId::Ptrace {
+        let kept = [watch::rights(&monitor, second.as_ref()), vec!["CAP_KILL"]].concat();
+        notes.extend(crate::rights::give_up_all_but(&kept));
+    }
     #[cfg(unix)]
     if let Some(command) = command.clone() {
         crate::signals::pass_on(command, monitor.stop_handle()).map_err(crate::signals::failure)?;

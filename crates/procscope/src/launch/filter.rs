@@ -1,16 +1,24 @@
-//! A seccomp program that makes execs stop for the tracer, and nothing else: `seccomp(2)`.
+//! A seccomp program that makes execs stop for the tracer, and calls that would hide a process from it: `seccomp(2)`.
 
 use libc::{SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE, sock_filter};
 
-/// Of `struct seccomp_data`: the number of the call, and the architecture whose number that is.
+/// Of `struct seccomp_data`: the number of the call, the architecture whose number that is, the low half of the first argument.
 const NR: u32 = 0;
 const ARCH: u32 = 4;
+const FIRST: u32 = 16;
 
-/// The calls of an architecture, `linux/audit.h` and the kernel's tables: execve, execveat.
+/// What comes with our stops, to tell them from those that a filter of the command's own asks for.
+pub(crate) const OURS: u32 = 0x7073;
+/// `linux/sched.h`: the new process is not to be traced.
+pub(crate) const CLONE_UNTRACED: u32 = 0x0080_0000;
+
+/// The calls of an architecture: `linux/audit.h` and the kernel's tables.
 pub(crate) struct Calls {
     pub(crate) arch: u32,
     pub(crate) execve: u32,
     pub(crate) execveat: u32,
+    pub(crate) clone: u32,
+    pub(crate) clone3: u32,
     /// Bytes of a pointer.
     pub(crate) pointer: usize,
 }
@@ -18,54 +26,68 @@ pub(crate) struct Calls {
 /// The machine's own calls come first, then those of its other modes.
 #[cfg(target_arch = "x86_64")]
 pub(crate) const CALLS: [Calls; 3] = [
-    Calls { arch: 0xc000_003e, execve: 59, execveat: 322, pointer: 8 },
-    Calls { arch: 0x4000_0003, execve: 11, execveat: 358, pointer: 4 },
+    Calls { arch: 0xc000_003e, execve: 59, execveat: 322, clone: 56, clone3: 435, pointer: 8 },
+    Calls { arch: 0x4000_0003, execve: 11, execveat: 358, clone: 120, clone3: 435, pointer: 4 },
     // x32
-    Calls { arch: 0xc000_003e, execve: 0x4000_0000 | 520, execveat: 0x4000_0000 | 545, pointer: 4 },
+    Calls { arch: 0xc000_003e, execve: X32 | 520, execveat: X32 | 545, clone: X32 | 56, clone3: X32 | 435, pointer: 4 },
 ];
+
+/// The mark of the calls of x32 programs.
+#[cfg(target_arch = "x86_64")]
+const X32: u32 = 0x4000_0000;
 
 #[cfg(target_arch = "aarch64")]
 pub(crate) const CALLS: [Calls; 2] = [
-    Calls { arch: 0xc000_00b7, execve: 221, execveat: 281, pointer: 8 },
-    Calls { arch: 0x4000_0028, execve: 11, execveat: 387, pointer: 4 },
+    Calls { arch: 0xc000_00b7, execve: 221, execveat: 281, clone: 220, clone3: 435, pointer: 8 },
+    Calls { arch: 0x4000_0028, execve: 11, execveat: 387, clone: 120, clone3: 435, pointer: 4 },
 ];
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(crate) const CALLS: [Calls; 0] = [];
 
-const LEN: usize = 2 + CALLS.len() * 5;
+/// Steps for each architecture, then the ends.
+const STEPS: usize = 7;
+const LEN: usize = CALLS.len() * STEPS + 5;
 
 /// The program.
-pub(crate) static EXECS: [sock_filter; LEN] = program();
+pub(crate) static STOPS: [sock_filter; LEN] = program();
 
 const fn load(offset: u32) -> sock_filter {
     sock_filter { code: (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16, jt: 0, jf: 0, k: offset }
 }
 
-const fn equal(k: u32, jt: u8, jf: u8) -> sock_filter {
-    sock_filter { code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, jt, jf, k }
+const fn equal(k: u32, jt: usize, jf: usize) -> sock_filter {
+    sock_filter { code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16, jt: jt as u8, jf: jf as u8, k }
+}
+
+const fn any_of(k: u32, jt: usize, jf: usize) -> sock_filter {
+    sock_filter { code: (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16, jt: jt as u8, jf: jf as u8, k }
 }
 
 const fn give(k: u32) -> sock_filter {
     sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k }
 }
 
-/// For each architecture five steps, then two ends.
+/// The flags of clone are in a register; those of clone3 in memory, which a filter cannot see.
 const fn program() -> [sock_filter; LEN] {
     let mut steps = [give(SECCOMP_RET_ALLOW); LEN];
-    let trace = LEN - 1;
+    let (flags, trace) = (LEN - 4, LEN - 1);
     let mut i = 0;
     while i < CALLS.len() {
-        let at = i * 5;
+        let at = i * STEPS;
         steps[at] = load(ARCH);
         // Another's: on to the next.
-        steps[at + 1] = equal(CALLS[i].arch, 0, 3);
+        steps[at + 1] = equal(CALLS[i].arch, 0, STEPS - 2);
         steps[at + 2] = load(NR);
-        steps[at + 3] = equal(CALLS[i].execve, (trace - (at + 4)) as u8, 0);
-        steps[at + 4] = equal(CALLS[i].execveat, (trace - (at + 5)) as u8, 0);
+        steps[at + 3] = equal(CALLS[i].execve, trace - (at + 4), 0);
+        steps[at + 4] = equal(CALLS[i].execveat, trace - (at + 5), 0);
+        steps[at + 5] = equal(CALLS[i].clone3, trace - (at + 6), 0);
+        steps[at + 6] = equal(CALLS[i].clone, flags - (at + 7), 0);
         i += 1;
     }
-    steps[trace] = give(SECCOMP_RET_TRACE);
+    steps[flags] = load(FIRST);
+    steps[flags + 1] = any_of(CLONE_UNTRACED, 1, 0);
+    steps[trace] = give(SECCOMP_RET_TRACE | OURS);
     steps
 }
 
@@ -74,28 +96,40 @@ mod tests {
     use super::*;
 
     /// What the kernel's interpreter would give.
-    fn verdict(arch: u32, nr: u32) -> u32 {
+    fn verdict(arch: u32, nr: u32, first: u32) -> u32 {
         let (mut at, mut value) = (0, 0);
         loop {
-            let step = EXECS[at];
+            let step = STOPS[at];
             at += 1;
-            match step.code as u32 {
-                c if c == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS => value = if step.k == ARCH { arch } else { nr },
+            let holds = match step.code as u32 {
+                c if c == libc::BPF_LD | libc::BPF_W | libc::BPF_ABS => {
+                    value = match step.k {
+                        ARCH => arch,
+                        NR => nr,
+                        _ => first,
+                    };
+                    continue;
+                }
                 c if c == libc::BPF_RET | libc::BPF_K => return step.k,
-                _ => at += usize::from(if value == step.k { step.jt } else { step.jf }),
-            }
+                c if c == libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K => value & step.k != 0,
+                _ => value == step.k,
+            };
+            at += usize::from(if holds { step.jt } else { step.jf });
         }
     }
 
     #[test]
-    fn execs_alone_stop() {
+    fn what_the_tracer_has_to_see_stops_and_nothing_else() {
         for calls in &CALLS {
-            assert_eq!(verdict(calls.arch, calls.execve), SECCOMP_RET_TRACE);
-            assert_eq!(verdict(calls.arch, calls.execveat), SECCOMP_RET_TRACE);
-            for nr in [0, 1, 56, 57, 435, 3, calls.execve + 1] {
-                assert_eq!(verdict(calls.arch, nr), SECCOMP_RET_ALLOW, "{nr}");
+            for nr in [calls.execve, calls.execveat, calls.clone3] {
+                assert_eq!(verdict(calls.arch, nr, 0), SECCOMP_RET_TRACE | OURS, "{nr}");
             }
-            assert_eq!(verdict(0, calls.execve), SECCOMP_RET_ALLOW);
+            assert_eq!(verdict(calls.arch, calls.clone, 0x0120_0011), SECCOMP_RET_ALLOW);
+            assert_eq!(verdict(calls.arch, calls.clone, 0x0120_0011 | CLONE_UNTRACED), SECCOMP_RET_TRACE | OURS);
+            for nr in [0, 1, 57, 3, calls.execve + 1] {
+                assert_eq!(verdict(calls.arch, nr, CLONE_UNTRACED), SECCOMP_RET_ALLOW, "{nr}");
+            }
+            assert_eq!(verdict(0, calls.execve, CLONE_UNTRACED), SECCOMP_RET_ALLOW);
         }
     }
 }

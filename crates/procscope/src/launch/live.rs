@@ -63,13 +63,13 @@ impl Image {
 const GO: u8 = b'.';
 const GO_FILTERED: u8 = b'f';
 
-/// Makes execs stop for the tracer. Without CAP_SYS_ADMIN that takes no_new_privs, by which set-uid programs gain nothing; nor do
+/// Makes execs, and what would hide a process, stop for the tracer. Without CAP_SYS_ADMIN that takes no_new_privs, by which set-uid programs gain nothing; nor do
 /// they under a tracer without CAP_SYS_PTRACE.
 ///
 /// # Safety
 /// Always; for a child after a fork, too.
 unsafe fn install_filter() {
-    let filter = &filter::EXECS;
+    let filter = &filter::STOPS;
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     let install = |flags: libc::c_ulong| {
         // SAFETY: the kernel reads the program, which is as long as said.

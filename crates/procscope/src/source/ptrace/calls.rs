@@ -15,9 +15,7 @@ const OPTIONS: libc::c_int = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACEVFORK
     | libc::PTRACE_O_TRACECLONE
     | libc::PTRACE_O_TRACEEXEC
-    | libc::PTRACE_O_TRACESECCOMP
-    // Without its tracer every exec of a filtered process fails: half a command is worse than none.
-    | libc::PTRACE_O_EXITKILL;
+    | libc::PTRACE_O_TRACESECCOMP;
 
 /// How to go on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,8 +35,10 @@ fn request(request: u32, tid: Pid, address: usize, data: usize) -> io::Result<li
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-pub(super) fn seize(pid: Pid) -> io::Result<()> {
-    request(PTRACE_SEIZE, pid, 0, OPTIONS as usize).map(|_| ())
+/// Takes hold of it. With `to_the_end` it and all its descendants end with this thread.
+pub(super) fn seize(pid: Pid, to_the_end: bool) -> io::Result<()> {
+    let options = if to_the_end { OPTIONS | libc::PTRACE_O_EXITKILL } else { OPTIONS };
+    request(PTRACE_SEIZE, pid, 0, options as usize).map(|_| ())
 }
 
 /// Lets a stopped thread go on, with a signal. One that was killed meanwhile is told of by [`wait`].
@@ -102,6 +102,63 @@ pub(super) fn call(tid: Pid) -> Option<Call> {
     let mut args = [0; 6];
     args.copy_from_slice(&info.values[1..7]);
     Some(Call { arch: info.arch, nr: info.values[0] as u32, args })
+}
+
+/// The number of the registers of a machine, `linux/elf.h`.
+#[cfg(target_arch = "aarch64")]
+const NT_PRSTATUS: usize = 1;
+#[cfg(target_arch = "aarch64")]
+const NT_ARM_SYSTEM_CALL: usize = 0x404;
+
+/// Sets the first argument of the call at whose beginning it is stopped.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn set_first_argument(tid: Pid, call: &Call, value: u64) {
+    let wide = call.arch == crate::launch::filter::CALLS[0].arch;
+    let offset = if wide {
+        std::mem::offset_of!(libc::user_regs_struct, rdi)
+    } else {
+        std::mem::offset_of!(libc::user_regs_struct, rbx)
+    };
+    let _ = request(libc::PTRACE_POKEUSER, tid, offset, value as usize);
+}
+
+#[cfg(target_arch = "aarch64")]
+pub(super) fn set_first_argument(tid: Pid, _: &Call, value: u64) {
+    // SAFETY: plain data, of which all zeroes is a value.
+    let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    let mut room = libc::iovec { iov_base: (&raw mut registers).cast(), iov_len: size_of_val(&registers) };
+    if request(libc::PTRACE_GETREGSET, tid, NT_PRSTATUS, (&raw mut room).addr()).is_ok() {
+        registers.regs[0] = value;
+        let _ = request(libc::PTRACE_SETREGSET, tid, NT_PRSTATUS, (&raw mut room).addr());
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(super) fn set_first_argument(_: Pid, _: &Call, _: u64) {}
+
+/// Makes the call at whose beginning it is stopped fail with ENOSYS, as the kernel does where there is no tracer: `seccomp(2)`.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn refuse(tid: Pid, _: &Call) {
+    // The result stands there already: `arch/x86/entry/entry_64.S`.
+    let offset = std::mem::offset_of!(libc::user_regs_struct, orig_rax);
+    let _ = request(libc::PTRACE_POKEUSER, tid, offset, usize::MAX);
+}
+
+#[cfg(target_arch = "aarch64")]
+pub(super) fn refuse(tid: Pid, call: &Call) {
+    let mut none: libc::c_int = -1;
+    let mut room = libc::iovec { iov_base: (&raw mut none).cast(), iov_len: size_of_val(&none) };
+    if request(libc::PTRACE_SETREGSET, tid, NT_ARM_SYSTEM_CALL, (&raw mut room).addr()).is_ok() {
+        set_first_argument(tid, call, i64::from(-libc::ENOSYS) as u64);
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(super) fn refuse(_: Pid, _: &Call) {}
+
+/// Writes a word into the memory of a stopped thread, also where it may only be read.
+pub(super) fn write_word(tid: Pid, address: u64, word: u64) {
+    let _ = request(libc::PTRACE_POKEDATA, tid, address as usize, word as usize);
 }
 
 /// The result of the call at whose end it stopped.

@@ -59,6 +59,8 @@ pub(super) struct Live {
     attached: Timestamp,
     notes: Vec<String>,
     cgroup_paths: Vec<String>,
+    /// Execs fail without the tracer.
+    filtered: bool,
 }
 
 impl Live {
@@ -91,9 +93,12 @@ impl Live {
         let (go, gone) = channel::<()>();
         let (seized, answer) = channel::<io::Result<()>>();
         let (events, env) = (want.events, want.env != EnvWanted::No);
+        let filtered = filter && can_stop;
+        // Half a command is worse than none: with a filter none goes on without us. Without one all may.
+        let to_the_last = filtered || want.launch.as_ref().is_some_and(|launch| launch.wait_all);
         let (theirs, members) = (Arc::clone(&held), living.clone());
         let trace = move || {
-            let result = calls::seize(theirs.pid());
+            let result = calls::seize(theirs.pid(), filtered);
             let failed = result.is_err();
             if seized.send(result).is_err() || failed {
                 return;
@@ -102,12 +107,15 @@ impl Live {
             if gone.recv().is_err() {
                 return;
             }
-            if filter && can_stop {
+            if filtered {
                 theirs.open_gate_with_filter()
             } else {
                 theirs.open_gate()
             }
-            tracer.run(|status| _ = theirs.command().end(|| Some(status)));
+            tracer.run(|status| {
+                theirs.command().end(|| Some(status));
+                to_the_last
+            });
         };
         let spawned = thread::Builder::new().name("ps-trace".to_owned()).spawn(trace);
         let thread = spawned.map_err(|error| Error::System { what: "starting a thread", error })?;
@@ -136,6 +144,7 @@ impl Live {
             attached,
             notes,
             cgroup_paths: cgroups.paths,
+            filtered,
         })
     }
 
@@ -204,8 +213,13 @@ impl Source for Live {
         drop(std::mem::replace(&mut self.told, nothing));
         if let Some(thread) = self.thread.take() {
             while !thread.is_finished() {
+                let over = self.held.command().status().is_some();
+                if over && !self.filtered {
+                    // Who lives on is let go of with this program; up to then the thread does what it must.
+                    return self.held.became();
+                }
                 // Without us the rest could not go on: their execs would fail.
-                if stop.is_stopped() && self.held.command().status().is_some() {
+                if stop.is_stopped() && over {
                     self.living.kill();
                 }
                 thread::sleep(Duration::from_millis(5));

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 
 use super::calls::{self, Go, Waited};
 use super::told::{Strings, Told, What};
-use crate::launch::filter::CALLS;
+use crate::launch::filter::{CALLS, CLONE_UNTRACED, Calls, OURS};
 use crate::source::look::{Depth, Look, Proc};
 use crate::source::proc_files::ProcFiles;
 use crate::source::record::{
@@ -66,9 +66,12 @@ struct Known {
 
 const NOBODY: RefRecord = RefRecord { pid: 0, tid: 0, start_ns: UNKNOWN_START, comm: [0; 16] };
 
-/// An exec under way.
-struct Exec {
-    call: calls::Call,
+/// A call under way, at whose end there is something to do.
+enum Call {
+    /// To tell of it where it failed.
+    Exec(calls::Call),
+    /// To put back the flags that were changed, at this address.
+    Clone { address: u64, flags: u64 },
 }
 
 /// See the module.
@@ -82,7 +85,7 @@ pub(super) struct Tracer {
     known: FxHashMap<Pid, Known>,
     /// The process of each thread.
     threads: FxHashMap<Pid, Pid>,
-    execs: FxHashMap<Pid, Exec>,
+    calls: FxHashMap<Pid, Call>,
     /// New threads that stopped before their creator told of them.
     early: HashSet<Pid>,
     cgroups: FxHashMap<Vec<u8>, CgroupKey>,
@@ -98,7 +101,7 @@ impl Tracer {
             living,
             known: FxHashMap::default(),
             threads: FxHashMap::default(),
-            execs: FxHashMap::default(),
+            calls: FxHashMap::default(),
             early: HashSet::new(),
             cgroups: FxHashMap::default(),
         };
@@ -107,18 +110,19 @@ impl Tracer {
         tracer
     }
 
-    /// Follows all until the last has ended. `ended` takes the status of the command.
-    pub(super) fn run(&mut self, ended: impl Fn(u32)) {
+    /// Follows all until the last has ended. `ended` takes the status of the command, and says whether to tell on.
+    pub(super) fn run(&mut self, ended: impl Fn(u32) -> bool) {
         while let Some(waited) = calls::wait() {
             if libc::WIFSTOPPED(waited.status) {
                 let (how, signo) = self.stopped(waited.tid, waited.status);
                 calls::go(waited.tid, how, signo);
                 continue;
             }
-            if waited.tid == self.root {
-                ended(waited.status as u32);
-            }
+            let tells = waited.tid != self.root || ended(waited.status as u32);
             self.ended(&waited);
+            if !tells {
+                self.out = None;
+            }
         }
     }
 
@@ -140,13 +144,7 @@ impl Tracer {
                 self.execed(tid, former);
                 (Go::On, 0)
             }
-            libc::PTRACE_EVENT_SECCOMP => match calls::call(tid) {
-                Some(call) => {
-                    self.execs.insert(tid, Exec { call });
-                    (Go::ToCallsEnd, 0)
-                }
-                None => (Go::On, 0),
-            },
+            libc::PTRACE_EVENT_SECCOMP => (self.called(tid), 0),
             EVENT_STOP => match signo {
                 libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => (Go::Listen, 0),
                 _ if self.threads.contains_key(&tid) => (Go::On, 0),
@@ -156,10 +154,14 @@ impl Tracer {
                 }
             },
             0 if signo == CALLS_END => {
-                if let Some(exec) = self.execs.remove(&tid)
-                    && let Some(result @ ..0) = calls::result(tid)
-                {
-                    self.failed(tid, &exec.call, result.unsigned_abs() as u32);
+                match self.calls.remove(&tid) {
+                    Some(Call::Exec(call)) => {
+                        if let Some(result @ ..0) = calls::result(tid) {
+                            self.failed(tid, &call, result.unsigned_abs() as u32);
+                        }
+                    }
+                    Some(Call::Clone { address, flags }) => calls::write_word(tid, address, flags),
+                    None => {}
                 }
                 (Go::On, 0)
             }
@@ -169,6 +171,36 @@ impl Tracer {
             }
             _ => (Go::On, 0),
         }
+    }
+
+    /// A call for which a filter made it stop.
+    fn called(&mut self, tid: Pid) -> Go {
+        let Some(call) = calls::call(tid) else { return Go::On };
+        if calls::event_message(tid) != Some(OURS) {
+            // The command's own filter asks for a tracer, and it has none.
+            calls::refuse(tid, &call);
+            return Go::On;
+        }
+        let Some(known) = calls_of(&call) else { return Go::On };
+        let pending = if call.nr == known.clone {
+            // In the register it stays changed, which no C library looks at.
+            calls::set_first_argument(tid, &call, call.args[0] & !u64::from(CLONE_UNTRACED));
+            return Go::On;
+        } else if call.nr == known.clone3 {
+            let mut flags = [0; 8];
+            let address = call.args[0];
+            let read = calls::read_memory(tid, address, &mut flags);
+            let flags = u64::from_le_bytes(flags);
+            if read < size_of_val(&flags) || flags & u64::from(CLONE_UNTRACED) == 0 {
+                return Go::On;
+            }
+            calls::write_word(tid, address, flags & !u64::from(CLONE_UNTRACED));
+            Call::Clone { address, flags }
+        } else {
+            Call::Exec(call)
+        };
+        self.calls.insert(tid, pending);
+        Go::ToCallsEnd
     }
 
     /// Remembers who sent a signal, which may be the last.
@@ -319,7 +351,7 @@ impl Tracer {
 
     fn execed(&mut self, pid: Pid, former: Pid) {
         let boot_ns = sys::now_boot_ns();
-        self.execs.remove(&former);
+        self.calls.remove(&former);
         // The other threads are told of as they end; that which called is the only one, and bears the leader's number.
         if former != pid {
             self.threads.remove(&former);
@@ -379,10 +411,7 @@ impl Tracer {
     fn failed(&mut self, tid: Pid, call: &calls::Call, errno: u32) {
         let Some(&pid) = self.threads.get(&tid) else { return };
         let boot_ns = sys::now_boot_ns();
-        let Some(calls) = CALLS.iter().find(|it| it.arch == call.arch && [it.execve, it.execveat].contains(&call.nr))
-        else {
-            return;
-        };
+        let Some(calls) = calls_of(call) else { return };
         let at = call.nr == calls.execveat;
         let args = &call.args[usize::from(at)..];
         let mut flaws = Flaws::new();
@@ -401,7 +430,7 @@ impl Tracer {
     fn ended(&mut self, waited: &Waited) {
         let boot_ns = sys::now_boot_ns();
         let tid = waited.tid;
-        self.execs.remove(&tid);
+        self.calls.remove(&tid);
         self.early.remove(&tid);
         let Some(pid) = self.threads.remove(&tid) else { return };
         if tid != pid {
@@ -450,6 +479,12 @@ impl Tracer {
             }
         }
     }
+}
+
+/// Of the calls of a mode those among which this one is.
+fn calls_of(call: &calls::Call) -> Option<&'static Calls> {
+    let among = |it: &&Calls| [it.execve, it.execveat, it.clone, it.clone3].contains(&call.nr);
+    CALLS.iter().find(|it| it.arch == call.arch && among(it))
 }
 
 /// A process that is none of the command's.
