@@ -23,6 +23,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use self::options::Refusal;
+use crate::failure::Failure;
 use crate::output;
 
 /// A tool that procscope can stand in for.
@@ -125,20 +126,23 @@ impl Call {
             Ok(status) => return status,
             Err(refusal) => refusal,
         };
-        let (failure, status) = match refusal {
-            Refusal::Help(status) => {
-                let help = self.persona.command(&words).render_help().to_string();
-                match output::print(help.as_bytes()) {
-                    Ok(()) => return ExitCode::from(status),
-                    Err(failure) => (failure, 1),
-                }
-            }
-            Refusal::Wrong(failure, status) => (failure, status),
-            Refusal::Failed(failure) => (failure, 1),
+        let (text, status) = match refusal {
+            Refusal::Help(status) => (self.persona.command(&words).render_help().to_string(), status),
+            Refusal::Usage => (format!("{}\n", self.persona.command(&words).render_usage()), 0),
+            Refusal::Version => (format!("{} (procscope {})\n", self.persona.name, env!("CARGO_PKG_VERSION")), 0),
+            Refusal::Wrong(failure, status) => return refuse(&failure, status),
+            Refusal::Failed(failure) => return refuse(&failure, 1),
         };
-        failure.print();
-        ExitCode::from(status)
+        match output::print(text.as_bytes()) {
+            Ok(()) => ExitCode::from(status),
+            Err(failure) => refuse(&failure, 1),
+        }
     }
+}
+
+fn refuse(failure: &Failure, status: u8) -> ExitCode {
+    failure.print();
+    ExitCode::from(status)
 }
 
 #[cfg(test)]

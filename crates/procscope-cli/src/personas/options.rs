@@ -96,12 +96,16 @@ enum Shared {
     Source,
     Duration,
     Help,
+    Usage,
+    Version,
 }
 
 const SHARED: &[Opt<Shared>] = &[
     long(Shared::Source, "source", "auto, or one that procscope sources lists").takes("NAME"),
     long(Shared::Duration, "duration", "Stop after this time: 10, 10s, 500ms, 5m, 1h").takes("TIME"),
     long(Shared::Help, "help", "This help"),
+    long(Shared::Usage, "usage", ""),
+    long(Shared::Version, "version", ""),
 ];
 
 /// What every persona was told.
@@ -126,6 +130,10 @@ pub(crate) struct Line<K> {
 pub(crate) enum Refusal {
     /// Help was asked for; the original's status behind it.
     Help(u8),
+    /// Only the usage was.
+    Usage,
+    /// The version was.
+    Version,
     /// The command line is wrong; the original's status for that.
     Wrong(Failure, u8),
     /// Anything else.
@@ -201,6 +209,9 @@ impl<K: Copy> Table<K> {
             if self.help.contains(&shown.as_str()) {
                 return Err(Refusal::Help(self.help_status));
             }
+            if letter == b'V' && self.grammar == Grammar::Argp {
+                return Err(Refusal::Version);
+            }
             let mut options = self.original.iter().chain(self.added);
             let Some(option) = options.find(|option| option.short == Some(letter)) else {
                 return Err(self.unknown(&shown));
@@ -242,6 +253,8 @@ impl<K: Copy> Table<K> {
         let text = String::from_utf8_lossy(&value);
         match option.key {
             Shared::Help => return Err(Refusal::Help(0)),
+            Shared::Usage => return Err(Refusal::Usage),
+            Shared::Version => return Err(Refusal::Version),
             Shared::Source => {
                 line.common.source = text.parse::<Source>().map_err(|help| self.bad_value("--source", &text, help))?.0;
             }
@@ -302,7 +315,8 @@ impl<K: Copy> Table<K> {
             .max_term_width(80)
             .disable_help_flag(true);
         let options = self.original.iter().chain(self.added).filter(|option| !option.help.is_empty()).map(argument);
-        let command = command.args(options.chain(SHARED.iter().map(argument)));
+        let shared = SHARED.iter().filter(|option| !option.help.is_empty()).map(argument);
+        let command = command.args(options.chain(shared));
         let letters = self.help.iter().filter_map(|word| word.strip_prefix('-')?.chars().next());
         letters.fold(command, |command, letter| command.mut_arg("help", |help| help.visible_short_alias(letter)))
     }
@@ -475,6 +489,8 @@ mod tests {
         }
         assert_eq!(read(Grammar::Argp, "-Th").unwrap_err(), Refusal::Help(3));
         assert_eq!(read(Grammar::Argp, "--help").unwrap_err(), Refusal::Help(0));
+        assert_eq!(read(Grammar::Argp, "-TV").unwrap_err(), Refusal::Version);
+        assert_eq!(read(Grammar::Argp, "--usage").unwrap_err(), Refusal::Usage);
     }
 
     #[test]

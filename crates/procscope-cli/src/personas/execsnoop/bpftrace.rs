@@ -27,6 +27,14 @@ pub(super) const TABLE: Table<Key> = Table {
         flag(Key::Ignored, b'B', "Accepted: lines always come whole, and within 40 ms").takes("MODE"),
         flag(Key::Ignored, b'q', "Accepted: there is no more to tell"),
         flag(Key::Ignored, b'v', "Accepted: there is no more to tell"),
+        flag(Key::Ignored, b'b', ""),
+        flag(Key::Ignored, b'd', ""),
+        flag(Key::Ignored, b'k', ""),
+        flag(Key::Ignored, b'I', "").takes("DIR"),
+        long(Key::Ignored, "include", "").takes("FILE"),
+        long(Key::Ignored, "unsafe", ""),
+        long(Key::Ignored, "usdt-file-activation", ""),
+        long(Key::Ignored, "no-warnings", ""),
     ],
     added: &[long(Key::Style, "style", STYLE_HELP).takes("STYLE")],
     help: &["-h"],
@@ -38,7 +46,8 @@ Differs:
   As in the original every try is a line, also where it failed; without the
   right to see failed execs only those that succeeded. A line comes when the
   exec is over, and its time is that of its end.
-  No line says how many probes are attached.
+  No line says how many probes are attached. bpftrace's own options for other
+  output, commands and processes (-f -c -p) are not taken.
   Line breaks are printed as \\n, and what could act on a terminal as \\x1b.
   '[?]' are arguments that could not be read. Lost events are told on stderr.
 
@@ -90,6 +99,10 @@ mod tests {
 
     #[test]
     fn nothing_is_refused_that_the_original_accepts() {
-        assert!(TABLE.parse(words("-v -q -B line -o /tmp/x word")).is_ok());
+        assert!(
+            TABLE
+                .parse(words("-vv -dd -kk -b -q -B line -I /x --include y --unsafe --no-warnings -o /tmp/x word"))
+                .is_ok()
+        );
     }
 }

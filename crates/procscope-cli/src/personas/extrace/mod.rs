@@ -131,6 +131,10 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     }
     let mut root = 1;
     if let Some(pid) = options.pid {
+        #[cfg(target_os = "linux")]
+        if std::fs::metadata("/proc/self").is_ok() && std::fs::metadata(format!("/proc/{pid}")).is_err() {
+            return Err(TABLE.bad_value("-p", &pid.to_string(), "there is no such process; ps -e lists them"));
+        }
         (builder, root) = (builder.tree(pid), pid);
     }
     if !line.operands.is_empty() {

@@ -152,26 +152,23 @@ impl Lines {
                 self.count(Counted::Fork);
                 if self.shows(Kind::Fork) {
                     let parent = process.parent.as_ref();
-                    let own = self.name.clone();
-                    // The child has its creator's arguments. With CLONE_PARENT that is not the parent, of whom the comm is known.
-                    let is_creator =
-                        info.creator.as_ref().is_none_or(|it| Some(it.id.pid) == parent.map(|it| it.id.pid));
-                    let mut parents = Vec::new();
-                    if !is_creator {
-                        text::push(&mut parents, parent.and_then(|it| it.name.as_deref()).unwrap_or(b"<unknown>"));
-                    }
                     let ppid = parent.map_or(0, |it| it.id.pid);
-                    let name = if is_creator { &own } else { &parents };
-                    self.row(&row("fork", ppid, "┬", "parent", ""), name, out);
-                    self.row(&row("fork", pid, "└", "child ", ""), &own, out);
+                    // The child has its creator's arguments. With CLONE_PARENT that is not the parent, of whom the comm is known.
+                    if info.creator.as_ref().is_none_or(|it| it.id.pid == ppid) {
+                        self.named(&row("fork", ppid, "┬", "parent", ""), out);
+                    } else {
+                        let mut name = Vec::new();
+                        text::push(&mut name, parent.and_then(|it| it.name.as_deref()).unwrap_or(b"<unknown>"));
+                        self.row(&row("fork", ppid, "┬", "parent", ""), &name, out);
+                    }
+                    self.named(&row("fork", pid, "└", "child ", ""), out);
                 }
             }
             EventKind::Clone(_) => {
                 self.count(Counted::Clone);
                 if self.shows(Kind::Clone) {
-                    let own = self.name.clone();
-                    self.row(&row("clone", pid, "┬", "parent", ""), &own, out);
-                    self.row(&row("clone", tid, "└", "thread", ""), &own, out);
+                    self.named(&row("clone", pid, "┬", "parent", ""), out);
+                    self.named(&row("clone", tid, "└", "thread", ""), out);
                 }
             }
             EventKind::Exec(_) => {
