@@ -286,3 +286,76 @@ fn quoted(word: &[u8]) -> Vec<u8> {
     text.push(b'\'');
     text
 }
+
+/// What the original does not show, or shows as something else: ids, sessions, names, ends of threads, core dumps, debuggers.
+#[test]
+fn forkstat_shows_every_change() {
+    use procscope_tests::truth::Change;
+    let _turn = turn::take();
+    let links = Links::new();
+    let ours = persona(&links, "forkstat", &["-E"]);
+    wait_for(&[&ours]);
+    let truth = Workload::new(&["odd", "all"]).run();
+    std::thread::sleep(Duration::from_millis(500));
+    let text = ours.stop();
+    let lines: Vec<_> = text.lines().map(squeezed).collect();
+    let has = |part: &str| lines.iter().any(|line| line.get(9..).is_some_and(|line| line.starts_with(part)));
+    let name = |getent: &str, id: u32| {
+        let output = Command::new("getent").args([getent, &id.to_string()]).output().expect("getent can be run");
+        let line = String::from_utf8_lossy(&output.stdout).into_owned();
+        line.split(':').next().filter(|name| !name.is_empty()).map_or_else(|| id.to_string(), str::to_owned)
+    };
+    let mut count = [0; 7];
+    for life in lives(&truth) {
+        let pid = life.pid;
+        for change in &life.changes {
+            let (index, line) = match change {
+                Change::Uid { euid, .. } => (0, format!("uid {pid} {}", name("passwd", *euid))),
+                Change::Gid { egid, .. } => (1, format!("gid {pid} {}", name("group", *egid))),
+                Change::Sid => (2, format!("sid {pid} {pid}")),
+                Change::Comm { tid, old, new } => {
+                    (3, squeezed(&format!("comm {tid} {} -> {}", shown(&old.0), shown(&new.0))))
+                }
+                Change::ThreadExit { tid, code: Some(code) } => (4, format!("texit {tid} {}", code << 8)),
+                Change::PtraceAttach { .. } => (5, format!("ptrce {pid} attach ")),
+                _ => continue,
+            };
+            assert!(has(&line), "no line '{line}' for {change:?} of {}", life.case);
+            count[index] += 1;
+        }
+        if life.exit.as_ref().is_some_and(|exit| exit.code.is_some() || exit.signal.is_some()) {
+            let dumped = life.exit.as_ref().is_some_and(|exit| exit.core);
+            if dumped {
+                assert!(has(&format!("core {pid} ")), "no core of {}", life.case);
+                count[6] += 1;
+            }
+            let line = format!("exit {pid} {} ", wait_status(life) | u32::from(dumped) << 7);
+            assert!(has(&line), "no line '{line}' of {}", life.case);
+        }
+    }
+    assert!(count.iter().all(|&count| count > 0), "{count:?}");
+}
+
+/// The original prints durations such as 0.4294966887s of these.
+#[test]
+fn who_ran_before_has_a_duration() {
+    let _turn = turn::take();
+    let links = Links::new();
+    for source in ["ebpf", "process-connector"] {
+        let begun = Instant::now();
+        let mut old = quiet("sleep", ["60"]).spawn().expect("sleep can be run");
+        std::thread::sleep(Duration::from_millis(1200));
+        let ours = persona(&links, "forkstat", &["-e", "exec,exit", "--source", source]);
+        wait_for(&[&ours]);
+        old.kill().and_then(|()| old.wait()).expect("our child");
+        let lived = begun.elapsed().as_secs_f64();
+        std::thread::sleep(Duration::from_millis(300));
+        let text = ours.stop();
+        let of_old = |line: &&str| words(line).get(2) == Some(&&*old.id().to_string());
+        let line = text.lines().find(of_old).unwrap_or_else(|| panic!("{text}"));
+        let words = words(line);
+        let told: f64 = words[4].trim_end_matches('s').parse().unwrap_or_else(|_| panic!("{line}"));
+        assert_eq!((words[1], words[3], words[5]), ("exit", "9", "sleep"), "{line}");
+        assert!((told - lived).abs() < 1.0, "{line}: lived for {lived}");
+    }
+}

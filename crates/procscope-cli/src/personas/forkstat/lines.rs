@@ -430,7 +430,7 @@ mod tests {
     #[test]
     fn a_storm_of_bytes_stays_in_its_line() {
         proptest::proptest!(|(event in samples::any_event())| {
-            let options = Options { shown: super::super::EventSetOf { kinds: Some(procscope::EventSet::ALL), failed_exits: true }, ..Options::default() };
+            let options = Options { shown: super::super::Shown { kinds: Some(procscope::EventSet::ALL), failed_exits: true }, ..Options::default() };
             let mut lines = Lines::with(options, WallClock::new(TimeZone::UTC), 5, 1000);
             let mut out = Vec::new();
             lines.event(&event, &mut out);

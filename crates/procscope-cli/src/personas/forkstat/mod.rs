@@ -97,18 +97,18 @@ pub(super) struct Options {
     exact_time: bool,
     group: Option<u32>,
     duration: Option<Duration>,
-    /// What is shown.
-    shown: EventSetOf,
+    /// What is printed.
+    shown: Shown,
 }
 
 /// Kinds of event, as forkstat tells them apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-struct EventSetOf {
+struct Shown {
     kinds: Option<EventSet>,
     failed_exits: bool,
 }
 
-impl EventSetOf {
+impl Shown {
     fn add(&mut self, kinds: &[Kind]) {
         let set = self.kinds.unwrap_or(EventSet::NONE);
         self.kinds = Some(kinds.iter().fold(set, |set, &kind| set.with(kind)));
@@ -167,7 +167,7 @@ impl Options {
                 Key::ExactTime => it.exact_time = true,
             }
         }
-        if it.shown == EventSetOf::default() {
+        if it.shown == Shown::default() {
             it.shown.add(USUAL);
         }
         Ok(it)
