@@ -359,3 +359,77 @@ fn who_ran_before_has_a_duration() {
         assert!((told - lived).abs() < 1.0, "{line}: lived for {lived}");
     }
 }
+
+/// What the originals do not see, or cut: execveat, execs by threads that are not the first, long and odd arguments; and failed ones.
+#[test]
+fn execsnoop_shows_every_odd_exec() {
+    let _turn = turn::take();
+    let links = Links::new();
+    let ours = persona(&links, "execsnoop", &["-x", "-u", "0"]);
+    let users = persona(&links, "execsnoop-libbpf", &["-x"]);
+    wait_for(&[&ours, &users]);
+    let truth = Workload::new(&["odd", "all"]).run();
+    std::thread::sleep(Duration::from_millis(500));
+    let (root, all) = (ours.stop(), users.stop());
+    // By pid: what an exec returned, and its arguments.
+    let read = |text: &str| -> HashMap<u32, Vec<(String, String)>> {
+        let mut execs = HashMap::<u32, Vec<_>>::new();
+        for line in text.lines().skip(1) {
+            // Names may have blanks, and those that are escaped may be longer than their column.
+            let columns_at = |line: &str| {
+                let columns = words(line);
+                let number = |at: usize| columns.get(at).is_some_and(|word| word.parse::<i64>().is_ok());
+                let is_row = number(0) && (number(1) || columns.get(1) == Some(&"?")) && number(2);
+                let said = || (columns[2].to_owned(), columns[3..].join(" "));
+                is_row.then(|| (columns[0].parse::<u32>().unwrap_or(0), said()))
+            };
+            let behind_blanks = line.match_indices(' ').filter_map(|(at, _)| columns_at(&line[at..])).next();
+            let row = line.get(16..).and_then(columns_at).or(behind_blanks);
+            if let Some((pid, said)) = row {
+                execs.entry(pid).or_default().push(said);
+            }
+        }
+        execs
+    };
+    let (root, all) = (read(&root), read(&all));
+    let (mut checked, mut refused, mut of_others) = (0, 0, 0);
+    for life in lives(&truth) {
+        let by_root = life.execs.iter().all(|exec| exec.ids.is_none_or(|ids| ids[0] == 0));
+        let expected = life.execs.iter().map(|exec| {
+            let path = exec.path.as_ref().map(|path| shown(&path.0));
+            let first = path.or_else(|| exec.argv.first().map(|word| shown(&word.0))).unwrap_or_default();
+            let rest = exec.argv.iter().skip(1).map(|word| shown(&word.0));
+            ("0".to_owned(), squeezed(&std::iter::once(first).chain(rest).collect::<Vec<_>>().join(" ")))
+        });
+        let failed = life.failed.iter().filter_map(|failed| {
+            let errno = (1..200).find(|&errno| procscope_model::errno_name(errno) == Some(&failed.errno))?;
+            let (path, argv) = (failed.path.as_ref()?, failed.argv.as_ref()?);
+            let words = std::iter::once(shown(&path.0)).chain(argv.iter().skip(1).map(|word| shown(&word.0)));
+            Some((format!("-{errno}"), squeezed(&words.collect::<Vec<_>>().join(" "))))
+        });
+        for expected in expected.chain(failed) {
+            let all = all.get(&life.pid).map(Vec::as_slice).unwrap_or_default();
+            let cut = |text: &str| text.chars().take(300).collect::<String>();
+            // The beginning of what no system call could take either, with the mark for more.
+            let begins = |said: &str| said.strip_suffix(" ...").is_some_and(|said| expected.1.starts_with(said));
+            let cut_off = expected.0 == "-7" && all.iter().any(|said| said.0 == "-7" && begins(&said.1));
+            assert!(
+                cut_off || all.contains(&expected),
+                "{}: no {} {} in {}",
+                life.case,
+                expected.0,
+                cut(&expected.1),
+                cut(&format!("{all:?}"))
+            );
+            checked += 1;
+            refused += usize::from(expected.0 != "0");
+            if by_root && !cut_off {
+                assert!(root.get(&life.pid).is_some_and(|root| root.contains(&expected)), "-u 0: {}", life.case);
+            }
+        }
+        if life.execs.iter().any(|exec| exec.ids.is_some_and(|ids| ids[0] != 0)) {
+            of_others += 1;
+        }
+    }
+    assert!(checked > 100 && refused > 10 && of_others > 0, "{checked} {refused} {of_others}");
+}
