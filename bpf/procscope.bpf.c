@@ -67,7 +67,10 @@ struct chunk_scratch {
 	u8 data[PS_CHUNK];
 };
 
-/* One slot a CPU; each map belongs to one program, which the kernel never runs twice at a time on a CPU. */
+/*
+ * One slot a CPU; each map belongs to one program, which the kernel never runs twice at a time on a CPU. Where programs may be
+ * preempted as many again, for the second program.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);
@@ -95,13 +98,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct exec_scratch);
 } iter_scratch SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct ps_cgroup);
-} cgroup_scratches SEC(".maps");
 
 struct comm_value {
 	char comm[PS_COMM_LEN];
@@ -236,6 +232,28 @@ struct {
 	__type(value, u8);
 } cgroups SEC(".maps");
 
+/* The tasks whose event a first program took on: by PS_TWICE_* and tid. */
+#define TAKEN 4096
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} taken SEC(".maps");
+
+struct at_work {
+	u32 tid[4];
+};
+
+/* By CPU: the tasks that first programs are at work for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct at_work);
+} at_work SEC(".maps");
+
 #define wants(kind) (config.want_events & (1u << (kind)))
 #define needs(kind) (config.need_events & (1u << (kind)))
 
@@ -269,6 +287,61 @@ static __always_inline struct task_struct *untrusted(struct task_struct *task)
 					break;                                                                              \
 		}                                                                                                           \
 	} while (0)
+
+/*
+ * Since Linux 7.0 a program on a tracepoint may be preempted, and while it is under way the kernel skips each other run of it on
+ * that CPU. So behind the first program stands a second one, which does the same for the tasks that the first one was not run for.
+ * What the kernel skips when a program has just begun or is about to end nobody makes up for; it is counted.
+ */
+static __always_inline void begin_first(u32 which, struct task_struct *task)
+{
+	u32 cpu = bpf_get_smp_processor_id(), tid, slot, *of;
+	struct at_work *work;
+
+	if (!config.again)
+		return;
+	tid = untrusted(task)->pid;
+	slot = which * TAKEN + tid % TAKEN;
+	work = bpf_map_lookup_elem(&at_work, &cpu);
+	of = bpf_map_lookup_elem(&taken, &slot);
+	if (!work || !of)
+		return;
+	*(volatile u32 *)&work->tid[which] = tid;
+	*(volatile u32 *)of = tid;
+}
+
+static __always_inline void end_first(u32 which)
+{
+	u32 cpu = bpf_get_smp_processor_id();
+	struct at_work *work;
+
+	if (!config.again)
+		return;
+	work = bpf_map_lookup_elem(&at_work, &cpu);
+	if (work)
+		*(volatile u32 *)&work->tid[which] = 0;
+}
+
+/* Whether the first program was not run for this task, since it is under way for another one. */
+static __always_inline bool begin_second(u32 which, struct task_struct *task)
+{
+	u32 cpu = bpf_get_smp_processor_id(), tid = untrusted(task)->pid, slot = which * TAKEN + tid % TAKEN, *of;
+	struct at_work *work = bpf_map_lookup_elem(&at_work, &cpu);
+
+	of = bpf_map_lookup_elem(&taken, &slot);
+	if (!work || !of)
+		return false;
+	if (__sync_val_compare_and_swap(of, tid, 0) == tid || !*(volatile u32 *)&work->tid[which])
+		return false;
+	__sync_fetch_and_add(&shared.caught[which], 1);
+	return true;
+}
+
+/* Where a program that is to be run FIRST, or else second, has its scratch space. */
+static __always_inline u32 slot_of(bool first)
+{
+	return bpf_get_smp_processor_id() + (first ? 0 : config.again);
+}
 
 static __always_inline void count_loss(u32 kind)
 {
@@ -345,13 +418,28 @@ static __always_inline bool in_cgroups(struct task_struct *task)
 	return false;
 }
 
+/* A member's child whose fork no program was run for. */
+static __always_inline bool adopts(struct task_struct *task)
+{
+	u32 tgid = task->tgid, parent;
+	u8 in = 1;
+
+	if (!config.again)
+		return false;
+	parent = task->real_parent->tgid;
+	if (!bpf_map_lookup_elem(&trees, &parent))
+		return false;
+	bpf_map_update_elem(&trees, &tgid, &in, BPF_ANY);
+	return true;
+}
+
 static __always_inline bool wanted(struct task_struct *task)
 {
 	u32 tgid = task->tgid;
 
 	if (config.filter_pids && !bpf_map_lookup_elem(&pids, &tgid))
 		return false;
-	if (config.filter_trees && shared.trees != PS_TREES_PLANTING && !bpf_map_lookup_elem(&trees, &tgid))
+	if (config.filter_trees && shared.trees != PS_TREES_PLANTING && !bpf_map_lookup_elem(&trees, &tgid) && !adopts(task))
 		return false;
 	if (config.filter_uids) {
 		u32 uid = task->cred->uid.val;
@@ -441,15 +529,16 @@ static long cgroup_step(u32 i, struct ps_cgroup **context)
 	return 0;
 }
 
-/* Sends the path of a cgroup that was not sent yet. */
+/*
+ * Sends the path of a cgroup that was not sent yet. It is made in the ring itself: every program may come here, and where programs
+ * may be preempted, two of them on one CPU at a time.
+ */
 static __noinline int send_cgroup(u64 kn, u64 id, u64 hierarchy)
 {
 	struct cgroup_key key = { .id = id, .hierarchy = hierarchy };
-	struct ps_cgroup *record;
-	u32 cpu = bpf_get_smp_processor_id();
+	struct ps_cgroup *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 	u8 sent = 1;
 
-	record = bpf_map_lookup_elem(&cgroup_scratches, &cpu);
 	if (!record)
 		return 0;
 	record->header.size = sizeof(*record);
@@ -465,8 +554,8 @@ static __noinline int send_cgroup(u64 kn, u64 id, u64 hierarchy)
 	record->len = 0;
 	LOOP(64, 16, cgroup_step, &record);
 	record->id = id;
-	if (!bpf_ringbuf_output(&ring, record, sizeof(*record), BPF_RB_NO_WAKEUP))
-		bpf_map_update_elem(&cgroups_sent, &key, &sent, BPF_ANY);
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	bpf_map_update_elem(&cgroups_sent, &key, &sent, BPF_ANY);
 	return 0;
 }
 
@@ -571,8 +660,7 @@ static __always_inline s32 read_syscall(struct task_struct *task, u16 *flags)
 	return -1;
 }
 
-SEC("tp_btf/task_newtask")
-int BPF_PROG(task_newtask, struct task_struct *trusted, u64 clone_flags)
+static __always_inline int on_newtask(struct task_struct *trusted, u64 clone_flags)
 {
 	struct task_struct *task = untrusted(trusted), *current = bpf_get_current_task_btf(), *creator = untrusted(current);
 	u32 tgid = task->tgid;
@@ -615,6 +703,21 @@ int BPF_PROG(task_newtask, struct task_struct *trusted, u64 clone_flags)
 	record->pad = 0;
 	bpf_ringbuf_submit(record, wake_flags());
 	return 0;
+}
+
+SEC("tp_btf/task_newtask")
+int BPF_PROG(task_newtask, struct task_struct *task, u64 clone_flags)
+{
+	begin_first(PS_TWICE_FORK, task);
+	on_newtask(task, clone_flags);
+	end_first(PS_TWICE_FORK);
+	return 0;
+}
+
+SEC("tp_btf/task_newtask")
+int BPF_PROG(task_newtask_2, struct task_struct *task, u64 clone_flags)
+{
+	return begin_second(PS_TWICE_FORK, task) ? on_newtask(task, clone_flags) : 0;
 }
 
 /* How long an offset is taken for true, ns. */
@@ -732,19 +835,22 @@ static long path_step(u32 i, struct exec_scratch **context)
 	return 0;
 }
 
+/* The slot of the processes that run already. */
+#define OF_EXISTING (~0u)
+
 /*
  * Names from the walk's dentry and vfsmount to the root of the mount namespace, as d_absolute_path() goes. Returns the new end.
  * No lock is held: a directory renamed in the same microsecond may show under either name.
  * A function that is not static is verified once, whoever calls it.
  */
-__noinline u64 read_path(u32 off, u32 limit, bool of_existing)
+__noinline u64 read_path(u32 off, u32 limit, u32 slot)
 {
-	u32 slot = of_existing ? 0 : bpf_get_smp_processor_id();
 	struct exec_scratch *scratch;
 	struct vfsmount *vfsmount;
+	u32 zero = 0;
 
-	if (of_existing)
-		scratch = bpf_map_lookup_elem(&iter_scratch, &slot);
+	if (slot == OF_EXISTING)
+		scratch = bpf_map_lookup_elem(&iter_scratch, &zero);
 	else
 		scratch = bpf_map_lookup_elem(&exec_scratches, &slot);
 	if (!scratch)
@@ -800,7 +906,7 @@ static __always_inline u32 read_exe_traits(struct file *file)
 }
 
 /* Reads the paths of the executed file and of the working directory behind what stands in data up to off. */
-static __always_inline u32 read_places(struct exec_scratch *scratch, u32 off, struct task_struct *task, struct mm_struct *mm, bool of_existing, u16 *flags)
+static __always_inline u32 read_places(struct exec_scratch *scratch, u32 off, struct task_struct *task, struct mm_struct *mm, u32 slot, u16 *flags)
 {
 	struct ps_exec *record = &scratch->record;
 	struct file *file = mm ? mm->exe_file : NULL;
@@ -812,7 +918,7 @@ static __always_inline u32 read_places(struct exec_scratch *scratch, u32 off, st
 	if (file) {
 		scratch->walk.vfsmount = file->f_path.mnt;
 		scratch->walk.dentry = file->f_path.dentry;
-		end = read_path(off, 12288 - 256, of_existing);
+		end = read_path(off, 12288 - 256, slot);
 		if (end & CUT)
 			*flags |= PS_F_EXE_CUT;
 		off = end;
@@ -827,7 +933,7 @@ static __always_inline u32 read_places(struct exec_scratch *scratch, u32 off, st
 			*flags |= PS_F_CWD_DELETED;
 		scratch->walk.vfsmount = fs->pwd.mnt;
 		scratch->walk.dentry = dentry;
-		end = read_path(off, 16384 - 256, of_existing);
+		end = read_path(off, 16384 - 256, slot);
 		if (end & CUT)
 			*flags |= PS_F_CWD_CUT;
 		off = end;
@@ -864,12 +970,11 @@ static long chunk_step(u32 i, struct chunk_list *list)
 }
 
 /* Sends a long list ahead of its exec, in parts. Returns how many bytes went out. */
-__noinline u32 send_chunks(u32 kind, u64 addr, u32 len, u64 now)
+__noinline u32 send_chunks(u32 kind, u64 addr, u32 len, u64 now, u32 slot)
 {
-	u32 cpu = bpf_get_smp_processor_id();
 	struct chunk_list list = { .addr = addr, .len = len };
 
-	list.chunk = bpf_map_lookup_elem(&chunk_scratches, &cpu);
+	list.chunk = bpf_map_lookup_elem(&chunk_scratches, &slot);
 	if (!list.chunk)
 		return 0;
 	fill_header(&list.chunk->record.header, bpf_get_current_task_btf(), 0, kind, 0, now);
@@ -881,11 +986,10 @@ __noinline u32 send_chunks(u32 kind, u64 addr, u32 len, u64 now)
 /* PATH_LIMIT is where the paths end at the latest: three of them, 4096 bytes each and one name more. */
 #define PATH_LIMIT 16640
 
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(sched_process_exec, struct task_struct *trusted, int old_pid, struct linux_binprm *bprm)
+static __always_inline int on_exec(struct task_struct *trusted, int old_pid, struct linux_binprm *bprm, bool first)
 {
 	struct task_struct *task = untrusted(trusted);
-	u32 cpu = bpf_get_smp_processor_id(), old_tid = old_pid, tid = task->pid, off, len;
+	u32 scratch_slot = slot_of(first), old_tid = old_pid, tid = task->pid, off, len;
 	struct exec_scratch *scratch;
 	struct old_comm *old_comm;
 	struct cgroup_key cgroup;
@@ -900,7 +1004,7 @@ int BPF_PROG(sched_process_exec, struct task_struct *trusted, int old_pid, struc
 		bpf_map_delete_elem(&calls, &old_tid);
 	if (!sends(PS_EXEC, task, &flags))
 		return 0;
-	scratch = bpf_map_lookup_elem(&exec_scratches, &cpu);
+	scratch = bpf_map_lookup_elem(&exec_scratches, &scratch_slot);
 	mm = task->mm;
 	if (!scratch || !mm) {
 		count_loss(PS_EXEC);
@@ -929,7 +1033,7 @@ int BPF_PROG(sched_process_exec, struct task_struct *trusted, int old_pid, struc
 	opaque(off);
 	if (off > 2 * PS_PATH_MAX)
 		off = 2 * PS_PATH_MAX;
-	off = read_places(scratch, off, task, mm, false, &flags);
+	off = read_places(scratch, off, task, mm, scratch_slot, &flags);
 	if (BPF_CORE_READ_BITFIELD(bprm, secureexec))
 		record->exe_traits |= PS_EXE_SECURE;
 
@@ -941,7 +1045,7 @@ int BPF_PROG(sched_process_exec, struct task_struct *trusted, int old_pid, struc
 	if (off > PATH_LIMIT)
 		off = PATH_LIMIT;
 	if (len > PS_INLINE_ARGV) {
-		if (send_chunks(PS_CHUNK_ARGV, start, len, now) != len)
+		if (send_chunks(PS_CHUNK_ARGV, start, len, now, scratch_slot) != len)
 			flags |= PS_F_ARGV_CUT;
 	} else {
 		opaque(len);
@@ -964,7 +1068,7 @@ int BPF_PROG(sched_process_exec, struct task_struct *trusted, int old_pid, struc
 		if (off > PATH_LIMIT + PS_INLINE_ARGV)
 			off = PATH_LIMIT + PS_INLINE_ARGV;
 		if (len > PS_INLINE_ENV) {
-			if (send_chunks(PS_CHUNK_ENV, start, len, now) != len)
+			if (send_chunks(PS_CHUNK_ENV, start, len, now, scratch_slot) != len)
 				flags |= PS_F_ENV_CUT;
 		} else {
 			opaque(len);
@@ -997,6 +1101,21 @@ int BPF_PROG(sched_process_exec, struct task_struct *trusted, int old_pid, struc
 	if (bpf_ringbuf_output(&ring, scratch, sizeof(*record) + off, wake_flags()))
 		count_loss(PS_EXEC);
 	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(sched_process_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	begin_first(PS_TWICE_EXEC, task);
+	on_exec(task, old_pid, bprm, true);
+	end_first(PS_TWICE_EXEC);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(sched_process_exec_2, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	return begin_second(PS_TWICE_EXEC, task) ? on_exec(task, old_pid, bprm, false) : 0;
 }
 
 static __always_inline struct ps_change *reserve_change(struct task_struct *task, u16 kind, u64 now)
@@ -1266,8 +1385,7 @@ static __always_inline void fill_usage(struct ps_exit *record, struct task_struc
 	record->maxrss_pages = task->signal->maxrss;
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(sched_process_exit, struct task_struct *trusted)
+static __always_inline int on_exit(unsigned long long *ctx, struct task_struct *trusted)
 {
 	struct task_struct *task = untrusted(trusted);
 	struct signal_struct *signal = task->signal;
@@ -1343,6 +1461,21 @@ forget:
 	if (config.filter_trees)
 		bpf_map_delete_elem(&trees, &tgid);
 	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(sched_process_exit, struct task_struct *task)
+{
+	begin_first(PS_TWICE_EXIT, task);
+	on_exit(ctx, task);
+	end_first(PS_TWICE_EXIT);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(sched_process_exit_2, struct task_struct *task)
+{
+	return begin_second(PS_TWICE_EXIT, task) ? on_exit(ctx, task) : 0;
 }
 
 #define TRACE_SIGNAL_DELIVERED 0
@@ -1603,7 +1736,7 @@ int existing(struct bpf_iter__task *ctx)
 	__builtin_memset(record->old_comm, 0, PS_COMM_LEN);
 	if (task->flags & PF_KTHREAD)
 		flags |= PS_F_KTHREAD;
-	off = read_places(scratch, 0, task, task->mm, true, &flags);
+	off = read_places(scratch, 0, task, task->mm, OF_EXISTING, &flags);
 	fill_process(&record->process, task, &cgroup);
 	opaque(off);
 	if (off > PS_DATA_MAX)

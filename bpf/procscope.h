@@ -85,6 +85,16 @@ struct ps_config {
 	__u8 filter_names;
 	__u8 filter_cgroups;
 	__u8 pad[2];
+	__u32 again; /* where programs may be preempted, how many CPUs there may be; else 0 */
+	__u32 pad_end;
+};
+
+/* Programs that have a second one behind them, for the runs of the first that the kernel skips. */
+enum ps_twice {
+	PS_TWICE_FORK = 0,
+	PS_TWICE_EXEC = 1,
+	PS_TWICE_EXIT = 2,
+	PS_TWICE = 3,
 };
 
 enum ps_pace {
@@ -103,6 +113,7 @@ enum ps_trees {
 struct ps_shared {
 	__u64 lost[PS_KINDS];
 	__u64 lost_total;
+	__u64 caught[PS_TWICE]; /* runs that the second program made up for */
 	__u64 clock_offset; /* CLOCK_MONOTONIC minus the scheduler's clock, ns; renewed at forks, 0 before the first */
 	__u64 clock_read; /* when it was, by the scheduler's clock */
 	__u32 pacing; /* ps_pace */

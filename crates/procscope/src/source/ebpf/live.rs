@@ -9,10 +9,10 @@ use rustix::event::{Timespec, epoll};
 
 use super::complaints::Complaints;
 use super::decode::{decode, is_unasked};
-use super::object::{CALLS, DEFAULT_RING, calls_missing, load, map, purpose, require_btf, without_proc};
+use super::object::{CALLS, DEFAULT_RING, calls_missing, first_of, load, map, purpose, require_btf, without_proc};
 use super::ring::{Ring, Shared, Slot};
 use super::tracepoint::{self, Tracefs};
-use super::wire::kind;
+use super::wire::{TWICE, kind};
 use crate::pipeline::{Outlet, Pipeline};
 use crate::source::Source;
 use crate::source::cgroups::resolve_cgroups;
@@ -37,6 +37,8 @@ struct Watched {
     fd: OwnedFd,
     kind: Kind,
     misses: u64,
+    /// Its place in [`TWICE`], where a second program makes up for them.
+    twice: Option<usize>,
 }
 
 /// Attached programs. The kernel waits out every CPU for each that lets go of a system call's tracepoint, so all do at once.
@@ -168,8 +170,12 @@ impl Live {
                     }
                 }
             }
-            let fd = program.as_fd().try_clone_to_owned()?;
-            self.watched.push(Watched { fd, kind, misses: 0 });
+            // A run of the second alone is skipped where the first has done it all.
+            if first_of(&name).is_none() {
+                let fd = program.as_fd().try_clone_to_owned()?;
+                let twice = TWICE.iter().position(|first| *first == name);
+                self.watched.push(Watched { fd, kind, misses: 0, twice });
+            }
         }
         if let Some((kinds, error)) = missing {
             self.notes.push(calls_missing(kinds, &error).to_string());
@@ -181,7 +187,10 @@ impl Live {
     fn skipped(&mut self) -> Option<[u64; KIND_COUNT]> {
         let mut counts = [0; KIND_COUNT];
         for program in &mut self.watched {
-            let misses = read_misses(&program.fd);
+            let misses = match program.twice {
+                Some(which) => uncaught(&program.fd, || self.shared.caught(which)),
+                None => read_misses(&program.fd),
+            };
             // Programs that only add to other events lose none of their own.
             if program.kind != Kind::Lost {
                 counts[program.kind as usize] += misses.saturating_sub(program.misses);
@@ -368,6 +377,21 @@ fn read_misses(fd: &OwnedFd) -> u64 {
     // SAFETY: info is valid for len bytes.
     let result = unsafe { libbpf_rs::libbpf_sys::bpf_prog_get_info_by_fd(fd.as_raw_fd(), &raw mut info, &raw mut len) };
     if result == 0 { info.recursion_misses } else { 0 }
+}
+
+/// The runs that were skipped and that no second program made up for: both numbers as they were at one moment.
+fn uncaught(fd: &OwnedFd, caught: impl Fn() -> u64) -> u64 {
+    let mut misses = read_misses(fd);
+    for _ in 0..16 {
+        let made_up = caught();
+        let now = read_misses(fd);
+        if now == misses {
+            return misses.saturating_sub(made_up);
+        }
+        misses = now;
+    }
+    // They come in so fast that this is told of the next time.
+    0
 }
 
 /// Whether a record that was sent before the programs knew the trees is of a member; a member's child becomes one.

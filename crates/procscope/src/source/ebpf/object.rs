@@ -52,12 +52,25 @@ pub(super) fn purpose(program: &str, want: &Want) -> Option<Kind> {
         }
         "signal_deliver" => (wants(Kind::Core), Kind::Core),
         "existing" => (true, Kind::Existing),
+        _ if let Some(first) = first_of(program) => {
+            return if is_preemptible() { purpose(first, want) } else { None };
+        }
         _ => {
             let mut kinds = CALLS.iter().filter(|(name, ..)| *name == program).map(|&(_, kind, _)| kind);
             return kinds.find(|&kind| asks(kind));
         }
     };
     needed.then_some(kind)
+}
+
+/// The program that a second one makes up for.
+pub(super) fn first_of(program: &str) -> Option<&str> {
+    program.strip_suffix("_2").filter(|first| wire::TWICE.contains(first))
+}
+
+/// Since Linux 7.0 programs on tracepoints may be preempted, and their other runs on that CPU are skipped meanwhile.
+fn is_preemptible() -> bool {
+    sys::kernel_version() >= (7, 0)
 }
 
 pub(super) fn map<'a>(object: &'a Object, name: &str) -> io::Result<libbpf_rs::Map<'a>> {
@@ -258,14 +271,17 @@ fn prepare(want: &Want, cgroups: &Cgroups, ring_bytes: usize) -> libbpf_rs::Resu
         filter_names: (!want.names.is_empty()).into(),
         filter_cgroups: (!cgroups.unified.is_empty()).into(),
         pad: [0; 2],
+        again: if is_preemptible() { cpus } else { 0 },
+        pad_end: 0,
     };
+    let slots = cpus + config.again;
     for mut map in object.maps_mut() {
         let name = map.name().to_string_lossy().into_owned();
         match name.as_str() {
             "ring" => map.set_max_entries(ring_bytes as u32)?,
-            "exec_scratches" | "chunk_scratches" | "failed_scratches" | "cgroup_scratches" | "last_cgroups" => {
-                map.set_max_entries(cpus)?
-            }
+            "exec_scratches" | "chunk_scratches" => map.set_max_entries(slots)?,
+            "failed_scratches" | "last_cgroups" | "at_work" => map.set_max_entries(cpus)?,
+            "taken" if is_preemptible() => map.set_max_entries(wire::TAKEN)?,
             "trees" if !want.trees.is_empty() => map.set_max_entries(1 << 16)?,
             _ if name.ends_with(".rodata") => {
                 if let Some(value) = map.initial_value_mut() {

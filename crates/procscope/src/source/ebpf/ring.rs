@@ -161,6 +161,11 @@ impl Shared {
         self.word64(std::mem::offset_of!(super::wire::Shared, lost) + 8 * kind).load(Ordering::Relaxed)
     }
 
+    /// Of one of [`super::wire::TWICE`], the runs that its second program made up for.
+    pub(super) fn caught(&self, which: usize) -> u64 {
+        self.word64(std::mem::offset_of!(super::wire::Shared, caught) + 8 * which).load(Ordering::Relaxed)
+    }
+
     pub(super) fn set_pacing(&self, pacing: u32) {
         self.word32(std::mem::offset_of!(super::wire::Shared, pacing)).store(pacing, Ordering::SeqCst);
     }

@@ -72,11 +72,20 @@ wire!(Config {
     filter_names: u8,
     filter_cgroups: u8,
     pad: [u8; 2],
+    again: u32,
+    pad_end: u32,
 });
+
+/// Tasks that the map of this name has room for, TAKEN of each program.
+pub(crate) const TAKEN: u32 = 4096 * TWICE.len() as u32;
+
+/// Programs that have a second one behind them, by `enum ps_twice`.
+pub(crate) const TWICE: [&str; 3] = ["task_newtask", "sched_process_exec", "sched_process_exit"];
 
 wire!(Shared {
     lost: [u64; kind::KINDS],
     lost_total: u64,
+    caught: [u64; TWICE.len()],
     clock_offset: u64,
     clock_read: u64,
     pacing: u32,
