@@ -16,20 +16,14 @@ const WINDOWS: &str = "x86_64-pc-windows-gnu";
 /// The crates that are to compile everywhere.
 const CRATES: [&str; 3] = ["procscope-model", "procscope", "procscope-cli"];
 
+/// What it takes.
+pub(crate) const NEEDS: &[&[packages::Package]] = &[packages::BUILD, packages::CROSS, packages::WINDOWS];
+
 /// Checks the crates for these targets.
 pub(crate) fn check(targets: &[&str]) -> Result<()> {
-    packages::ensure(&[packages::BUILD, packages::CROSS])?;
-    // Outside the checkout: std takes minutes, and is the same for every clone.
-    let cache = cache()?;
+    packages::ensure(NEEDS)?;
     for target in targets {
-        let mut cargo = Command::new("/usr/bin/cargo");
-        cargo.current_dir(workspace::root());
-        // What rustup and cargo set for this program is of another toolchain.
-        for name in ["RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH", "CARGO", "RUSTDOC"] {
-            cargo.env_remove(name);
-        }
-        cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
-        cargo.env("CARGO_HOME", cache.join("cargo-home")).env("CARGO_TARGET_DIR", cache.join("target"));
+        let mut cargo = cargo()?;
         let build = if *target == WINDOWS { "build" } else { "check" };
         cargo.args([build, "--locked", "-Zbuild-std=std,panic_unwind", "--target", target]);
         // Our warnings alone; RUSTFLAGS would rebuild std, and meet those of the dependencies.
@@ -48,6 +42,21 @@ pub(crate) fn build_windows() -> Result<PathBuf> {
     Ok(cache()?.join("target").join(WINDOWS).join("debug/procscope.exe"))
 }
 
-fn cache() -> Result<PathBuf> {
+/// A cargo that can build std.
+pub(crate) fn cargo() -> Result<Command> {
+    // Outside the checkout: std takes minutes, and is the same for every clone.
+    let cache = cache()?;
+    let mut cargo = Command::new("/usr/bin/cargo");
+    cargo.current_dir(workspace::root());
+    // What rustup and cargo set for this program is of another toolchain.
+    for name in ["RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH", "CARGO", "RUSTDOC"] {
+        cargo.env_remove(name);
+    }
+    cargo.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
+    cargo.env("CARGO_HOME", cache.join("cargo-home")).env("CARGO_TARGET_DIR", cache.join("target"));
+    Ok(cargo)
+}
+
+pub(crate) fn cache() -> Result<PathBuf> {
     Ok(workspace::cache()?.join("cross"))
 }

@@ -57,20 +57,23 @@ pub(crate) const LIVE: &[Package] = &[
     package("zsh", Program("zsh")),
 ];
 
-/// To check for other systems: a compiler that brings std's source along.
-pub(crate) const CROSS: &[Package] = &[
-    package("cargo-web", Dpkg),
-    package("gcc-mingw-w64-x86-64", Program("x86_64-w64-mingw32-gcc")),
-    package("rust-web-src", Dpkg),
-    package("rustc-web", Dpkg),
-];
+/// To build for other systems: a compiler that brings std's source along.
+pub(crate) const CROSS: &[Package] =
+    &[package("cargo-web", Dpkg), package("rust-web-src", Dpkg), package("rustc-web", Dpkg)];
+
+/// To link for Windows.
+pub(crate) const WINDOWS: &[Package] = &[package("gcc-mingw-w64-x86-64", Program("x86_64-w64-mingw32-gcc"))];
 
 /// To start a program of Windows.
 pub(crate) const WINE: &[Package] = &[package("wine64", File("/usr/lib/wine/wine64"))];
 
-/// To boot other kernels.
-pub(crate) const GUEST: &[Package] =
-    &[package("cpio", Program("cpio")), package("qemu-system-x86", Program("qemu-system-x86_64"))];
+/// To boot other kernels, and to link for those of arm64.
+pub(crate) const GUEST: &[Package] = &[
+    package("cpio", Program("cpio")),
+    package("gcc-aarch64-linux-gnu", Program("aarch64-linux-gnu-gcc")),
+    package("libc6-dev-arm64-cross", File("/usr/aarch64-linux-gnu/include/stdlib.h")),
+    package("qemu-system-x86", Program("qemu-system-x86_64")),
+];
 
 /// To fuzz: libFuzzer is C++.
 pub(crate) const FUZZ: &[Package] = &[package("g++", Program("c++"))];

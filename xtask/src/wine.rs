@@ -80,4 +80,5 @@ impl Drop for Wine {
 }
 
 /// What it takes besides what the cross build does.
-pub(crate) const NEEDS: &[&[packages::Package]] = &[packages::BUILD, packages::CROSS, packages::WINE];
+pub(crate) const NEEDS: &[&[packages::Package]] =
+    &[packages::BUILD, packages::CROSS, packages::WINDOWS, packages::WINE];

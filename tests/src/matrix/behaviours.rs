@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 
-use super::watch::{Counts, Ended, Trouble, Watch, Workload, hold, lives, wrong};
-use crate::compare::Comparison;
+use super::watch::{Counts, Ended, NOBODY, Trouble, Watch, Workload, hold, lives, run_command};
+use super::{cgroups, doctor, places};
+use crate::compare::{Comparison, ODD_UNDER_PTRACE, UNREADABLE_ARGV, UNTOLD_BY_PTRACE};
 use crate::truth::Line;
 
 type Result<T = ()> = std::result::Result<T, Trouble>;
@@ -19,7 +20,7 @@ fn is_luck(field: &str) -> bool {
 }
 
 /// Those of one named source, once it starts.
-const BEHAVIOURS: [(&str, Behaviour); 7] = [
+const BEHAVIOURS: [(&str, Behaviour); 12] = [
     ("storm", storm),
     ("odd", odd),
     ("failed-execs", failed_execs),
@@ -27,28 +28,76 @@ const BEHAVIOURS: [(&str, Behaviour); 7] = [
     ("name", name),
     ("loss", loss),
     ("status", status),
+    ("run", run),
+    ("cgroup-hybrid", cgroups::hybrid),
+    ("cgroup-v1", cgroups::v1),
+    ("pid-namespace", places::pid_namespace),
+    ("chroot", places::chroot),
+];
+/// Those of a source that tells of nothing but a command which procscope runs.
+const OF_A_COMMAND: [(&str, Behaviour); 4] =
+    [("storm", storm), ("odd", odd), ("failed-execs", failed_execs), ("run", run)];
+/// Those of a source that tells of what it happens to see.
+const OF_POLLING: [(&str, Behaviour); 6] = [
+    ("storm", storm),
+    ("odd", odd),
+    ("failed-execs", failed_execs),
+    ("tree", tree),
+    ("run", run),
+    ("chroot", places::chroot),
+];
+const OF_AUTO: [(&str, Behaviour); 3] = [
+    ("start", |_| start_auto()),
+    ("unprivileged", |_| unprivileged_auto()),
+    ("doctor", |_| doctor::agrees_with_auto()),
 ];
 
-/// Everything, one after the other.
-pub(super) fn all() -> impl Iterator<Item = (&'static str, &'static str, Result)> {
-    let named = ["ebpf", "process-connector"].into_iter().flat_map(|source| {
+/// All that are named, or everything where none is, one after the other.
+pub(super) fn all(named: &[String]) -> impl Iterator<Item = (&'static str, &'static str, Result)> {
+    let chosen = |what: &str| named.is_empty() || named.iter().any(|name| name == what);
+    let sources = ["ebpf", "process-connector", "proc-poll", "ptrace"].into_iter().flat_map(move |source| {
         let started = start(source);
-        let rest: &[(&str, Behaviour)] = if started.is_ok() { &BEHAVIOURS } else { &[] };
+        let rest: &[(&str, Behaviour)] = match source {
+            _ if started.is_err() => &[],
+            "ptrace" => &OF_A_COMMAND,
+            "proc-poll" => &OF_POLLING,
+            _ => &BEHAVIOURS,
+        };
         let first = std::iter::once((source, "start", started));
-        let last = std::iter::once_with(move || (source, "unprivileged", unprivileged(source)));
-        first.chain(rest.iter().map(move |(what, run)| (source, *what, run(source)))).chain(last)
+        let always: [(&str, Behaviour); 2] = [("unprivileged", unprivileged), ("doctor", doctor::agrees)];
+        let rest = rest.iter().copied().chain(always).filter(move |(what, _)| chosen(what));
+        first.chain(rest.map(move |(what, run)| (source, what, run(source))))
     });
-    let auto = [("start", start_auto as fn() -> Result), ("unprivileged", unprivileged_auto)];
-    named.chain(auto.into_iter().map(|(what, run)| ("auto", what, run())))
+    let auto = OF_AUTO.into_iter().filter(move |(what, _)| chosen(what));
+    sources.chain(auto.map(|(what, run)| ("auto", what, run("auto"))))
+}
+
+/// Lets ps-workload do what these words say while the source tells.
+fn told(source: &str, uid: u32, options: &[&str], words: &[&str], name: &str) -> Result<(Ended, Vec<Line>)> {
+    if source == "ptrace" {
+        return run_command(source, uid, options, words, name);
+    }
+    let watch = Watch::spawn(source, uid, options)?;
+    let truth = Workload::new(words, name)?.run()?;
+    Ok((watch.stop()?, truth))
 }
 
 fn start(source: &str) -> Result {
-    let ended = Watch::start(source, &["--duration", "300ms"])?.end()?.well()?;
-    hold(ended.stderr.contains(&format!("({source})")), || ended.stderr.clone())
+    starts(source, 0)
 }
 
 fn unprivileged(source: &str) -> Result {
-    Watch::unprivileged(source, &["--duration", "300ms"])?.end()?.well().map(drop)
+    starts(source, NOBODY)
+}
+
+fn starts(source: &str, uid: u32) -> Result {
+    let ended = if source == "ptrace" {
+        run_command(source, uid, &[], &["storm", "--count", "3"], "start")?.0
+    } else {
+        Watch::spawn(source, uid, &["--duration", "300ms"])?.end()?
+    }
+    .well()?;
+    hold(ended.stderr.contains(&format!("({source})")), || ended.stderr.clone())
 }
 
 fn start_auto() -> Result {
@@ -56,7 +105,7 @@ fn start_auto() -> Result {
 }
 
 fn unprivileged_auto() -> Result {
-    chosen(Watch::unprivileged("auto", &["--duration", "300ms"])?)
+    chosen(Watch::spawn("auto", NOBODY, &["--duration", "300ms"])?)
 }
 
 /// Says what was chosen: the line that tells why it is not the best, or the source.
@@ -68,43 +117,66 @@ fn chosen(watch: Watch) -> Result {
 }
 
 fn storm(source: &str) -> Result {
-    let watch = Watch::start(source, &["-e", "fork,exec,exit"])?;
-    let truth = Workload::new(&["storm", "--count", "400"], "storm")?.run()?;
-    let ended = watch.stop()?.well()?;
+    let (ended, truth) = told(source, 0, &["-e", "fork,exec,exit"], &["storm", "--count", "400"], "storm")?;
+    right(source, &ended.well()?, truth, Some(&KINDS))
+}
+
+/// A command that procscope runs: by the same source, and as an ordinary user where that may be.
+fn run(source: &str) -> Result {
+    let uid = if source == "ptrace" { NOBODY } else { 0 };
+    let words = ["storm", "--count", "150"];
+    let (ended, truth) = run_command(source, uid, &["-e", "fork,exec,exit"], &words, "run")?;
+    right(source, &ended.well()?, truth, Some(&KINDS))?;
+    for (words, code) in [(&["/bin/ps-workload", "no-such-word"][..], 2), (&["/no/such/program"], 127)] {
+        let mut command = Command::new("/bin/procscope");
+        command.args(["run", "-q", "--source", source, "-o", "/dev/null", "--"]).args(words);
+        let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status()?;
+        hold(status.code() == Some(code), || format!("{words:?}: {status}, not {code}"))?;
+    }
+    Ok(())
+}
+
+/// As far as such a source claims it.
+pub(super) fn right(source: &str, ended: &Ended, truth: Vec<Line>, kinds: Option<&[&str]>) -> Result {
     match source {
-        "ebpf" => exact(&ended, truth, Some(&KINDS)),
-        _ => counted(&ended, &truth),
+        "ebpf" => exact(ended, truth, kinds, &[]),
+        "ptrace" => exact(ended, truth, kinds, &UNTOLD_BY_PTRACE),
+        "proc-poll" => sampled(ended, &truth),
+        _ => counted(ended, &truth),
     }
 }
 
 fn odd(source: &str) -> Result {
-    let events = if source == "ebpf" { "all" } else { "fork,exec,exit" };
-    let watch = Watch::start(source, &["-e", events, "--env"])?;
-    let truth = Workload::new(&["odd"], "odd")?.run()?;
-    let ended = watch.stop()?.well()?;
+    const TRACED: &str = "fork,clone,exec,exec-failed,exit,thread-exit";
+    let (events, kinds) = match source {
+        "ebpf" => ("all", None),
+        "ptrace" => (TRACED, Some(TRACED.split(',').collect::<Vec<_>>())),
+        _ => ("fork,exec,exit", None),
+    };
+    let (ended, truth) = told(source, 0, &["-e", events, "--env"], &["odd"], "odd")?;
+    // Under ptrace no case can trace another, and the generator says so.
+    let ended = if source == "ptrace" { ended } else { ended.well()? };
     let skipped = truth.iter().filter_map(|line| match line {
-        Line::Skipped { case, why, .. } => Some(format!("{case}: {why}")),
+        Line::Skipped { case, why, fault } if !(*fault && source == "ptrace") => Some(format!("{case}: {why}")),
         _ => None,
     });
     let skipped: Vec<_> = skipped.collect();
     match source {
-        "ebpf" => exact(&ended, truth, None)?,
-        _ => counted(&ended, &truth)?,
+        "ptrace" => exact(&ended, truth, kinds.as_deref(), &[&UNTOLD_BY_PTRACE[..], &ODD_UNDER_PTRACE].concat())?,
+        _ => right(source, &ended, truth, kinds.as_deref())?,
     }
-    // The table says on which kernel a case may be left out.
+    // The table says on which machine a case may be left out.
     if skipped.is_empty() { Ok(()) } else { Err(Trouble::Says(format!("not made: {}", skipped.join("; ")))) }
 }
 
 fn failed_execs(source: &str) -> Result {
     for case in ["enoent", "enoent-empty", "e2big-argument", "efault-argv", "search-path"] {
-        let watch = Watch::start(source, &["-e", "exec-failed"])?;
-        let truth = Workload::new(&["odd", case], "failed")?.run()?;
-        let ended = watch.stop()?.well()?;
+        let (ended, truth) = told(source, 0, &["-e", "exec-failed"], &["odd", case], "failed")?;
         if let Some(line) = ended.stderr.lines().find(|line| line.contains("events are missing")) {
-            hold(ended.events()?.is_empty(), || "events came all the same".into())?;
+            hold(ended.events()?.iter().all(|seen| seen.event == "lost"), || "events came all the same".into())?;
             return Err(Trouble::Says(line.to_owned()));
         }
-        exact(&ended, truth, Some(&["exec-failed"]))?;
+        right(source, &ended.well()?, truth, Some(&["exec-failed"]))?;
     }
     Ok(())
 }
@@ -123,10 +195,7 @@ fn tree(source: &str) -> Result {
     let mut events = ended.events()?.into_iter().filter(|seen| seen.event != "lost");
     let stranger = events.find(|seen| !seen.pid.is_some_and(|p| known.contains(&p)));
     hold(stranger.is_none(), || format!("a stranger: {stranger:?}"))?;
-    match source {
-        "ebpf" => exact(&ended, truth, Some(&KINDS)),
-        _ => counted(&ended, &truth),
-    }
+    right(source, &ended, truth, Some(&KINDS))
 }
 
 fn name(source: &str) -> Result {
@@ -205,7 +274,7 @@ fn status(source: &str) -> Result {
 }
 
 /// Every field as it really was; where procscope tells of a loss, no more missing than that.
-fn exact(ended: &Ended, truth: Vec<Line>, kinds: Option<&[&str]>) -> Result {
+fn exact(ended: &Ended, truth: Vec<Line>, kinds: Option<&[&str]>, untold: &[&str]) -> Result {
     let mut comparison = Comparison::new(truth.clone());
     if let Some(kinds) = kinds {
         comparison = comparison.only(kinds);
@@ -216,8 +285,11 @@ fn exact(ended: &Ended, truth: Vec<Line>, kinds: Option<&[&str]>) -> Result {
         counted(ended, &truth)?;
         return told_as_lost(format!("{:?}", report.lost));
     }
-    let differs = |field: &&str| report.wrong(field) > 0 && !is_luck(field);
+    let differs = |field: &&str| report.wrong(field) > 0 && !is_luck(field) && !untold.contains(field);
     let fields: Vec<_> = report.fields.keys().copied().filter(differs).collect();
+    if fields == [UNREADABLE_ARGV] {
+        return Err(Trouble::Says(format!("arguments told as unreadable: {}", report.wrong(UNREADABLE_ARGV))));
+    }
     hold(fields.is_empty(), || {
         let told = |field: &&str| {
             let tally = &report.fields[field];
@@ -231,8 +303,16 @@ fn told_as_lost(what: String) -> Result {
     Err(Trouble::Says(format!("told as lost: {what}")))
 }
 
-/// Each process as often as it was there, less what was lost; and no arguments that it did not have.
-fn counted(ended: &Ended, truth: &[Line]) -> Result {
+/// What was to come, what came, and what was told as lost.
+struct Tally {
+    expected: Counts,
+    seen: Counts,
+    lost: BTreeMap<String, u64>,
+    lost_in_all: u64,
+}
+
+/// No process more often than it was there, and no arguments that it did not have.
+fn tally(ended: &Ended, truth: &[Line]) -> Result<Tally> {
     let mut expected = Counts::new();
     let mut argv: BTreeMap<u32, Vec<Vec<Vec<u8>>>> = BTreeMap::new();
     for life in lives(truth) {
@@ -241,12 +321,15 @@ fn counted(ended: &Ended, truth: &[Line]) -> Result {
         let lists = life.execs.iter().map(|exec| exec.argv.iter().map(|arg| arg.0.clone()).collect());
         argv.entry(life.pid).or_default().extend(lists);
     }
-    let (mut seen_counts, mut lost) = (Counts::new(), BTreeMap::<String, u64>::new());
+    let mut tally = Tally { expected, seen: Counts::new(), lost: BTreeMap::new(), lost_in_all: 0 };
     for seen in ended.events()? {
-        seen.lost.iter().flatten().for_each(|(kind, count)| *lost.entry(kind.clone()).or_default() += count);
+        seen.lost.iter().flatten().for_each(|(kind, count)| *tally.lost.entry(kind.clone()).or_default() += count);
+        if seen.event == "lost" {
+            tally.lost_in_all += seen.count.unwrap_or_default();
+        }
         let Some((kind, pid)) = KINDS.into_iter().find(|kind| *kind == seen.event).zip(seen.pid) else { continue };
         let Some(lists) = argv.get(&pid) else { continue };
-        *seen_counts.entry((kind, pid)).or_default() += 1;
+        *tally.seen.entry((kind, pid)).or_default() += 1;
         if kind != "exec" || seen.flaws.contains_key("argv") {
             continue;
         }
@@ -254,17 +337,31 @@ fn counted(ended: &Ended, truth: &[Line]) -> Result {
             hold(lists.contains(&arguments), || format!("pid {pid} never had {:?}", seen.argv))?;
         }
     }
+    for (key, count) in &tally.expected {
+        let seen = tally.seen.get(key).copied().unwrap_or_default();
+        hold(seen <= *count, || format!("{} of pid {} {seen} times, not {count}", key.0, key.1))?;
+    }
+    Ok(tally)
+}
+
+/// Each process as often as it was there, less what was lost; and no arguments that it did not have.
+fn counted(ended: &Ended, truth: &[Line]) -> Result {
+    let tally = tally(ended, truth)?;
     for kind in KINDS {
-        let mut missing = 0;
-        for (key, count) in expected.iter().filter(|((k, _), _)| *k == kind) {
-            let seen = seen_counts.get(key).copied().unwrap_or_default();
-            hold(seen <= *count, || format!("{kind} of pid {} {seen} times, not {count}", key.1))?;
-            missing += count - seen;
-        }
-        let lost = lost.get(kind).copied().unwrap_or_default();
-        if missing > lost {
-            return Err(wrong(format!("{missing} {kind} events are missing, {lost} are told as lost")));
-        }
+        let of = |counts: &Counts| counts.iter().filter(|((k, _), _)| *k == kind).map(|(_, count)| count).sum::<u64>();
+        let missing = of(&tally.expected) - of(&tally.seen);
+        let lost = tally.lost.get(kind).copied().unwrap_or_default();
+        hold(missing <= lost, || format!("{missing} {kind} events are missing, {lost} are told as lost"))?;
     }
     Ok(())
+}
+
+/// Of each process something, or it is counted by its pid; and nothing that was not.
+fn sampled(ended: &Ended, truth: &[Line]) -> Result {
+    let tally = tally(ended, truth)?;
+    let pids = |counts: &Counts| counts.keys().map(|(_, pid)| *pid).collect::<BTreeSet<_>>().len() as u64;
+    let (made, seen) = (pids(&tally.expected), pids(&tally.seen));
+    hold(seen > 0 && made - seen <= tally.lost_in_all, || {
+        format!("{seen} of {made} processes were seen, {} are told as lost", tally.lost_in_all)
+    })
 }

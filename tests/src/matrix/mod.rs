@@ -4,6 +4,9 @@
 //! other program there than procscope and ps-workload.
 
 mod behaviours;
+mod cgroups;
+mod doctor;
+mod places;
 mod watch;
 
 use std::ffi::CStr;
@@ -15,10 +18,11 @@ use watch::Trouble;
 /// What opens a line of ours, among those of the kernel.
 const MARK: &str = "@@";
 
-/// Does everything; as process 1 prepares the system first and ends it afterwards.
+/// Does everything, or the behaviours that are named; as process 1 prepares the system first and ends it afterwards.
 pub fn main() -> ExitCode {
     if std::process::id() != 1 {
-        behaviours::all().for_each(|(source, behaviour, seen)| report(source, behaviour, seen));
+        let named: Vec<String> = std::env::args().skip(1).collect();
+        behaviours::all(&named).for_each(|(source, behaviour, seen)| report(source, behaviour, seen));
         return ExitCode::SUCCESS;
     }
     let done = begin().and_then(|()| reap());
@@ -63,6 +67,23 @@ fn mount(on: &CStr, kind: &CStr, options: &CStr) -> io::Result<()> {
     match result {
         0 => Ok(()),
         _ => Err(io::Error::other(format!("{}: {}", on.to_string_lossy(), io::Error::last_os_error()))),
+    }
+}
+
+/// A bind mount, a change of one, or a file system that has the name of what it is mounted from.
+fn mount_flagged(on: &CStr, from: &CStr, flags: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: strings with their NUL.
+    match unsafe { libc::mount(from.as_ptr(), on.as_ptr(), from.as_ptr(), flags, ptr::null()) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+fn unmount(from: &CStr) -> io::Result<()> {
+    // SAFETY: a string with its NUL.
+    match unsafe { libc::umount2(from.as_ptr(), 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::other(format!("{}: {}", from.to_string_lossy(), io::Error::last_os_error()))),
     }
 }
 

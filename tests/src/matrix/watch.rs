@@ -11,7 +11,9 @@ use crate::seen::Seen;
 use crate::truth::{self, Life, Line};
 
 const EVENTS: &str = "/tmp/events";
-const NOBODY: u32 = 65534;
+/// Who has no right at all.
+pub(super) const NOBODY: u32 = 65534;
+const ROOT: u32 = 0;
 /// An emulated machine beside others is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -53,22 +55,17 @@ pub(super) struct Ended {
 impl Watch {
     /// Starts it, and waits until it watches; what it says where it refuses is the trouble.
     pub(super) fn start(source: &str, options: &[&str]) -> Result<Self, Trouble> {
-        Self::spawn(Command::new("/bin/procscope"), source, options)
+        Self::spawn(source, ROOT, options)
     }
 
-    /// As a user without any right.
-    pub(super) fn unprivileged(source: &str, options: &[&str]) -> Result<Self, Trouble> {
+    pub(super) fn spawn(source: &str, uid: u32, options: &[&str]) -> Result<Self, Trouble> {
         let mut command = Command::new("/bin/procscope");
-        command.uid(NOBODY).gid(NOBODY);
-        Self::spawn(command, source, options)
+        as_user(&mut command, uid);
+        Self::spawn_command(command, source, options)
     }
 
-    fn spawn(mut command: Command, source: &str, options: &[&str]) -> Result<Self, Trouble> {
-        // Made anew by whoever runs it.
-        match fs::remove_file(EVENTS) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-            _ => {}
-        }
+    pub(super) fn spawn_command(mut command: Command, source: &str, options: &[&str]) -> Result<Self, Trouble> {
+        remove(EVENTS)?;
         command.args(["--source", source, "--format", "json", "-o", EVENTS]).args(options);
         let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn()?;
         let stderr = child.stderr.take().ok_or_else(|| wrong("no pipe"))?;
@@ -78,13 +75,7 @@ impl Watch {
                 return Ok(watch);
             }
         }
-        let ended = watch.end()?;
-        let cause = ended.stderr.lines().find_map(|line| line.strip_prefix("cause: "));
-        let help = ended.stderr.lines().find_map(|line| line.strip_prefix("help: "));
-        Err(match (ended.code, cause, help) {
-            (Some(1), Some(cause), Some(help)) => Trouble::Says(format!("{cause}; {help}")),
-            _ => wrong(format!("status {:?}: {}", ended.code, ended.stderr)),
-        })
+        Err(watch.end()?.refusal())
     }
 
     pub(super) fn signal(&self, signo: i32) {
@@ -122,7 +113,62 @@ impl Drop for Watch {
     }
 }
 
+/// It is made anew by whoever comes.
+fn remove(file: &str) -> io::Result<()> {
+    match fs::remove_file(file) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn as_user(command: &mut Command, uid: u32) -> &mut Command {
+    match uid {
+        ROOT => command,
+        uid => command.uid(uid).gid(uid),
+    }
+}
+
+/// The source that procscope says it watches with.
+pub(super) fn said(stderr: &str) -> Option<String> {
+    let line = stderr.lines().find(|line| line.starts_with("procscope: watching"))?;
+    Some(line.split_once('(')?.1.split_once(')')?.0.to_owned())
+}
+
+/// Has procscope run ps-workload, whose status it ends with, and gives what happened.
+pub(super) fn run_command(
+    source: &str,
+    uid: u32,
+    options: &[&str],
+    words: &[&str],
+    name: &str,
+) -> Result<(Ended, Vec<Line>), Trouble> {
+    let truth = format!("/tmp/truth-{name}-{uid}");
+    let mut command = Command::new("/bin/procscope");
+    as_user(&mut command, uid);
+    remove(EVENTS)?;
+    remove(&truth)?;
+    command.args(["run", "--source", source, "--format", "json", "-o", EVENTS]).args(options);
+    command.args(["--", "/bin/ps-workload"]).args(words).args(["--truth", &truth]);
+    let output = command.stdin(Stdio::null()).output()?;
+    let ended = Ended { code: output.status.code(), stderr: String::from_utf8_lossy(&output.stderr).into_owned() };
+    hold(!ended.stderr.contains("panicked"), || ended.stderr.clone())?;
+    match File::open(truth) {
+        Ok(truth) => Ok((ended, truth::read(BufReader::new(truth))?)),
+        Err(_) => Err(ended.refusal()),
+    }
+}
+
 impl Ended {
+    /// What it says where it refuses.
+    fn refusal(self) -> Trouble {
+        let cause = self.stderr.lines().find_map(|line| line.strip_prefix("cause: "));
+        let help = self.stderr.lines().find_map(|line| line.strip_prefix("help: "));
+        match (self.code, cause, help) {
+            (Some(1), Some(cause), Some(help)) => Trouble::Says(format!("{cause}; {help}")),
+            _ => wrong(format!("status {:?}: {}", self.code, self.stderr)),
+        }
+    }
+
     pub(super) fn well(self) -> Result<Self, Trouble> {
         hold(self.code == Some(0), || format!("status {:?}: {}", self.code, self.stderr))?;
         Ok(self)

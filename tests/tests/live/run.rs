@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+use procscope_tests::compare::{Comparison, ODD_UNDER_PTRACE, UNTOLD_BY_PTRACE};
 use procscope_tests::seen::Seen;
 
 use crate::turn;
@@ -335,20 +336,16 @@ fn generated(words: &[&str], kinds: &str) -> procscope_tests::report::Report {
     let read = |path| std::io::BufReader::new(fs::File::open(path).expect("it was written"));
     let lines = procscope_tests::truth::read(read(&truth)).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     let kinds: Vec<&str> = kinds.split(',').collect();
-    let mut comparison = procscope_tests::compare::Comparison::new(lines).only(&kinds);
+    let mut comparison = Comparison::new(lines).only(&kinds);
     comparison.feed_all(read(&file)).expect("it can be read");
     comparison.finish()
 }
-
-/// What a tracer is not told.
-const UNTOLD: &[&str] =
-    &["exit.killer", "exit.nvcsw", "exit.io", "exit.oom", "fork.call", "fork.flags", "clone.call", "exec.namespaces"];
 
 #[test]
 fn a_storm_under_ptrace_is_told_exactly() {
     let _turn = turn::take();
     let report = generated(&["storm", "--count", "2000"], "fork,exec,exec-failed,exit");
-    let wrong = report.fields.iter().filter(|(field, tally)| tally.wrong > 0 && !UNTOLD.contains(field));
+    let wrong = report.fields.iter().filter(|(field, tally)| tally.wrong > 0 && !UNTOLD_BY_PTRACE.contains(field));
     assert_eq!(wrong.count(), 0, "{report}");
     assert!(report.lost.is_empty() && report.execs >= 2000, "{report}");
 }
@@ -357,10 +354,7 @@ fn a_storm_under_ptrace_is_told_exactly() {
 fn odd_cases_under_ptrace_are_told_as_far_as_it_can() {
     let _turn = turn::take();
     let report = generated(&["odd"], "fork,clone,exec,exec-failed,exit,thread-exit");
-    // A traced process cannot be traced by the cases that want to; a path longer than PATH_MAX cannot be read; scripts; the
-    // name of a thread; a first thread that ends before the others is told of with its process.
-    let known = ["generator", "exec.cwd", "exec.interpreter", "exec.old_name", "thread-exit.delivered"];
-    let wrong = report.fields.iter().filter(|(field, tally)| tally.wrong > 0 && !UNTOLD.contains(field));
-    let wrong: Vec<_> = wrong.map(|(field, _)| *field).filter(|field| !known.contains(field)).collect();
+    let wrong = report.fields.iter().filter(|(field, tally)| tally.wrong > 0 && !UNTOLD_BY_PTRACE.contains(field));
+    let wrong: Vec<_> = wrong.map(|(field, _)| *field).filter(|field| !ODD_UNDER_PTRACE.contains(field)).collect();
     assert!(wrong.is_empty(), "{wrong:?} {report}");
 }

@@ -1,14 +1,14 @@
-//! Debian's kernels by the names of their packages, out of other suites of the configured archives. Nothing is installed, and
-//! the system's own lists stay as they are.
+//! Debian's packages by their names, of other suites of the configured archives, or for another machine. Nothing is installed,
+//! and the system's own lists stay as they are.
 
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
-use super::table::{Kernel, Suite};
+use super::table::{Arch, Kernel, Suite};
 use crate::process::{output, run};
 use crate::workspace;
 
@@ -25,11 +25,9 @@ pub(super) fn image(kernel: &Kernel) -> Result<PathBuf> {
     if let Some(image) = find_image(&dir)? {
         return Ok(image);
     }
-    let apt = Apt::new(dir.join("apt"), kernel.suites)?;
-    apt.update()?;
-    let package = apt.package()?;
-    apt.download(&package)?;
-    let unpacked = apt.dir.join("unpacked");
+    let apt = Apt::new(dir.join("apt"), kernel.suites, kernel.arch)?;
+    let package = apt.kernel()?;
+    let unpacked = apt.unpack(&[&package])?;
     let (found, name) = match find_image(&unpacked.join("boot"))? {
         Some(found) => (found.clone(), found.file_name().context("an image without a name")?.to_owned()),
         None => find_among_modules(&unpacked).with_context(|| format!("{package} has no kernel"))?,
@@ -63,12 +61,14 @@ fn find_among_modules(unpacked: &Path) -> Result<(PathBuf, OsString)> {
 }
 
 /// apt with sources, lists and a state of its own.
-struct Apt {
-    dir: PathBuf,
+pub(super) struct Apt {
+    pub(super) dir: PathBuf,
+    arch: Arch,
 }
 
 impl Apt {
-    fn new(dir: PathBuf, suites: &[Suite]) -> Result<Self> {
+    /// Fetches the lists of these suites, for such a machine.
+    pub(super) fn new(dir: PathBuf, suites: &[Suite], arch: Arch) -> Result<Self> {
         if dir.exists() {
             // What a run left that was broken off.
             fs::remove_dir_all(&dir)?;
@@ -77,7 +77,9 @@ impl Apt {
         fs::create_dir_all(dir.join("cache/archives/partial"))?;
         fs::write(dir.join("status"), "")?;
         fs::write(dir.join("sources.list"), sources(suites)?)?;
-        Ok(Self { dir })
+        let apt = Self { dir, arch };
+        run(apt.command("apt-get").args(["-q", "update"]))?;
+        Ok(apt)
     }
 
     fn command(&self, program: &str) -> Command {
@@ -90,8 +92,12 @@ impl Apt {
             option("Dir::State::Status", "status"),
             option("Dir::Cache", "cache"),
             "Acquire::Languages=none".into(),
+            // A list that does not come is an error, not a warning.
+            "APT::Update::Error-Mode=any".into(),
             // The user _apt may not enter root's cache.
             "APT::Sandbox::User=root".into(),
+            format!("APT::Architecture={}", self.arch.debian()),
+            format!("APT::Architectures::={}", self.arch.debian()),
         ] {
             command.args(["-o", &option]);
         }
@@ -99,30 +105,34 @@ impl Apt {
         command
     }
 
-    fn update(&self) -> Result<()> {
-        run(self.command("apt-get").args(["-q", "update"]))
-    }
-
     /// The package that has the image: newer suites have it in one of its own.
-    fn package(&self) -> Result<String> {
-        let depends = ["depends", "--recurse", "--important", "linux-image-cloud-amd64"];
-        let text = output(self.command("apt-cache").args(depends))?;
+    fn kernel(&self) -> Result<String> {
+        let kind = format!("-cloud-{}", self.arch.debian());
+        let all = format!("linux-image{kind}");
+        let text = output(self.command("apt-cache").args(["depends", "--recurse", "--important", &all]))?;
         let named = |prefix: &str| {
-            let mut names = text.lines().filter(|name| name.ends_with("-cloud-amd64"));
+            let mut names = text.lines().filter(|name| name.ends_with(&kind));
             names.find(|name| {
                 name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
             })
         };
         let found = named("linux-binary-").or_else(|| named("linux-image-"));
-        Ok(found.context("linux-image-cloud-amd64 depends on no kernel")?.to_owned())
+        Ok(found.with_context(|| format!("{all} depends on no kernel"))?.to_owned())
     }
 
-    fn download(&self, package: &str) -> Result<()> {
-        run(self.command("apt-get").args(["-q", "download", package]))?;
-        let mut files = fs::read_dir(&self.dir)?.filter_map(|entry| Some(entry.ok()?.path()));
-        let deb = files.find(|path| path.extension().is_some_and(|extension| extension == "deb"));
-        let deb = deb.with_context(|| format!("apt-get brought no {package}"))?;
-        run(Command::new("dpkg").arg("-x").arg(deb).arg(self.dir.join("unpacked")))
+    /// Downloads packages, and says where what they have is then.
+    pub(super) fn unpack(&self, packages: &[&str]) -> Result<PathBuf> {
+        run(self.command("apt-get").args(["-q", "download"]).args(packages))?;
+        let files = fs::read_dir(&self.dir)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+        let debs: Vec<_> = files.iter().filter(|path| path.extension().is_some_and(|it| it == "deb")).collect();
+        if debs.len() != packages.len() {
+            bail!("apt-get brought {} files for {}", debs.len(), packages.join(" "));
+        }
+        let unpacked = self.dir.join("unpacked");
+        for deb in debs {
+            run(Command::new("dpkg").arg("-x").arg(deb).arg(&unpacked))?;
+        }
+        Ok(unpacked)
     }
 }
 

@@ -10,19 +10,62 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::arm64;
+use super::table::{Arch, Kernel};
 use crate::process::{cargo, output, run};
 use crate::workspace;
 
 /// A guest takes a tenth of that on two idle cores.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// Builds the file system that the guests start with, and says where it is.
-pub(super) fn build(dir: &Path) -> Result<PathBuf> {
-    let mut build = cargo();
-    build.current_dir(workspace::root()).args(["build", "--locked", "--release", "--bins"]);
-    run(build.args(["--package", "procscope-cli", "--package", "procscope-tests"]))?;
-    let built = workspace::target_dir()?.join("release");
-    let root = dir.join("root");
+impl Arch {
+    /// As Debian calls it.
+    pub(super) fn debian(self) -> &'static str {
+        match self {
+            Self::Amd64 => "amd64",
+            Self::Arm64 => "arm64",
+        }
+    }
+
+    /// An emulated machine, and the name that its kernel has for the serial line.
+    fn qemu(self) -> Result<(Command, &'static str)> {
+        let (program, machine, console) = match self {
+            Self::Amd64 => ("qemu-system-x86_64".into(), "q35", "ttyS0"),
+            Self::Arm64 => (arm64::qemu()?, "virt", "ttyAMA0"),
+        };
+        let mut qemu = Command::new(program);
+        qemu.args(["-machine", machine]);
+        Ok((qemu, console))
+    }
+
+    /// Builds what runs in the guest, and says where it is.
+    fn build(self) -> Result<PathBuf> {
+        if self == Self::Arm64 {
+            // To be had before the guests want it at the same time.
+            arm64::qemu()?;
+            return arm64::build();
+        }
+        let mut build = cargo();
+        build.current_dir(workspace::root()).args(["build", "--locked", "--release", "--bins"]);
+        run(build.args(["--package", "procscope-cli", "--package", "procscope-tests"]))?;
+        Ok(workspace::target_dir()?.join("release"))
+    }
+
+    /// The shared libraries of a program, and where the guest looks for them.
+    fn libraries(self, program: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
+        if self == Self::Arm64 {
+            return arm64::libraries(program);
+        }
+        let text = output(Command::new("ldd").arg(program))?;
+        let libraries = text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from);
+        Ok(libraries.map(|library| (library.clone(), library)).collect())
+    }
+}
+
+/// Builds the file system that such guests start with, and says where it is.
+pub(super) fn build(dir: &Path, arch: Arch) -> Result<PathBuf> {
+    let built = arch.build()?;
+    let root = dir.join(format!("root-{}", arch.debian()));
     if root.exists() {
         fs::remove_dir_all(&root)?;
     }
@@ -33,15 +76,14 @@ pub(super) fn build(dir: &Path) -> Result<PathBuf> {
     let mut libraries = BTreeSet::new();
     for (from, to) in [("ps-matrix", "init"), ("procscope", "bin/procscope"), ("ps-workload", "bin/ps-workload")] {
         fs::copy(built.join(from), root.join(to)).with_context(|| from.to_owned())?;
-        let text = output(Command::new("ldd").arg(built.join(from)))?;
-        libraries.extend(text.split_whitespace().filter(|word| word.starts_with('/')).map(PathBuf::from));
+        libraries.extend(arch.libraries(&built.join(from))?);
     }
-    for library in libraries {
-        let to = root.join(library.strip_prefix("/")?);
+    for (library, to) in libraries {
+        let to = root.join(to.strip_prefix("/")?);
         fs::create_dir_all(to.parent().context("a library without a directory")?)?;
         fs::copy(&library, to).with_context(|| library.display().to_string())?;
     }
-    let archive = dir.join("initramfs");
+    let archive = dir.join(format!("initramfs-{}", arch.debian()));
     pack(&root, &archive)?;
     Ok(archive)
 }
@@ -75,14 +117,25 @@ fn list(root: &Path, dir: &Path, names: &mut String) -> Result<()> {
 }
 
 /// Starts a kernel with it, and returns what came on its console. That is kept in `log` too.
-pub(super) fn start(image: &Path, initramfs: &Path, log: &Path) -> Result<String> {
-    let mut qemu = Command::new("qemu-system-x86_64");
-    // Debian 12's QEMU dies with cmpxchg16b under newer kernels.
-    qemu.args(["-accel", "tcg,thread=multi", "-machine", "q35", "-cpu", "max,-cx16", "-smp", "2", "-m", "1024"]);
-    qemu.args(["-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot"]);
+pub(super) fn start(kernel: &Kernel, image: &Path, initramfs: &Path, log: &Path) -> Result<String> {
+    let (mut qemu, console) = kernel.arch.qemu()?;
+    qemu.args([
+        "-cpu",
+        kernel.cpu,
+        "-accel",
+        "tcg,thread=multi",
+        "-smp",
+        "2",
+        "-m",
+        "1024",
+        "-nodefaults",
+        "-no-user-config",
+    ]);
+    qemu.args(["-display", "none", "-serial", "stdio", "-no-reboot"]);
     qemu.arg("-kernel").arg(image).arg("-initrd").arg(initramfs);
-    qemu.args(["-append", "console=ttyS0 quiet panic=-1"]);
-    let mut child = qemu.stdin(Stdio::null()).stdout(File::create(log)?).spawn().context("qemu-system-x86_64")?;
+    qemu.args(["-append", &format!("console={console} quiet panic=-1")]);
+    let mut child =
+        qemu.stdin(Stdio::null()).stdout(File::create(log)?).spawn().with_context(|| format!("{qemu:?}"))?;
     let begun = Instant::now();
     while child.try_wait()?.is_none() {
         if begun.elapsed() > PATIENCE {

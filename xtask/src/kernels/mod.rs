@@ -1,20 +1,23 @@
 //! The kernel matrix: the same behaviours of each source on several kernels, in emulated guests.
 
+mod arm64;
 mod download;
 mod guest;
 mod table;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 
 use crate::{packages, workspace};
-use table::{Expected, KERNELS, Kernel, TABLE};
+use table::{Arch, Expected, KERNELS, Kernel, TABLE};
 
 /// What it takes.
-pub(crate) const NEEDS: &[&[packages::Package]] = &[packages::BUILD, packages::GUEST];
+pub(crate) const NEEDS: &[&[packages::Package]] = &[packages::BUILD, packages::CROSS, packages::GUEST];
 
 /// What a guest saw of a behaviour.
 struct Seen {
@@ -32,7 +35,7 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
         bail!("there is no kernel '{other}'; the kernels are {}, or --all", names.join(" "));
     }
     if std::env::consts::ARCH != "x86_64" {
-        bail!("the guests run the programs that are built here, and have amd64 kernels");
+        bail!("the guests run the programs that are built here, for amd64 or, by a cross compiler, arm64");
     }
     let all = args.iter().any(|arg| arg == "--all");
     let chosen = |kernel: &Kernel| match args {
@@ -42,25 +45,50 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
     packages::ensure(NEEDS)?;
     let dir = workspace::target_dir()?.join("kernels");
     fs::create_dir_all(&dir)?;
-    let initramfs = guest::build(&dir)?;
+    let mut initramfs = BTreeMap::new();
+    for arch in [Arch::Amd64, Arch::Arm64] {
+        if KERNELS.iter().any(|kernel| kernel.arch == arch && chosen(kernel)) {
+            initramfs.insert(arch, guest::build(&dir, arch)?);
+        }
+    }
+
+    let mut guests = Vec::new();
+    for kernel in KERNELS.iter().filter(|kernel| chosen(kernel)) {
+        guests.push((kernel, download::image(kernel)?));
+    }
+
+    // A guest has two processors, and uses hardly more than one.
+    let at_a_time = std::thread::available_parallelism().map_or(1, |cpus| cpus.get().min(4));
+    let next = AtomicUsize::new(0);
+    let boot = || {
+        let mut consoles = Vec::new();
+        while let Some((kernel, image)) = guests.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let begun = Instant::now();
+            let console = guest::start(kernel, image, &initramfs[&kernel.arch], &log(&dir, kernel))?;
+            let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            println!("{}: {name} in {:.0} s", kernel.name, begun.elapsed().as_secs_f64());
+            consoles.push((kernel.name, console));
+        }
+        anyhow::Ok(consoles)
+    };
+    let consoles = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..at_a_time).map(|_| scope.spawn(boot)).collect();
+        let ended = threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a guest's thread failed"))?);
+        ended.collect::<Result<Vec<_>>>()
+    })?;
+    let consoles: BTreeMap<_, _> = consoles.into_iter().flatten().collect();
 
     let mut faults = Vec::new();
     let mut columns: Vec<Option<Column>> = Vec::new();
     for (index, kernel) in KERNELS.iter().enumerate() {
-        if !chosen(kernel) {
+        let Some(console) = consoles.get(kernel.name) else {
             columns.push(None);
             continue;
-        }
-        let image = download::image(kernel)?;
-        let log = dir.join(format!("{}.log", kernel.name));
-        let begun = Instant::now();
-        let console = guest::start(&image, &initramfs, &log)?;
-        let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        println!("{}: {name} in {:.0} s", kernel.name, begun.elapsed().as_secs_f64());
-        let column = read(&console);
+        };
+        let column = read(console);
         let mut found = differences(index, &column);
         if !console.lines().any(|line| line.trim_end() == "@@ end 0") {
-            found.push(format!("it did not end as it should; see {}", log.display()));
+            found.push(format!("it did not end as it should; see {}", log(&dir, kernel).display()));
         }
         faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", kernel.name)));
         columns.push(Some(column));
@@ -70,6 +98,10 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
         bail!("not as the table has it:\n  {}", faults.join("\n  "));
     }
     Ok(())
+}
+
+fn log(dir: &Path, kernel: &Kernel) -> PathBuf {
+    dir.join(format!("{}.log", kernel.name))
 }
 
 /// The lines of ps-matrix, among those of the kernel.
@@ -117,13 +149,13 @@ fn differences(index: usize, column: &Column) -> Vec<String> {
 fn show(columns: &[Option<Column>]) {
     let shown: Vec<_> = KERNELS.iter().zip(columns).filter_map(|(k, column)| Some((k, column.as_ref()?))).collect();
     print!("\n{:<32}", "");
-    shown.iter().for_each(|(kernel, _)| print!("{:<9}", kernel.name));
+    shown.iter().for_each(|(kernel, _)| print!("{:<11}", kernel.name));
     println!();
     for row in &TABLE {
         print!("{:<32}", format!("{} {}", row.source, row.behaviour));
         for (_, column) in &shown {
             let seen = column.get(&(row.source.to_owned(), row.behaviour.to_owned()));
-            print!("{:<9}", seen.map_or("-", |seen| &seen.outcome));
+            print!("{:<11}", seen.map_or("-", |seen| &seen.outcome));
         }
         println!();
     }

@@ -1,0 +1,94 @@
+//! Places where not all of the system is to be seen: as containers have it, without an engine.
+
+use std::ffi::CStr;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use super::watch::{Trouble, Watch, Workload};
+use super::{behaviours, mount, mount_flagged, unmount};
+
+type Result<T = ()> = std::result::Result<T, Trouble>;
+
+const EVENTS: [&str; 2] = ["-e", "fork,exec,exit"];
+
+/// procscope as the first process of a pid namespace, with a /proc of that; the storm is outside.
+pub(super) fn pid_namespace(source: &str) -> Result {
+    let mut command = Command::new("/bin/procscope");
+    // SAFETY: system calls alone, between fork and exec.
+    unsafe { command.pre_exec(own_proc) };
+    let ours = File::open("/proc/self/ns/pid")?;
+    // SAFETY: this thread's next children alone are in it.
+    check(unsafe { libc::unshare(libc::CLONE_NEWPID) })?;
+    let watch = Watch::spawn_command(command, source, &EVENTS);
+    // SAFETY: a descriptor of our own; the children after this are here again.
+    check(unsafe { libc::setns(ours.as_raw_fd(), libc::CLONE_NEWPID) })?;
+    tell(source, watch?)
+}
+
+fn own_proc() -> io::Result<()> {
+    // SAFETY: no memory is shared with the parent but what the kernel copies.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    mount_flagged(c"/", c"none", libc::MS_REC | libc::MS_PRIVATE)?;
+    mount_flagged(c"/proc", c"proc", 0)
+}
+
+/// In a directory with programs and /tmp, without /proc, /sys and /dev.
+pub(super) fn chroot(source: &str) -> Result {
+    let jail = Jail::new()?;
+    let mut command = Command::new("/bin/procscope");
+    // SAFETY: system calls alone, between fork and exec.
+    unsafe {
+        command.pre_exec(|| {
+            check(libc::chroot(JAIL.as_ptr()))?;
+            check(libc::chdir(c"/".as_ptr()))
+        })
+    };
+    let told = Watch::spawn_command(command, source, &EVENTS).and_then(|watch| tell(source, watch));
+    drop(jail);
+    told
+}
+
+const JAIL: &CStr = c"/jail";
+
+/// The directory; its mounts go when this does.
+struct Jail(Vec<&'static CStr>);
+
+impl Jail {
+    fn new() -> Result<Self> {
+        fs::create_dir_all("/jail")?;
+        mount(JAIL, c"tmpfs", c"")?;
+        let mut jail = Self(vec![JAIL]);
+        for (from, to) in
+            [(c"/bin", c"/jail/bin"), (c"/lib", c"/jail/lib"), (c"/lib64", c"/jail/lib64"), (c"/tmp", c"/jail/tmp")]
+        {
+            if !Path::new(&*from.to_string_lossy()).exists() {
+                continue;
+            }
+            fs::create_dir(Path::new(&*to.to_string_lossy()))?;
+            mount_flagged(to, from, libc::MS_BIND)?;
+            jail.0.push(to);
+        }
+        Ok(jail)
+    }
+}
+
+impl Drop for Jail {
+    fn drop(&mut self) {
+        // What cannot be taken away shows in the next behaviour.
+        self.0.drain(..).rev().for_each(|at| _ = unmount(at));
+    }
+}
+
+fn tell(source: &str, watch: Watch) -> Result {
+    let truth = Workload::new(&["storm", "--count", "50"], "place")?.run()?;
+    let ended = watch.stop()?.well()?;
+    behaviours::right(source, &ended, truth, Some(&["fork", "exec", "exit"]))
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
