@@ -15,8 +15,8 @@ use super::table::{Arch, Kernel};
 use crate::process::{cargo, output, run};
 use crate::workspace;
 
-/// A guest takes a tenth of that on two idle cores.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// A guest takes a fifth of that on two idle cores.
+const PATIENCE: Duration = Duration::from_secs(420);
 
 impl Arch {
     /// As Debian calls it.
