@@ -333,6 +333,12 @@ impl Findings {
         if !differing.is_empty() {
             row("differing", format!("{}{}", differing.join(", "), such(&self.named[2])));
         }
+        for (side, name) in [(Side::First, first), (Side::Second, second)] {
+            let unheld = it.unheld[side as usize];
+            if unheld > 0 {
+                row("unheld", format!("{unheld} that {name} need not tell of, for a filter or as it cannot see all"));
+            }
+        }
         if it.outside > 0 {
             row("left out", format!("{} while only one of both was attached", it.outside));
         }
@@ -438,7 +444,7 @@ mod tests {
         it.missing[1][Kind::Exec as usize] = 1;
         it.explained[1][Kind::Exit as usize] = 3;
         it.differing = vec![(Field::Status, 1)];
-        (it.outside, it.given_up) = (4, 5);
+        (it.outside, it.given_up, it.unheld) = (4, 5, [0, 6]);
         insta::assert_snapshot!(format!("{lines}\n{}\n{quiet}", findings.text(&it, kinds)));
     }
 

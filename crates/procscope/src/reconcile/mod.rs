@@ -93,6 +93,9 @@ pub struct Verification {
     pub missing: [[u64; KIND_COUNT]; 2],
     /// Those that are missing, too, but were counted as lost by the mechanism that did not tell of them.
     pub explained: [[u64; KIND_COUNT]; 2],
+    /// Events of which the other side alone told, and to which this one is not held: it has a filter, or is a mechanism that does not
+    /// count what it misses.
+    pub unheld: [u64; 2],
     /// Events of one side alone at a time when the other was not attached for sure.
     pub outside: u64,
     /// Events that nobody could be held to: too many waited for the other side, which was far behind.
@@ -137,12 +140,14 @@ impl Verification {
 /// Two events are the same that are of one kind and one process, by pid and start; of several such, those are that happened
 /// closest to each other. A start that is marked as estimated may be a clock tick off, and one that is not known is any. A
 /// mechanism is held to the kinds that its [`Capabilities`](crate::Capabilities) name, while it was attached. What is missing
-/// where it says that events were lost is explained by that, up to the number that it counted.
+/// where it says that events were lost is explained by that, up to the number that it counted; a mechanism
+/// that does not count it is not held to what it does not tell.
 #[derive(Debug)]
 pub struct Reconciler {
     sides: [Held; 2],
     kinds: EventSet,
-    one_way: bool,
+    /// What a side does not tell of is not missing.
+    exempt: [bool; 2],
     from: Timestamp,
     serial: u64,
     waiting: FxHashMap<Pid, Vec<Waiting>>,
@@ -199,7 +204,7 @@ impl Reconciler {
         Self {
             sides: [side(first), side(second)],
             kinds: can(first).intersection(can(second)),
-            one_way: false,
+            exempt: [first, second].map(|session| !counts_loss(session.source)),
             from: first.attached.max(second.attached),
             serial: 0,
             waiting: FxHashMap::default(),
@@ -212,7 +217,7 @@ impl Reconciler {
     /// The first monitor has a filter that the second has not: what it does not tell of is not missing.
     #[must_use]
     pub fn first_is_filtered(mut self) -> Self {
-        self.one_way = true;
+        self.exempt[Side::First as usize] = true;
         self
     }
 
@@ -347,14 +352,14 @@ impl Reconciler {
         let within = |edge: i64| (self.from.0.saturating_add(edge)..=end.saturating_sub(edge)).contains(&event.time.0);
         let (attached, surely) = (within(0), within(EDGE_NS));
         let other = &mut self.sides[from as usize];
-        if self.one_way && from == Side::First {
-            // The filter may not have taken it.
-        } else if attached && other.counted(&event) {
+        if attached && other.counted(&event) {
             self.verification.explained[from as usize][kind] += 1;
         } else if !surely {
             self.verification.outside += 1;
         } else if other.given_up.is_some_and(|until| event.time.0 <= until.0.saturating_add(EDGE_NS)) {
             self.verification.given_up += 1;
+        } else if self.exempt[from as usize] {
+            self.verification.unheld[from as usize] += 1;
         } else {
             let from_id = other.id;
             self.verification.missing[from as usize][kind] += 1;
@@ -423,6 +428,11 @@ fn comparable(id: SourceId) -> EventSet {
         .iter()
         .find(|mechanism| mechanism.id() == id)
         .map_or(EventSet::NONE, |mechanism| mechanism.capabilities().events.intersection(COMPARABLE))
+}
+
+fn counts_loss(id: SourceId) -> bool {
+    let capabilities = source::SOURCES.iter().find(|it| it.id() == id).map(|it| it.capabilities());
+    capabilities.is_some_and(|capabilities| capabilities.counts_loss)
 }
 
 fn start(event: &Event) -> Option<u64> {

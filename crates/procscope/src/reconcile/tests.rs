@@ -196,6 +196,18 @@ fn who_is_filtered_is_not_held_to_the_rest() {
     it.tell(Side::First, &event(SECOND, 2, of(Kind::Exec)));
     let (verification, _) = ended(it, 9 * SECOND);
     assert_eq!((verification.total_missing(Side::First), verification.total_missing(Side::Second)), (0, 1));
+    assert_eq!(verification.unheld, [1, 0]);
+}
+
+/// Who looks now and then misses what was short: what it does tell has to be true all the same.
+#[test]
+fn who_cannot_count_losses_is_held_to_what_it_tells() {
+    let mut it = Reconciler::new(&session(SourceId::Ebpf, 0), &session(SourceId::ProcPoll, 0));
+    it.tell(Side::First, &event(SECOND, 1, of(Kind::Exec)));
+    it.tell(Side::Second, &event(SECOND, 2, of(Kind::Exec)));
+    let (verification, _) = ended(it, 9 * SECOND);
+    assert_eq!((verification.total_missing(Side::First), verification.total_missing(Side::Second)), (1, 0));
+    assert_eq!(verification.unheld, [0, 1]);
 }
 
 #[test]
