@@ -41,14 +41,17 @@ struct Progress {
 /// Arguments of a failed exec that are told to be unreadable.
 pub const UNREADABLE_ARGV: &str = "exec-failed.argv-unreadable";
 
+/// Old names that are told to be unknown.
+pub const UNKNOWN_OLD_NAME: &str = "exec.old_name-unknown";
+
 /// What a tracer is not told.
 pub const UNTOLD_BY_PTRACE: [&str; 8] =
     ["exit.killer", "exit.nvcsw", "exit.io", "exit.oom", "fork.call", "fork.flags", "clone.call", "exec.namespaces"];
 
 /// What else differs under ptrace in the odd cases. A traced process cannot be traced by the cases that want to; a path longer than
 /// PATH_MAX cannot be read; scripts; the name of a thread; a first thread that ends before the others is told of with its process.
-pub const ODD_UNDER_PTRACE: [&str; 5] =
-    ["generator", "exec.cwd", "exec.interpreter", "exec.old_name", "thread-exit.delivered"];
+pub const ODD_UNDER_PTRACE: [&str; 6] =
+    ["generator", "exec.cwd", "exec.interpreter", "exec.old_name", UNKNOWN_OLD_NAME, "thread-exit.delivered"];
 
 /// A comparison under way; feed it every line.
 pub struct Comparison {
@@ -426,7 +429,9 @@ impl Field<'_> {
         self.bytes("exec.interpreter", &seen.interpreter, &seen.interpreter_b64, exec.interpreter.as_ref());
         self.cwd(seen, exec.cwd.as_ref());
         self.name("exec.name", &seen.name, &seen.name_b64, exec.name.as_ref());
-        self.name("exec.old_name", &seen.old_name, &seen.old_name_b64, exec.old_name.as_ref());
+        let unknown = seen.old_name.is_none() && seen.flaws.contains_key("old_name");
+        let field = if unknown { UNKNOWN_OLD_NAME } else { "exec.old_name" };
+        self.name(field, &seen.old_name, &seen.old_name_b64, exec.old_name.as_ref());
         if let Some(ids) = exec.ids {
             let seen = [seen.uid, seen.euid, seen.gid, seen.egid];
             self.is("exec.uid", &seen, &ids.map(Some));

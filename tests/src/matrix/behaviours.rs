@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 
 use super::watch::{Counts, Ended, NOBODY, Trouble, Watch, Workload, hold, lives, run_command};
 use super::{cgroups, doctor, places};
-use crate::compare::{Comparison, ODD_UNDER_PTRACE, UNREADABLE_ARGV, UNTOLD_BY_PTRACE};
+use crate::compare::{Comparison, ODD_UNDER_PTRACE, UNKNOWN_OLD_NAME, UNREADABLE_ARGV, UNTOLD_BY_PTRACE};
 use crate::truth::Line;
 
 type Result<T = ()> = std::result::Result<T, Trouble>;
@@ -289,6 +289,9 @@ fn exact(ended: &Ended, truth: Vec<Line>, kinds: Option<&[&str]>, untold: &[&str
     let fields: Vec<_> = report.fields.keys().copied().filter(differs).collect();
     if fields == [UNREADABLE_ARGV] {
         return Err(Trouble::Says(format!("arguments told as unreadable: {}", report.wrong(UNREADABLE_ARGV))));
+    }
+    if fields == [UNKNOWN_OLD_NAME] {
+        return told_as_lost(format!("{} old names", report.wrong(UNKNOWN_OLD_NAME)));
     }
     hold(fields.is_empty(), || {
         let told = |field: &&str| {
