@@ -50,6 +50,14 @@ impl From<Error> for Failure {
                 cause: obstacle.what,
                 help: program::by_its_path(&obstacle.remedy),
             },
+            Error::NoneWorks { failures } => {
+                let help = failures.iter().find_map(Error::remedy).unwrap_or("procscope doctor tells what mends it");
+                Self {
+                    what: "cannot watch processes: no mechanism works here".to_owned(),
+                    cause: failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+                    help: format!("{}; procscope doctor tells of each", program::by_its_path(help)),
+                }
+            }
             Error::NoMechanism { os, to_come } => Self {
                 what: format!("cannot watch processes on {os} yet"),
                 cause: format!("this version has no mechanism for {os}; to come: {to_come}"),
@@ -105,14 +113,16 @@ mod tests {
 
     #[test]
     fn every_error_has_three_lines() {
-        let obstacle = Obstacle {
+        let obstacle = || Obstacle {
             what: "bpf(BPF_PROG_LOAD): Operation not permitted".to_owned(),
             cause: Cause::Privilege,
             remedy: "mount -t sysfs sysfs /sys".to_owned(),
         };
+        let unavailable = |source_id| Error::Unavailable { source_id, obstacle: obstacle() };
         let errors = [
-            Error::Unavailable { source_id: SourceId::Ebpf, obstacle },
+            unavailable(SourceId::Ebpf),
             Error::NoMechanism { os: "windows", to_come: "etw, wmi, toolhelp" },
+            Error::NoneWorks { failures: vec![unavailable(SourceId::Ebpf), unavailable(SourceId::ProcPoll)] },
             Error::Filter { what: "there is no process 4711".to_owned(), remedy: "ps -e lists them".to_owned() },
             Error::System { what: "making an event descriptor", error: io::Error::from_raw_os_error(24) },
             Error::Source {

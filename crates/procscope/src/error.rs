@@ -77,6 +77,12 @@ pub enum Error {
         /// What stands in the way.
         obstacle: Obstacle,
     },
+    /// None of the mechanisms that can tell what was asked for can be used here.
+    #[error("no mechanism works here: {}", failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    NoneWorks {
+        /// Why not, of each of them, the best first.
+        failures: Vec<Error>,
+    },
     /// This build has no mechanism for this system.
     #[error("procscope has no mechanism for {os} yet; to come: {to_come}")]
     NoMechanism {
@@ -133,6 +139,7 @@ impl Error {
         match self {
             Self::Unavailable { obstacle, .. } => Some(&obstacle.remedy),
             Self::Filter { remedy, .. } => Some(remedy),
+            Self::NoneWorks { failures } => failures.iter().find_map(Self::remedy),
             Self::NoMechanism { .. }
             | Self::Command { .. }
             | Self::System { .. }

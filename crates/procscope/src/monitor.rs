@@ -154,7 +154,7 @@ impl MonitorBuilder {
     /// [`Session::rights`] does not name once this has returned.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where the mechanism does not work here, [`Error::NoMechanism`] where there is none,
+    /// [`Error::Unavailable`] where the mechanism does not work here, [`Error::NoneWorks`] where none does, [`Error::NoMechanism`] where there is none,
     /// [`Error::Filter`] where a choice names something that is not there, [`Error::Command`] where a command is not found.
     pub fn build(mut self) -> Result<Monitor, Error> {
         self.want = plan::with_environment(self.want);

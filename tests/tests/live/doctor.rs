@@ -61,7 +61,7 @@ pub(crate) fn found<'a>(document: &'a Value, id: &str, check: &str) -> &'a str {
 }
 
 /// Has doctor and sources say what works there, and lets each mechanism prove it. Gives the doctor's report.
-fn agree(before: &[&str], program: &Path, doctor: &[&str]) -> Value {
+pub(crate) fn agree(before: &[&str], program: &Path, doctor: &[&str]) -> Value {
     let (status, report) = document(before, program, &[&["doctor"], doctor].concat());
     let (listed, list) = document(before, program, &["sources"]);
     assert_eq!(listed, 0);

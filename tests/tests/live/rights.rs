@@ -68,7 +68,7 @@ fn check(within: &[&str], program: &Path, capabilities: &[&str]) {
     let auto = match (loads, listens) {
         (true, _) => Some("ebpf"),
         (false, true) => Some("process-connector"),
-        (false, false) => None,
+        (false, false) => Some("proc-poll"),
     };
     assert_eq!(report["auto"].as_str(), auto, "{capabilities:?}");
 }

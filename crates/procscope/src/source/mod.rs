@@ -3,6 +3,7 @@
 //! A mechanism's static value is there on every OS, so that naming it anywhere explains itself. What only its own system
 //! can do stands in `live.rs`, its only file with FFI; what it reads is decoded in `decode.rs`, on every OS.
 
+mod auto;
 #[cfg(target_os = "linux")]
 pub(crate) mod cgroups;
 #[cfg(feature = "ebpf")]
@@ -15,9 +16,12 @@ pub(crate) mod process_connector;
 pub(crate) mod ptrace;
 pub(crate) mod record;
 
+use crate::launch::Launch;
 use crate::pipeline::{Outlet, Pipeline};
 use crate::plan::{Explanation, Pushdown, plan};
-use crate::{Capabilities, Error, Obstacle, Pid, SourceId, SourceInfo, StopHandle, Timestamp, Verdict, Want, sys};
+use crate::{
+    Capabilities, Cause, Error, Obstacle, Pid, SourceId, SourceInfo, StopHandle, Timestamp, Verdict, Want, sys,
+};
 
 /// One way by which a system tells of its processes.
 pub(crate) trait Mechanism: Sync {
@@ -65,6 +69,11 @@ pub(crate) trait Source: Send {
     /// What it cannot do here, in words fit for a person.
     fn notes(&self) -> Vec<String>;
 
+    /// Those of its notes that its cost does not tell already.
+    fn surprises(&self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What it still needs of the rights of `capabilities(7)` while it runs.
     fn rights(&self) -> &'static [&'static str];
 
@@ -75,7 +84,7 @@ pub(crate) trait Source: Send {
     fn run(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error>;
 }
 
-/// Every mechanism of this build, the best first.
+/// Every mechanism of this build: of two that can tell the same, the better one first.
 pub(crate) static SOURCES: &[&dyn Mechanism] = &[
     #[cfg(feature = "ebpf")]
     &ebpf::Ebpf,
@@ -84,15 +93,16 @@ pub(crate) static SOURCES: &[&dyn Mechanism] = &[
     &proc_poll::ProcPoll,
 ];
 
-/// The mechanisms of this build, the best first, and whether they work here.
+/// The mechanisms of this build, and whether they work here: the best first, for who asks for exec, exec-failed and exit events.
 pub fn sources() -> Vec<SourceInfo> {
-    let info = |mechanism: &&dyn Mechanism| SourceInfo {
+    let info = |mechanism: &dyn Mechanism| SourceInfo {
         id: mechanism.id(),
         command_only: mechanism.needs_command(),
         capabilities: mechanism.capabilities(),
         verdict: mechanism.probe(),
     };
-    SOURCES.iter().map(info).collect()
+    let want = Want { launch: Some(Launch::default()), ..Want::default() };
+    auto::best_first(&want).into_iter().map(info).collect()
 }
 
 /// Who of these is below the roots, with them. Each time it is asked, `parents` tells of every process and its parent.
@@ -105,6 +115,26 @@ pub(crate) fn descendants<P: Iterator<Item = (Pid, Pid)>>(roots: &[Pid], parents
             return members.into_iter().collect();
         }
         members.extend(new);
+    }
+}
+
+/// Why a system call is refused, where a filter may have done it, and what mends that.
+#[cfg(target_os = "linux")]
+pub(crate) fn perhaps_filtered(what: &str) -> Option<Obstacle> {
+    sys::is_filtered().then(|| Obstacle {
+        what: format!("{what}; a seccomp filter is set here, as containers have one, and may be what refused it"),
+        cause: Cause::Privilege,
+        remedy: "run procscope on the host, or start the container with --security-opt seccomp=unconfined".into(),
+    })
+}
+
+/// Why a command cannot be followed by its pid in a /proc that calls it otherwise.
+#[cfg(target_os = "linux")]
+pub(crate) fn foreign_proc() -> Obstacle {
+    Obstacle {
+        what: "/proc is that of another pid namespace, where the command has another pid".into(),
+        cause: Cause::NotConfigured,
+        remedy: "mount it anew: mount -t proc proc /proc".into(),
     }
 }
 
@@ -125,9 +155,6 @@ pub(crate) fn names_up(path: &[u8]) -> Vec<u8> {
     }
     names
 }
-
-#[cfg(not(target_os = "linux"))]
-use crate::Cause;
 
 #[cfg(not(target_os = "linux"))]
 fn wrong_os() -> Obstacle {
@@ -155,13 +182,12 @@ pub(crate) struct Opened {
     pub(crate) notes: Vec<String>,
 }
 
-/// The mechanism that was named, or else those that can do this.
-fn candidates(named: Option<SourceId>, want: &Want) -> impl Iterator<Item = &'static &'static dyn Mechanism> {
-    let fits = want.launch.is_some();
-    SOURCES.iter().filter(move |mechanism| match named {
-        Some(id) => id == mechanism.id(),
-        None => fits || !mechanism.needs_command(),
-    })
+/// The mechanism that was named, or else those that can do this, the best first.
+fn candidates(named: Option<SourceId>, want: &Want) -> Vec<&'static dyn Mechanism> {
+    match named {
+        Some(id) => SOURCES.iter().copied().filter(|mechanism| mechanism.id() == id).collect(),
+        None => auto::best_first(want),
+    }
 }
 
 /// Opens the mechanism that was named, or else the best that works here. A named one never falls back.
@@ -170,22 +196,26 @@ pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error
     if named.is_none() && !cfg!(target_os = "linux") {
         return Err(none);
     }
-    let mut failure = None;
+    let mut failures = Vec::new();
     for mechanism in candidates(named, want) {
         let plan = plan(want, mechanism.id(), &mechanism.pushdown(), sys::uid_of);
         match mechanism.open(&plan.want) {
             Ok(source) => {
-                let notes = match &failure {
-                    Some(better) => vec![instead_of(better, *mechanism)],
+                let notes = match failures.first() {
+                    Some(better) => [vec![instead_of(better, mechanism)], source.surprises()].concat(),
                     None => source.notes(),
                 };
                 return Ok(Opened { id: mechanism.id(), source, notes });
             }
             Err(error @ (Error::Filter { .. } | Error::Sink(_))) => return Err(error),
-            Err(error) => _ = failure.get_or_insert(error),
+            Err(error) => failures.push(error),
         }
     }
-    Err(failure.unwrap_or(none))
+    Err(match failures.len() {
+        0 => none,
+        1 => failures.swap_remove(0),
+        _ => Error::NoneWorks { failures },
+    })
 }
 
 /// Says in one line why this mechanism was taken, what that costs, and how to have the better one.
@@ -201,7 +231,9 @@ fn instead_of(better: &Error, mechanism: &dyn Mechanism) -> String {
 
 /// What a filter would make the mechanism do that was named, or else the best.
 pub(crate) fn explain(named: Option<SourceId>, want: &Want) -> Result<Explanation, Error> {
-    let mechanism =
-        candidates(named, want).next().ok_or(Error::NoMechanism { os: std::env::consts::OS, to_come: to_come() })?;
+    let mechanism = candidates(named, want)
+        .into_iter()
+        .next()
+        .ok_or(Error::NoMechanism { os: std::env::consts::OS, to_come: to_come() })?;
     Ok(plan(want, mechanism.id(), &mechanism.pushdown(), sys::uid_of).explanation)
 }

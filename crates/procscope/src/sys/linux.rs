@@ -61,6 +61,19 @@ pub(crate) fn in_initial_pid_namespace() -> bool {
     link.map_or(true, |link| link.as_os_str() == "pid:[4026531836]")
 }
 
+/// Whether /proc calls processes by the pids that system calls know: in a new pid namespace it does not before it is mounted
+/// anew. `None` where there is no /proc.
+pub(crate) fn proc_has_own_pids() -> Option<bool> {
+    let own = std::fs::read_link("/proc/self").ok()?;
+    Some(own.as_os_str() == std::process::id().to_string().as_str())
+}
+
+/// Whether a filter decides which system calls this thread may make: `seccomp(2)`. False where /proc does not tell.
+pub(crate) fn is_filtered() -> bool {
+    let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    status.lines().find_map(|line| line.strip_prefix("Seccomp:")).is_some_and(|mode| mode.trim() == "2")
+}
+
 /// `PROC_USER_INIT_INO`, likewise.
 pub(crate) fn in_initial_user_namespace() -> bool {
     let link = std::fs::read_link("/proc/self/ns/user");

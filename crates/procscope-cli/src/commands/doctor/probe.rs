@@ -183,7 +183,8 @@ fn spawn(program: &PathBuf, argv: &[Vec<u8>]) -> io::Result<Child> {
         command.arg0(os(first));
     }
     command.args(argv.iter().skip(1).map(os));
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
+    // Where nothing is mounted there is no /dev/null.
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
 const PROBED: [Kind; 4] = [Kind::Fork, Kind::Exec, Kind::ExecFailed, Kind::Exit];

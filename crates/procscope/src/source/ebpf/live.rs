@@ -9,7 +9,9 @@ use rustix::event::{Timespec, epoll};
 
 use super::complaints::Complaints;
 use super::decode::{decode, is_unasked};
-use super::object::{CALLS, DEFAULT_RING, calls_missing, first_of, load, map, purpose, require_btf, without_proc};
+use super::object::{
+    CALLS, DEFAULT_RING, calls_missing, command_elsewhere, first_of, load, map, purpose, require_btf, without_proc,
+};
 use super::ring::{Ring, Shared, Slot};
 use super::tracepoint::{self, Tracefs};
 use super::wire::{TWICE, kind};
@@ -81,6 +83,9 @@ impl Live {
     pub(super) fn open(want: &Want) -> Result<Self, Error> {
         let _kept = Complaints::keep();
         require_btf()?;
+        if want.held.is_some() && !sys::in_initial_pid_namespace() {
+            return Err(command_elsewhere());
+        }
         let cgroups = resolve_cgroups(want)?;
         let (object, ring_bytes) = load(want, &cgroups)?;
         let fail = |what| move |error: io::Error| Error::Source { source_id: SourceId::Ebpf, what, error };

@@ -9,8 +9,10 @@ use zerocopy::IntoBytes;
 
 use super::complaints::Complaints;
 use super::tracepoint::Tracefs;
+use super::tracepoint::is_refused;
 use super::wire::{self, kind};
 use crate::source::cgroups::Cgroups;
+use crate::source::perhaps_filtered;
 use crate::{Cause, EnvWanted, Error, EventSet, Kind, Obstacle, SourceId, Verdict, Want, sys};
 
 static OBJECT: &[u8] = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o");
@@ -82,6 +84,17 @@ fn unavailable(what: impl Into<String>, cause: Cause, remedy: impl Into<String>)
         source_id: SourceId::Ebpf,
         obstacle: Obstacle { what: what.into(), cause, remedy: remedy.into() },
     }
+}
+
+/// The programs know the pids of the initial namespace alone, and nobody else tells them the command's.
+pub(super) fn command_elsewhere() -> Error {
+    may_load().err().unwrap_or_else(|| {
+        unavailable(
+            "this is another pid namespace, where a command's pid in the initial one is not known",
+            Cause::Privilege,
+            "run procscope on the host, or start the container with --pid=host",
+        )
+    })
 }
 
 pub(super) fn require_btf() -> Result<(), Error> {
@@ -223,6 +236,10 @@ fn may_load() -> Result<(), Error> {
             Cause::Privilege,
             "run procscope on the host, or start the container without a user namespace and with --privileged",
         ));
+    }
+    let refused = || perhaps_filtered("bpf(2) is refused");
+    if let Some(obstacle) = is_refused().then(refused).flatten() {
+        return Err(Error::Unavailable { source_id: SourceId::Ebpf, obstacle });
     }
     Ok(())
 }

@@ -11,6 +11,13 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, 
 /// A way into tracefs: where it is mounted, or a mount of our own that has no name anywhere and ends with us.
 pub(super) struct Tracefs(OwnedFd);
 
+/// Whether bpf(2) is refused whatever it is called for: a command that there is not makes EINVAL, for those who may call it.
+pub(super) fn is_refused() -> bool {
+    // SAFETY: nothing is read.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, -1, std::ptr::null::<u8>(), 0) };
+    result < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}
+
 impl Tracefs {
     pub(super) fn open() -> io::Result<Self> {
         for path in ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"] {

@@ -18,10 +18,10 @@ use super::tracker::{End, Judgement, Sight, Tracker, settle};
 use super::{EVENTS, pidfd};
 use crate::launch::Held;
 use crate::pipeline::{Outlet, Pipeline};
-use crate::source::Source;
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::look::Depth;
 use crate::source::proc_files::look_between;
+use crate::source::{Source, foreign_proc};
 use crate::sys::proc_pid::Stat;
 use crate::sys::{self, ProcDir};
 use crate::{
@@ -45,7 +45,7 @@ const AGAIN_LATEST_NS: u64 = 1_000_000_000;
 /// How often it tells how many were missed.
 const MISSED_EVERY_NS: u64 = 1_000_000_000;
 /// How long an end waits for the status that the kernel tells once the parent has been told.
-const STATUS_WITHIN_NS: u64 = 50_000_000;
+const STATUS_WITHIN_NS: u64 = 1_000_000_000;
 /// So many processes are looked at thoroughly in a round; those beyond are asked for their arguments alone.
 const THOROUGH: usize = 40;
 /// So many pids that were not seen are asked for in a round, whether somebody has them.
@@ -87,6 +87,14 @@ pub(super) fn probe() -> Verdict {
         return Verdict::Unavailable(obstacle);
     }
     let mut obstacles = Vec::new();
+    if sys::proc_has_own_pids() != Some(true) {
+        obstacles.push(unavailable(
+            "the status of most ends is missing, ends are seen late, and nobody counts who was missed: /proc is that of another pid \
+             namespace",
+            Cause::NotConfigured,
+            "mount it anew: mount -t proc proc /proc",
+        ));
+    }
     if hides_others() {
         obstacles.push(unavailable(HIDDEN, Cause::Privilege, "sudo mount -o remount,hidepid=0 /proc"));
     }
@@ -236,6 +244,7 @@ pub(super) struct Live {
     attached_ns: u64,
     attached: Timestamp,
     notes: Vec<String>,
+    surprises: Vec<String>,
     cgroup_paths: Vec<String>,
 }
 
@@ -259,8 +268,10 @@ impl Live {
         let system = |what| move |error: Errno| Error::System { what, error: error.into() };
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(system("making an epoll descriptor"))?;
         let list = List::open().map_err(|error| Error::Source { source_id, what: "listing /proc", error })?;
-        let own = std::fs::read_link("/proc/self").ok();
-        let own_pids = own.is_some_and(|own| own.as_os_str() == std::process::id().to_string().as_str());
+        let own_pids = sys::proc_has_own_pids() == Some(true);
+        if !own_pids && want.held.is_some() {
+            return Err(Error::Unavailable { source_id, obstacle: foreign_proc() });
+        }
         let mark = own_pids.then(Mark::open).flatten();
         let env = want.env != EnvWanted::No;
         let ids = want.events.contains(Kind::Uid) || want.events.contains(Kind::Gid);
@@ -292,6 +303,7 @@ impl Live {
             attached_ns,
             attached: sys::clock().wall(attached_ns),
             notes: Vec::new(),
+            surprises: Vec::new(),
             cgroup_paths: [cgroups.unified_paths, cgroups.paths].concat(),
         };
         live.see_all().map_err(|error| Error::Source { source_id, what: "listing /proc", error })?;
@@ -305,23 +317,23 @@ impl Live {
         if !missing.is_empty() {
             self.notes.push(format!("{} events are missing: /proc does not show them", missing.join(", ")));
         }
-        if hides_others() {
-            self.notes.push(HIDDEN.to_owned());
-        }
-        if self.mark.is_none() {
-            let why =
-                if self.own_pids { "/proc/loadavg does not tell of pids" } else { "/proc is of another pid namespace" };
-            self.notes.push(format!("processes that are missed are not counted: {why}"));
-        }
-        if !self.own_pids || pidfd::open(std::process::id()).is_none() {
-            self.notes.push("ends are seen late: processes cannot be waited for here".to_owned());
-        }
         if !reads_others() {
             self.notes.push(
                 "the programs' paths, directories and environments of other users' processes are missing: CAP_SYS_PTRACE \
                  reads them"
                     .to_owned(),
             );
+        }
+        if hides_others() {
+            self.surprises.push(HIDDEN.to_owned());
+        }
+        if self.mark.is_none() {
+            let why =
+                if self.own_pids { "/proc/loadavg does not tell of pids" } else { "/proc is of another pid namespace" };
+            self.surprises.push(format!("processes that are missed are not counted: {why}"));
+        }
+        if !self.own_pids || pidfd::open(std::process::id()).is_none() {
+            self.surprises.push("ends are seen late: processes cannot be waited for here".to_owned());
         }
     }
 
@@ -619,7 +631,7 @@ impl Live {
         if self.look_at_due(now_ns, out).is_break() || self.settle_endings(sys::now_boot_ns(), out).is_break() {
             return Ok(ControlFlow::Break(()));
         }
-        Ok(ControlFlow::Continue(met + ended + self.endings.len()))
+        Ok(ControlFlow::Continue(met + ended))
     }
 
     fn pump(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> io::Result<()> {
@@ -711,7 +723,11 @@ impl Source for Live {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.notes.clone()
+        [&self.notes[..], &self.surprises].concat()
+    }
+
+    fn surprises(&self) -> Vec<String> {
+        self.surprises.clone()
     }
 
     /// It reads other users' processes.

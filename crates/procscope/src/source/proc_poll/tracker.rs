@@ -469,12 +469,20 @@ impl Tracker {
             if stat.ppid != known.parent.pid {
                 self.adopt(&mut known, stat.ppid);
             }
-        } else {
-            // As last seen.
-            for field in [Field::Name, Field::Ppid] {
-                if known.marks.get(field).is_none() {
-                    known.marks.mark(field, Flaw::ReadLate);
-                }
+        }
+        let executed = end.stat.as_ref().and_then(Stat::has_executed);
+        if executed.is_none_or(|executed| known.executed != Some(executed)) {
+            // As last seen: it may have become another program since.
+            [Field::Argv, Field::Exe].into_iter().for_each(|field| known.marks.mark(field, Flaw::AfterLoss));
+        }
+        if end.stat.is_none() {
+            if known.executed == Some(false) {
+                known.comm = UNKNOWN_COMM;
+            }
+            let name = if known.comm == UNKNOWN_COMM { Flaw::NotObserved } else { Flaw::AfterLoss };
+            known.marks.mark(Field::Name, name);
+            if known.marks.get(Field::Ppid).is_none() {
+                known.marks.mark(Field::Ppid, Flaw::ReadLate);
             }
         }
         let mut flaws = Flaws::new();

@@ -13,10 +13,10 @@ use super::merge::{Merge, Received, SETTLE_NS};
 use super::socket::{Batch, Kinds, Refusal, Socket};
 use super::tracker::{Settings, Tracker};
 use crate::pipeline::{Outlet, Pipeline};
-use crate::source::Source;
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::look::{Depth, Look, Proc};
 use crate::source::proc_files::{ProcFiles, look_at_all};
+use crate::source::{Source, perhaps_filtered};
 use crate::{
     Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StartTime, StopHandle, Timestamp,
     Verdict, Want, sys,
@@ -227,15 +227,20 @@ fn refused(refusal: Refusal) -> Error {
     let old = sys::kernel_version() < (6, 6);
     let privilege = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
     match refusal {
-        Refusal::Call(what, error) if privilege(&error) || error.raw_os_error() == Some(libc::EPERM) => unavailable(
-            if old {
-                format!("{what}: {error}; before Linux 6.6 that takes CAP_NET_ADMIN")
-            } else {
-                format!("{what}: {error}")
-            },
-            Cause::Privilege,
-            "run it as root: sudo procscope --source process-connector",
-        ),
+        Refusal::Call(what, error) if privilege(&error) || error.raw_os_error() == Some(libc::EPERM) => {
+            if let Some(obstacle) = perhaps_filtered(&format!("{what}: {error}")) {
+                return Error::Unavailable { source_id: SourceId::ProcessConnector, obstacle };
+            }
+            unavailable(
+                if old {
+                    format!("{what}: {error}; before Linux 6.6 that takes CAP_NET_ADMIN")
+                } else {
+                    format!("{what}: {error}")
+                },
+                Cause::Privilege,
+                "run it as root: sudo procscope --source process-connector",
+            )
+        }
         Refusal::Call(what, error) => match error.raw_os_error() {
             Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::ENOENT) => {
                 unavailable(format!("{what}: this kernel has no process connector"), Cause::NotConfigured, CONFIGURE)

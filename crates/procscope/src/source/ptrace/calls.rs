@@ -35,6 +35,11 @@ fn request(request: u32, tid: Pid, address: usize, data: usize) -> io::Result<li
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
+/// Whether ptrace(2) is refused whatever it is called for: nobody has this pid, so that else there is none such.
+pub(super) fn is_refused() -> bool {
+    request(libc::PTRACE_CONT, Pid::MAX >> 1, 0, 0).is_err_and(|error| error.raw_os_error() == Some(libc::EPERM))
+}
+
 /// Takes hold of it. With `to_the_end` it and all its descendants end with this thread.
 pub(super) fn seize(pid: Pid, to_the_end: bool) -> io::Result<()> {
     let options = if to_the_end { OPTIONS | libc::PTRACE_O_EXITKILL } else { OPTIONS };

@@ -10,8 +10,8 @@ use super::{EVENTS, calls};
 use crate::launch::Held;
 use crate::launch::filter::CALLS;
 use crate::pipeline::{Outlet, Pipeline};
-use crate::source::Source;
 use crate::source::cgroups::resolve_cgroups;
+use crate::source::{Source, foreign_proc, perhaps_filtered};
 use crate::{Cause, EnvWanted, Error, Kind, Obstacle, SourceId, StopHandle, Timestamp, Verdict, Want, sys};
 
 /// How long records are gathered while there are some: a wakening for each would take the command's time.
@@ -20,6 +20,8 @@ const INTERVAL: Duration = Duration::from_millis(20);
 const ASLEEP: Duration = Duration::from_millis(200);
 /// So many records wait for a slow sink; then the command does.
 const QUEUE: usize = 4096;
+
+const NAMELESS: &str = "names, arguments and paths are missing: /proc is not mounted";
 
 fn unavailable(what: impl Into<String>, cause: Cause, remedy: impl Into<String>) -> Obstacle {
     Obstacle { what: what.into(), cause, remedy: remedy.into() }
@@ -39,10 +41,21 @@ pub(super) fn probe() -> Verdict {
         let what = "this kernel is older than 5.3";
         return Verdict::Unavailable(unavailable(what, Cause::TooOld, "run procscope as root, or a newer kernel"));
     }
+    if sys::proc_has_own_pids() == Some(false) {
+        return Verdict::Unavailable(foreign_proc());
+    }
+    if calls::is_refused() {
+        let what = "ptrace(2) is refused";
+        let other = || unavailable(what, Cause::Privilege, "run procscope outside of what confines it");
+        return Verdict::Unavailable(perhaps_filtered(what).unwrap_or_else(other));
+    }
     match scope.trim() {
         "3" => {
             let what = "/proc/sys/kernel/yama/ptrace_scope is 3: nobody may trace";
             Verdict::Unavailable(unavailable(what, Cause::NotConfigured, "boot with kernel.yama.ptrace_scope=1"))
+        }
+        _ if sys::proc_has_own_pids().is_none() => {
+            Verdict::Degraded(vec![unavailable(NAMELESS, Cause::NotConfigured, "mount -t proc proc /proc")])
         }
         _ => Verdict::Ready,
     }
@@ -58,6 +71,7 @@ pub(super) struct Live {
     living: Living,
     attached: Timestamp,
     notes: Vec<String>,
+    surprises: Vec<String>,
     cgroup_paths: Vec<String>,
     /// Execs fail without the tracer.
     filtered: bool,
@@ -87,6 +101,10 @@ impl Live {
         }
         if filter && !can_stop {
             notes.push("exec-failed events are missing: this kernel has no seccomp filters".to_owned());
+        }
+        let mut surprises = Vec::new();
+        if sys::proc_has_own_pids().is_none() {
+            surprises.push(format!("{NAMELESS}; mount -t proc proc /proc"));
         }
         let living = Living::default();
         let (sender, told) = sync_channel(QUEUE);
@@ -122,11 +140,11 @@ impl Live {
         match answer.recv() {
             Ok(Ok(())) => {}
             Ok(Err(refusal)) => {
-                return Err(error(unavailable(
-                    format!("the command may not be traced: {refusal}"),
-                    Cause::Privilege,
-                    "run it as root: sudo procscope run -- CMD",
-                )));
+                let what = format!("the command may not be traced: {refusal}");
+                let remedy = "run it as root: sudo procscope run -- CMD";
+                return Err(error(
+                    perhaps_filtered(&what).unwrap_or_else(|| unavailable(what, Cause::Privilege, remedy)),
+                ));
             }
             Err(_) => {
                 let error = io::Error::other("its thread ended");
@@ -143,6 +161,7 @@ impl Live {
             living,
             attached,
             notes,
+            surprises,
             cgroup_paths: cgroups.paths,
             filtered,
         })
@@ -189,7 +208,11 @@ impl Source for Live {
     }
 
     fn notes(&self) -> Vec<String> {
-        self.notes.clone()
+        [&self.notes[..], &self.surprises].concat()
+    }
+
+    fn surprises(&self) -> Vec<String> {
+        self.surprises.clone()
     }
 
     fn rights(&self) -> &'static [&'static str] {
