@@ -185,7 +185,9 @@ fn push_quoted(out: &mut Vec<u8>, word: &[u8]) {
     let plain = |b: &u8| b.is_ascii_graphic() && !SPECIAL.contains(b);
     let harmless =
         || word.to_str().is_ok_and(|text| !text.contains(|c: char| is_unsafe(c) || c.is_ascii() && !plain(&(c as u8))));
-    if !word.is_empty() && (word.iter().all(plain) || harmless()) {
+    // A shell takes a leading tilde for a home directory; extrace leaves it bare.
+    let is_home = word.first() == Some(&b'~');
+    if !word.is_empty() && !is_home && (word.iter().all(plain) || harmless()) {
         out.extend_from_slice(word);
         return;
     }
@@ -232,6 +234,7 @@ mod tests {
             ("x\ny", r"'x'$'\n''y'"),
             ("x\x1b", r"'x'$'\x1b'''"),
             ("é~!%@:,", "é~!%@:,"),
+            ("~root", "'~root'"),
         ] {
             assert_eq!(quoted(word.as_bytes()), shown);
         }
