@@ -19,6 +19,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("decode_ebpf", decode_ebpf),
     ("decode_proc_poll", decode_proc_poll),
     ("decode_process_connector", decode_process_connector),
+    ("decode_tracefs", decode_tracefs),
     ("event_set", event_set),
     ("filter", filter),
 ];
@@ -50,6 +51,11 @@ pub fn decode_proc_poll(data: &[u8]) {
 /// Datagrams of the process connector, with any looks into /proc and any losses between.
 pub fn decode_process_connector(data: &[u8]) {
     procscope::fuzzing::decode_process_connector(data);
+}
+
+/// Layouts of tracefs, or pages of its buffers.
+pub fn decode_tracefs(data: &[u8]) {
+    procscope::fuzzing::decode_tracefs(data);
 }
 
 /// The words of `--events`: what is read is written back as the same set.

@@ -96,13 +96,15 @@ pub enum SourceId {
     Ptrace,
     /// Linux: the netlink process connector (CONFIG_PROC_EVENTS), with look-ups in /proc.
     ProcessConnector,
+    /// Linux: ftrace through tracefs, in an instance of our own, with kprobes where the kernel has them.
+    Tracefs,
     /// Linux: /proc, read again and again; needs nothing else.
     ProcPoll,
 }
 
 impl SourceId {
     /// Every mechanism that procscope knows, on whatever system.
-    pub const ALL: [Self; 4] = [Self::Ebpf, Self::Ptrace, Self::ProcessConnector, Self::ProcPoll];
+    pub const ALL: [Self; 5] = [Self::Ebpf, Self::Ptrace, Self::ProcessConnector, Self::Tracefs, Self::ProcPoll];
 
     /// The name that `--source` and JSON's `source` use.
     pub fn name(self) -> &'static str {
@@ -110,6 +112,7 @@ impl SourceId {
             Self::Ebpf => "ebpf",
             Self::Ptrace => "ptrace",
             Self::ProcessConnector => "process-connector",
+            Self::Tracefs => "tracefs",
             Self::ProcPoll => "proc-poll",
         }
     }

@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use crate::pipeline::{Names, Outlet, Pipeline};
 use crate::source::comm_of;
+use crate::source::happening::Told;
 use crate::source::look::{Depth, Look, Proc, StatSeen, StatusSeen};
 use crate::source::process_connector::decode::take_message;
 use crate::source::process_connector::merge::{Merge, Received};
-use crate::source::process_connector::tracker::{Settings, Tracker};
 use crate::source::record::Record;
+use crate::source::settling::Settling;
+use crate::source::tracefs::assemble::{Assembler, Threads};
+use crate::source::tracefs::decode::{Format, PageLayout, Schema, samples};
+use crate::source::tracker::{Settings, Tracker};
 use crate::{EnvWanted, EventSet, Pid, Sink, SourceId, StartTime, Want};
 
 struct NoNames;
@@ -138,7 +142,7 @@ pub fn decode_process_connector(bytes: &[u8]) {
     let want = Want { events: EventSet::ALL, env: EnvWanted::All, ..Want::default() };
     let mut pipeline = Pipeline::new(SourceId::ProcessConnector, &want, Box::new(NoNames), 4096);
     pipeline.choose(&want);
-    let mut tracker = Tracker::new(Settings::new(&want, seed & 1 == 0, seed & 2 == 0));
+    let mut tracker = Tracker::new(Settings::new(&want, seed & 1 == 0, seed & 2 == 0, seed & 8 == 0));
     let mut merge = Merge::new(seed & 4 != 0, 0);
     let mut proc = AnyProc(seed | 1);
     let mut put = |record: &Record<'_>| {
@@ -150,8 +154,11 @@ pub fn decode_process_connector(bytes: &[u8]) {
     let _ = tracker.tell(looks, 0, &mut put);
     while let Some(message) = take_message(&mut datagram) {
         let Ok(message) = message else { continue };
-        let look =
-            message.what.task().filter(|_| proc.next() & 1 == 0).and_then(|task| proc.look(task.pid, Depth::Full));
+        let look = message
+            .what
+            .happening()
+            .filter(|_| proc.next() & 1 == 0)
+            .and_then(|it| proc.look(it.task().pid, Depth::Full));
         let until_ns = message.mono_ns.saturating_sub(proc.next() % 100);
         merge.take([Received { message, look: look.map(Box::new) }]);
         merge.mark();
@@ -161,14 +168,56 @@ pub fn decode_process_connector(bytes: &[u8]) {
             tracker.doubt();
         }
         let mut last_ns = 0;
-        for received in merge.give(until_ns) {
-            assert!((last_ns..=until_ns).contains(&received.message.mono_ns), "out of order");
-            last_ns = received.message.mono_ns;
-            let _ = tracker.feed(received, &mut proc, &mut put);
+        for told in merge.give(until_ns) {
+            assert!((last_ns..=until_ns).contains(&told.mono_ns), "out of order");
+            last_ns = told.mono_ns;
+            let _ = tracker.feed(told, &mut proc, &mut put);
         }
         if proc.next().is_multiple_of(16) {
             let looks = (1..8).filter_map(|pid| Some((pid, proc.look(pid, Depth::Full)?))).collect();
             tracker.resume(looks, &mut put);
+        }
+    }
+}
+
+impl Threads for AnyProc {
+    fn process_of(&mut self, tid: Pid) -> Option<Pid> {
+        let luck = self.next();
+        (luck & 1 == 0).then_some(tid & luck as u32 >> 1)
+    }
+}
+
+/// Takes the bytes for layouts of tracefs, or for pages of its buffers, and makes events of these.
+pub fn decode_tracefs(bytes: &[u8]) {
+    let Some((&seed, bytes)) = bytes.split_first() else { return };
+    if seed & 1 == 0 {
+        let text = String::from_utf8_lossy(bytes);
+        let _ = PageLayout::decode(&text, &text);
+        if let Ok(format) = Format::decode(&text) {
+            let _ = Schema::new(&format);
+        }
+        return;
+    }
+    let (Some(layout), Some(schema)) = (samples::layout(), samples::schema()) else { return };
+    let want = Want { events: EventSet::ALL, env: EnvWanted::All, ..Want::default() };
+    let mut pipeline = Pipeline::new(SourceId::Tracefs, &want, Box::new(NoNames), 4096);
+    let mut tracker = Tracker::new(Settings::new(&want, true, seed & 2 == 0, false));
+    let (mut assembler, mut settling) = (Assembler::default(), Settling::default());
+    let mut proc = AnyProc(u64::from(seed));
+    for page in bytes.chunks(256) {
+        let mut raws = Vec::new();
+        let missed = layout.records(page, |ns, record| raws.extend(schema.decode(ns, record).ok().flatten()));
+        if missed.is_ok_and(|missed| missed.before) {
+            assembler.doubt();
+            tracker.doubt();
+        }
+        raws.sort_by_key(|raw| raw.ns);
+        assembler.take(raws, &mut proc, &mut |mono_ns, what| settling.push(Told { mono_ns, what, look: None }));
+        for told in settling.give(u64::MAX) {
+            let _ = tracker.feed(told, &mut proc, &mut |record: &Record<'_>| {
+                let _ = pipeline.feed(record);
+                ControlFlow::Continue(())
+            });
         }
     }
 }

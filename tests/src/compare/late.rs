@@ -41,6 +41,11 @@ impl Told {
     }
 }
 
+/// This source's kernel records tell paths, flags and senders as they were.
+fn tells_more(seen: &Seen) -> bool {
+    seen.source.as_deref() == Some("tracefs")
+}
+
 /// True where the event is of another kind.
 pub(super) fn unlike(change: &Change, seen: &Seen) -> bool {
     change.event() != seen.event
@@ -96,7 +101,8 @@ impl Field<'_> {
     }
 
     pub(super) fn fork_late(&mut self, fork: &Fork, seen: &Seen) {
-        self.never("fork.call", seen.call.is_some() || seen.flags.is_some());
+        let flags = tells_more(seen) && (fork.flags.is_none() || seen.flags == fork.flags);
+        self.never("fork.call", seen.call.is_some() || seen.flags.is_some() && !flags);
         self.check("fork.ppid", seen.ppid == Some(fork.ppid), || format!("{:?}, not {}", seen.ppid, fork.ppid));
         self.parent_late("fork.parent", seen, &[(Some(fork.ppid), fork.parent_name.as_ref())]);
         self.perhaps("fork.ns_pid", seen.ns_pid, &[fork.ns_pid]);
@@ -106,10 +112,16 @@ impl Field<'_> {
     /// `execs`: this one, and what the process became later.
     pub(super) fn exec_late(&mut self, execs: &[Exec], seen: &Seen, seed: u64) {
         let Some(exec) = execs.first() else { return };
-        self.never("exec.path", seen.path.is_some() || seen.interpreter.is_some() || seen.namespaces.is_some());
+        self.never("exec.image", seen.interpreter.is_some() || seen.namespaces.is_some());
+        if tells_more(seen) {
+            self.bytes("exec.path", &seen.path, &seen.path_b64, exec.path.as_ref());
+        } else {
+            self.never("exec.path", seen.path.is_some());
+        }
         let argv: Option<Vec<Bytes>> = seen.arguments().map(|list| list.into_iter().map(Bytes).collect());
         if argv.is_some() {
-            let marked = flaw(seen, "argv") == "read-late";
+            let marked = flaw(seen, "argv") == "read-late"
+                || tells_more(seen) && matches!(flaw(seen, "argv"), "" | "estimated" | "truncated");
             self.check("exec.argv.marked", marked, || format!("{:?}", seen.flaws));
         }
         let exe_of = |exec: &Exec| {
@@ -153,8 +165,10 @@ impl Field<'_> {
         if let Some(ids) = exec.ids {
             let told = [seen.uid, seen.euid, seen.gid, seen.egid];
             let later = flaw(seen, "user") == "read-late";
+            let estimated = tells_more(seen) && flaw(seen, "user") == "estimated";
             self.told("exec.uid", "user", seen, seen.uid, |_| {
-                told == ids.map(Some)
+                estimated
+                    || told == ids.map(Some)
                     || later && execs.iter().any(|exec| exec.ids.map(|ids| ids.map(Some)) == Some(told))
             });
         }
@@ -210,11 +224,19 @@ impl Field<'_> {
 
     pub(super) fn exit_late(&mut self, exit: &Exit, seen: &Seen) {
         let status = (seen.exit_code, seen.signal.as_deref(), seen.core.unwrap_or(false));
-        if flaw(seen, "status") != "estimated" {
+        if !matches!(flaw(seen, "status"), "estimated" | "not-observed") {
             self.is("exit.status", &status, &(exit.code, exit.signal.as_deref(), exit.core));
         }
         self.never("exit.usage", seen.user_ns.is_some() || seen.max_rss_bytes.is_some() || seen.rchar.is_some());
-        self.never("exit.killer", seen.killer.is_some() || seen.oom == Some(true));
+        if tells_more(seen) {
+            let unsure = seen.signal.as_deref() != exit.signal.as_deref();
+            if let (Some(killer), false) = (&exit.killer, unsure) {
+                let told = seen.killer.as_ref().map(|killer| killer.pid);
+                self.is("exit.killer", &told, &killer.as_ref().map(|killer| killer.pid));
+            }
+        } else {
+            self.never("exit.killer", seen.killer.is_some() || seen.oom == Some(true));
+        }
         if exit.ppid.is_some() {
             self.told("exit.ppid", "ppid", seen, seen.ppid, |ppid| Some(ppid) == exit.ppid);
         }

@@ -26,6 +26,7 @@ mod run;
 mod storm;
 mod terminal;
 mod traced;
+mod tracefs;
 mod turn;
 mod verify;
 mod watch;

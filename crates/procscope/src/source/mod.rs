@@ -8,6 +8,7 @@ mod auto;
 pub(crate) mod cgroups;
 #[cfg(feature = "ebpf")]
 pub(crate) mod ebpf;
+pub(crate) mod happening;
 pub(crate) mod look;
 #[cfg(target_os = "linux")]
 pub(crate) mod proc_files;
@@ -15,6 +16,9 @@ pub(crate) mod proc_poll;
 pub(crate) mod process_connector;
 pub(crate) mod ptrace;
 pub(crate) mod record;
+pub(crate) mod settling;
+pub(crate) mod tracefs;
+pub(crate) mod tracker;
 
 use crate::launch::Launch;
 use crate::pipeline::{Outlet, Pipeline};
@@ -90,6 +94,7 @@ pub(crate) static SOURCES: &[&dyn Mechanism] = &[
     &ebpf::Ebpf,
     &ptrace::Ptrace,
     &process_connector::ProcessConnector,
+    &tracefs::Tracefs,
     &proc_poll::ProcPoll,
 ];
 

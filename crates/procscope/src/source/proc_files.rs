@@ -1,3 +1,5 @@
+use std::time::{Duration, Instant};
+
 use crate::source::comm_of;
 use crate::source::look::{Depth, Exe, Look, Proc, StatSeen, StatusSeen, decode_cgroup};
 use crate::sys::proc_pid::{Stat, Status};
@@ -132,4 +134,60 @@ impl Proc for ProcFiles {
 pub(crate) fn look_at_all(depth: Depth) -> Vec<(Pid, Look)> {
     let all = sys::list_processes().into_iter();
     all.filter_map(|pid| Some((pid, ProcFiles.look(pid, depth)?))).filter(|(_, look)| look.stat.is_some()).collect()
+}
+
+/// So many processes are looked at thoroughly in a window; those that come faster are asked for their arguments alone.
+const THOROUGH: u32 = 40;
+const WINDOW: Duration = Duration::from_millis(100);
+
+/// How thoroughly to look at who comes next.
+pub(crate) struct Pace {
+    env: bool,
+    window: Instant,
+    looked: u32,
+}
+
+impl Pace {
+    pub(crate) fn new(env: bool) -> Self {
+        Self { env, window: Instant::now(), looked: 0 }
+    }
+
+    pub(crate) fn depth(&mut self) -> Depth {
+        if self.env {
+            return Depth::Env;
+        }
+        if self.window.elapsed() > WINDOW {
+            self.window = Instant::now();
+            self.looked = 0;
+        }
+        self.looked += 1;
+        if self.looked > THOROUGH { Depth::Brief } else { Depth::Full }
+    }
+}
+
+/// Looks take this part of a CPU at most, a tenth or so: a monitor must not be the load that it is to show. In a storm the rest stays unnamed.
+const BUDGET: Duration = Duration::from_micros(900);
+const BUDGET_WINDOW: Duration = Duration::from_millis(10);
+
+/// What a thread that looks may use of a CPU.
+pub(crate) struct Budget {
+    began: Instant,
+    used_before: Duration,
+}
+
+impl Budget {
+    /// Of the calling thread.
+    pub(crate) fn new() -> Self {
+        Self { began: Instant::now(), used_before: sys::thread_cpu_time() }
+    }
+
+    /// How long to rest, where it is used up.
+    pub(crate) fn spent(&mut self) -> Option<Duration> {
+        if self.began.elapsed() >= BUDGET_WINDOW {
+            *self = Self::new();
+            return None;
+        }
+        let spent = sys::thread_cpu_time().saturating_sub(self.used_before) > BUDGET;
+        spent.then(|| BUDGET_WINDOW.saturating_sub(self.began.elapsed()))
+    }
 }

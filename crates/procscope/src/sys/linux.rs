@@ -196,6 +196,13 @@ impl ProcDir {
     }
 }
 
+/// The process of a thread; `None` where there is none any more.
+pub(crate) fn process_of(tid: Pid) -> Option<Pid> {
+    let status = ProcDir::open(tid)?.read(c"status")?;
+    let status = String::from_utf8_lossy(&status);
+    status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
+
 /// A small file in the directory of a process, which can be read again.
 pub(crate) struct ProcFile(OwnedFd);
 

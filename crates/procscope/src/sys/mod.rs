@@ -14,7 +14,8 @@ pub(crate) mod proc_pid;
 pub(crate) use linux::{
     ProcDir, ReadProcess, be_prompt, boot_id, clock, has_capabilities, in_initial_pid_namespace,
     in_initial_user_namespace, is_filtered, kernel_version, list_processes, list_threads, now_boot_ns, now_mono_ns,
-    page_bytes, proc_has_own_pids, read_argv, read_argv_now, read_environment, read_process, start_of, thread_cpu_time,
+    page_bytes, proc_has_own_pids, process_of, read_argv, read_argv_now, read_environment, read_process, start_of,
+    thread_cpu_time,
 };
 
 #[cfg(not(target_os = "linux"))]

@@ -1,7 +1,7 @@
 //! Messages of the process connector: `include/uapi/linux/cn_proc.h`, within `struct cn_msg` (`connector.h`), within `struct
 //! nlmsghdr` (`netlink.h`). All numbers in the machine's byte order.
 
-use crate::Pid;
+use crate::source::happening::{End, Happening, Task};
 use crate::source::record::Comm;
 
 /// `CN_IDX_PROC` and `CN_VAL_PROC`.
@@ -26,19 +26,6 @@ pub(crate) mod what {
     pub(crate) const COREDUMP: u32 = 0x4000_0000;
     pub(crate) const EXIT: u32 = 0x8000_0000;
     pub(crate) const ALL: u32 = FORK | EXEC | UID | GID | SID | PTRACE | COMM | COREDUMP | EXIT;
-}
-
-/// A process and one of its threads, as the initial pid namespace numbers them.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Task {
-    pub(crate) tid: Pid,
-    pub(crate) pid: Pid,
-}
-
-impl Task {
-    pub(crate) fn is_leader(self) -> bool {
-        self.tid == self.pid
-    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -92,20 +79,22 @@ pub(crate) enum What {
 }
 
 impl What {
-    /// The thread that it happened to.
-    pub(crate) fn task(&self) -> Option<Task> {
-        match *self {
-            Self::Fork { child: task, .. }
-            | Self::Exec { task }
-            | Self::Uid { task, .. }
-            | Self::Gid { task, .. }
-            | Self::Sid { task }
-            | Self::Ptrace { task, .. }
-            | Self::Comm { task, .. }
-            | Self::Core { task }
-            | Self::Exit { task, .. } => Some(task),
-            Self::Ack { .. } | Self::Other => None,
-        }
+    /// In the words of all mechanisms.
+    pub(crate) fn happening(&self) -> Option<Happening> {
+        Some(match *self {
+            Self::Ack { .. } | Self::Other => return None,
+            Self::Fork { parent, child } => Happening::Fork { parent, child, birth: None },
+            Self::Exec { task } => Happening::Exec { task, started: None },
+            Self::Uid { task, real, effective } => Happening::Uid { task, real, effective },
+            Self::Gid { task, real, effective } => Happening::Gid { task, real, effective },
+            Self::Sid { task } => Happening::Sid { task },
+            Self::Ptrace { task, tracer } => Happening::Ptrace { task, tracer },
+            Self::Comm { task, comm } => Happening::Comm { task, old: None, comm },
+            Self::Core { task } => Happening::Core { task, signo: None },
+            Self::Exit { task, wait_status, parent } => {
+                Happening::Exit { task, end: End { wait_status: Some(wait_status), ..End::default() }, parent }
+            }
+        })
     }
 }
 

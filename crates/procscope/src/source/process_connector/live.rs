@@ -9,13 +9,14 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::thread::CapabilitySet;
 
 use super::decode::{What, what};
-use super::merge::{Merge, Received, SETTLE_NS};
+use super::merge::{Merge, Received};
 use super::socket::{Batch, Kinds, Refusal, Socket};
-use super::tracker::{Settings, Tracker};
 use crate::pipeline::{Outlet, Pipeline};
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::look::{Depth, Look, Proc};
-use crate::source::proc_files::{ProcFiles, look_at_all};
+use crate::source::proc_files::{Budget, Pace, ProcFiles, look_at_all};
+use crate::source::settling::SETTLE_NS;
+use crate::source::tracker::{Settings, Tracker};
 use crate::source::{Source, perhaps_filtered};
 use crate::{
     Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StartTime, StopHandle, Timestamp,
@@ -30,10 +31,6 @@ const ASLEEP: Duration = Duration::from_secs(1);
 const RESUME_EVERY: Duration = Duration::from_secs(1);
 /// Of each socket, where nothing else is asked for, bytes; kernel memory, used only while we are behind.
 const DEFAULT_BUFFER: usize = 64 << 20;
-/// So many processes are looked at thoroughly in a window; those that come faster are asked for their arguments alone.
-const THOROUGH: u32 = 40;
-const WINDOW: Duration = Duration::from_millis(100);
-
 /// The kinds of message by which it is known who lives and what he is.
 fn follows(events: EventSet) -> bool {
     let whole_lives = [Kind::Existing, Kind::Fork, Kind::Clone, Kind::Exec, Kind::Exit, Kind::ThreadExit]
@@ -54,10 +51,6 @@ fn kinds_of(events: EventSet) -> Kinds {
     Kinds(table.into_iter().filter(|(kind, _)| events.contains(*kind)).fold(0, |kinds, (_, bit)| kinds | bit))
 }
 
-/// Looks take this part of a CPU at most, a tenth or so: a monitor must not be the load that it is to show. In a storm the rest stays unnamed.
-const BUDGET: Duration = Duration::from_micros(900);
-const BUDGET_WINDOW: Duration = Duration::from_millis(10);
-
 /// So many execs are received at once, mostly one.
 const AT_ONCE: usize = 8;
 /// So many other messages.
@@ -69,24 +62,10 @@ struct Execs {
     batch: Batch<AT_ONCE>,
     seen: Vec<Received>,
     malformed: u64,
-    env: bool,
-    window: Instant,
-    looked: u32,
+    pace: Pace,
 }
 
 impl Execs {
-    fn depth(&mut self) -> Depth {
-        if self.env {
-            return Depth::Env;
-        }
-        if self.window.elapsed() > WINDOW {
-            self.window = Instant::now();
-            self.looked = 0;
-        }
-        self.looked += 1;
-        if self.looked > THOROUGH { Depth::Brief } else { Depth::Full }
-    }
-
     /// Receives what is there, and looks at whom it is about.
     fn drain(&mut self) -> io::Result<()> {
         loop {
@@ -98,7 +77,7 @@ impl Execs {
             })?;
             // The latest first: the others may be gone already.
             for index in (before..self.seen.len()).rev() {
-                let depth = self.depth();
+                let depth = self.pace.depth();
                 let it = &mut self.seen[index];
                 if let What::Exec { task } = it.message.what {
                     it.look = ProcFiles.look(task.pid, depth).map(Box::new);
@@ -134,14 +113,10 @@ impl Shared {
     /// Looks at processes as soon as their execs are told of, until ended.
     fn look(&self) {
         sys::be_prompt();
-        let mut began = Instant::now();
-        let mut used_before = sys::thread_cpu_time();
+        let mut budget = Budget::new();
         while !self.ended.load(Ordering::Acquire) {
-            if began.elapsed() >= BUDGET_WINDOW {
-                began = Instant::now();
-                used_before = sys::thread_cpu_time();
-            } else if sys::thread_cpu_time().saturating_sub(used_before) > BUDGET {
-                let _ = wait([self.end.as_fd()], BUDGET_WINDOW.saturating_sub(began.elapsed()));
+            if let Some(rest) = budget.spent() {
+                let _ = wait([self.end.as_fd()], rest);
                 continue;
             }
             let mut fds = [PollFd::new(&self.exec_fd, PollFlags::IN), PollFd::new(&self.end, PollFlags::IN)];
@@ -335,9 +310,7 @@ impl Live {
                 batch: Batch::new(),
                 seen: Vec::new(),
                 malformed: 0,
-                env: want.env != EnvWanted::No,
-                window: Instant::now(),
-                looked: 0,
+                pace: Pace::new(want.env != EnvWanted::No),
             };
             Some(Arc::new(Shared {
                 exec_fd,
@@ -352,7 +325,7 @@ impl Live {
         };
         let since_ns = if follows { sys::now_mono_ns() } else { 0 };
         let attached_ns = sys::now_boot_ns();
-        let settings = Settings::new(want, follows, sys::kernel_version() >= (6, 0));
+        let settings = Settings::new(want, follows, sys::kernel_version() >= (6, 0), true);
         let mut live = Self {
             want: want.clone(),
             settings,

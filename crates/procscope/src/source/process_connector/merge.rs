@@ -4,7 +4,9 @@ use rustc_hash::FxHashMap;
 
 use super::decode::{Message, What};
 use crate::Pid;
+use crate::source::happening::Told;
 use crate::source::look::Look;
+use crate::source::settling::Settling;
 
 /// A message, and what was read when it came.
 #[derive(Clone, Debug)]
@@ -12,10 +14,6 @@ pub(crate) struct Received {
     pub(crate) message: Message,
     pub(crate) look: Option<Box<Look>>,
 }
-
-/// How long after a look an exec may be reported that had changed the process before it: the kernel replaces the image first
-/// and sends the message last.
-pub(crate) const SETTLE_NS: u64 = 2_000_000;
 
 /// The numbers of one CPU's messages, of which each socket gets its own in their order.
 #[derive(Default)]
@@ -87,12 +85,6 @@ impl Sequence {
     }
 }
 
-/// Which image of its process a look has seen.
-fn image(received: &Received) -> Option<u64> {
-    let stat = received.look.as_ref()?.stat?;
-    (stat.arg_start != 0).then_some(stat.arg_start)
-}
-
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Merge {
@@ -100,9 +92,7 @@ pub(crate) struct Merge {
     partial: bool,
     /// What is told of before is not whole: not all sockets listened. CLOCK_MONOTONIC, ns.
     since_ns: u64,
-    pending: Vec<Received>,
-    /// Room for what [`Merge::give`] works with.
-    changes: Vec<(Pid, u64, Option<u64>)>,
+    settling: Settling,
     sequences: FxHashMap<u32, Sequence>,
     /// Of the gaps found so far, the first.
     lost_after_ns: Option<u64>,
@@ -127,8 +117,9 @@ impl Merge {
                     sequence.receive(it.message.seq, it.message.mono_ns);
                 }
             }
-            if !answer && !early {
-                self.pending.push(it);
+            let Received { message, look } = it;
+            if let Some(what) = message.what.happening().filter(|_| !early) {
+                self.settling.push(Told { mono_ns: message.mono_ns, what, look });
             }
         }
     }
@@ -158,55 +149,23 @@ impl Merge {
         self.lost_after_ns.take().or_else(last).unwrap_or(0)
     }
 
-    /// Forgets the looks that only the messages between could tell from looks at another process, as some are lost.
+    /// See [`Settling::distrust`].
     pub(crate) fn distrust(&mut self) {
-        for it in &mut self.pending {
-            if it.look.as_ref().is_some_and(|look| look.stat.is_none()) {
-                it.look = None;
-            }
-        }
+        self.settling.distrust();
     }
 
-    /// Which processes were forked, and when, as far as that is not yet given.
+    /// See [`Settling::forked`].
     pub(crate) fn forked(&self) -> Vec<(Pid, u64)> {
-        let forked = self.pending.iter().filter_map(|it| match it.message.what {
-            What::Fork { child, .. } if child.is_leader() => Some((child.pid, it.message.mono_ns)),
-            _ => None,
-        });
-        forked.collect()
+        self.settling.forked()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.pending.is_empty()
+        self.settling.is_empty()
     }
 
-    /// Those of up to this time, in their order, without the looks that may have seen something else.
-    pub(crate) fn give(&mut self, until_ns: u64) -> Vec<Received> {
-        self.pending.sort_by_key(|it| it.message.mono_ns);
-        // When each process became another program, which one, or its pid another process.
-        self.changes.clear();
-        self.changes.extend(self.pending.iter().filter_map(|it| match it.message.what {
-            What::Exec { task } => Some((task.pid, it.message.mono_ns, image(it))),
-            What::Fork { child, .. } if child.is_leader() => Some((child.pid, it.message.mono_ns, None)),
-            _ => None,
-        }));
-        self.changes.sort_unstable();
-        for it in &mut self.pending {
-            let (Some(look), Some(task)) = (&it.look, it.message.what.task()) else { continue };
-            // Seen before another image was: then it is the one that this message tells of.
-            let told = image(it);
-            let later = self.changes.partition_point(|&(pid, at, _)| (pid, at) <= (task.pid, it.message.mono_ns));
-            let doubtful = self.changes[later..]
-                .iter()
-                .take_while(|&&(pid, at, _)| pid == task.pid && at <= look.read_ns + SETTLE_NS)
-                .any(|&(.., then)| told.is_none() || then.is_none() || told == then);
-            if doubtful {
-                it.look = None;
-            }
-        }
-        let count = self.pending.partition_point(|it| it.message.mono_ns <= until_ns);
-        let rest = self.pending.split_off(count);
-        std::mem::replace(&mut self.pending, rest)
+    /// See [`Settling::give`].
+    pub(crate) fn give(&mut self, until_ns: u64) -> Vec<Told> {
+        self.settling.give(until_ns)
     }
 }
 
@@ -214,8 +173,8 @@ impl Merge {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::decode::Task;
     use super::*;
+    use crate::source::happening::Task;
 
     fn exec(cpu: u32, seq: u32, mono_ns: u64, pid: Pid, read_ns: Option<u64>) -> Received {
         let task = Task { tid: pid, pid };
@@ -228,7 +187,7 @@ mod tests {
         let mut merge = Merge::default();
         merge.take([exec(0, 1, 30, 1, None), exec(0, 0, 10, 2, None)]);
         merge.take([exec(1, 7, 20, 3, None)]);
-        let times: Vec<u64> = merge.give(20).iter().map(|it| it.message.mono_ns).collect();
+        let times: Vec<u64> = merge.give(20).iter().map(|it| it.mono_ns).collect();
         assert_eq!(times, [10, 20]);
         assert!(!merge.is_empty());
         assert_eq!(merge.give(u64::MAX).len(), 1);

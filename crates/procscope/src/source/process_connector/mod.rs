@@ -7,7 +7,6 @@ mod live;
 pub(crate) mod merge;
 #[cfg(target_os = "linux")]
 mod socket;
-pub(crate) mod tracker;
 
 use super::{Mechanism, Source};
 use crate::{Capabilities, Error, EventSet, Field, Kind, SourceId, Verdict, Want};

@@ -53,9 +53,9 @@ impl Proc for FakeProc {
     }
 }
 
-/// What was told, in short.
+/// Happening was told, in short.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Told {
+struct Seen {
     kind: &'static str,
     pid: Pid,
     tid: Pid,
@@ -66,13 +66,13 @@ struct Told {
     flaws: Vec<(Field, Flaw)>,
 }
 
-impl Told {
+impl Seen {
     fn flaw(&self, field: Field) -> Option<Flaw> {
         self.flaws.iter().find(|(at, _)| *at == field).map(|(_, flaw)| *flaw)
     }
 }
 
-fn told(record: &Record<'_>) -> Option<Told> {
+fn told(record: &Record<'_>) -> Option<Seen> {
     let subject = *record.body.subject()?;
     let (kind, status) = match &record.body {
         Body::Existing { .. } => ("existing", 0),
@@ -94,20 +94,20 @@ fn told(record: &Record<'_>) -> Option<Told> {
     let text = |comm: &Comm| String::from_utf8_lossy(comm).trim_end_matches('\0').to_owned();
     let name = (subject.comm != UNKNOWN_COMM).then(|| text(&subject.comm));
     let flaws = record.flaws.iter().chain(record.about.iter()).collect();
-    Some(Told { kind, pid: subject.pid, tid: subject.tid, start_ns: subject.start_ns, name, exe, status, flaws })
+    Some(Seen { kind, pid: subject.pid, tid: subject.tid, start_ns: subject.start_ns, name, exe, status, flaws })
 }
 
 struct Stage {
     tracker: Tracker,
     proc: FakeProc,
-    told: Vec<Told>,
-    seq: u32,
+    told: Vec<Seen>,
 }
 
 impl Stage {
     fn new() -> Self {
-        let settings = Settings { events: EventSet::ALL, env: false, follows: true, last_thread_decides: true };
-        Self { tracker: Tracker::new(settings), proc: FakeProc::default(), told: Vec::new(), seq: 0 }
+        let settings =
+            Settings { events: EventSet::ALL, env: false, follows: true, last_thread_decides: true, ids_told: true };
+        Self { tracker: Tracker::new(settings), proc: FakeProc::default(), told: Vec::new() }
     }
 
     fn begin(&mut self, looks: &[(Pid, Look)]) {
@@ -120,37 +120,42 @@ impl Stage {
         let _ = self.tracker.tell(looks.to_vec(), 0, &mut put);
     }
 
-    fn feed_with(&mut self, mono_ns: u64, what: What, look: Option<Look>) {
-        self.seq += 1;
-        let message = Message { seq: self.seq, cpu: 0, mono_ns, what };
+    fn feed_with(&mut self, mono_ns: u64, what: Happening, look: Option<Look>) {
         let told_all = &mut self.told;
-        let _ = self.tracker.feed(Received { message, look: look.map(Box::new) }, &mut self.proc, &mut |record| {
+        let _ = self.tracker.feed(Told { mono_ns, what, look: look.map(Box::new) }, &mut self.proc, &mut |record| {
             told_all.extend(told(record));
             ControlFlow::Continue(())
         });
     }
 
-    fn feed(&mut self, mono_ns: u64, what: What) {
+    fn feed(&mut self, mono_ns: u64, what: Happening) {
         self.feed_with(mono_ns, what, None);
     }
 
     fn fork(&mut self, mono_ns: u64, pid: Pid) {
-        self.feed(mono_ns, What::Fork { parent: task(1, 1), child: task(pid, pid) });
+        self.feed(mono_ns, Happening::Fork { parent: task(1, 1), child: task(pid, pid), birth: None });
     }
 
     fn clone(&mut self, mono_ns: u64, tid: Pid, pid: Pid) {
-        self.feed(mono_ns, What::Fork { parent: task(1, 1), child: task(tid, pid) });
+        self.feed(mono_ns, Happening::Fork { parent: task(1, 1), child: task(tid, pid), birth: None });
     }
 
     fn exit(&mut self, mono_ns: u64, tid: Pid, pid: Pid, wait_status: u32) {
-        self.feed(mono_ns, What::Exit { task: task(tid, pid), wait_status, parent: None });
+        self.feed(
+            mono_ns,
+            Happening::Exit {
+                task: task(tid, pid),
+                end: End { wait_status: Some(wait_status), ..End::default() },
+                parent: None,
+            },
+        );
     }
 
     fn kinds(&self, pid: Pid) -> Vec<(&'static str, Pid)> {
         self.told.iter().filter(|told| told.pid == pid).map(|told| (told.kind, told.tid)).collect()
     }
 
-    fn last(&self) -> &Told {
+    fn last(&self) -> &Seen {
         self.told.last().unwrap()
     }
 }
@@ -188,7 +193,7 @@ fn an_exec_by_another_thread_ends_nobody() {
         if !late {
             stage.exit(at * MS, old_tid, 7, 0);
         }
-        stage.feed(28 * MS, What::Exec { task: task(7, 7) });
+        stage.feed(28 * MS, Happening::Exec { task: task(7, 7), started: None });
         if late {
             stage.exit(at * MS, old_tid, 7, 0);
         }
@@ -239,7 +244,7 @@ fn after_a_loss_nobody_is_known_who_cannot_be_asked() {
     stage.begin(&[(7, look(7, 1, MS))]);
     stage.proc.running.insert(7, look(7, 9, 200 * MS));
     stage.tracker.doubt();
-    stage.feed(99 * MS, What::Exec { task: task(7, 7) });
+    stage.feed(99 * MS, Happening::Exec { task: task(7, 7), started: None });
     assert_eq!(stage.last().name, None);
 }
 
@@ -249,12 +254,11 @@ fn what_was_read_later_is_not_the_old_value() {
     stage.fork(25 * MS, 7);
     let mut seen = look(7, 2, 60 * MS);
     seen.status.as_mut().unwrap().uids = [5; 2];
-    stage.feed_with(30 * MS, What::Exec { task: task(7, 7) }, Some(seen));
+    stage.feed_with(30 * MS, Happening::Exec { task: task(7, 7), started: None }, Some(seen));
     let old = |stage: &mut Stage, ns, real| {
         let mut old = None;
-        let message =
-            Message { seq: 0, cpu: 0, mono_ns: ns, what: What::Uid { task: task(7, 7), real, effective: real } };
-        let _ = stage.tracker.feed(Received { message, look: None }, &mut stage.proc, &mut |record| {
+        let what = Happening::Uid { task: task(7, 7), real, effective: real };
+        let _ = stage.tracker.feed(Told { mono_ns: ns, what, look: None }, &mut stage.proc, &mut |record| {
             if let Body::Uid { old: told, .. } = record.body {
                 old = told;
             }
@@ -273,7 +277,7 @@ fn a_kernel_threads_child_is_not_called_after_it() {
     let mut kthreadd = look(2, 0, MS);
     kthreadd.stat.as_mut().unwrap().kthread = true;
     stage.begin(&[(2, kthreadd)]);
-    stage.feed(25 * MS, What::Fork { parent: task(2, 2), child: task(7, 7) });
+    stage.feed(25 * MS, Happening::Fork { parent: task(2, 2), child: task(7, 7), birth: None });
     assert_eq!(stage.last().name, None);
 }
 
@@ -340,7 +344,7 @@ proptest! {
                     alive.insert(pid, Alive { start, threads: Vec::new() });
                     stage.proc.running.insert(pid, look(pid, start, now));
                     if !lose() {
-                        stage.feed(now, What::Fork { parent: task(parent, parent), child: task(pid, pid) });
+                        stage.feed(now, Happening::Fork { parent: task(parent, parent), child: task(pid, pid), birth: None });
                     }
                 }
                 Act::Clone(pid) if alive.contains_key(&pid) => {
@@ -357,7 +361,7 @@ proptest! {
                     let seen = look(pid, one.start, now);
                     stage.proc.running.insert(pid, seen.clone());
                     if !lose() {
-                        stage.feed_with(now, What::Exec { task: task(pid, pid) }, looked.then_some(seen));
+                        stage.feed_with(now, Happening::Exec { task: task(pid, pid), started: None }, looked.then_some(seen));
                     }
                 }
                 Act::ThreadExit(pid) if alive.get(&pid).is_some_and(|one| !one.threads.is_empty()) => {
@@ -370,7 +374,7 @@ proptest! {
                 Act::Comm(pid) if alive.contains_key(&pid) => {
                     let comm = comm_of(format!("{pid}@{}", alive[&pid].start).as_bytes());
                     if !lose() {
-                        stage.feed(now, What::Comm { task: task(pid, pid), comm });
+                        stage.feed(now, Happening::Comm { task: task(pid, pid), old: None, comm });
                     }
                 }
                 Act::End(pid) if alive.contains_key(&pid) => {
@@ -402,7 +406,7 @@ proptest! {
                 _ => {}
             }
             if losing > 0 {
-                // Whatever comes next may follow a loss.
+                // Happeningever comes next may follow a loss.
                 stage.tracker.doubt();
             }
         }

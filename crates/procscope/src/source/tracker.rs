@@ -1,15 +1,15 @@
-//! Makes records of messages: knows who lives, and what was learned of each, from where. No OS.
+//! Makes records of what happened: knows who lives, and what was learned of each, from where. No OS.
 
 use std::ops::ControlFlow;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::decode::{Message, Task, What};
-use super::merge::Received;
 use crate::source::descendants;
+use crate::source::happening::{Birth, End, Failed, Happening, Started, Task, Told};
 use crate::source::look::{CgroupKeys, Depth, Look, Proc, Strings};
 use crate::source::record::{
-    Body, CgroupKey, Comm, ExitRecord, NOBODY, Put, Record, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START,
+    Body, CgroupKey, Comm, ExitRecord, ListRecord, NOBODY, Put, Record, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID,
+    UNKNOWN_START,
 };
 use crate::{EnvWanted, EventSet, Field, Flaw, Flaws, Kind, Namespaces, Pid, StartTime, Tty, Want};
 
@@ -18,6 +18,10 @@ const TOLD_AFTER_NS: u64 = 2_000;
 /// A start so close behind the beginning of a clock tick may belong to the tick before.
 const DOUBTFUL_NS: u64 = 1_000_000;
 const TICK_NS: u64 = 10_000_000;
+/// `CLONE_PARENT` in `include/uapi/linux/sched.h`.
+const CLONE_PARENT: u64 = 0x8000;
+/// So many senders of signals are remembered of one receiver.
+const MOST_SENDERS: usize = 8;
 
 /// What is known of a living process.
 #[derive(Clone, Debug)]
@@ -116,11 +120,13 @@ pub(crate) struct Settings {
     pub(crate) follows: bool,
     /// The status of a process whose threads ended one by one is the last one's (Linux 6.0), or its first thread's.
     pub(crate) last_thread_decides: bool,
+    /// Changes of users, groups and sessions are told.
+    pub(crate) ids_told: bool,
 }
 
 impl Settings {
-    pub(crate) fn new(want: &Want, follows: bool, last_thread_decides: bool) -> Self {
-        Self { events: want.events, env: want.env != EnvWanted::No, follows, last_thread_decides }
+    pub(crate) fn new(want: &Want, follows: bool, last_thread_decides: bool, ids_told: bool) -> Self {
+        Self { events: want.events, env: want.env != EnvWanted::No, follows, last_thread_decides, ids_told }
     }
 }
 
@@ -128,8 +134,10 @@ impl Settings {
 pub(crate) struct Tracker {
     settings: Settings,
     living: FxHashMap<Pid, Known>,
-    /// The status of first threads that ended before others.
-    leader_status: FxHashMap<Pid, u32>,
+    /// How first threads ended that did before others.
+    leader_status: FxHashMap<Pid, End>,
+    /// Who sent a process its signals, the latest of each.
+    senders: FxHashMap<Pid, Vec<(u8, RefRecord)>>,
     /// Processes whose end was told, while the message about their first thread may come yet.
     leader_to_come: FxHashSet<Pid>,
     cgroups: CgroupKeys,
@@ -145,6 +153,7 @@ impl Tracker {
             settings,
             living: FxHashMap::default(),
             leader_status: FxHashMap::default(),
+            senders: FxHashMap::default(),
             leader_to_come: FxHashSet::default(),
             cgroups: CgroupKeys::default(),
             epoch: 0,
@@ -203,7 +212,10 @@ impl Tracker {
     pub(crate) fn tell(&mut self, looks: Vec<(Pid, Look)>, attached_ns: u64, put: &mut Put<'_>) -> ControlFlow<()> {
         for (pid, look) in looks {
             let kthread = self.living.get(&pid).is_some_and(|known| known.kthread);
-            let (subject, about) = self.subject(Task { tid: pid, pid });
+            let (subject, mut about) = self.subject(Task { tid: pid, pid });
+            if about.get(Field::User) == Some(Flaw::Estimated) {
+                about.clear(Field::User);
+            }
             let strings = Strings::of(Some(look));
             let flaws = if kthread { Flaws::new() } else { strings.flaws(Flaw::Unreadable, self.settings.env) };
             let body = Body::Existing { subject, image: strings.image() };
@@ -224,6 +236,7 @@ impl Tracker {
         let epoch = self.epoch;
         self.living.retain(|_, known| known.epoch == epoch);
         self.leader_status.retain(|pid, _| self.living.contains_key(pid));
+        self.senders.retain(|pid, _| self.living.contains_key(pid));
         // Now every parent is known.
         for (pid, look) in &looks {
             let ppid = look.stat.map_or(0, |stat| stat.ppid);
@@ -281,6 +294,11 @@ impl Tracker {
         if let Some(status) = &look.status {
             let ids = [status.uids[0], status.uids[1], status.gids[0], status.gids[1]];
             match known.ids {
+                _ if !self.settings.ids_told => {
+                    known.ids = Some(ids);
+                    known.ids_read_ns = read_ns;
+                    late(known, Field::User);
+                }
                 // No message told of a change, so these they were all the time.
                 Some(inherited) if inherited == ids => known.marks.clear(Field::User),
                 Some(_) if known.marks.get(Field::User).is_none() => {}
@@ -348,6 +366,10 @@ impl Tracker {
             NOBODY
         });
         self.mark_parent(&parent, &mut about);
+        if !self.settings.ids_told && known.ids.is_some() && about.get(Field::User).is_none() {
+            // They may have changed since they were read.
+            about.mark(Field::User, Flaw::Estimated);
+        }
         let [uid, euid, gid, egid] = known.ids.unwrap_or([UNKNOWN_ID; 4]);
         let subject = Subject {
             pid: task.pid,
@@ -400,22 +422,25 @@ impl Tracker {
         }
     }
 
-    /// Makes a record of a message.
-    pub(crate) fn feed(&mut self, received: Received, proc: &mut dyn Proc, put: &mut Put<'_>) -> ControlFlow<()> {
-        let Received { message, look } = received;
-        let boot_ns = self.boot_ns(message.mono_ns);
-        let (Some(task), false) = (message.what.task(), matches!(message.what, What::Ack { .. } | What::Other)) else {
-            return ControlFlow::Continue(());
-        };
-        match message.what {
-            What::Fork { parent, child } if child.is_leader() => self.make_sure(parent.pid, boot_ns, proc, put),
+    /// Makes a record of what happened.
+    pub(crate) fn feed(&mut self, told: Told, proc: &mut dyn Proc, put: &mut Put<'_>) -> ControlFlow<()> {
+        let Told { mono_ns, what, look } = told;
+        let boot_ns = self.boot_ns(mono_ns);
+        let task = what.task();
+        match what {
+            Happening::Fork { parent, child, .. } if child.is_leader() => {
+                self.make_sure(parent.pid, boot_ns, proc, put)
+            }
             // One that is not known any more has ended, and so did the process.
-            What::Exit { .. } if !task.is_leader() && !self.living.contains_key(&task.pid) => {}
+            Happening::Exit { .. } if !task.is_leader() && !self.living.contains_key(&task.pid) => {}
+            Happening::Signal { .. } => {}
             _ => self.make_sure(task.pid, boot_ns, proc, put),
         }
-        match message.what {
-            What::Fork { parent, child } if child.is_leader() => self.fork(&message, parent, child, proc, put),
-            What::Fork { child, .. } => {
+        match what {
+            Happening::Fork { parent, child, birth } if child.is_leader() => {
+                self.fork(mono_ns, parent, child, birth, proc, put)
+            }
+            Happening::Fork { parent, child, birth } => {
                 if let Some(known) = self.living.get_mut(&child.pid)
                     && !known.threads.contains(&child.tid)
                 {
@@ -427,15 +452,28 @@ impl Tracker {
                     thread: true,
                     unasked: false,
                     call: None,
-                    flags: None,
-                    creator: None,
+                    flags: birth.map(|birth| birth.flags),
+                    creator: birth.map(|_| self.reference(parent)),
                     image: None,
                 };
                 put(&Record { boot_ns, lost_before: 0, body, flaws: Flaws::new(), about })
             }
-            What::Exec { task } => self.exec(boot_ns, task, look.map(|look| *look), put),
-            What::Exit { task, wait_status, parent } => self.exit(boot_ns, task, wait_status, parent, put),
-            What::Comm { task, comm } => {
+            Happening::Exec { task, started } => {
+                self.exec(boot_ns, task, started.map(|started| *started), look.map(|look| *look), put)
+            }
+            Happening::ExecFailed { task, failed } => self.exec_failed(boot_ns, task, &failed, put),
+            Happening::Signal { task, signo, sender } => {
+                let sender = sender.map(|sender| self.reference(sender));
+                let senders = self.senders.entry(task.pid).or_default();
+                senders.retain(|(of, _)| *of != signo);
+                if senders.len() >= MOST_SENDERS {
+                    senders.remove(0);
+                }
+                senders.extend(sender.map(|sender| (signo, sender)));
+                ControlFlow::Continue(())
+            }
+            Happening::Exit { task, end, parent } => self.exit(boot_ns, task, end, parent, put),
+            Happening::Comm { task, old: told, comm } => {
                 let old = match self.living.get_mut(&task.pid) {
                     // What was read later than this happened is newer.
                     Some(known) if task.is_leader() && known.comm_read_ns <= boot_ns => {
@@ -445,21 +483,22 @@ impl Tracker {
                     }
                     _ => UNKNOWN_COMM,
                 };
+                let old = told.unwrap_or(old);
                 let (subject, mut about) = self.subject(task);
                 if task.is_leader() {
                     about.clear(Field::Name);
                 }
                 self.plain(boot_ns, Body::Comm { subject, old, new: comm }, about, put)
             }
-            What::Uid { task, real, effective } => {
+            Happening::Uid { task, real, effective } => {
                 let (subject, old, about) = self.change_ids(boot_ns, task, 0, [real, effective]);
                 self.plain(boot_ns, Body::Uid { subject, old }, about, put)
             }
-            What::Gid { task, real, effective } => {
+            Happening::Gid { task, real, effective } => {
                 let (subject, old, about) = self.change_ids(boot_ns, task, 2, [real, effective]);
                 self.plain(boot_ns, Body::Gid { subject, old }, about, put)
             }
-            What::Sid { task } => {
+            Happening::Sid { task } => {
                 if let Some(known) = self.living.get_mut(&task.pid) {
                     // setsid(2): a new session and group, without a terminal.
                     [known.sid, known.pgid] = [task.pid; 2];
@@ -469,17 +508,16 @@ impl Tracker {
                 let (subject, about) = self.subject(task);
                 self.plain(boot_ns, Body::Sid { subject }, about, put)
             }
-            What::Ptrace { task, tracer } => {
+            Happening::Ptrace { task, tracer } => {
                 let (subject, about) = self.subject(task);
                 let other = tracer.map_or(NOBODY, |tracer| self.reference(tracer));
                 let body = Body::Ptrace { subject, other, attach: tracer.is_some(), of_caller: true };
                 self.plain(boot_ns, body, about, put)
             }
-            What::Core { task } => {
+            Happening::Core { task, signo } => {
                 let (subject, about) = self.subject(task);
-                self.plain(boot_ns, Body::Core { subject, signo: None }, about, put)
+                self.plain(boot_ns, Body::Core { subject, signo }, about, put)
             }
-            What::Ack { .. } | What::Other => ControlFlow::Continue(()),
         }
     }
 
@@ -532,13 +570,14 @@ impl Tracker {
 
     fn fork(
         &mut self,
-        message: &Message,
+        mono_ns: u64,
         parent: Task,
         child: Task,
+        birth: Option<Birth>,
         proc: &mut dyn Proc,
         put: &mut Put<'_>,
     ) -> ControlFlow<()> {
-        let boot_ns = self.boot_ns(message.mono_ns);
+        let boot_ns = self.boot_ns(mono_ns);
         if self.settings.events.contains(Kind::Existing)
             && self.living.get(&child.pid).is_some_and(|known| {
                 known.existing && known.start_ns <= boot_ns && boot_ns - known.start_ns < 2 * TICK_NS
@@ -548,7 +587,13 @@ impl Tracker {
             return ControlFlow::Continue(());
         }
         self.name(parent.pid, proc, put);
-        let from = self.reference(parent);
+        let creator = self.reference(parent);
+        let brother = birth.is_some_and(|birth| birth.flags & CLONE_PARENT != 0);
+        let from = match self.living.get(&parent.pid) {
+            Some(known) if brother => self.parent(known),
+            _ if brother => None,
+            _ => Some(creator),
+        };
         let mut known = match self.living.get(&parent.pid).filter(|known| known.epoch == self.epoch) {
             Some(parent_known) => {
                 let mut known = parent_known.clone();
@@ -560,6 +605,7 @@ impl Tracker {
                         _ => false,
                     };
                     let mark = match parent_known.marks.get(field) {
+                        _ if field == Field::User && !self.settings.ids_told && known.ids.is_some() => Flaw::Estimated,
                         Some(Flaw::ReadLate) if read_later => Flaw::ReadLate,
                         None | Some(Flaw::ReadLate | Flaw::Inherited) => Flaw::Inherited,
                         Some(worse) => worse,
@@ -578,11 +624,22 @@ impl Tracker {
             }
             None => Known::unknown(self.epoch),
         };
+        if !self.settings.ids_told {
+            known.sid = UNKNOWN_ID;
+        }
+        if let Some(birth) = birth {
+            known.comm = birth.comm;
+            known.comm_read_ns = 0;
+            known.marks.clear(Field::Name);
+        }
         known.start_ns = boot_ns.saturating_sub(TOLD_AFTER_NS);
         known.exact = false;
         known.marks.clear(Field::Id);
         known.marks.clear(Field::Ppid);
-        known.parent = from;
+        known.parent = from.unwrap_or(NOBODY);
+        if from.is_none() {
+            known.marks.mark(Field::Ppid, Flaw::NotObserved);
+        }
         known.ns_pid = 0;
         known.leader = true;
         known.threads = Vec::new();
@@ -592,6 +649,7 @@ impl Tracker {
         known.asked = false;
         known.epoch = self.epoch;
         self.leader_status.remove(&child.pid);
+        self.senders.remove(&child.pid);
         self.leader_to_come.remove(&child.pid);
         if known.kthread {
             if let Some(look) = proc.look(child.pid, Depth::Full)
@@ -610,16 +668,33 @@ impl Tracker {
         }
         self.living.insert(child.pid, known);
         let (mut subject, mut about) = self.subject(child);
-        // The parent lived when it forked.
-        subject.parent = from;
-        about.clear(Field::Ppid);
-        self.mark_parent(&from, &mut about);
-        let body =
-            Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator: None, image: None };
+        if let Some(from) = from {
+            // The parent lived when it forked.
+            subject.parent = from;
+            about.clear(Field::Ppid);
+            self.mark_parent(&from, &mut about);
+        }
+        let body = Body::Fork {
+            subject,
+            thread: false,
+            unasked: false,
+            call: None,
+            flags: birth.map(|birth| birth.flags),
+            creator: birth.map(|_| creator),
+            image: None,
+        };
         put(&Record { boot_ns, lost_before: 0, body, flaws: Flaws::new(), about })
     }
 
-    fn exec(&mut self, boot_ns: u64, task: Task, look: Option<Look>, put: &mut Put<'_>) -> ControlFlow<()> {
+    fn exec(
+        &mut self,
+        boot_ns: u64,
+        task: Task,
+        started: Option<Started>,
+        look: Option<Look>,
+        put: &mut Put<'_>,
+    ) -> ControlFlow<()> {
+        let started = started.unwrap_or_default();
         let found = self.living.remove(&task.pid);
         let sure = found.as_ref().is_some_and(|known| known.epoch == self.epoch);
         let mut known = found.unwrap_or_else(|| Known::unknown(self.epoch));
@@ -638,10 +713,20 @@ impl Tracker {
         known.comm = UNKNOWN_COMM;
         known.comm_read_ns = 0;
         known.marks.mark(Field::Name, Flaw::Unreadable);
+        if let Some(comm) = started.comm {
+            known.comm = comm;
+            known.marks.clear(Field::Name);
+        }
         if !alone {
             // Each thread has ids of its own.
             known.ids = None;
             known.marks.mark(Field::User, Flaw::NotObserved);
+        }
+        if !self.settings.ids_told {
+            known.sid = UNKNOWN_ID;
+            if known.ids.is_some() {
+                known.marks.mark(Field::User, Flaw::Estimated);
+            }
         }
         // No message tells of setpgid(2), which shells call before they exec.
         known.pgid = UNKNOWN_ID;
@@ -655,7 +740,7 @@ impl Tracker {
         let mut missing = Flaw::Unreadable;
         if let Some(look) = &look {
             missing = if look.brief { Flaw::NotObserved } else { Flaw::Unreadable };
-            if look.brief && look.stat.is_none() {
+            if look.brief && look.stat.is_none() && started.comm.is_none() {
                 known.marks.mark(Field::Name, Flaw::NotObserved);
             }
             self.learn(&mut known, look, put);
@@ -671,31 +756,79 @@ impl Tracker {
         let (subject, about) = self.subject(task);
         let strings = Strings::of(look);
         let mut flaws = strings.flaws(missing, self.settings.env);
+        let mut image = strings.image();
+        image.path = started.path.as_deref();
+        if let Some(told) = &started.argv {
+            let late = flaws.get(Field::Argv) == Some(Flaw::ReadLate);
+            let same = late && image.argv.inline == told.list;
+            let flaw = match (told.cut, told.as_called) {
+                (false, false) => None,
+                (false, true) if same => None,
+                // What was read late is whole, and of this program: it begins alike.
+                (true, false) if late && image.argv.inline.starts_with(&told.list) => Some(Flaw::ReadLate),
+                (_, true) if late => Some(Flaw::ReadLate),
+                (true, _) => Some(Flaw::Truncated),
+                (false, true) => Some(Flaw::Estimated),
+            };
+            flaws.clear(Field::Argv);
+            if let Some(flaw) = flaw {
+                flaws.mark(Field::Argv, flaw);
+            }
+            if flaw != Some(Flaw::ReadLate) {
+                image.argv = ListRecord { inline: &told.list, len: told.list.len() };
+            }
+        }
+        let (old_comm, old_flaw) = match started.old_comm {
+            Some(told) => (Some(told), None),
+            None => (old_comm, old_flaw),
+        };
         match old_comm {
             None => flaws.mark(Field::OldName, Flaw::NotObserved),
             Some(_) => _ = old_flaw.map(|flaw| flaws.mark(Field::OldName, flaw)),
         }
-        let body = Body::Exec { subject, old_comm, old_tid: alone.then_some(task.pid), image: strings.image() };
+        let old_tid = started.old_tid.or(alone.then_some(task.pid));
+        let body = Body::Exec { subject, old_comm, old_tid, image };
         put(&Record { boot_ns, lost_before: 0, body, flaws, about })
     }
 
-    fn exit(
-        &mut self,
-        boot_ns: u64,
-        task: Task,
-        wait_status: u32,
-        parent: Option<Task>,
-        put: &mut Put<'_>,
-    ) -> ControlFlow<()> {
+    fn exec_failed(&mut self, boot_ns: u64, task: Task, failed: &Failed, put: &mut Put<'_>) -> ControlFlow<()> {
+        let (subject, about) = self.subject(task);
+        let mut flaws = Flaws::new();
+        if failed.path.is_none() {
+            flaws.mark(Field::Path, Flaw::NotObserved);
+        }
+        match &failed.argv {
+            None => flaws.mark(Field::Argv, Flaw::NotObserved),
+            Some(argv) if argv.cut => flaws.mark(Field::Argv, Flaw::Truncated),
+            Some(_) => {}
+        }
+        let argv = failed.argv.as_ref().map(|argv| &argv.list[..]).unwrap_or_default();
+        let path = failed.path.as_deref();
+        let body = Body::ExecFailed { subject, errno: failed.errno, dirfd: failed.dirfd, path, argv };
+        put(&Record { boot_ns, lost_before: 0, body, flaws, about })
+    }
+
+    fn exit(&mut self, boot_ns: u64, task: Task, end: End, parent: Option<Task>, put: &mut Put<'_>) -> ControlFlow<()> {
         let (mut subject, mut about) = self.subject(task);
         if let Some(parent) = parent {
             subject.parent = self.reference(parent);
             about.clear(Field::Ppid);
             self.mark_parent(&subject.parent, &mut about);
         }
+        if let Some(comm) = end.comm
+            && task.is_leader()
+        {
+            subject.comm = comm;
+            about.clear(Field::Name);
+        }
         let mut flaws = Flaws::new();
         let mut last = true;
-        let mut status = wait_status;
+        let mut status = end.wait_status;
+        if status.is_none() {
+            flaws.mark(Field::Status, Flaw::NotObserved);
+        } else if end.worked_out {
+            flaws.mark(Field::Status, Flaw::Estimated);
+        }
         if let Some(known) = self.living.get_mut(&task.pid).filter(|known| known.exec_ns <= boot_ns) {
             if task.is_leader() {
                 known.leader = false;
@@ -703,41 +836,54 @@ impl Tracker {
             } else {
                 known.threads.retain(|&tid| tid != task.tid);
             }
-            last = !known.leader && known.threads.is_empty();
+            last = end.last.unwrap_or(!known.leader && known.threads.is_empty());
             if known.epoch != self.epoch {
                 flaws.mark(Field::Status, Flaw::AfterLoss);
             }
             if !last && task.is_leader() {
-                self.leader_status.insert(task.pid, wait_status);
+                self.leader_status.insert(task.pid, end);
             }
+        } else if let Some(told) = end.last
+            && !self.living.contains_key(&task.pid)
+        {
+            last = told;
         } else if !task.is_leader() || self.living.contains_key(&task.pid) || self.leader_to_come.remove(&task.pid) {
             // A thread of a process of which nothing is known; or one, be it the first, that ended by the exec of another.
             last = false;
         }
         if !last {
-            let comm = UNKNOWN_COMM;
-            let wait_status = Some(wait_status);
-            let body = Body::ThreadExit { subject, wait_status, thread_start_ns: UNKNOWN_START, comm };
+            let comm = end.comm.unwrap_or(UNKNOWN_COMM);
+            let body = Body::ThreadExit { subject, wait_status: status, thread_start_ns: UNKNOWN_START, comm };
             return put(&Record { boot_ns, lost_before: 0, body, flaws, about });
         }
         if let Some(leader) = self.leader_status.remove(&task.pid)
-            && leader != status
+            && leader.wait_status != status
         {
             // A signal ends all threads. Else whoever ended last decides, and who that was, messages sent at the same moment tell
             // in any order.
-            let killed = |status: u32| status & 0x7f != 0;
-            if !self.settings.last_thread_decides || killed(leader) && !killed(status) {
-                status = leader;
-            } else if !killed(status) {
+            let killed = |status: Option<u32>| status.is_some_and(|status| status & 0x7f != 0);
+            if !self.settings.last_thread_decides || killed(leader.wait_status) && !killed(status) {
+                status = leader.wait_status;
+                flaws.clear(Field::Status);
+                if leader.worked_out {
+                    flaws.mark(Field::Status, Flaw::Estimated);
+                }
+            } else if !killed(status) && status.is_some() {
                 flaws.mark(Field::Status, Flaw::Estimated);
             }
+            if status.is_none() {
+                flaws.mark(Field::Status, Flaw::NotObserved);
+            }
         }
+        let senders = self.senders.remove(&task.pid).unwrap_or_default();
+        let signo = status.map_or(0, |status| status & 0x7f);
+        let killer = senders.into_iter().find(|(of, _)| u32::from(*of) == signo).map(|(_, sender)| sender);
         if self.living.remove(&task.pid).is_some_and(|known| known.found_ended) {
             self.leader_to_come.insert(task.pid);
         }
         // The fork was told of a little after the start, and /proc knows its tick alone.
         flaws.mark(Field::Duration, Flaw::Estimated);
-        let exit = ExitRecord { wait_status: Some(status), killer: None, oom: false, usage: None };
+        let exit = ExitRecord { wait_status: status, killer, oom: end.oom, usage: None };
         put(&Record { boot_ns, lost_before: 0, body: Body::Exit { subject, exit }, flaws, about })
     }
 }

@@ -1,0 +1,152 @@
+//! What the kernel tells of processes by numbers and moments, whichever mechanism it comes by. What it leaves out is looked up.
+
+use crate::Pid;
+use crate::source::look::Look;
+use crate::source::record::Comm;
+
+/// A process and one of its threads, as the initial pid namespace numbers them.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) struct Task {
+    pub(crate) tid: Pid,
+    pub(crate) pid: Pid,
+}
+
+impl Task {
+    pub(crate) fn is_leader(self) -> bool {
+        self.tid == self.pid
+    }
+}
+
+/// How a thread came to be, where that is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Birth {
+    pub(crate) flags: u64,
+    pub(crate) comm: Comm,
+}
+
+/// What is told of a program's start.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Started {
+    pub(crate) path: Option<Vec<u8>>,
+    pub(crate) argv: Option<Arguments>,
+    pub(crate) comm: Option<Comm>,
+    pub(crate) old_comm: Option<Comm>,
+    pub(crate) old_tid: Option<Pid>,
+}
+
+/// A list of arguments, each with its NUL.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Arguments {
+    pub(crate) list: Vec<u8>,
+    /// Only its beginning is here.
+    pub(crate) cut: bool,
+    /// As the call had them, of which a script's interpreter receives others.
+    pub(crate) as_called: bool,
+}
+
+/// A program that was not started.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Failed {
+    pub(crate) errno: u32,
+    pub(crate) dirfd: Option<i32>,
+    pub(crate) path: Option<Vec<u8>>,
+    pub(crate) argv: Option<Arguments>,
+}
+
+/// How a thread ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct End {
+    /// As `wait(2)` has it, where it is known.
+    pub(crate) wait_status: Option<u32>,
+    /// It was not told, but follows from what was.
+    pub(crate) worked_out: bool,
+    /// It was told whether this was the last thread.
+    pub(crate) last: Option<bool>,
+    pub(crate) comm: Option<Comm>,
+    pub(crate) oom: bool,
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Happening {
+    /// Without a birth `parent` is the real parent: of a thread that of its process, with CLONE_PARENT that of the caller. With one
+    /// it is the caller.
+    Fork {
+        parent: Task,
+        child: Task,
+        birth: Option<Birth>,
+    },
+    Exec {
+        task: Task,
+        started: Option<Box<Started>>,
+    },
+    ExecFailed {
+        task: Task,
+        failed: Box<Failed>,
+    },
+    /// The sender is nobody where the kernel sent it for its own reasons.
+    Signal {
+        task: Task,
+        signo: u8,
+        sender: Option<Task>,
+    },
+    Uid {
+        task: Task,
+        real: u32,
+        effective: u32,
+    },
+    Gid {
+        task: Task,
+        real: u32,
+        effective: u32,
+    },
+    Sid {
+        task: Task,
+    },
+    /// Without a tracer it was let go.
+    Ptrace {
+        task: Task,
+        tracer: Option<Task>,
+    },
+    Comm {
+        task: Task,
+        old: Option<Comm>,
+        comm: Comm,
+    },
+    Core {
+        task: Task,
+        signo: Option<u8>,
+    },
+    Exit {
+        task: Task,
+        end: End,
+        parent: Option<Task>,
+    },
+}
+
+impl Happening {
+    /// The thread that it happened to.
+    pub(crate) fn task(&self) -> Task {
+        match *self {
+            Self::Fork { child: task, .. }
+            | Self::Exec { task, .. }
+            | Self::ExecFailed { task, .. }
+            | Self::Signal { task, .. }
+            | Self::Uid { task, .. }
+            | Self::Gid { task, .. }
+            | Self::Sid { task }
+            | Self::Ptrace { task, .. }
+            | Self::Comm { task, .. }
+            | Self::Core { task, .. }
+            | Self::Exit { task, .. } => task,
+        }
+    }
+}
+
+/// Something that happened, and what was read when it was told.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    /// CLOCK_MONOTONIC, ns.
+    pub(crate) mono_ns: u64,
+    pub(crate) what: Happening,
+    pub(crate) look: Option<Box<Look>>,
+}

@@ -1,0 +1,331 @@
+//! Makes of the kernel's records, in the order of time, what happened to whom: which thread is whose, which call, name and arguments
+//! belong to an exec, and what an end's status follows from. No OS.
+
+use rustc_hash::FxHashMap;
+
+use super::decode::{Raw, RawWhat};
+use crate::Pid;
+use crate::source::happening::{Arguments, Birth, End, Failed, Happening, Started, Task};
+use crate::source::record::Comm;
+
+/// `CLONE_THREAD` in `include/uapi/linux/sched.h`.
+const CLONE_THREAD: u64 = 0x1_0000;
+/// An error number above this is the kernel's own, and nobody sees it: the call begins again (`include/linux/errno.h`).
+const LAST_ERRNO: i64 = 511;
+/// So many signals under way are remembered of one process.
+const MOST_PENDING: usize = 16;
+
+/// Which process a thread is of, as far as nothing told it yet.
+pub(crate) trait Threads {
+    /// `None` where there is no such thread any more.
+    fn process_of(&mut self, tid: Pid) -> Option<Pid>;
+}
+
+/// A call of execve(2) under way.
+#[derive(Debug, Default)]
+struct Call {
+    dirfd: Option<i32>,
+    path: Option<Vec<u8>>,
+    argv: Option<Arguments>,
+}
+
+#[derive(Debug)]
+struct Thread {
+    pid: Pid,
+    call: Option<Box<Call>>,
+    end: Option<Status>,
+    /// Told by the very function that ends it.
+    doom: Option<u32>,
+}
+
+impl Thread {
+    fn of(pid: Pid) -> Self {
+        Self { pid, call: None, end: None, doom: None }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Status {
+    wait_status: u32,
+    worked_out: bool,
+}
+
+/// What is known of a process as a whole.
+#[derive(Debug, Default)]
+struct Group {
+    threads: u32,
+    /// All its threads end with it.
+    end: Option<Status>,
+    /// Signals that would end it, sent and not delivered.
+    pending: Vec<u8>,
+    oom: bool,
+    /// Of the exec under way: the old and the new name, and the new arguments.
+    names: Option<(Comm, Comm)>,
+    image: Option<Arguments>,
+}
+
+/// How a signal ends whoever has no handler for it: `sig_kernel_ignore` and its like in `include/linux/signal.h`. The numbers are
+/// this machine's.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Action {
+    None,
+    End,
+    Core,
+}
+
+/// Linux numbers these so everywhere but on alpha, mips, parisc and sparc, for which there is no procscope.
+mod signo {
+    pub(super) const KILL: u8 = 9;
+    /// QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, XCPU, XFSZ, SYS
+    pub(super) const CORE: [u8; 10] = [3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
+    /// CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH
+    pub(super) const HARMLESS: [u8; 8] = [17, 18, 19, 20, 21, 22, 23, 28];
+}
+
+fn action(signo: u8) -> Action {
+    match signo {
+        _ if signo::HARMLESS.contains(&signo) => Action::None,
+        _ if signo::CORE.contains(&signo) => Action::Core,
+        _ => Action::End,
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Assembler {
+    threads: FxHashMap<Pid, Thread>,
+    groups: FxHashMap<Pid, Group>,
+    /// The kind of the next record of the same thread, for those that need to know.
+    starts_next: Vec<bool>,
+}
+
+impl Assembler {
+    /// This thread is of this process.
+    pub(crate) fn learn(&mut self, tid: Pid, pid: Pid) {
+        if self.threads.insert(tid, Thread::of(pid)).is_none_or(|old| old.pid != pid) {
+            self.groups.entry(pid).or_default().threads += 1;
+        }
+    }
+
+    /// Some records are missing: what was under way may have ended, or be another's by now. Whose a thread was stands until it is
+    /// told otherwise.
+    pub(crate) fn doubt(&mut self) {
+        for thread in self.threads.values_mut() {
+            *thread = Thread::of(thread.pid);
+        }
+        for group in self.groups.values_mut() {
+            *group = Group { threads: group.threads, ..Group::default() };
+        }
+    }
+
+    /// A thread of which nothing is known may be a process's first or not: what /proc tells, or else the first.
+    fn task(&mut self, tid: Pid, proc: &mut dyn Threads) -> Task {
+        if tid == 0 {
+            return Task { tid, pid: 0 };
+        }
+        if let Some(thread) = self.threads.get(&tid) {
+            return Task { tid, pid: thread.pid };
+        }
+        let Some(pid) = proc.process_of(tid) else { return Task { tid, pid: tid } };
+        self.learn(tid, pid);
+        Task { tid, pid }
+    }
+
+    fn call(&mut self, task: Task) -> &mut Call {
+        self.threads.entry(task.tid).or_insert_with(|| Thread::of(task.pid)).call.get_or_insert_default()
+    }
+
+    /// Takes records in the order of time, and gives what they tell with its time.
+    pub(crate) fn take(&mut self, raws: Vec<Raw>, proc: &mut dyn Threads, put: &mut dyn FnMut(u64, Happening)) {
+        // A name is a new program's where nothing comes of the thread between it and the exec.
+        let mut starts = FxHashMap::default();
+        self.starts_next.clear();
+        self.starts_next.resize(raws.len(), false);
+        for (at, raw) in raws.iter().enumerate().rev() {
+            match raw.what {
+                RawWhat::Rename { .. } => self.starts_next[at] = starts.get(&raw.tid) == Some(&true),
+                RawWhat::Generate { .. } => {}
+                RawWhat::Exec { .. } | RawWhat::Image(_) => _ = starts.insert(raw.tid, true),
+                _ => _ = starts.insert(raw.tid, false),
+            }
+        }
+        for (at, raw) in raws.into_iter().enumerate() {
+            let starts_next = self.starts_next[at];
+            self.one(raw, starts_next, proc, &mut |ns, what| put(ns, what));
+        }
+    }
+
+    fn one(&mut self, raw: Raw, starts_next: bool, proc: &mut dyn Threads, put: &mut dyn FnMut(u64, Happening)) {
+        let Raw { ns, tid, what } = raw;
+        match what {
+            RawWhat::NewTask { tid: child, comm, flags } => {
+                let parent = self.task(tid, proc);
+                let pid = if flags & CLONE_THREAD != 0 { parent.pid } else { child };
+                self.threads.remove(&child);
+                if pid == child {
+                    self.groups.remove(&pid);
+                }
+                self.learn(child, pid);
+                let birth = Some(Birth { flags, comm });
+                put(ns, Happening::Fork { parent, child: Task { tid: child, pid }, birth });
+            }
+            RawWhat::EnterExec { dirfd } => {
+                let task = self.task(tid, proc);
+                self.call(task).dirfd = dirfd;
+            }
+            RawWhat::CallPath(path) => {
+                let task = self.task(tid, proc);
+                self.call(task).path = path;
+            }
+            RawWhat::CallArguments(argv) => {
+                let task = self.task(tid, proc);
+                self.call(task).argv = argv;
+            }
+            RawWhat::Rename { tid: target, old, new } => {
+                let task = self.task(target, proc);
+                let thread = self.threads.get(&target);
+                // The first thread of a process in which another one execs has ended, and lends it its number.
+                let calls = thread.is_none_or(|thread| thread.call.is_some());
+                let own = target == tid && task.is_leader();
+                if own {
+                    // Where calls are not told and the exec comes with later records, it may be its name all the same.
+                    self.groups.entry(task.pid).or_default().names = Some((old, new));
+                }
+                if !own || !starts_next && !calls {
+                    put(ns, Happening::Comm { task, old: Some(old), comm: new });
+                }
+            }
+            RawWhat::Image(image) => {
+                let task = self.task(tid, proc);
+                self.groups.entry(task.pid).or_default().image = image;
+            }
+            RawWhat::Exec { pid, old_tid, path } => {
+                let old_tid = old_tid.unwrap_or(pid);
+                let task = Task { tid: pid, pid };
+                let call = self.threads.remove(&old_tid).and_then(|thread| thread.call);
+                self.threads.insert(pid, Thread::of(pid));
+                let group = self.groups.entry(pid).or_default();
+                group.threads = 1;
+                group.end = None;
+                let argv = group.image.take().or(call.and_then(|call| call.argv));
+                let (old_comm, comm) = group.names.take().unzip();
+                let started = Started { path, argv, comm, old_comm, old_tid: Some(old_tid) };
+                put(ns, Happening::Exec { task, started: Some(Box::new(started)) });
+            }
+            RawWhat::LeaveExec { result } => {
+                let task = self.task(tid, proc);
+                let call = self.threads.get_mut(&tid).and_then(|thread| thread.call.take());
+                if (-LAST_ERRNO..0).contains(&result) {
+                    let Call { dirfd, path, argv } = call.map(|call| *call).unwrap_or_default();
+                    let failed = Failed { errno: result.unsigned_abs() as u32, dirfd, path, argv };
+                    put(ns, Happening::ExecFailed { task, failed: Box::new(failed) });
+                }
+            }
+            RawWhat::EnterExit { wait_status, group } => {
+                let task = self.task(tid, proc);
+                let all = self.groups.entry(task.pid).or_default();
+                let status = Status { wait_status, worked_out: !all.pending.is_empty() };
+                if group {
+                    all.end.get_or_insert(status);
+                } else if let Some(thread) = self.threads.get_mut(&tid) {
+                    thread.end = Some(status);
+                }
+            }
+            RawWhat::Doom { wait_status } => {
+                let task = self.task(tid, proc);
+                self.threads.entry(tid).or_insert_with(|| Thread::of(task.pid)).doom = Some(wait_status);
+            }
+            RawWhat::Generate { tid: target, signo, from_kernel, taken } => {
+                if !taken || action(signo) == Action::None {
+                    return;
+                }
+                let task = self.task(target, proc);
+                let sender = (!from_kernel).then(|| self.task(tid, proc)).filter(|sender| sender.pid != 0);
+                let pending = &mut self.groups.entry(task.pid).or_default().pending;
+                if pending.len() >= MOST_PENDING {
+                    pending.remove(0);
+                }
+                pending.push(signo);
+                put(ns, Happening::Signal { task, signo, sender });
+            }
+            RawWhat::Deliver { signo, default } => self.deliver(ns, tid, signo, default, proc, put),
+            RawWhat::OomVictim { pid } => {
+                let task = self.task(pid, proc);
+                self.groups.entry(task.pid).or_default().oom = true;
+            }
+            RawWhat::LeaveSetsid { result } => {
+                if result > 0 {
+                    let task = self.task(tid, proc);
+                    put(ns, Happening::Sid { task });
+                }
+            }
+            RawWhat::Exit { tid, comm, last } => self.exit(ns, tid, comm, last, proc, put),
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        ns: u64,
+        tid: Pid,
+        signo: u8,
+        default: bool,
+        proc: &mut dyn Threads,
+        put: &mut dyn FnMut(u64, Happening),
+    ) {
+        let task = self.task(tid, proc);
+        let group = self.groups.entry(task.pid).or_default();
+        if default && signo == signo::KILL {
+            // Whatever signal ends a process without a core, its threads are told SIGKILL (`complete_signal`). None was sent where
+            // another thread ends or execs.
+            if let Some(&sent) = group.pending.last() {
+                let worked_out = sent != signo::KILL;
+                group.end.get_or_insert(Status { wait_status: sent.into(), worked_out });
+            }
+            return;
+        }
+        group.pending.retain(|&pending| pending != signo);
+        match action(signo) {
+            _ if !default => {}
+            Action::None => {}
+            Action::End => _ = group.end.get_or_insert(Status { wait_status: signo.into(), worked_out: true }),
+            Action::Core => {
+                // Whether its memory was written to a file is not told.
+                group.end.get_or_insert(Status { wait_status: signo.into(), worked_out: true });
+                put(ns, Happening::Core { task, signo: Some(signo) });
+            }
+        }
+    }
+
+    fn exit(
+        &mut self,
+        ns: u64,
+        tid: Pid,
+        comm: Option<Comm>,
+        last: Option<bool>,
+        proc: &mut dyn Threads,
+        put: &mut dyn FnMut(u64, Happening),
+    ) {
+        let task = self.task(tid, proc);
+        let thread = self.threads.remove(&tid);
+        let mut end = End { last, comm, ..End::default() };
+        let mut over = true;
+        let mut status = thread.as_ref().and_then(|thread| thread.end);
+        if let Some(group) = self.groups.get_mut(&task.pid) {
+            group.threads = group.threads.saturating_sub(1);
+            over = group.threads == 0;
+            status = group.end.or(status);
+            end.oom = group.oom;
+        }
+        if over {
+            self.groups.remove(&task.pid);
+        }
+        match thread.and_then(|thread| thread.doom) {
+            Some(doom) => end.wait_status = Some(doom),
+            None => {
+                end.wait_status = status.map(|status| status.wait_status);
+                end.worked_out = status.is_some_and(|status| status.worked_out);
+            }
+        }
+        put(ns, Happening::Exit { task, end, parent: None });
+    }
+}

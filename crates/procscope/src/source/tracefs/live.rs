@@ -1,0 +1,719 @@
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::io::Errno;
+use rustix::thread::CapabilitySet;
+
+use super::assemble::{Assembler, Threads};
+use super::decode::{Format, Raw, RawWhat, Role, Schema};
+use super::instance::{Gap, Instance, Names, TraceClock, Tracefs, clean};
+use super::probes::Probes;
+use crate::pipeline::{Outlet, Pipeline};
+use crate::source::Source;
+use crate::source::cgroups::resolve_cgroups;
+use crate::source::happening::{Happening, Told};
+use crate::source::look::{Depth, Look, Proc};
+use crate::source::proc_files::{Budget, Pace, ProcFiles, look_at_all};
+use crate::source::record::Record;
+use crate::source::settling::{SETTLE_NS, Settling};
+use crate::source::tracker::{Settings, Tracker};
+use crate::{
+    Cause, EnvWanted, Error, Field, Flaw, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StopHandle, Timestamp, Verdict,
+    Want, sys,
+};
+
+/// How long records wait for one another while there are some.
+const INTERVAL: Duration = Duration::from_millis(20);
+/// How often a sleeper looks up.
+const ASLEEP: Duration = Duration::from_millis(500);
+/// While losses go on, this often everybody who lives is looked at again.
+const RESUME_EVERY: Duration = Duration::from_secs(1);
+/// This often the counters of lost records are read where no page tells of a gap.
+const COUNT_EVERY: Duration = Duration::from_secs(1);
+/// A record of another CPU, or of the other buffer, may come so much later than it was made.
+const LATE_NS: u64 = 5_000_000;
+/// Of all CPUs together, where nothing else is asked for, bytes; each has at least and at most so many of them.
+const DEFAULT_BUFFER: usize = 32 << 20;
+const LEAST_BUFFER: usize = 1 << 20;
+const MOST_BUFFER: usize = 8 << 20;
+/// The buffer for execs alone is so much smaller.
+const EXEC_SHARE: usize = 8;
+
+fn obstacle(what: impl Into<String>, cause: Cause, remedy: impl Into<String>) -> Obstacle {
+    Obstacle { what: what.into(), cause, remedy: remedy.into() }
+}
+
+fn unavailable(obstacle: Obstacle) -> Error {
+    Error::Unavailable { source_id: SourceId::Tracefs, obstacle }
+}
+
+const AS_ROOT: &str = "run it as root: sudo procscope --source tracefs";
+const MOUNT: &str = "mount -t tracefs tracefs /sys/kernel/tracing";
+
+/// `lockdown=confidentiality` keeps tracefs from everybody (`security/lockdown`, Linux 5.4).
+fn locked_down() -> bool {
+    let state = std::fs::read_to_string("/sys/kernel/security/lockdown");
+    state.is_ok_and(|state| state.contains("[confidentiality]"))
+}
+
+fn refused(error: &io::Error) -> Obstacle {
+    match error.raw_os_error() {
+        _ if locked_down() => obstacle(
+            "the kernel is locked down for confidentiality, and keeps tracefs from everybody",
+            Cause::NotConfigured,
+            "boot without lockdown=confidentiality: lockdown=integrity does not keep it",
+        ),
+        Some(libc::EACCES | libc::EPERM) => {
+            obstacle(format!("tracefs may not be used: {error}; it is root's"), Cause::Privilege, AS_ROOT)
+        }
+        Some(libc::ENODEV | libc::ENOENT | libc::ENOSYS) if sys::kernel_version() < (5, 2) => {
+            let debugfs = sys::kernel_version() < (4, 1);
+            let remedy = if debugfs { "mount -t debugfs debugfs /sys/kernel/debug" } else { MOUNT };
+            obstacle("tracefs is not mounted", Cause::NotConfigured, remedy)
+        }
+        Some(libc::ENODEV | libc::ENOENT) => obstacle(
+            format!("this kernel has no tracefs: {error}"),
+            Cause::NotConfigured,
+            "boot a kernel with CONFIG_FTRACE=y and CONFIG_FTRACE_SYSCALLS=y: grep FTRACE /boot/config-$(uname -r)",
+        ),
+        _ => obstacle(format!("tracefs: {error}"), Cause::Io, format!("mount it: {MOUNT}")),
+    }
+}
+
+/// Opens tracefs where it can be of use; changes nothing.
+fn open_tracefs() -> Result<Tracefs, Obstacle> {
+    if !sys::in_initial_pid_namespace() {
+        return Err(obstacle(
+            "tracefs tells the pids of the initial pid namespace, and this is another one",
+            Cause::Privilege,
+            "run procscope on the host, or start the container with --pid=host",
+        ));
+    }
+    let tracefs = Tracefs::open().map_err(|error| refused(&error))?;
+    if !tracefs.has("instances") {
+        return Err(obstacle(
+            "this kernel's tracefs has no instances",
+            Cause::TooOld,
+            "boot Linux 3.10 or later, or use --source process-connector",
+        ));
+    }
+    tracefs.may_write("instances").map_err(|error| refused(&error))?;
+    for role in [Role::NewTask, Role::Exec, Role::Exit] {
+        let Some((group, name)) = role.event() else { continue };
+        if !tracefs.has(&format!("events/{group}/{name}/format")) {
+            return Err(obstacle(
+                format!("this kernel has no event {group}:{name}"),
+                Cause::NotConfigured,
+                "boot a kernel with CONFIG_FTRACE=y: grep FTRACE /boot/config-$(uname -r)",
+            ));
+        }
+    }
+    Ok(tracefs)
+}
+
+/// `ptrace(2)`, access mode PTRACE_MODE_READ_FSCREDS.
+fn reads_others() -> bool {
+    sys::has_capabilities(CapabilitySet::SYS_PTRACE)
+}
+
+/// Whether it can be used, and what is missing.
+pub(super) fn probe() -> Verdict {
+    let tracefs = match open_tracefs() {
+        Ok(tracefs) => tracefs,
+        Err(obstacle) => return Verdict::Unavailable(obstacle),
+    };
+    let mut obstacles = Vec::new();
+    if !tracefs.has("kprobe_events") {
+        obstacles.push(obstacle(
+            "this kernel has no kprobes, so that arguments come late",
+            Cause::NotConfigured,
+            "boot a kernel with CONFIG_KPROBE_EVENTS=y, or use --source ebpf",
+        ));
+    }
+    if sys::list_processes().is_empty() {
+        obstacles.push(obstacle(
+            "/proc is not mounted, so that paths and users are missing",
+            Cause::NotConfigured,
+            "mount -t proc proc /proc",
+        ));
+    } else if !reads_others() {
+        obstacles.push(obstacle(
+            "the programs' paths, directories and environments of other users' processes may not be read",
+            Cause::Privilege,
+            AS_ROOT,
+        ));
+    }
+    if obstacles.is_empty() { Verdict::Ready } else { Verdict::Degraded(obstacles) }
+}
+
+impl Threads for ProcFiles {
+    fn process_of(&mut self, tid: Pid) -> Option<Pid> {
+        sys::process_of(tid)
+    }
+}
+
+/// The buffer for execs alone: what is read of a process has to be read at once.
+struct Execs {
+    instance: Instance,
+    schema: Schema,
+    pace: Pace,
+    raws: Vec<Raw>,
+    looks: FxHashMap<(u64, Pid), Box<Look>>,
+    gaps: Vec<Gap>,
+    malformed: u64,
+}
+
+impl Execs {
+    /// Takes what is there, and looks at whom it is about.
+    fn drain(&mut self) -> io::Result<()> {
+        let before = self.raws.len();
+        self.instance.take(&self.schema, &mut self.malformed, &mut self.raws, &mut self.gaps)?;
+        // The latest first: the others may be gone already.
+        for raw in self.raws[before..].iter().rev() {
+            if let RawWhat::Exec { pid, .. } = raw.what
+                && let Some(look) = ProcFiles.look(pid, self.pace.depth())
+            {
+                self.looks.insert((raw.ns, pid), Box::new(look));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the thread that looks shares with the one that tells.
+struct Shared {
+    /// To wait for without the lock. Before the execs: an instance that is read is busy, and cannot go.
+    pipes: Vec<OwnedFd>,
+    execs: Mutex<Execs>,
+    /// The other one sleeps.
+    idle: AtomicBool,
+    ended: AtomicBool,
+    /// Wakes the other one.
+    bell: OwnedFd,
+    /// Ends the looking.
+    end: OwnedFd,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Execs> {
+        // Nothing in it is left half done by a panic that would matter.
+        self.execs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks at processes as soon as their execs are told of, until ended.
+    fn look(&self) {
+        sys::be_prompt();
+        let mut budget = Budget::new();
+        while !self.ended.load(Ordering::Acquire) {
+            if let Some(rest) = budget.spent() {
+                let _ = wait([self.end.as_fd()], rest);
+                continue;
+            }
+            let mut fds: Vec<_> =
+                self.pipes.iter().chain([&self.end]).map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+            if poll(&mut fds, None).is_err_and(|error| error != Errno::INTR) {
+                return;
+            }
+            let failed = self.lock().drain().is_err();
+            if self.idle.swap(false, Ordering::AcqRel) {
+                let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
+            }
+            if failed {
+                return;
+            }
+        }
+    }
+}
+
+pub(super) struct Live {
+    want: Want,
+    /// Before the probes: what is in use cannot be taken away.
+    shared: Arc<Shared>,
+    main: Instance,
+    schema: Schema,
+    _probes: Option<Probes>,
+    raws: Vec<Raw>,
+    looks: FxHashMap<(u64, Pid), Box<Look>>,
+    gaps: Vec<Gap>,
+    assembler: Assembler,
+    settling: Settling,
+    tracker: Tracker,
+    /// CLOCK_BOOTTIME minus CLOCK_MONOTONIC, ns.
+    boot_offset_ns: u64,
+    /// After when records are missing, and how many, as far as that is not told.
+    lost: Option<(u64, u64)>,
+    counted: Instant,
+    /// Since the last loss not everybody was looked at.
+    doubtful: bool,
+    resumed: Instant,
+    attached_ns: u64,
+    attached: Timestamp,
+    notes: Vec<String>,
+    cgroup_paths: Vec<String>,
+}
+
+/// A schema of these events of an instance, as far as they are there.
+fn schema_of(instance: &Instance, events: &[(Role, String)]) -> Result<(Schema, Vec<Role>), Error> {
+    let fail = |error| unavailable(refused(&error));
+    let mut schema: Option<Schema> = None;
+    let mut found = Vec::new();
+    for (role, event) in events {
+        let path = format!("events/{event}/format");
+        if !instance.has(&path) {
+            continue;
+        }
+        let format = Format::decode(&instance.read(&path).map_err(fail)?).map_err(|_| strange(event))?;
+        if schema.is_none() {
+            schema = Some(Schema::new(&format).map_err(|_| strange(event))?);
+        }
+        if let Some(schema) = &mut schema
+            && schema.add(*role, &format).is_ok()
+        {
+            found.push(*role);
+        }
+    }
+    schema.map(|schema| (schema, found)).ok_or_else(|| strange("any"))
+}
+
+fn strange(event: &str) -> Error {
+    unavailable(obstacle(
+        format!("the layout of the event {event} is of another kind than known"),
+        Cause::Io,
+        "use another source: procscope sources",
+    ))
+}
+
+fn named(roles: &[Role]) -> Vec<(Role, String)> {
+    roles.iter().filter_map(|&role| role.event().map(|(group, name)| (role, format!("{group}/{name}")))).collect()
+}
+
+impl Live {
+    pub(super) fn open(want: &Want) -> Result<Self, Error> {
+        let system = |what| move |error: Errno| Error::System { what, error: error.into() };
+        if !want.cgroups.is_empty() && sys::list_processes().is_empty() {
+            return Err(unavailable(obstacle(
+                "without /proc nobody's cgroup is known",
+                Cause::NotConfigured,
+                "mount it: mount -t proc proc /proc",
+            )));
+        }
+        let cgroups = resolve_cgroups(want)?;
+        let tracefs = Arc::new(open_tracefs().map_err(unavailable)?);
+        clean(&tracefs);
+        let names = Names::new();
+        let events = want.events.union(want.needs);
+        let wants = |kinds: &[Kind]| kinds.iter().any(|&kind| events.contains(kind));
+        let ends = wants(&[Kind::Exit, Kind::ThreadExit]);
+        let failures = events.contains(Kind::ExecFailed);
+
+        let mut probes = Probes::new(&tracefs, &names);
+        if let Some(probes) = &mut probes {
+            if wants(&[Kind::Existing, Kind::Exec, Kind::Exit]) {
+                probes.image();
+            }
+            if ends {
+                probes.doom();
+            }
+            if failures || !probes.has(Role::Image) {
+                probes.calls();
+            }
+        }
+        let probed = |role| probes.as_ref().is_some_and(|probes| probes.has(role));
+        let mut roles = vec![Role::NewTask, Role::Exit, Role::Rename];
+        if ends {
+            roles.extend([Role::Generate, Role::Deliver, Role::OomVictim]);
+            if !probed(Role::Doom) {
+                roles.extend([Role::EnterExit, Role::EnterExitGroup]);
+            }
+        } else if events.contains(Kind::Core) {
+            roles.push(Role::Deliver);
+        }
+        if failures || events.contains(Kind::Comm) || probed(Role::CallPath) {
+            roles.extend([Role::EnterExec, Role::EnterExecAt, Role::LeaveExec, Role::LeaveExecAt]);
+        }
+        if events.contains(Kind::Sid) {
+            roles.push(Role::LeaveSetsid);
+        }
+
+        let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+        let buffer = match want.ring_bytes {
+            Some(bytes) => bytes / cpus,
+            None => (DEFAULT_BUFFER / cpus).clamp(LEAST_BUFFER, MOST_BUFFER),
+        };
+        let made = |error: io::Error| unavailable(refused(&error));
+        let main = Instance::make(&tracefs, &names, "main", buffer).map_err(made)?;
+        let mut all = named(&roles);
+        all.extend(probes.iter().flat_map(|probes| probes.defined.clone()));
+        let (schema, found) = schema_of(&main, &all)?;
+        let execs = Instance::make(&tracefs, &names, "execs", buffer / EXEC_SHARE).map_err(made)?;
+        let (exec_schema, _) = schema_of(&execs, &named(&[Role::Exec]))?;
+        for role in [Role::Generate, Role::Deliver] {
+            if let Some((group, name)) = role.event().filter(|_| found.contains(&role)) {
+                // Each end sends one, which ends nobody.
+                let _ = main.write(&format!("events/{group}/{name}/filter"), &format!("sig != {}", libc::SIGCHLD));
+            }
+        }
+        let pipes = execs.pipes().map(|pipe| pipe.try_clone()).collect::<io::Result<_>>();
+        let pipes = pipes.map_err(|error| Error::System { what: "sharing a pipe", error })?;
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let shared = Shared {
+            pipes,
+            execs: Mutex::new(Execs {
+                instance: execs,
+                schema: exec_schema,
+                pace: Pace::new(want.env != EnvWanted::No),
+                raws: Vec::new(),
+                looks: FxHashMap::default(),
+                gaps: Vec::new(),
+                malformed: 0,
+            }),
+            idle: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            bell: eventfd(0, flags).map_err(system("making an event descriptor"))?,
+            end: eventfd(0, flags).map_err(system("making an event descriptor"))?,
+        };
+        let settings = Settings::new(want, true, sys::kernel_version() >= (6, 0), false);
+        let mut live = Self {
+            want: want.clone(),
+            shared: Arc::new(shared),
+            main,
+            schema,
+            _probes: probes,
+            raws: Vec::new(),
+            looks: FxHashMap::default(),
+            gaps: Vec::new(),
+            assembler: Assembler::default(),
+            settling: Settling::default(),
+            tracker: Tracker::new(settings),
+            boot_offset_ns: 0,
+            lost: None,
+            counted: Instant::now(),
+            doubtful: false,
+            resumed: Instant::now(),
+            attached_ns: 0,
+            attached: Timestamp(0),
+            notes: Vec::new(),
+            cgroup_paths: [cgroups.unified_paths, cgroups.paths].concat(),
+        };
+        live.attach(&all, &found)?;
+        live.note(&found, buffer);
+        Ok(live)
+    }
+
+    /// Turns the events on. Whose thread each one is has to be known by the first that tells of it: who is born from here on is
+    /// told, and the others are listed before anything else is.
+    fn attach(&mut self, all: &[(Role, String)], found: &[Role]) -> Result<(), Error> {
+        let fail = |error: io::Error| unavailable(refused(&error));
+        let enable = |instance: &Instance, (_, event): &(Role, String)| instance.enable(event).map_err(fail);
+        let (births, rest): (Vec<_>, Vec<_>) =
+            all.iter().filter(|(role, _)| found.contains(role)).partition(|(role, _)| *role == Role::NewTask);
+        births.iter().try_for_each(|event| enable(&self.main, event))?;
+        for pid in sys::list_processes() {
+            self.assembler.learn(pid, pid);
+            sys::list_threads(pid).into_iter().for_each(|tid| self.assembler.learn(tid, pid));
+        }
+        rest.iter().try_for_each(|event| enable(&self.main, event))?;
+        named(&[Role::Exec]).iter().try_for_each(|event| enable(&self.shared.lock().instance, event))?;
+        self.attached_ns = sys::now_boot_ns();
+        self.attached = sys::clock().wall(self.attached_ns);
+        Ok(())
+    }
+
+    fn note(&mut self, found: &[Role], buffer: usize) {
+        let has = |role| found.contains(&role);
+        let events = self.want.events;
+        let mut note = |text: String| self.notes.push(text);
+        if !has(Role::Image) && events.contains(Kind::Exec) {
+            note(if has(Role::CallArguments) {
+                "arguments are those of the call, which a script's interpreter receives differently".to_owned()
+            } else {
+                "arguments come late from /proc: this kernel has no kprobes".to_owned()
+            });
+        }
+        let ends = events.contains(Kind::Exit);
+        if ends && !has(Role::Doom) {
+            note(if has(Role::EnterExitGroup) {
+                "a status is worked out from system calls and signals: this kernel has no kprobes".to_owned()
+            } else {
+                "the status of an end is unknown: this kernel has neither kprobes nor CONFIG_FTRACE_SYSCALLS".to_owned()
+            });
+        }
+        if events.contains(Kind::ExecFailed) {
+            if !has(Role::LeaveExec) {
+                note("exec-failed events are missing: this kernel has no CONFIG_FTRACE_SYSCALLS".to_owned());
+            } else if !has(Role::CallPath) {
+                note("exec-failed events have neither path nor arguments: this kernel has no kprobes".to_owned());
+            }
+        }
+        if matches!(self.main.clock, TraceClock::Other(_)) {
+            note("times are worked out: this kernel's traces have no clock that can be read".to_owned());
+        }
+        if self.main.buffer_kib < buffer >> 11 {
+            note(format!("the buffer has {} KiB only for each CPU", self.main.buffer_kib));
+        }
+        if sys::list_processes().is_empty() {
+            note("paths and users are missing: /proc is not mounted".to_owned());
+        } else if !reads_others() {
+            note(
+                "the programs' paths, directories and environments of other users' processes are missing: CAP_SYS_PTRACE \
+                 reads them"
+                    .to_owned(),
+            );
+        }
+    }
+
+    fn boot_ns(&self, ns: u64) -> u64 {
+        match self.main.clock {
+            TraceClock::Boot => ns,
+            TraceClock::Mono => ns.saturating_add(self.boot_offset_ns),
+            TraceClock::Other(behind) => ns.saturating_add_signed(behind),
+        }
+    }
+
+    fn mono_ns(&self, ns: u64) -> u64 {
+        self.boot_ns(ns).saturating_sub(self.boot_offset_ns)
+    }
+
+    /// Takes over what both buffers hold.
+    fn receive(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
+        let mut malformed = 0;
+        let count = self.counted.elapsed() > COUNT_EVERY;
+        self.main.take(&self.schema, &mut malformed, &mut self.raws, &mut self.gaps)?;
+        if count {
+            self.main.rest_lost(&mut self.gaps);
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut execs = shared.lock();
+        execs.drain()?;
+        if count {
+            self.counted = Instant::now();
+            let Execs { instance, gaps, .. } = &mut *execs;
+            instance.rest_lost(gaps);
+        }
+        self.raws.append(&mut execs.raws);
+        self.gaps.append(&mut execs.gaps);
+        self.looks.extend(execs.looks.drain());
+        malformed += std::mem::take(&mut execs.malformed);
+        (0..malformed).for_each(|_| out.count_malformed());
+        Ok(())
+    }
+
+    /// Makes of the records up to this time what they tell.
+    fn assemble(&mut self, until_ns: u64) {
+        self.raws.sort_by_key(|raw| raw.ns);
+        let count = self.raws.partition_point(|raw| raw.ns <= until_ns);
+        let rest = self.raws.split_off(count);
+        let raws = std::mem::replace(&mut self.raws, rest);
+        let mut assembler = std::mem::take(&mut self.assembler);
+        let mut told = Vec::with_capacity(raws.len());
+        assembler.take(raws, &mut ProcFiles, &mut |ns, what| told.push((ns, what)));
+        self.assembler = assembler;
+        for (ns, what) in told {
+            if self.boot_ns(ns) < self.attached_ns {
+                continue;
+            }
+            let look = match what {
+                Happening::Exec { task, .. } => self.looks.remove(&(ns, task.pid)),
+                _ => None,
+            };
+            self.settling.push(Told { mono_ns: self.mono_ns(ns), what, look });
+        }
+        if self.raws.is_empty() {
+            self.looks.clear();
+        }
+    }
+
+    fn set_clocks(&mut self, out: &mut Outlet<'_>) {
+        out.set_clock(sys::clock());
+        let offset = (0..4).map(|_| {
+            let mono = sys::now_mono_ns();
+            sys::now_boot_ns().saturating_sub(mono)
+        });
+        // Two clocks cannot be read at once: the least is the closest. It grows with a suspend alone.
+        let (offset, known) = (offset.min().unwrap_or(0), self.boot_offset_ns);
+        if offset < known || offset - known > 100_000 {
+            self.boot_offset_ns = offset;
+            self.tracker.set_boot_offset(offset);
+            self.main.measure_clock();
+        }
+    }
+
+    /// Tells of those who ran already. Who was forked since comes as that.
+    fn begin(&mut self, out: &mut Outlet<'_>) -> io::Result<ControlFlow<()>> {
+        self.set_clocks(out);
+        let mut looks = look_at_all(self.tracker.depth());
+        self.receive(out)?;
+        self.assemble(u64::MAX);
+        let forked = self.settling.forked();
+        looks.retain(|(pid, look)| {
+            let Some(stat) = look.stat else { return false };
+            !forked.iter().any(|&(child, mono_ns)| {
+                let told = crate::StartTime::from_boot_ns(self.tracker.boot_ns(mono_ns));
+                child == *pid && stat.start <= told && told.0 - stat.start.0 <= 1
+            })
+        });
+        looks.retain(|(_, look)| look.stat.is_some_and(|stat| stat.start.boot_ns() <= self.attached_ns));
+        if self.tracker.begin(&looks, &mut |record| out.push(record)).is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        out.plant(self.tracker.descendants(&self.want.trees));
+        Ok(self.tracker.tell(looks, self.attached_ns, &mut |record| out.push(record)))
+    }
+
+    fn give(&mut self, until_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<(), usize> {
+        let estimated = matches!(self.main.clock, TraceClock::Other(_));
+        let given = self.settling.give(until_ns);
+        let count = given.len();
+        for told in given {
+            self.tracker.feed(told, &mut ProcFiles, &mut |record: &Record<'_>| {
+                if !estimated {
+                    return out.push(record);
+                }
+                let mut record = record.clone();
+                record.flaws.mark(Field::Time, Flaw::Estimated);
+                out.push(&record)
+            })?;
+        }
+        ControlFlow::Continue(count)
+    }
+
+    /// Delivers what happened up to this time; `all` that is there.
+    fn round(&mut self, until_ns: u64, all: bool, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
+        self.set_clocks(out);
+        self.receive(out)?;
+        for gap in std::mem::take(&mut self.gaps) {
+            self.settling.distrust();
+            let after_ns = self.mono_ns(gap.after_ns);
+            let lost = self.lost.get_or_insert((after_ns, 0));
+            *lost = (lost.0.min(after_ns), lost.1.saturating_add(gap.count));
+        }
+        let boot_until = until_ns.saturating_add(self.boot_offset_ns);
+        let trace_until = match self.main.clock {
+            TraceClock::Boot => boot_until,
+            TraceClock::Mono => until_ns,
+            TraceClock::Other(behind) => boot_until.saturating_add_signed(behind.saturating_neg()),
+        };
+        self.assemble(if all { u64::MAX } else { trace_until });
+        let until_ns = until_ns.saturating_sub(if all { 0 } else { SETTLE_NS });
+        let mut count = 0;
+        if let Some((after_ns, missing)) = self.lost.take_if(|(after_ns, _)| *after_ns <= until_ns) {
+            let ControlFlow::Continue(before) = self.give(after_ns, out) else { return Ok(ControlFlow::Break(())) };
+            count += before;
+            self.tracker.doubt();
+            self.assembler.doubt();
+            self.doubtful = true;
+            let mut counts = [0; KIND_COUNT];
+            counts[Kind::Lost as usize] = missing;
+            if out.lose(counts).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        let ControlFlow::Continue(after) = self.give(until_ns, out) else { return Ok(ControlFlow::Break(())) };
+        count += after;
+        let quiet = count == 0 && self.is_empty();
+        if self.doubtful && (quiet || self.resumed.elapsed() > RESUME_EVERY) {
+            self.resumed = Instant::now();
+            self.doubtful = !quiet;
+            let looks: Vec<(Pid, Look)> = look_at_all(Depth::Full);
+            for (pid, look) in &looks {
+                self.assembler.learn(*pid, *pid);
+                look.threads.iter().for_each(|&tid| self.assembler.learn(tid, *pid));
+            }
+            self.tracker.resume(looks, &mut |record| out.push(record));
+        }
+        Ok(ControlFlow::Continue(count))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.settling.is_empty() && self.raws.is_empty()
+    }
+
+    fn pump(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> io::Result<()> {
+        if self.begin(out)?.is_break() || out.batch_end().is_break() {
+            return Ok(());
+        }
+        loop {
+            let stopping = stop.is_stopped();
+            let mut until_ns = sys::now_mono_ns();
+            if stopping {
+                // What is on its way belongs to it.
+                std::thread::sleep(Duration::from_nanos(SETTLE_NS));
+                self.counted -= 2 * COUNT_EVERY;
+            } else {
+                until_ns = until_ns.saturating_sub(LATE_NS);
+            }
+            let ControlFlow::Continue(count) = self.round(until_ns, stopping, out)? else { return Ok(()) };
+            if out.batch_end().is_break() || stopping {
+                return Ok(());
+            }
+            if count > 0 || !self.is_empty() {
+                wait([stop.fd()], INTERVAL)?;
+                continue;
+            }
+            let shared = Arc::clone(&self.shared);
+            shared.idle.store(true, Ordering::Release);
+            // What the other one saw before it could know that we sleep.
+            if shared.lock().raws.is_empty() {
+                let bells = [stop.fd(), shared.bell.as_fd()];
+                wait_for(self.main.pipes().map(AsFd::as_fd).chain(bells), ASLEEP)?;
+            }
+            shared.idle.store(false, Ordering::Release);
+            let _ = rustix::io::read(&shared.bell, &mut [0u8; 8]);
+        }
+    }
+}
+
+fn wait<const N: usize>(fds: [BorrowedFd<'_>; N], time: Duration) -> io::Result<()> {
+    wait_for(fds.into_iter(), time)
+}
+
+/// Waits until one of them can be read.
+fn wait_for<'a>(fds: impl Iterator<Item = BorrowedFd<'a>>, time: Duration) -> io::Result<()> {
+    let timeout = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
+    let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+    match poll(&mut fds, Some(&timeout)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Source for Live {
+    fn attached(&self) -> Timestamp {
+        self.attached
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+
+    /// It reads other users' processes; who is not root needs more than a name to take the instance away in the end.
+    fn rights(&self) -> &'static [&'static str] {
+        match rustix::process::geteuid().is_root() {
+            true => &["CAP_SYS_PTRACE"],
+            false => &["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"],
+        }
+    }
+
+    fn prepare(&self, pipeline: &mut Pipeline) {
+        pipeline.choose(&self.want);
+        pipeline.filter_cgroup_paths(self.cgroup_paths.clone());
+    }
+
+    fn run(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error> {
+        let fail = |error| Error::Source { source_id: SourceId::Tracefs, what: "reading the trace", error };
+        let shared = Arc::clone(&self.shared);
+        let looker = std::thread::Builder::new().spawn(move || shared.look());
+        let looker = looker.map_err(|error| Error::System { what: "starting a thread", error })?;
+        let pumped = self.pump(out, stop).map_err(fail);
+        self.shared.ended.store(true, Ordering::Release);
+        let _ = rustix::io::write(&self.shared.end, &1u64.to_ne_bytes());
+        let _ = looker.join();
+        pumped
+    }
+}

@@ -1,0 +1,80 @@
+//! ftrace through tracefs: the kernel's tracepoints, in an instance of our own (Linux 3.10; `Documentation/trace/ftrace.rst`), with
+//! neither BPF nor BTF. Where there are kprobes too, they tell the arguments of a program and a process's status exactly.
+
+pub(crate) mod assemble;
+pub(crate) mod decode;
+#[cfg(target_os = "linux")]
+mod instance;
+#[cfg(target_os = "linux")]
+mod live;
+#[cfg(target_os = "linux")]
+mod probes;
+
+use super::{Mechanism, Source};
+use crate::{Capabilities, Error, EventSet, Field, Kind, SourceId, Verdict, Want};
+
+/// The kinds that it tells of.
+const EVENTS: EventSet = EventSet::NONE
+    .with(Kind::Existing)
+    .with(Kind::Fork)
+    .with(Kind::Clone)
+    .with(Kind::Exec)
+    .with(Kind::ExecFailed)
+    .with(Kind::Exit)
+    .with(Kind::ThreadExit)
+    .with(Kind::Core)
+    .with(Kind::Comm)
+    .with(Kind::Sid);
+
+/// See the module.
+pub(crate) struct Tracefs;
+
+impl Mechanism for Tracefs {
+    fn id(&self) -> SourceId {
+        SourceId::Tracefs
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let mut it = Capabilities::new(EVENTS);
+        it.exact = &[
+            Field::Time,
+            Field::Ppid,
+            Field::Name,
+            Field::OldName,
+            Field::Path,
+            Field::Argv,
+            Field::Status,
+            Field::Killer,
+        ];
+        it.late = &[
+            Field::Id,
+            Field::Parent,
+            Field::Exe,
+            Field::Env,
+            Field::Cwd,
+            Field::User,
+            Field::Tty,
+            Field::Cgroup,
+            Field::Duration,
+        ];
+        it.counts_loss = true;
+        it.kernel_choices = &["events"];
+        it.order = "by the kernel's time";
+        it.clock = "CLOCK_BOOTTIME (Linux 4.10)";
+        it.needs = "Linux 3.10 with CONFIG_FTRACE and CONFIG_FTRACE_SYSCALLS, CONFIG_KPROBE_EVENTS for exact arguments; root, in the \
+                    initial pid namespace; /proc for paths and users";
+        it.cost = "users and paths come late from /proc, and without kprobes arguments too; no usage, no change of ids, and what is \
+                   lost is counted in the kernel's records, of which a process has several";
+        it
+    }
+
+    #[cfg(target_os = "linux")]
+    fn probe(&self) -> Verdict {
+        live::probe()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error> {
+        Ok(Box::new(live::Live::open(want)?))
+    }
+}
