@@ -31,7 +31,7 @@ use crate::{
 pub(crate) trait Mechanism: Sync {
     fn id(&self) -> SourceId;
 
-    /// What it can tell at its best.
+    /// What it can tell at its best, on this kernel where that can be found out.
     fn capabilities(&self) -> Capabilities;
 
     /// It watches nothing but a command that it runs.

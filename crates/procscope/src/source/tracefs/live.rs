@@ -123,6 +123,10 @@ fn reads_others() -> bool {
 }
 
 /// Whether it can be used, and what is missing.
+pub(super) fn lacks_kprobes() -> bool {
+    open_tracefs().is_ok_and(|tracefs| !tracefs.has("kprobe_events"))
+}
+
 pub(super) fn probe() -> Verdict {
     let tracefs = match open_tracefs() {
         Ok(tracefs) => tracefs,

@@ -26,6 +26,42 @@ const EVENTS: EventSet = EventSet::NONE
     .with(Kind::Comm)
     .with(Kind::Sid);
 
+const EXACT: &[Field] =
+    &[Field::Time, Field::Ppid, Field::Name, Field::OldName, Field::Path, Field::Status, Field::Killer];
+const LATE: &[Field] = &[
+    Field::Id,
+    Field::Parent,
+    Field::Argv,
+    Field::Exe,
+    Field::Env,
+    Field::Cwd,
+    Field::User,
+    Field::Tty,
+    Field::Cgroup,
+    Field::Duration,
+];
+const EXACT_BY_KPROBES: &[Field] =
+    &[Field::Time, Field::Ppid, Field::Name, Field::OldName, Field::Path, Field::Argv, Field::Status, Field::Killer];
+const LATE_BESIDE_KPROBES: &[Field] = &[
+    Field::Id,
+    Field::Parent,
+    Field::Exe,
+    Field::Env,
+    Field::Cwd,
+    Field::User,
+    Field::Tty,
+    Field::Cgroup,
+    Field::Duration,
+];
+
+/// Whether this kernel is known to have none. `false` where that cannot be found out.
+fn lacks_kprobes() -> bool {
+    #[cfg(target_os = "linux")]
+    return live::lacks_kprobes();
+    #[cfg(not(target_os = "linux"))]
+    false
+}
+
 /// See the module.
 pub(crate) struct Tracefs;
 
@@ -36,27 +72,7 @@ impl Mechanism for Tracefs {
 
     fn capabilities(&self) -> Capabilities {
         let mut it = Capabilities::new(EVENTS);
-        it.exact = &[
-            Field::Time,
-            Field::Ppid,
-            Field::Name,
-            Field::OldName,
-            Field::Path,
-            Field::Argv,
-            Field::Status,
-            Field::Killer,
-        ];
-        it.late = &[
-            Field::Id,
-            Field::Parent,
-            Field::Exe,
-            Field::Env,
-            Field::Cwd,
-            Field::User,
-            Field::Tty,
-            Field::Cgroup,
-            Field::Duration,
-        ];
+        (it.exact, it.late) = if lacks_kprobes() { (EXACT, LATE) } else { (EXACT_BY_KPROBES, LATE_BESIDE_KPROBES) };
         it.counts_loss = true;
         it.kernel_choices = &["events"];
         it.order = "by the kernel's time";
