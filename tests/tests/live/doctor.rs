@@ -69,7 +69,7 @@ pub(crate) fn agree(before: &[&str], program: &Path, doctor: &[&str]) -> Value {
     assert_eq!(text(&report, "kernel"), text(&report, "kernel").trim());
     assert_eq!(report["auto"], list["auto"], "{report:#} {list:#}");
     let mut best = 1;
-    for id in ["ebpf", "process-connector", "proc-poll"] {
+    for id in ["ebpf", "process-connector", "tracefs", "proc-poll"] {
         let (tried, listed) = (source(&report, id), source(&list, id));
         let works = text(tried, "works");
         assert_eq!(works, text(listed, "works"), "{tried:#} {listed:#}");

@@ -21,7 +21,7 @@ enum Expected {
 
 use Expected::{Nameless, Refused, Told};
 
-const IDS: [&str; 4] = ["ebpf", "ptrace", "process-connector", "proc-poll"];
+const IDS: [&str; 5] = ["ebpf", "ptrace", "process-connector", "tracefs", "proc-poll"];
 
 struct Situation {
     name: &'static str,
@@ -29,7 +29,7 @@ struct Situation {
     /// As another user, too.
     nobody: bool,
     /// Of the mechanisms, in the order of [`IDS`], which is that of what `auto` takes for a command.
-    expected: [Expected; 4],
+    expected: [Expected; 5],
 }
 
 const CONFINED: &str = env!("CARGO_BIN_EXE_ps-confined");
@@ -41,77 +41,84 @@ const NO_PROC: Expected = Refused("/proc is not mounted", "mount -t proc proc /p
 const NO_SYS: Expected = Refused("/sys is not mounted", "mount -t sysfs sysfs /sys");
 const FOREIGN_PROC: Expected = Refused("/proc is that of another pid namespace", "mount -t proc proc /proc");
 const FILTERED: Expected = Refused("seccomp", "seccomp=unconfined");
+const NO_ROOT: Expected = Refused("it is root's", "sudo ");
+const OTHER_TRACED_USERS: Expected = Refused("tracefs is for the initial user namespace", "on the host");
 const UNMOUNTED: Expected = Nameless("/proc is not mounted");
 
 const SITUATIONS: &[Situation] = &[
-    Situation { name: "root", before: &[], nobody: false, expected: [Told; 4] },
-    Situation { name: "no rights", before: &[], nobody: true, expected: [NO_RIGHTS, Told, Told, Told] },
+    Situation { name: "root", before: &[], nobody: false, expected: [Told; 5] },
+    Situation { name: "no rights", before: &[], nobody: true, expected: [NO_RIGHTS, Told, Told, NO_ROOT, Told] },
     Situation {
         name: "user namespace",
         before: &["unshare", "--user", "--map-root-user"],
         nobody: false,
-        expected: [OTHER_USERS, Told, NO_CONNECTOR, Told],
+        expected: [OTHER_USERS, Told, NO_CONNECTOR, OTHER_TRACED_USERS, Told],
     },
     Situation {
         name: "pid namespace",
         before: &["unshare", "--pid", "--fork", "--mount-proc"],
         nobody: false,
-        expected: [OTHER_PIDS, Told, NO_CONNECTOR, Told],
+        expected: [OTHER_PIDS, Told, NO_CONNECTOR, OTHER_PIDS, Told],
     },
     Situation {
         name: "pid namespace with the old /proc",
         before: &["unshare", "--pid", "--fork"],
         nobody: false,
-        expected: [OTHER_PIDS, FOREIGN_PROC, NO_CONNECTOR, FOREIGN_PROC],
+        expected: [OTHER_PIDS, FOREIGN_PROC, NO_CONNECTOR, OTHER_PIDS, FOREIGN_PROC],
     },
     Situation {
         name: "container",
         before: &["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"],
         nobody: false,
-        expected: [OTHER_USERS, Told, NO_CONNECTOR, Told],
+        expected: [OTHER_USERS, Told, NO_CONNECTOR, OTHER_PIDS, Told],
     },
     Situation {
         name: "network namespace",
         before: &["unshare", "--net"],
         nobody: false,
-        expected: [Told, Told, Refused("network namespace", "--network=host"), Told],
+        expected: [Told, Told, Refused("network namespace", "--network=host"), Told, Told],
     },
-    Situation { name: "seccomp", before: &[CONFINED], nobody: false, expected: [FILTERED, FILTERED, FILTERED, Told] },
+    Situation {
+        name: "seccomp",
+        before: &[CONFINED],
+        nobody: false,
+        expected: [FILTERED, FILTERED, FILTERED, Told, Told],
+    },
     Situation {
         name: "seccomp without rights",
         before: &[CONFINED],
         nobody: true,
-        expected: [NO_RIGHTS, FILTERED, FILTERED, Told],
+        expected: [NO_RIGHTS, FILTERED, FILTERED, NO_ROOT, Told],
     },
     Situation {
         name: "read-only /sys",
         before: &["unshare", "--mount", "sh", "-c", "mount -o remount,bind,ro /sys && exec \"$@\"", "sh"],
         nobody: false,
-        expected: [Told; 4],
+        expected: [Told; 5],
     },
     Situation {
         name: "no /sys",
         before: &["unshare", "--mount", "sh", "-c", "umount -l /sys && exec \"$@\"", "sh"],
         nobody: false,
-        expected: [NO_SYS, Told, Told, Told],
+        expected: [NO_SYS, Told, Told, Told, Told],
     },
     Situation {
         name: "no /proc",
         before: &["unshare", "--mount", "sh", "-c", "umount -l /proc && exec \"$@\"", "sh"],
         nobody: false,
-        expected: [Told, UNMOUNTED, UNMOUNTED, NO_PROC],
+        expected: [Told, UNMOUNTED, UNMOUNTED, NO_PROC, NO_PROC],
     },
     Situation {
         name: "no /proc and no rights",
         before: &["unshare", "--mount", "sh", "-c", "umount -l /proc && exec \"$@\"", "sh"],
         nobody: true,
-        expected: [NO_RIGHTS, UNMOUNTED, UNMOUNTED, NO_PROC],
+        expected: [NO_RIGHTS, UNMOUNTED, UNMOUNTED, NO_ROOT, NO_PROC],
     },
     Situation {
         name: "hidepid",
         before: &["unshare", "--mount", "sh", "-c", "mount -t proc -o hidepid=2 proc /proc && exec \"$@\"", "sh"],
         nobody: true,
-        expected: [NO_RIGHTS, Told, Told, Told],
+        expected: [NO_RIGHTS, Told, Told, NO_ROOT, Told],
     },
     Situation {
         name: "chroot",
@@ -124,7 +131,7 @@ const SITUATIONS: &[Situation] = &[
             "sh",
         ],
         nobody: false,
-        expected: [NO_SYS, UNMOUNTED, UNMOUNTED, NO_PROC],
+        expected: [NO_SYS, UNMOUNTED, UNMOUNTED, NO_PROC, NO_PROC],
     },
 ];
 

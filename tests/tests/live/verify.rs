@@ -82,7 +82,8 @@ fn a_counted_loss_explains_what_is_missing() {
     let _turn = turn::take();
     let mut workload = Workload::new(&["storm", "--count", "4000"]);
     let tree = workload.pid().to_string();
-    let options = ["--source", "ebpf", "--verify", "-e", LIFE, "--ring-size", "256KiB", "--tree", &tree];
+    let options =
+        ["--source", "ebpf", "--verify=process-connector", "-e", LIFE, "--ring-size", "256KiB", "--tree", &tree];
     let watch = Watch::start(options);
     watch.signal(libc::SIGSTOP);
     workload.go();

@@ -69,6 +69,11 @@ fn refused(error: &io::Error) -> Obstacle {
             Cause::NotConfigured,
             "boot without lockdown=confidentiality: lockdown=integrity does not keep it",
         ),
+        Some(libc::EACCES | libc::EPERM) if !sys::in_initial_user_namespace() => obstacle(
+            "tracefs is for the initial user namespace alone, and this is another one",
+            Cause::Privilege,
+            "run procscope on the host, or start the container without a user namespace and with --privileged",
+        ),
         Some(libc::EACCES | libc::EPERM) => {
             obstacle(format!("tracefs may not be used: {error}; it is root's"), Cause::Privilege, AS_ROOT)
         }
@@ -114,6 +119,13 @@ fn open_tracefs() -> Result<Tracefs, Obstacle> {
             ));
         }
     }
+    if sys::list_processes().is_empty() {
+        return Err(obstacle(
+            "/proc is not mounted, and it alone tells whose the threads are that ftrace names",
+            Cause::NotConfigured,
+            "mount -t proc proc /proc",
+        ));
+    }
     Ok(tracefs)
 }
 
@@ -122,11 +134,12 @@ fn reads_others() -> bool {
     sys::has_capabilities(CapabilitySet::SYS_PTRACE)
 }
 
-/// Whether it can be used, and what is missing.
+/// Whether this kernel is known to have no kprobes; `false` where nobody may look.
 pub(super) fn lacks_kprobes() -> bool {
     open_tracefs().is_ok_and(|tracefs| !tracefs.has("kprobe_events"))
 }
 
+/// Whether it can be used, and what is missing.
 pub(super) fn probe() -> Verdict {
     let tracefs = match open_tracefs() {
         Ok(tracefs) => tracefs,
@@ -140,13 +153,7 @@ pub(super) fn probe() -> Verdict {
             "boot a kernel with CONFIG_KPROBE_EVENTS=y, or use --source ebpf",
         ));
     }
-    if sys::list_processes().is_empty() {
-        obstacles.push(obstacle(
-            "/proc is not mounted, so that paths and users are missing",
-            Cause::NotConfigured,
-            "mount -t proc proc /proc",
-        ));
-    } else if !reads_others() {
+    if !reads_others() {
         obstacles.push(obstacle(
             "the programs' paths, directories and environments of other users' processes may not be read",
             Cause::Privilege,
@@ -461,9 +468,7 @@ impl Live {
         if self.main.buffer_kib < buffer >> 11 {
             note(format!("the buffer has {} KiB only for each CPU", self.main.buffer_kib));
         }
-        if sys::list_processes().is_empty() {
-            note("paths and users are missing: /proc is not mounted".to_owned());
-        } else if !reads_others() {
+        if !reads_others() {
             note(
                 "the programs' paths, directories and environments of other users' processes are missing: CAP_SYS_PTRACE \
                  reads them"
