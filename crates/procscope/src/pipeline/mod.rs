@@ -220,10 +220,12 @@ impl Pipeline {
             Body::ExecFailed { subject, errno, dirfd, path, argv } => {
                 let mut event_flaws = Flaws::new();
                 mark_of(&mut event_flaws, flaws, |_| true);
+                // Arguments that nobody saw are not none.
+                let seen = event_flaws.get(Field::Argv) != Some(Flaw::NotObserved);
                 let failure = ExecFailure {
                     errno: *errno,
                     path: path.map(Into::into),
-                    argv: Some(Arc::new(Argv::from_block(*argv))),
+                    argv: seen.then(|| Arc::new(Argv::from_block(*argv))),
                     dirfd: *dirfd,
                 };
                 (self.living(subject), Some(subject.tid), EventKind::ExecFailed(failure), event_flaws)

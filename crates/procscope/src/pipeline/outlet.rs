@@ -122,6 +122,7 @@ impl<'a> Outlet<'a> {
 
     fn count_flaws(&mut self, event: &Event) {
         let of_process = event.process.iter().flat_map(|process| process.flaws.iter());
+        let of_process = of_process.filter(|&(field, _)| event.flaws.get(field).is_none());
         for (field, flaw) in event.flaws.iter().chain(of_process) {
             if flaw.is_incomplete() {
                 self.incomplete[field as usize] += 1;

@@ -97,6 +97,22 @@ fn flaw_of(event: &Event, field: Field) -> Option<Flaw> {
 }
 
 #[test]
+fn arguments_that_nobody_saw_are_absent() {
+    let failed = |flaws| {
+        let body = Body::ExecFailed { subject: subject(7, 100, "p"), errno: 2, dirfd: None, path: None, argv: b"" };
+        let event = pipeline(&all()).feed(&Record { flaws, ..record(150, body) }).unwrap();
+        match &event.kind {
+            EventKind::ExecFailed(failure) => failure.argv.as_ref().map(|argv| argv.count()),
+            kind => panic!("{kind:?}"),
+        }
+    };
+    let mut unseen = Flaws::new();
+    unseen.mark(Field::Argv, Flaw::NotObserved);
+    assert_eq!(failed(unseen), None);
+    assert_eq!(failed(Flaws::new()), Some(0));
+}
+
+#[test]
 fn an_exit_bears_what_the_exec_told() {
     let mut pipeline = pipeline(&all());
     let it = subject(7, 100, "p");
