@@ -36,32 +36,26 @@ pub struct Monitor {
     reader: Reader,
 }
 
+/// The events of a life.
+const LIFE: &str = "fork,exec,exit";
+
 /// All that are known.
 pub fn all() -> Vec<Monitor> {
     let text = |name, words, parse| Monitor { name, words, to_stdout: true, reader: Reader::Text(parse) };
+    let late = |name, words| Monitor { name, words, to_stdout: false, reader: Reader::Text(told::procscope) };
     vec![
         Monitor {
             name: "procscope",
-            words: &["procscope", "--format", "json", "-e", "fork,exec,exit", "-o", "%"],
+            words: &["procscope", "--format", "json", "-e", LIFE, "-o", "%"],
             to_stdout: false,
             reader: Reader::Exact,
         },
-        Monitor {
-            name: "process-connector",
-            words: &[
-                "procscope",
-                "--source",
-                "process-connector",
-                "--format",
-                "json",
-                "-e",
-                "fork,exec,exit",
-                "-o",
-                "%",
-            ],
-            to_stdout: false,
-            reader: Reader::Text(told::procscope),
-        },
+        late(
+            "process-connector",
+            &["procscope", "--source", "process-connector", "--format", "json", "-e", LIFE, "-o", "%"],
+        ),
+        late("tracefs", &["procscope", "--source", "tracefs", "--format", "json", "-e", LIFE, "-o", "%"]),
+        late("proc-poll", &["procscope", "--source", "proc-poll", "--format", "json", "-e", LIFE, "-o", "%"]),
         text("forkstat", &["forkstat", "-e", "all"], told::forkstat),
         Monitor { to_stdout: false, ..text("extrace", &["extrace", "-f", "-t", "-o", "%"], told::extrace) },
         text("execsnoop", &["execsnoop", "-q", "-x", "--max-args=60"], told::execsnoop),
