@@ -60,7 +60,7 @@ pub(super) fn go(tid: Pid, how: Go, signo: i32) {
 /// The number that came with an event: a new thread, or the thread that execed.
 pub(super) fn event_message(tid: Pid) -> Option<Pid> {
     let mut message: libc::c_ulong = 0;
-    request(libc::PTRACE_GETEVENTMSG, tid, 0, (&raw mut message).addr()).ok()?;
+    request(libc::PTRACE_GETEVENTMSG, tid, 0, (&raw mut message).expose_provenance()).ok()?;
     Pid::try_from(message).ok()
 }
 
@@ -68,7 +68,7 @@ pub(super) fn event_message(tid: Pid) -> Option<Pid> {
 pub(super) fn signal_sender(tid: Pid) -> Option<(i32, Pid)> {
     // SAFETY: plain data, of which all zeroes is a value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-    request(libc::PTRACE_GETSIGINFO, tid, 0, (&raw mut info).addr()).ok()?;
+    request(libc::PTRACE_GETSIGINFO, tid, 0, (&raw mut info).expose_provenance()).ok()?;
     // SAFETY: of a signal that a process sent this is the sender; of others it is a number that nobody reads.
     let pid = unsafe { info.si_pid() };
     Some((info.si_code, pid as Pid))
@@ -97,7 +97,7 @@ pub(super) struct Call {
 
 fn info(tid: Pid) -> Option<Info> {
     let mut info = Info::default();
-    request(PTRACE_GET_SYSCALL_INFO, tid, size_of::<Info>(), (&raw mut info).addr()).ok()?;
+    request(PTRACE_GET_SYSCALL_INFO, tid, size_of::<Info>(), (&raw mut info).expose_provenance()).ok()?;
     Some(info)
 }
 
@@ -132,9 +132,10 @@ pub(super) fn set_first_argument(tid: Pid, _: &Call, value: u64) {
     // SAFETY: plain data, of which all zeroes is a value.
     let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
     let mut room = libc::iovec { iov_base: (&raw mut registers).cast(), iov_len: size_of_val(&registers) };
-    if request(libc::PTRACE_GETREGSET, tid, NT_PRSTATUS, (&raw mut room).addr()).is_ok() {
+    if request(libc::PTRACE_GETREGSET, tid, NT_PRSTATUS, (&raw mut room).expose_provenance()).is_ok() {
         registers.regs[0] = value;
-        let _ = request(libc::PTRACE_SETREGSET, tid, NT_PRSTATUS, (&raw mut room).addr());
+        room.iov_base = (&raw mut registers).cast();
+        let _ = request(libc::PTRACE_SETREGSET, tid, NT_PRSTATUS, (&raw mut room).expose_provenance());
     }
 }
 
@@ -153,7 +154,7 @@ pub(super) fn refuse(tid: Pid, _: &Call) {
 pub(super) fn refuse(tid: Pid, call: &Call) {
     let mut none: libc::c_int = -1;
     let mut room = libc::iovec { iov_base: (&raw mut none).cast(), iov_len: size_of_val(&none) };
-    if request(libc::PTRACE_SETREGSET, tid, NT_ARM_SYSTEM_CALL, (&raw mut room).addr()).is_ok() {
+    if request(libc::PTRACE_SETREGSET, tid, NT_ARM_SYSTEM_CALL, (&raw mut room).expose_provenance()).is_ok() {
         set_first_argument(tid, call, i64::from(-libc::ENOSYS) as u64);
     }
 }
