@@ -234,7 +234,7 @@ impl Comparison {
                     *done |= matches!(change, Change::ThreadExit { tid, .. } if Some(*tid) == seen.tid);
                 }
             }
-            "exec-failed" if late => field.check("exec-failed.surplus", false, || format!("{:?}", seen.path)),
+            "exec-failed" if late && !late::tells_more(seen) => field.check("exec-failed.surplus", false, || format!("{:?}", seen.path)),
             "fork" => {
                 progress.forks += 1;
                 if let Some(fork) = &life.fork {
@@ -287,7 +287,8 @@ impl Comparison {
             if execs {
                 field.is("exec.delivered", &progress.execs, &life.execs.len());
             }
-            if failed && self.late.is_none() {
+            // Of the sources that look up names late, one tells of these.
+            if failed && (self.late.is_none() || self.kinds.is_some()) {
                 field.is("exec-failed.delivered", &progress.failed, &life.failed.len());
             }
             if exits && life.exit.is_some() {
@@ -480,8 +481,9 @@ impl Field<'_> {
             let argv: Option<Vec<Bytes>> = seen.arguments().map(|list| list.into_iter().map(Bytes).collect());
             // Of more than the kernel would have taken, the beginning is enough if it says that it is no more.
             let cut = failed.errno == "E2BIG" && seen.flaws.get("argv").is_some_and(|flaw| flaw == "truncated");
+            let least = if late::tells_more(seen) { late::CUT_BYTES } else { CUT_BYTES };
             let right = match &argv {
-                Some(argv) if cut => is_beginning(argv, expected),
+                Some(argv) if cut => is_beginning(argv, expected, least),
                 argv => argv.as_ref() == Some(expected),
             };
             // Memory that was not touched since a fork may not be readable without a fault, and is told as such.
@@ -615,11 +617,11 @@ impl Change {
     }
 }
 
-fn is_beginning(seen: &[Bytes], truth: &[Bytes]) -> bool {
+fn is_beginning(seen: &[Bytes], truth: &[Bytes], least: usize) -> bool {
     let Some((last, whole)) = seen.split_last() else { return false };
     let bytes: usize = seen.iter().map(|string| string.0.len() + 1).sum();
     let same = truth.starts_with(whole) && truth.get(whole.len()).is_some_and(|string| string.0.starts_with(&last.0));
-    same && bytes >= CUT_BYTES
+    same && bytes >= least
 }
 
 /// Where two lists of arguments first differ.

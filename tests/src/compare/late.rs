@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Field, PATH_MAX, same, same_readable, unlike as unlike_argv};
+use super::{Field, PATH_MAX, is_beginning, same, same_readable, unlike as unlike_argv};
 use crate::report::Report;
 use crate::seen::Seen;
 use crate::truth::{Bytes, Change, Exec, Exit, Fork};
@@ -12,6 +12,9 @@ const START_TICK_NS: u64 = 10_000_000;
 
 /// How long one that ends may be kept from telling of it on a busy machine.
 const LATE_END_NS: u64 = 200_000_000;
+
+/// How much of a list of arguments that is told as cut is there at least: a probe's record is no longer than a page.
+pub(super) const CUT_BYTES: usize = 1 << 10;
 
 /// The arguments that were last told of each pid, so that what is handed down can be compared.
 #[derive(Default)]
@@ -42,7 +45,7 @@ impl Told {
 }
 
 /// This source's kernel records tell paths, flags and senders as they were.
-fn tells_more(seen: &Seen) -> bool {
+pub(super) fn tells_more(seen: &Seen) -> bool {
     seen.source.as_deref() == Some("tracefs")
 }
 
@@ -132,8 +135,16 @@ impl Field<'_> {
         };
         // All strings are of one program: this or, as all are read late, a later one.
         let all: Vec<Vec<Bytes>> = execs.iter().map(|exec| self.argv(exec, seed)).collect();
-        let one =
-            execs.iter().zip(&all).find(|(exec, all)| argv.as_ref().is_none_or(|argv| argv == *all) && exe_of(exec));
+        let cut = tells_more(seen) && flaw(seen, "argv") == "truncated";
+        let fits = |argv: &[Bytes], all: &[Bytes]| argv == all || cut && is_beginning(argv, all, CUT_BYTES);
+        // The kernel's own record of it.
+        let exact = tells_more(seen) && matches!(flaw(seen, "argv"), "" | "truncated");
+        let one = match &argv {
+            Some(argv) if exact => {
+                execs.iter().find(|exec| exe_of(exec)).zip(all.first().filter(|all| fits(argv, all)))
+            }
+            _ => execs.iter().zip(&all).find(|(exec, all)| argv.as_ref().is_none_or(|argv| argv == *all) && exe_of(exec)),
+        };
         let shown = argv.clone();
         self.report.named += u64::from(shown.is_some());
         self.told("exec.argv", "argv", seen, argv, |_| one.is_some());

@@ -18,7 +18,7 @@ use watch::Trouble;
 /// What opens a line of ours, among those of the kernel.
 const MARK: &str = "@@";
 
-/// Does everything, or the behaviours that are named; as process 1 prepares the system first and ends it afterwards.
+/// Does everything, or the behaviours and sources that are named; as process 1 prepares the system first and ends it afterwards.
 pub fn main() -> ExitCode {
     if std::process::id() != 1 {
         let named: Vec<String> = std::env::args().skip(1).collect();
@@ -89,7 +89,8 @@ fn unmount(from: &CStr) -> io::Result<()> {
 
 /// Lets a child do it, and takes in whatever is orphaned meanwhile.
 fn reap() -> io::Result<i32> {
-    let child = Command::new("/init").env("PATH", "/bin").env("HOME", "/").spawn()?;
+    // The words after "--" of the kernel's command line.
+    let child = Command::new("/init").args(std::env::args_os().skip(1)).env("PATH", "/bin").env("HOME", "/").spawn()?;
     loop {
         let mut status = 0;
         // SAFETY: the kernel fills the status.

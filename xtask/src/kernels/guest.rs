@@ -15,8 +15,10 @@ use super::table::{Arch, Kernel};
 use crate::process::{cargo, output, run};
 use crate::workspace;
 
-/// A guest takes a fifth of that on two idle cores.
-const PATIENCE: Duration = Duration::from_secs(420);
+/// A guest takes half of that on two idle cores.
+const PATIENCE: Duration = Duration::from_secs(480);
+/// The same, with what takes long.
+const LONG_PATIENCE: Duration = Duration::from_secs(1200);
 
 impl Arch {
     /// As Debian calls it.
@@ -116,8 +118,8 @@ fn list(root: &Path, dir: &Path, names: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// Starts a kernel with it, and returns what came on its console. That is kept in `log` too.
-pub(super) fn start(kernel: &Kernel, image: &Path, initramfs: &Path, log: &Path) -> Result<String> {
+/// Starts a kernel with it, and returns what came on its console. That is kept in `log` too. `full`: with what takes long.
+pub(super) fn start(kernel: &Kernel, image: &Path, initramfs: &Path, log: &Path, full: bool) -> Result<String> {
     let (mut qemu, console) = kernel.arch.qemu()?;
     qemu.args([
         "-cpu",
@@ -133,12 +135,14 @@ pub(super) fn start(kernel: &Kernel, image: &Path, initramfs: &Path, log: &Path)
     ]);
     qemu.args(["-display", "none", "-serial", "stdio", "-no-reboot"]);
     qemu.arg("-kernel").arg(image).arg("-initrd").arg(initramfs);
-    qemu.args(["-append", &format!("console={console} quiet panic=-1")]);
+    // What follows the dashes are ps-matrix's own words.
+    let (words, patience) = if full { ("-- all", LONG_PATIENCE) } else { ("", PATIENCE) };
+    qemu.args(["-append", &format!("console={console} quiet panic=-1 {words}")]);
     let mut child =
         qemu.stdin(Stdio::null()).stdout(File::create(log)?).spawn().with_context(|| format!("{qemu:?}"))?;
     let begun = Instant::now();
     while child.try_wait()?.is_none() {
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > patience {
             child.kill()?;
             child.wait()?;
             break;

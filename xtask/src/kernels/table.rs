@@ -83,10 +83,16 @@ pub(super) struct Row {
     pub(super) behaviour: &'static str,
     /// In the order of [`KERNELS`].
     pub(super) expected: [Expected; KERNELS.len()],
+    /// Tried only where more is asked for than the default.
+    pub(super) long: bool,
 }
 
 const fn row(source: &'static str, behaviour: &'static str, expected: [Expected; KERNELS.len()]) -> Row {
-    Row { source, behaviour, expected }
+    Row { source, behaviour, expected, long: false }
+}
+
+const fn long(source: &'static str, behaviour: &'static str, expected: [Expected; KERNELS.len()]) -> Row {
+    Row { source, behaviour, expected, long: true }
 }
 
 /// A program may be preempted there, and the kernel skips another run of it on the same CPU meanwhile.
@@ -101,11 +107,14 @@ const NO_SYS: Expected = Says("/sys is not mounted; mount -t sysfs sysfs /sys");
 const NO_PIDS: Expected = Says("answers in the initial pid and user namespaces alone");
 const NO_PROC: Expected = Says("mount -t proc proc /proc");
 const EBPF: Expected = Says("(ebpf)");
+const TRACEFS_ROOT: Expected = Says("tracefs may not be used");
+const TRACEFS: Expected = Says("(tracefs)");
+const NO_TRACEFS: Expected = Says("tracefs");
 const POLL: Expected = Says("(proc-poll)");
 const CONNECTOR: Expected = Says("(process-connector)");
 
 #[rustfmt::skip]
-pub(super) const TABLE: [Row; 49] = [
+pub(super) const TABLE: [Row; 62] = [
     //                                           5.10       6.1        6.12       newest     arm64-6.1  arm64-6.12
     row("ebpf", "start",                        [OLD,       Works,     Works,     Works,     Works,     Works]),
     row("ebpf", "storm",                        [Absent,    Works,     Works,     MAY_LOSE,  Works,     Works]),
@@ -137,6 +146,19 @@ pub(super) const TABLE: [Row; 49] = [
     row("process-connector", "chroot",          [Works,     Works,     Works,     Works,     Works,     Works]),
     row("process-connector", "unprivileged",    [NO_ADMIN,  NO_ADMIN,  Works,     Works,     NO_ADMIN,  Works]),
     row("process-connector", "doctor",          [Works,     Works,     Works,     Works,     Works,     Works]),
+    row("tracefs", "start",                     [Works,     Works,     Works,     Works,     Works,     Works]),
+    row("tracefs", "storm",                     [Works,     Works,     Works,     Works,     Works,     Works]),
+    row("tracefs", "odd",                       [Works,     Works,     Works,     Works,     Works,     Works]),
+    row("tracefs", "failed-execs",              [Works,     Works,     Works,     Works,     Works,     Works]),
+    row("tracefs", "tree",                      [Works,     Works,     Works,     Works,     Works,     Works]),
+    row("tracefs", "loss",                      [Works,     Works,     Works,     Works,     Works,     Works]),
+    row("tracefs", "status",                    [Works,     Works,     Works,     Works,     Works,     Works]),
+    row("tracefs", "run",                       [Works,     Works,     Works,     Works,     Works,     Works]),
+    row("tracefs", "pid-namespace",             [NO_PIDS_T]),
+    row("tracefs", "chroot",                    [Works,     Works,     Works,     Works,     Works,     Works]),
+    long("tracefs", "storm-20000",              [Works,     Works,     Works,     Works,     Works,     Works]),
+    row("tracefs", "unprivileged",              [TRACEFS_ROOT]),
+    row("tracefs", "doctor",                    [Works,     Works,     Works,     Works,     Works,     Works]),
     row("proc-poll", "start",                   [Works,     Works,     Works,     Works,     Works,     Works]),
     row("proc-poll", "storm",                   [Works,     Works,     Works,     Works,     Works,     Works]),
     row("proc-poll", "odd",                     [Works,     Works,     Works,     Works,     NOT_MADE,  NOT_MADE]),

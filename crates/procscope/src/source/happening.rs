@@ -42,6 +42,8 @@ pub(crate) struct Arguments {
     pub(crate) cut: bool,
     /// As the call had them, of which a script's interpreter receives others.
     pub(crate) as_called: bool,
+    /// What is missing was in memory that could not be read without a fault.
+    pub(crate) unreadable: bool,
 }
 
 /// A program that was not started.
@@ -60,6 +62,8 @@ pub(crate) struct End {
     pub(crate) wait_status: Option<u32>,
     /// It was not told, but follows from what was.
     pub(crate) worked_out: bool,
+    /// All threads end so.
+    pub(crate) of_all: bool,
     /// It was told whether this was the last thread.
     pub(crate) last: Option<bool>,
     pub(crate) comm: Option<Comm>,

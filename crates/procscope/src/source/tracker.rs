@@ -758,7 +758,7 @@ impl Tracker {
         let mut flaws = strings.flaws(missing, self.settings.env);
         let mut image = strings.image();
         image.path = started.path.as_deref();
-        if let Some(told) = &started.argv {
+        if let Some(told) = started.argv.as_ref().filter(|told| !told.unreadable || !told.list.is_empty()) {
             let late = flaws.get(Field::Argv) == Some(Flaw::ReadLate);
             let same = late && image.argv.inline == told.list;
             let flaw = match (told.cut, told.as_called) {
@@ -767,6 +767,7 @@ impl Tracker {
                 // What was read late is whole, and of this program: it begins alike.
                 (true, false) if late && image.argv.inline.starts_with(&told.list) => Some(Flaw::ReadLate),
                 (_, true) if late => Some(Flaw::ReadLate),
+                (true, _) if told.unreadable => Some(Flaw::Unreadable),
                 (true, _) => Some(Flaw::Truncated),
                 (false, true) => Some(Flaw::Estimated),
             };
@@ -799,6 +800,7 @@ impl Tracker {
         }
         match &failed.argv {
             None => flaws.mark(Field::Argv, Flaw::NotObserved),
+            Some(argv) if argv.unreadable => flaws.mark(Field::Argv, Flaw::Unreadable),
             Some(argv) if argv.cut => flaws.mark(Field::Argv, Flaw::Truncated),
             Some(_) => {}
         }
@@ -862,13 +864,14 @@ impl Tracker {
             // A signal ends all threads. Else whoever ended last decides, and who that was, messages sent at the same moment tell
             // in any order.
             let killed = |status: Option<u32>| status.is_some_and(|status| status & 0x7f != 0);
-            if !self.settings.last_thread_decides || killed(leader.wait_status) && !killed(status) {
+            let first_decides = !self.settings.last_thread_decides && !end.of_all;
+            if first_decides || killed(leader.wait_status) && !killed(status) {
                 status = leader.wait_status;
                 flaws.clear(Field::Status);
                 if leader.worked_out {
                     flaws.mark(Field::Status, Flaw::Estimated);
                 }
-            } else if !killed(status) && status.is_some() {
+            } else if !end.of_all && !killed(status) && status.is_some() {
                 flaws.mark(Field::Status, Flaw::Estimated);
             }
             if status.is_none() {

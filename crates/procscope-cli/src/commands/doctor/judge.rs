@@ -243,13 +243,21 @@ fn is_parent(truth: &Truth, process: &Process) -> Found {
 fn failed_exec(truth: &Truth, capabilities: &Capabilities, events: &[Event]) -> Check {
     const ENOENT: u32 = 2;
     let label = truth.failed.last().map(Vec::as_slice).unwrap_or_default();
+    // Whose arguments are told as missing or cut is known by its parent.
+    let ours = |event: &Event| {
+        let parent = event.process.as_ref().and_then(|process| process.parent.as_ref());
+        event.flaws.get(Field::Argv).is_some() && !truth.other_pids && parent.is_some_and(|it| it.id.pid == truth.parent)
+    };
     let mut failures = events.iter().filter_map(|event| match &event.kind {
-        EventKind::ExecFailed(failure) if has(failure.argv.as_deref(), label) => Some(failure),
+        EventKind::ExecFailed(failure) if has(failure.argv.as_deref(), label) || ours(event) => {
+            Some((failure, event.flaws.get(Field::Argv).is_some()))
+        }
         _ => None,
     });
-    let found = failures.next().map_or(Found::Missing, |failure| {
+    let found = failures.next().map_or(Found::Missing, |(failure, part)| {
         let argv = failure.argv.iter().flat_map(|argv| argv.iter()).map(|text| text.to_vec()).collect::<Vec<_>>();
-        if argv == truth.failed && failure.errno == ENOENT { Found::Ok } else { Found::Wrong }
+        let right = argv == truth.failed || part && truth.failed.starts_with(&argv);
+        if right && failure.errno == ENOENT { Found::Ok } else { Found::Wrong }
     });
     Check::new("exec-failed", Claim::of_kind(capabilities, Kind::ExecFailed), (found, String::new()))
 }
@@ -457,6 +465,20 @@ mod tests {
         let mut expected = but("killer", Found::Missing);
         expected.iter_mut().filter(|(name, _)| *name == "exec-failed").for_each(|(_, found)| *found = Found::Wrong);
         assert_eq!(judged(&truth(), &it), expected);
+
+        let mut it = events();
+        let parent = ProcessRef { id: ProcessId { pid: 10, start: None }, name: None };
+        change(&mut it, Kind::ExecFailed, |process| process.parent = Some(parent.clone()));
+        for event in &mut it {
+            if let EventKind::ExecFailed(failure) = &mut event.kind {
+                failure.argv = None;
+            }
+        }
+        assert_eq!(judged(&truth(), &it), but("exec-failed", Found::Missing));
+        for event in it.iter_mut().filter(|event| event.kind.kind() == Kind::ExecFailed) {
+            event.flaws.mark(Field::Argv, Flaw::NotObserved);
+        }
+        assert_eq!(judged(&truth(), &it), judged(&truth(), &events()));
 
         let mut it = events();
         it.retain(|event| event.kind.kind() != Kind::Fork || pid(event) != Some(12));

@@ -314,6 +314,7 @@ impl Assembler {
             group.threads = group.threads.saturating_sub(1);
             over = group.threads == 0;
             status = group.end.or(status);
+            end.of_all = group.end.is_some();
             end.oom = group.oom;
         }
         if over {

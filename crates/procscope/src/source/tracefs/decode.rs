@@ -511,7 +511,7 @@ impl Layout {
         if cut {
             block.push(0);
         }
-        Some(Arguments { list: block, cut, as_called: false })
+        Some(Arguments { list: block, cut, as_called: false, unreadable: false })
     }
 
     /// The pointers to the strings end with a null pointer.
@@ -521,9 +521,11 @@ impl Layout {
         let mut pointers = pointers.chunks_exact(size_of::<usize>());
         for place in &self.strings {
             if pointers.next()?.iter().all(|&byte| byte == 0) {
-                return Some(Arguments { list, cut: false, as_called: true });
+                return Some(Arguments { list, cut: false, as_called: true, unreadable: false });
             }
-            let Some(string) = place.bytes(record).and_then(read) else { break };
+            let Some(string) = place.bytes(record).and_then(read) else {
+                return Some(Arguments { list, cut: true, as_called: true, unreadable: true });
+            };
             list.extend_from_slice(string);
             list.push(0);
             if place.bytes(record).is_some_and(|bytes| bytes.len() >= LONGEST_STRING) {
@@ -531,7 +533,7 @@ impl Layout {
             }
         }
         let whole = pointers.next().is_some_and(|pointer| pointer.iter().all(|&byte| byte == 0));
-        (!list.is_empty()).then_some(Arguments { list, cut: !whole, as_called: true })
+        (!list.is_empty()).then_some(Arguments { list, cut: !whole, as_called: true, unreadable: false })
     }
 }
 

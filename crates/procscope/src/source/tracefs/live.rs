@@ -335,11 +335,13 @@ impl Live {
                 probes.calls();
             }
         }
+        let last_thread_decides = sys::kernel_version() >= (6, 0);
         let probed = |role| probes.as_ref().is_some_and(|probes| probes.has(role));
         let mut roles = vec![Role::NewTask, Role::Exit, Role::Rename];
         if ends {
             roles.extend([Role::Generate, Role::Deliver, Role::OomVictim]);
-            if !probed(Role::Doom) {
+            // Before Linux 6.0 the first thread's status is the process's, unless all end with one.
+            if !probed(Role::Doom) || !last_thread_decides {
                 roles.extend([Role::EnterExit, Role::EnterExitGroup]);
             }
         } else if events.contains(Kind::Core) {
@@ -389,7 +391,7 @@ impl Live {
             bell: eventfd(0, flags).map_err(system("making an event descriptor"))?,
             end: eventfd(0, flags).map_err(system("making an event descriptor"))?,
         };
-        let settings = Settings::new(want, true, sys::kernel_version() >= (6, 0), false);
+        let settings = Settings::new(want, true, last_thread_decides, false);
         let mut live = Self {
             want: want.clone(),
             shared: Arc::new(shared),
