@@ -234,7 +234,9 @@ impl Comparison {
                     *done |= matches!(change, Change::ThreadExit { tid, .. } if Some(*tid) == seen.tid);
                 }
             }
-            "exec-failed" if late && !late::tells_more(seen) => field.check("exec-failed.surplus", false, || format!("{:?}", seen.path)),
+            "exec-failed" if late && !late::tells_more(seen) => {
+                field.check("exec-failed.surplus", false, || format!("{:?}", seen.path))
+            }
             "fork" => {
                 progress.forks += 1;
                 if let Some(fork) = &life.fork {

@@ -143,7 +143,9 @@ impl Field<'_> {
             Some(argv) if exact => {
                 execs.iter().find(|exec| exe_of(exec)).zip(all.first().filter(|all| fits(argv, all)))
             }
-            _ => execs.iter().zip(&all).find(|(exec, all)| argv.as_ref().is_none_or(|argv| argv == *all) && exe_of(exec)),
+            _ => {
+                execs.iter().zip(&all).find(|(exec, all)| argv.as_ref().is_none_or(|argv| argv == *all) && exe_of(exec))
+            }
         };
         let shown = argv.clone();
         self.report.named += u64::from(shown.is_some());

@@ -361,7 +361,8 @@ fn recorded(ended: &Ended, truth: Vec<Line>, kinds: Option<&[&str]>) -> Result<(
     comparison.feed_all(ended.lines()?)?;
     let report = comparison.finish();
     let lost = ended.events()?.iter().filter(|seen| seen.event == "lost").filter_map(|seen| seen.count).sum();
-    let differing: Vec<_> = report.fields.iter().filter(|(_, tally)| tally.wrong > 0).map(|(field, _)| *field).collect();
+    let differing: Vec<_> =
+        report.fields.iter().filter(|(_, tally)| tally.wrong > 0).map(|(field, _)| *field).collect();
     let (missing, wrong): (Vec<_>, Vec<_>) = differing.into_iter().partition(|field| field.ends_with(".delivered"));
     hold(wrong.iter().all(|field| is_luck(field) || *field == UNREADABLE_ARGV), || report.to_string())?;
     if wrong.contains(&UNREADABLE_ARGV) {

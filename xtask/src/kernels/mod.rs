@@ -193,7 +193,9 @@ mod tests {
             rows.iter().map(|row| format!("@@ cell {} {} works\r\n", row.source, row.behaviour)).collect()
         };
         let about = |found: &[String]| {
-            long.iter().filter(|row| found.iter().any(|it| it.contains(&format!("{} {}:", row.source, row.behaviour)))).count()
+            long.iter()
+                .filter(|row| found.iter().any(|it| it.contains(&format!("{} {}:", row.source, row.behaviour))))
+                .count()
         };
         let short = column(&short);
         assert_eq!(about(&differences(1, &read(&short), false)), 0);

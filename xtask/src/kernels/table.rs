@@ -107,9 +107,9 @@ const NO_SYS: Expected = Says("/sys is not mounted; mount -t sysfs sysfs /sys");
 const NO_PIDS: Expected = Says("answers in the initial pid and user namespaces alone");
 const NO_PROC: Expected = Says("mount -t proc proc /proc");
 const EBPF: Expected = Says("(ebpf)");
-const TRACEFS_ROOT: Expected = Says("tracefs may not be used");
+const NO_ROOT: Expected = Says("tracefs may not be used");
 const TRACEFS: Expected = Says("(tracefs)");
-const NO_TRACEFS: Expected = Says("tracefs");
+const NO_PIDS_TRACED: Expected = Says("tells the pids of the initial pid namespace");
 const POLL: Expected = Says("(proc-poll)");
 const CONNECTOR: Expected = Says("(process-connector)");
 
@@ -148,16 +148,16 @@ pub(super) const TABLE: [Row; 62] = [
     row("process-connector", "doctor",          [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "start",                     [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "storm",                     [Works,     Works,     Works,     Works,     Works,     Works]),
-    row("tracefs", "odd",                       [Works,     Works,     Works,     Works,     Works,     Works]),
-    row("tracefs", "failed-execs",              [Works,     Works,     Works,     Works,     Works,     Works]),
+    row("tracefs", "odd",                       [Works,     Works,     Works,     Works,     NOT_MADE,  NOT_MADE]),
+    row("tracefs", "failed-execs",              [UNREAD,    UNREAD,    UNREAD,    UNREAD,    UNREAD,    UNREAD]),
     row("tracefs", "tree",                      [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "loss",                      [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "status",                    [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "run",                       [Works,     Works,     Works,     Works,     Works,     Works]),
-    row("tracefs", "pid-namespace",             [NO_PIDS_T]),
-    row("tracefs", "chroot",                    [Works,     Works,     Works,     Works,     Works,     Works]),
+    row("tracefs", "pid-namespace",            [NO_PIDS_TRACED, NO_PIDS_TRACED, NO_PIDS_TRACED, NO_PIDS_TRACED, NO_PIDS_TRACED, NO_PIDS_TRACED]),
+    row("tracefs", "chroot",                   [NO_PROC,   NO_PROC,   NO_PROC,   NO_PROC,   NO_PROC,   NO_PROC]),
     long("tracefs", "storm-20000",              [Works,     Works,     Works,     Works,     Works,     Works]),
-    row("tracefs", "unprivileged",              [TRACEFS_ROOT]),
+    row("tracefs", "unprivileged",              [NO_ROOT,   NO_ROOT,   NO_ROOT,   NO_ROOT,   NO_ROOT,   NO_ROOT]),
     row("tracefs", "doctor",                    [Works,     Works,     Works,     Works,     Works,     Works]),
     row("proc-poll", "start",                   [Works,     Works,     Works,     Works,     Works,     Works]),
     row("proc-poll", "storm",                   [Works,     Works,     Works,     Works,     Works,     Works]),
@@ -175,7 +175,7 @@ pub(super) const TABLE: [Row; 62] = [
     row("ptrace", "run",                        [Works,     Works,     Works,     Works,     Works,     Works]),
     row("ptrace", "unprivileged",               [Works,     Works,     Works,     Works,     Works,     Works]),
     row("ptrace", "doctor",                     [Works,     Works,     Works,     Works,     Works,     Works]),
-    row("auto", "start",                        [CONNECTOR, EBPF,      EBPF,      EBPF,      EBPF,      EBPF]),
+    row("auto", "start",                        [TRACEFS,   EBPF,      EBPF,      EBPF,      EBPF,      EBPF]),
     row("auto", "unprivileged",                 [POLL,      POLL,      CONNECTOR, CONNECTOR, POLL,      CONNECTOR]),
     row("auto", "doctor",                       [Works,     Works,     Works,     Works,     Works,     Works]),
 ];

@@ -246,7 +246,9 @@ fn failed_exec(truth: &Truth, capabilities: &Capabilities, events: &[Event]) -> 
     // Whose arguments are told as missing or cut is known by its parent.
     let ours = |event: &Event| {
         let parent = event.process.as_ref().and_then(|process| process.parent.as_ref());
-        event.flaws.get(Field::Argv).is_some() && !truth.other_pids && parent.is_some_and(|it| it.id.pid == truth.parent)
+        event.flaws.get(Field::Argv).is_some()
+            && !truth.other_pids
+            && parent.is_some_and(|it| it.id.pid == truth.parent)
     };
     let mut failures = events.iter().filter_map(|event| match &event.kind {
         EventKind::ExecFailed(failure) if has(failure.argv.as_deref(), label) || ours(event) => {
