@@ -39,10 +39,9 @@ const BEHAVIOURS: [(&str, Behaviour); 12] = [
     ("chroot", places::chroot),
 ];
 /// Those of a source whose records are the kernel's own, in a buffer of its own.
-const OF_TRACEFS: [(&str, Behaviour); 10] = [
+const OF_TRACEFS: [(&str, Behaviour); 9] = [
     ("storm", storm),
     ("odd", odd),
-    ("failed-execs", failed_execs),
     ("tree", tree),
     ("loss", loss),
     ("status", status),

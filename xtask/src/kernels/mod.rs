@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn what_takes_long_is_tried_where_everything_is() {
         let (long, short): (Vec<_>, Vec<_>) = TABLE.iter().partition(|row| row.long);
-        let column = |rows: &[&Row]| -> String {
+        let column = |rows: &[&table::Row]| -> String {
             rows.iter().map(|row| format!("@@ cell {} {} works\r\n", row.source, row.behaviour)).collect()
         };
         let about = |found: &[String]| {

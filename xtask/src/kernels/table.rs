@@ -114,7 +114,7 @@ const POLL: Expected = Says("(proc-poll)");
 const CONNECTOR: Expected = Says("(process-connector)");
 
 #[rustfmt::skip]
-pub(super) const TABLE: [Row; 62] = [
+pub(super) const TABLE: [Row; 61] = [
     //                                           5.10       6.1        6.12       newest     arm64-6.1  arm64-6.12
     row("ebpf", "start",                        [OLD,       Works,     Works,     Works,     Works,     Works]),
     row("ebpf", "storm",                        [Absent,    Works,     Works,     MAY_LOSE,  Works,     Works]),
@@ -149,7 +149,6 @@ pub(super) const TABLE: [Row; 62] = [
     row("tracefs", "start",                     [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "storm",                     [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "odd",                       [Works,     Works,     Works,     Works,     NOT_MADE,  NOT_MADE]),
-    row("tracefs", "failed-execs",              [UNREAD,    UNREAD,    UNREAD,    UNREAD,    UNREAD,    UNREAD]),
     row("tracefs", "tree",                      [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "loss",                      [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "status",                    [Works,     Works,     Works,     Works,     Works,     Works]),
