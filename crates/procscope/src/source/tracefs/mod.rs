@@ -72,7 +72,12 @@ impl Mechanism for Tracefs {
 
     fn capabilities(&self) -> Capabilities {
         let mut it = Capabilities::new(EVENTS);
-        (it.exact, it.late) = if lacks_kprobes() { (EXACT, LATE) } else { (EXACT_BY_KPROBES, LATE_BESIDE_KPROBES) };
+        // The arguments that a program receives are told by a probe on a function that only these processors have.
+        (it.exact, it.late) = if lacks_kprobes() || !cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
+            (EXACT, LATE)
+        } else {
+            (EXACT_BY_KPROBES, LATE_BESIDE_KPROBES)
+        };
         it.counts_loss = true;
         it.kernel_choices = &["events"];
         it.order = "by the kernel's time";
