@@ -95,7 +95,7 @@ impl Proc for AnyProc {
 pub fn decode_proc_poll(bytes: &[u8]) {
     use crate::Flaw;
     use crate::source::proc_poll::decode::{decode_hidepid, decode_last_pid, decode_pid};
-    use crate::source::proc_poll::tracker::{End, Judgement, Sight, Tracker, settle};
+    use crate::source::proc_poll::tracker::{End, Judgement, Sight, Tracker, is_loading, settle};
     use crate::sys::proc_pid::{Stat, Status};
 
     let want = Want { events: EventSet::ALL, env: EnvWanted::All, ..Want::default() };
@@ -116,13 +116,15 @@ pub fn decode_proc_poll(bytes: &[u8]) {
         let status = Status::decode(&String::from_utf8_lossy(file()));
         let seen = |it: Status| StatusSeen { uids: it.uids, gids: it.gids, ns_pid: it.ns_pid, threads: it.threads };
         let code_kib = status.map_or(0, |status| status.code_kib);
-        let look = Look { argv: Some(file().to_vec()), status: status.map(seen), ..Look::default() };
+        let argv = Some(file().to_vec()).filter(|argv| !argv.is_empty());
+        let look = Look { argv, status: status.map(seen), ..Look::default() };
         let before = first.replace(stat.clone()).unwrap_or_else(|| stat.clone());
         let Some((stat, look)) = settle(&before, look, Some(&stat).filter(|stat| stat.ppid & 1 == 0)) else { continue };
         let judgement = tracker.judge(pid, &stat);
         let end =
             End { boot_ns: 1, time: Flaw::Estimated, wait_status: Some(stat.wait_status), stat: Some(stat.clone()) };
-        let sight = Sight { pid, read_ns: 1, stat: stat.clone(), look, code_kib };
+        let loading = is_loading(&stat, &look, code_kib);
+        let sight = Sight { pid, read_ns: 1, stat: stat.clone(), look, code_kib, loading };
         let _ = match judgement {
             Judgement::Other => {
                 let _ = tracker.ended(pid, &End { stat: None, ..end }, &mut put);

@@ -28,6 +28,8 @@ impl Told {
         let Some(pid) = seen.pid else { return };
         match &*seen.event {
             "existing" | "exec" => _ = self.argv.insert(pid, seen.arguments()),
+            // What was read of itself may be of a program that its parent was not yet seen to have become.
+            "fork" if seen.source.as_deref() == Some("proc-poll") => _ = self.argv.insert(pid, None),
             "fork" => {
                 let argv = seen.ppid.and_then(|ppid| self.argv.get(&ppid).cloned()).flatten();
                 self.argv.insert(pid, argv);

@@ -78,6 +78,26 @@ fn slow_processes_are_told_exactly() {
     are_told(&watch.stop().well().events(), &made, kernel_tells_status());
 }
 
+/// While a program is read from the disk the kernel shows neither its code nor its arguments.
+#[test]
+fn programs_that_load_slowly_are_told_exactly() {
+    let _turn = turn::take();
+    let watch = watch(&["-e", "fork,exec,exit"]);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let made = thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                std::fs::write("/proc/sys/vm/drop_caches", "1").expect("root may write it");
+                thread::sleep(Duration::from_millis(2));
+            }
+        });
+        let made = make_slow(30);
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        made
+    });
+    are_told(&watch.stop().well().events(), &made, kernel_tells_status());
+}
+
 #[test]
 fn without_any_right_too() {
     let _turn = turn::take();

@@ -73,6 +73,11 @@ impl Stat {
         (self.code[0] > 1).then_some(self.code)
     }
 
+    /// Whether it has no code: [`Self::places`] are those of a program that is loaded. `None` where it may not be known.
+    pub(crate) fn lacks_code(&self) -> Option<bool> {
+        (self.code[0] != 1).then_some(self.code[0] == 0)
+    }
+
     /// Whether it has executed anything since it was forked; `None` where the kernel keeps no flags, as gVisor.
     pub(crate) fn has_executed(&self) -> Option<bool> {
         (self.flags != 0).then_some(self.flags & PF_FORKNOEXEC == 0)

@@ -14,12 +14,12 @@ use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 
 use super::decode::{decode_hidepid, decode_last_pid, decode_pid, pids_between, place_of_pids};
-use super::tracker::{End, Judgement, Sight, Tracker, settle};
+use super::tracker::{End, Judgement, Sight, Tracker, is_between, is_loading, settle};
 use super::{EVENTS, pidfd};
 use crate::launch::Held;
 use crate::pipeline::{Outlet, Pipeline};
 use crate::source::cgroups::resolve_cgroups;
-use crate::source::look::Depth;
+use crate::source::look::{Depth, Look};
 use crate::source::proc_files::look_between;
 use crate::source::{Source, foreign_proc};
 use crate::sys::proc_pid::Stat;
@@ -362,8 +362,9 @@ impl Live {
         }
     }
 
-    fn expect(&mut self, pid: Pid, start: StartTime, now_ns: u64) {
-        let age_ns = now_ns.saturating_sub(start.boot_ns());
+    /// Has a process looked at again, as soon as can be where its program is being loaded.
+    fn expect(&mut self, pid: Pid, start: StartTime, now_ns: u64, loading: bool) {
+        let age_ns = if loading { 0 } else { now_ns.saturating_sub(start.boot_ns()) };
         let due_ns = now_ns + (age_ns / 4).clamp(AGAIN_SOONEST_NS, AGAIN_LATEST_NS);
         self.due.push(Reverse((due_ns, pid, start)));
     }
@@ -395,7 +396,7 @@ impl Live {
         self.tracker.begin(&sights, &mut |record| out.push(record));
         out.plant(self.tracker.descendants(&self.want.trees));
         for sight in &sights {
-            self.expect(sight.pid, sight.stat.start, sight.read_ns);
+            self.expect(sight.pid, sight.stat.start, sight.read_ns, sight.loading);
         }
         self.tracker.tell(sights, self.attached_ns, &mut |record| out.push(record))
     }
@@ -416,7 +417,7 @@ impl Live {
             let again = !self.has_met(pid) && ranges.iter().any(|range| range.contains(&pid));
             match self.guards.get(&pid) {
                 _ if !again => {}
-                None => self.look_again(pid, out)?,
+                None => self.look_again(pid, out).map_continue(drop)?,
                 Some(guard) if !pidfd::has_ended(guard) => {}
                 Some(_) => {
                     self.end(pid, sys::now_boot_ns(), Flaw::Estimated, out)?;
@@ -444,7 +445,7 @@ impl Live {
     fn welcome(&mut self, sight: Sight, guard: Option<OwnedFd>, out: &mut Outlet<'_>) -> ControlFlow<()> {
         let (pid, start) = (sight.pid, sight.stat.start);
         self.met[0].insert(pid);
-        self.expect(pid, start, sight.read_ns);
+        self.expect(pid, start, sight.read_ns, sight.loading);
         self.guard(pid, guard);
         self.tracker.born(sight, self.scanned_ns, &mut |record| out.push(record))
     }
@@ -526,35 +527,40 @@ impl Live {
             if self.tracker.start(pid) != Some(start) {
                 continue;
             }
-            self.look_again(pid, out)?;
+            let loading = self.look_again(pid, out)?;
             if self.tracker.start(pid) == Some(start) {
-                self.expect(pid, start, now_ns);
+                self.expect(pid, start, now_ns, loading);
             }
         }
         ControlFlow::Continue(())
     }
 
-    fn look_again(&mut self, pid: Pid, out: &mut Outlet<'_>) -> ControlFlow<()> {
+    /// Tells of what changed of a process. Gives whether its program is being loaded.
+    fn look_again(&mut self, pid: Pid, out: &mut Outlet<'_>) -> ControlFlow<(), bool> {
         let now_ns = sys::now_boot_ns();
-        let Some(dir) = ProcDir::open(pid) else { return self.gone(pid, now_ns, out) };
-        let Some(stat) = dir.stat() else { return self.gone(pid, now_ns, out) };
+        let mut loading = false;
+        let Some((dir, stat)) = ProcDir::open(pid).and_then(|dir| dir.stat().map(|stat| (dir, stat))) else {
+            return self.gone(pid, now_ns, out).map_continue(|()| loading);
+        };
         match self.tracker.judge(pid, &stat) {
             Judgement::Other => {
                 self.end(pid, now_ns, Flaw::Estimated, out)?;
-                match self.look(pid, self.depth(0)) {
-                    Some((sight, guard)) => self.welcome(sight, guard, out),
-                    None => ControlFlow::Continue(()),
+                if let Some((sight, guard)) = self.look(pid, self.depth(0)) {
+                    self.welcome(sight, guard, out)?;
                 }
             }
             // Its guard tells when.
-            Judgement::Ended if self.guards.contains_key(&pid) => ControlFlow::Continue(()),
-            Judgement::Ended => self.end(pid, now_ns, Flaw::Estimated, out),
-            Judgement::Same => self.tracker.touch(pid, &stat, now_ns, &mut |record| out.push(record)),
-            Judgement::Look => match sight(&dir, pid, self.depth(0)) {
-                Some(sight) => self.tracker.again(sight, &mut |record| out.push(record)),
-                None => ControlFlow::Continue(()),
-            },
+            Judgement::Ended if self.guards.contains_key(&pid) => {}
+            Judgement::Ended => self.end(pid, now_ns, Flaw::Estimated, out)?,
+            Judgement::Same => self.tracker.touch(pid, &stat, now_ns, &mut |record| out.push(record))?,
+            Judgement::Look => {
+                if let Some(sight) = sight(&dir, pid, self.depth(0)) {
+                    loading = sight.loading;
+                    self.tracker.again(sight, &mut |record| out.push(record))?;
+                }
+            }
         }
+        ControlFlow::Continue(loading)
     }
 
     fn gone(&mut self, pid: Pid, now_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<()> {
@@ -691,12 +697,14 @@ fn sight(dir: &ProcDir, pid: Pid, depth: Depth) -> Option<Sight> {
         let first = file.stat()?;
         let (look, code_kib) = look_between(dir, depth);
         if let Some((stat, look)) = settle(&first, look, file.stat().as_ref()) {
-            return Some(Sight { pid, read_ns: sys::now_boot_ns(), stat, look, code_kib });
+            let loading = is_loading(&stat, &look, code_kib);
+            return Some(Sight { pid, read_ns: sys::now_boot_ns(), stat, look, code_kib, loading });
         }
     }
-    // It executes one program after the other.
-    let stat = file.stat()?;
-    Some(Sight { pid, read_ns: sys::now_boot_ns(), stat, look: Default::default(), code_kib: 0 })
+    // It executes one program after the other: which one stays is to be seen.
+    let (stat, look) = (file.stat()?, Look::default());
+    let loading = is_between(&stat);
+    Some(Sight { pid, read_ns: sys::now_boot_ns(), stat, look, code_kib: 0, loading })
 }
 
 /// What is left of a process that has ended, and how it ended where that may be known.

@@ -26,6 +26,19 @@ pub(crate) struct Sight {
     pub(crate) look: Look,
     /// The size of the program's code, KiB; 0 where it is not known.
     pub(crate) code_kib: u64,
+    /// See [`is_loading`]: what it runs is to be read later.
+    pub(crate) loading: bool,
+}
+
+/// Whether a process has executed something and lives, so that it may be between two programs.
+pub(crate) fn is_between(stat: &Stat) -> bool {
+    stat.has_executed() == Some(true) && !stat.is_kthread() && !stat.is_ending()
+}
+
+/// Whether a process is between two programs: the old one is gone, and the kernel tells neither code nor arguments of the new one
+/// before all of it is in place (`load_elf_binary` in `fs/binfmt_elf.c`), for which it may have to wait for the disk.
+pub(crate) fn is_loading(stat: &Stat, look: &Look, code_kib: u64) -> bool {
+    is_between(stat) && look.argv.is_none() && stat.lacks_code().unwrap_or(code_kib == 0)
 }
 
 /// What was read of a process between two readings of its stat, as far as it is of one program: that of the second reading.
@@ -253,6 +266,9 @@ impl Tracker {
         for sight in sights {
             let mut known = Known::new(&sight.stat);
             self.learn(&mut known, sight, put);
+            if sight.loading {
+                known.executed = Some(false);
+            }
             // They are told of as they are now.
             for field in [Field::User, Field::Cgroup, Field::Name, Field::Tty] {
                 if known.marks.get(field) == Some(Flaw::ReadLate) {
@@ -293,11 +309,15 @@ impl Tracker {
 
     /// Tells of a process that was not there at `since_ns`, as far as is known.
     pub(crate) fn born(&mut self, sight: Sight, since_ns: u64, put: &mut Put<'_>) -> ControlFlow<()> {
-        let Sight { pid, read_ns, .. } = sight;
+        let Sight { pid, read_ns, loading, .. } = sight;
         let mut known = Known::new(&sight.stat);
         self.adopt(&mut known, sight.stat.ppid);
         self.learn(&mut known, &sight, put);
         let executed = !known.kthread && known.executed.unwrap_or_else(|| self.differs_from_parent(&known));
+        if sight.loading {
+            // Of which program the name is nobody can tell.
+            (known.executed, known.comm) = (Some(false), UNKNOWN_COMM);
+        }
         let start_ns = known.start.boot_ns();
         let forked_ns = if (start_ns..start_ns + TICK_NS).contains(&since_ns) { since_ns } else { start_ns };
         let mut flaws = Flaws::new();
@@ -321,7 +341,7 @@ impl Tracker {
         self.living.insert(pid, known.clone());
         let body = Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator: None, image };
         put(&Record { boot_ns: forked_ns.min(read_ns), lost_before: 0, body, flaws: of_fork, about })?;
-        if executed {
+        if executed && !loading {
             return self.exec(pid, &known, UNKNOWN_COMM, &strings, read_ns, put);
         }
         ControlFlow::Continue(())
@@ -379,6 +399,9 @@ impl Tracker {
     /// Takes a look at a known process, and tells of what changed.
     pub(crate) fn again(&mut self, sight: Sight, put: &mut Put<'_>) -> ControlFlow<()> {
         let pid = sight.pid;
+        if sight.loading {
+            return ControlFlow::Continue(());
+        }
         let Some(mut known) = self.living.remove(&pid) else { return ControlFlow::Continue(()) };
         let argv = sight.look.argv.as_deref().map(hash);
         let other_code = sight.code_kib != known.code_kib && sight.code_kib != 0 && known.code_kib != 0;
@@ -435,8 +458,10 @@ impl Tracker {
             put(&Record { boot_ns, lost_before: 0, body, flaws, about: known.marks })
         };
         let new = comm_of(&stat.comm);
+        // By an exec that nobody saw.
+        let executed = known.executed == Some(false) && stat.has_executed() == Some(true);
         // That of a worker of the kernel changes with its work.
-        if new != known.comm {
+        if new != known.comm && !executed {
             let old = std::mem::replace(&mut known.comm, new);
             if !known.kthread {
                 tell(known, &|subject| Body::Comm { subject, old, new })?;
@@ -463,6 +488,7 @@ impl Tracker {
     /// Tells of an end.
     pub(crate) fn ended(&mut self, pid: Pid, end: &End, put: &mut Put<'_>) -> ControlFlow<()> {
         let Some(mut known) = self.living.remove(&pid) else { return ControlFlow::Continue(()) };
+        let old_comm = known.comm;
         if let Some(stat) = &end.stat {
             known.comm = comm_of(&stat.comm);
             known.renew(stat);
@@ -474,6 +500,10 @@ impl Tracker {
         if executed.is_none_or(|executed| known.executed != Some(executed)) {
             // As last seen: it may have become another program since.
             [Field::Argv, Field::Exe].into_iter().for_each(|field| known.marks.mark(field, Flaw::AfterLoss));
+        }
+        if executed == Some(true) && known.executed == Some(false) && !known.kthread {
+            // Of what it executed last nobody saw more than the name.
+            self.exec(pid, &known, old_comm, &Strings::default(), end.boot_ns, put)?;
         }
         if end.stat.is_none() {
             if known.executed == Some(false) {

@@ -27,7 +27,7 @@ fn look(argv: &str) -> Look {
 }
 
 fn sight(pid: Pid, stat: Stat, argv: &str) -> Sight {
-    Sight { pid, read_ns: (stat.start.0 + 1) * TICK_NS, stat, look: look(argv), code_kib: 4 }
+    Sight { pid, read_ns: (stat.start.0 + 1) * TICK_NS, stat, look: look(argv), code_kib: 4, loading: false }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -107,6 +107,72 @@ fn what_was_before_an_exec_that_was_not_seen_is_not_known() {
             && told[0].flaws.contains(&(Field::Name, Flaw::NotObserved))
     );
     assert!(told[1].flaws.contains(&(Field::OldName, Flaw::NotObserved)));
+}
+
+/// One whose old program is gone and whose new one is not in place yet.
+fn loading(pid: Pid, name: &str, start: u64) -> Sight {
+    let (stat, look) = (stat(name, 'D', 10, EXECUTED, start, 0), Look { argv: None, ..look("") });
+    assert!(is_loading(&stat, &look, 0));
+    Sight { pid, read_ns: (start + 1) * TICK_NS, stat, look, code_kib: 0, loading: true }
+}
+
+#[test]
+fn a_program_that_is_being_loaded_is_told_of_when_it_is_there() {
+    let mut tracker = with_shell();
+    let told = gather(|put| tracker.born(loading(11, "ls", 9), 0, put));
+    assert_eq!(kinds(&told), [Kind::Fork]);
+    assert!(told[0].flaws.contains(&(Field::Name, Flaw::NotObserved)));
+    assert_eq!(tracker.judge(11, &loading(11, "ls", 9).stat), Judgement::Look);
+    let told = gather(|put| tracker.again(loading(11, "ls", 9), put));
+    assert_eq!(told, []);
+    let there = stat("ls", 'R', 10, EXECUTED, 9, 200);
+    assert_eq!(tracker.judge(11, &there), Judgement::Look);
+    let told = gather(|put| tracker.again(sight(11, there.clone(), "ls"), put));
+    assert_eq!((kinds(&told), told[0].argv.as_deref()), (vec![Kind::Exec], Some(&b"ls\0"[..])));
+    assert_eq!(tracker.judge(11, &there), Judgement::Same);
+    // So it is where it has executed before.
+    let told = gather(|put| tracker.again(loading(11, "ps", 9), put));
+    assert_eq!(told, []);
+    let told = gather(|put| tracker.again(sight(11, stat("ps", 'R', 10, EXECUTED, 9, 300), "ps"), put));
+    assert_eq!((kinds(&told), told[0].argv.as_deref()), (vec![Kind::Exec], Some(&b"ps\0"[..])));
+}
+
+#[test]
+fn who_runs_already_and_is_being_loaded_executes_afterwards() {
+    let mut tracker = Tracker::new(false, false);
+    tracker.begin(&[loading(11, "ls", 9)], &mut |_| ControlFlow::Continue(()));
+    let there = stat("ls", 'R', 10, EXECUTED, 9, 200);
+    assert_eq!(tracker.judge(11, &there), Judgement::Look);
+    let told = gather(|put| tracker.again(sight(11, there, "ls"), put));
+    assert_eq!(kinds(&told), [Kind::Exec]);
+}
+
+#[test]
+fn code_or_arguments_show_that_a_program_is_there() {
+    let (blind, none) = (stat("x", 'R', 10, EXECUTED, 9, 1), Look { argv: None, ..look("") });
+    assert!(is_loading(&blind, &none, 0) && !is_loading(&blind, &none, 4) && !is_loading(&blind, &look("x"), 0));
+    assert!(!is_loading(&stat("x", 'R', 10, EXECUTED, 9, 100), &none, 0));
+    for (state, flags) in [('R', FORKED), ('R', EXECUTED | 4), ('Z', EXECUTED), ('R', EXECUTED | 0x20_0000), ('R', 0)] {
+        assert!(!is_loading(&stat("x", state, 10, flags, 9, 0), &none, 0), "{state} {flags:x}");
+    }
+}
+
+#[test]
+fn an_exec_that_only_the_dead_shows_is_told_of() {
+    let mut tracker = with_shell();
+    let _ = gather(|put| tracker.born(sight(11, stat("sh", 'S', 10, FORKED, 9, 100), "sh"), 0, put));
+    // Its name is no longer the copy's, for it has executed something.
+    let ending = stat("ls", 'R', 10, EXECUTED | 4, 9, 0);
+    assert_eq!(gather(|put| tracker.touch(11, &ending, 1, put)), []);
+    let left = Some(stat("ls", 'Z', 10, EXECUTED | 4, 9, 0));
+    let end = End { boot_ns: 1, time: Flaw::Estimated, wait_status: Some(0), stat: left };
+    let told = gather(|put| tracker.ended(11, &end, put));
+    assert_eq!((kinds(&told), told[0].argv.as_deref()), (vec![Kind::Exec, Kind::Exit], None));
+    assert!(told[0].flaws.contains(&(Field::Argv, Flaw::Unreadable)));
+    // What was not left says nothing of that.
+    let _ = gather(|put| tracker.born(sight(12, stat("sh", 'S', 10, FORKED, 9, 100), "sh"), 0, put));
+    let told = gather(|put| tracker.ended(12, &End { stat: None, ..end.clone() }, put));
+    assert_eq!(kinds(&told), [Kind::Exit]);
 }
 
 #[test]
