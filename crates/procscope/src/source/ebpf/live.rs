@@ -13,6 +13,7 @@ use super::object::{
     CALLS, DEFAULT_RING, calls_missing, command_elsewhere, first_of, load, map, purpose, require_btf, without_proc,
 };
 use super::ring::{Ring, Shared, Slot};
+use super::snapshot::tell_unsure;
 use super::tracepoint::{self, Tracefs};
 use super::wire::{TWICE, kind};
 use crate::pipeline::{Outlet, Pipeline};
@@ -75,6 +76,8 @@ pub(super) struct Live {
     pub(super) unfiltered_until: u64,
     /// Who was told of as running already, by pid and start.
     pub(super) existing: HashSet<(Pid, u64)>,
+    /// Who may have begun before we attached, or just after.
+    pub(super) unsure: HashSet<Pid>,
     /// Losses that were told of, by kind.
     told: [u64; KIND_COUNT],
 }
@@ -126,6 +129,7 @@ impl Live {
             members: HashSet::new(),
             unfiltered_until: 0,
             existing: HashSet::new(),
+            unsure: HashSet::new(),
             told: [0; KIND_COUNT],
             object,
         };
@@ -234,6 +238,10 @@ impl Live {
                         {
                             told = self.told.iter().sum();
                             flow = out.lose(counts);
+                        }
+                        if flow.is_continue() && !self.unsure.is_empty() {
+                            let (existing, unsure) = (&mut self.existing, &mut self.unsure);
+                            flow = tell_unsure(&self.want, existing, unsure, self.attached_ns, &record, out);
                         }
                         if flow.is_continue() {
                             flow = out.push(&record);

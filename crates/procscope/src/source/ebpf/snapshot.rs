@@ -16,7 +16,7 @@ use super::wire;
 use crate::pipeline::Outlet;
 use crate::source::record::{Body, CgroupKey, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject};
 use crate::source::{comm_of, names_up};
-use crate::{EnvWanted, Field, Flaw, Flaws, Kind, Namespaces, Pid, StartTime, sys};
+use crate::{EnvWanted, Field, Flaw, Flaws, Kind, Namespaces, Pid, StartTime, Want, sys};
 
 const TREES_SWITCHING: u32 = 1;
 const TREES_READY: u32 = 2;
@@ -85,6 +85,74 @@ fn subject_of(it: &sys::ReadProcess) -> Subject {
     }
 }
 
+/// Who was not surely there when we attached shows by its first event that it was: tells of it before that.
+pub(super) fn tell_unsure(
+    want: &Want,
+    existing: &mut HashSet<(Pid, u64)>,
+    unsure: &mut HashSet<Pid>,
+    attached_ns: u64,
+    record: &Record<'_>,
+    out: &mut Outlet<'_>,
+) -> ControlFlow<()> {
+    let Some(subject) = record.body.subject().filter(|subject| unsure.remove(&subject.pid)) else {
+        return ControlFlow::Continue(());
+    };
+    if matches!(record.body, Body::Fork { thread: false, .. }) || subject.start_ns >= attached_ns {
+        return ControlFlow::Continue(());
+    }
+    let mut subject = *subject;
+    if let Body::Exec { old_comm: Some(old), .. } = record.body {
+        subject.comm = old;
+    }
+    let it = Running { subject, image: ImageRecord::default(), chosen: true, in_proc: false };
+    tell(want, existing, attached_ns, &it, out)
+}
+
+/// Puts out one process that runs already, with its arguments where they can still be read.
+fn tell(
+    want: &Want,
+    existing: &mut HashSet<(Pid, u64)>,
+    attached_ns: u64,
+    it: &Running<'_>,
+    out: &mut Outlet<'_>,
+) -> ControlFlow<()> {
+    let subject = it.subject;
+    if want.events.contains(Kind::Existing) {
+        existing.insert((subject.pid, subject.start_ns));
+    }
+    let start = StartTime::from_boot_ns(subject.start_ns);
+    let mut flaws = Flaws::new();
+    let mut read = |field, read: fn(Pid, StartTime) -> Option<Vec<u8>>| {
+        if subject.kthread {
+            return None;
+        }
+        // Nobody runs without arguments (Linux 5.18), but for those whose memory is gone or not there yet.
+        let bytes = it
+            .in_proc
+            .then(|| read(subject.pid, start))
+            .flatten()
+            .filter(|list| field != Field::Argv || !list.is_empty());
+        let flaw = match (&bytes, it.in_proc) {
+            (Some(_), _) => Flaw::ReadLate,
+            (None, true) => Flaw::Unreadable,
+            (None, false) => Flaw::NotObserved,
+        };
+        flaws.mark(field, flaw);
+        bytes
+    };
+    let argv = read(Field::Argv, sys::read_argv).unwrap_or_default();
+    let env = if want.env == EnvWanted::No { None } else { read(Field::Env, sys::read_environment) };
+    if it.image.exe.is_none() && !subject.kthread {
+        flaws.mark(Field::Exe, if it.in_proc { Flaw::Unreadable } else { Flaw::NotObserved });
+    }
+    let mut image = it.image;
+    image.argv = ListRecord { inline: &argv, len: argv.len() };
+    image.env = env.as_deref().map(|env| ListRecord { inline: env, len: env.len() });
+    // It ran when we attached: that is the time at which it is told of.
+    let body = Body::Existing { subject, image };
+    out.push(&Record { boot_ns: attached_ns, lost_before: 0, body, flaws, about: Flaws::new() })
+}
+
 impl Live {
     fn read_existing(&self) -> io::Result<Vec<u8>> {
         let _kept = Complaints::keep();
@@ -136,11 +204,14 @@ impl Live {
             .collect();
         for (it, [exe, cwd]) in hidden.iter().zip(&places) {
             let subject = subject_of(it);
-            // Its start is known by the tick alone: who began in the tick of our attaching may have begun after it.
-            if !it.stat.has_ended()
-                && it.stat.start < StartTime::from_boot_ns(self.attached_ns)
-                && !forked.iter().any(|(pid, _)| *pid == it.pid)
-            {
+            let attached = StartTime::from_boot_ns(self.attached_ns);
+            if it.stat.has_ended() || it.stat.start > attached || forked.iter().any(|(pid, _)| *pid == it.pid) {
+                continue;
+            }
+            if it.stat.start == attached {
+                // Its start is known by the tick alone: which of them was first its next event tells.
+                self.unsure.insert(it.pid);
+            } else {
                 let image = ImageRecord {
                     exe: it.exe.is_some().then_some(NamesUp(exe)),
                     cwd: it.cwd.is_some().then_some(NamesUp(cwd)),
@@ -186,43 +257,8 @@ impl Live {
             && self.want.cgroups.is_empty()
     }
 
-    /// Puts out one process that runs already, with its arguments where they can still be read.
     fn tell(&mut self, it: &Running<'_>, out: &mut Outlet<'_>) -> ControlFlow<()> {
-        let subject = it.subject;
-        if self.want.events.contains(Kind::Existing) {
-            self.existing.insert((subject.pid, subject.start_ns));
-        }
-        let start = StartTime::from_boot_ns(subject.start_ns);
-        let mut flaws = Flaws::new();
-        let mut read = |field, read: fn(Pid, StartTime) -> Option<Vec<u8>>| {
-            if subject.kthread {
-                return None;
-            }
-            // Nobody runs without arguments (Linux 5.18), but for those whose memory is gone or not there yet.
-            let bytes = it
-                .in_proc
-                .then(|| read(subject.pid, start))
-                .flatten()
-                .filter(|list| field != Field::Argv || !list.is_empty());
-            let flaw = match (&bytes, it.in_proc) {
-                (Some(_), _) => Flaw::ReadLate,
-                (None, true) => Flaw::Unreadable,
-                (None, false) => Flaw::NotObserved,
-            };
-            flaws.mark(field, flaw);
-            bytes
-        };
-        let argv = read(Field::Argv, sys::read_argv).unwrap_or_default();
-        let env = if self.want.env == EnvWanted::No { None } else { read(Field::Env, sys::read_environment) };
-        if it.image.exe.is_none() && !subject.kthread {
-            flaws.mark(Field::Exe, if it.in_proc { Flaw::Unreadable } else { Flaw::NotObserved });
-        }
-        let mut image = it.image;
-        image.argv = ListRecord { inline: &argv, len: argv.len() };
-        image.env = env.as_deref().map(|env| ListRecord { inline: env, len: env.len() });
-        // It ran when we attached: that is the time at which it is told of.
-        let body = Body::Existing { subject, image };
-        out.push(&Record { boot_ns: self.attached_ns, lost_before: 0, body, flaws, about: Flaws::new() })
+        tell(&self.want, &mut self.existing, self.attached_ns, it, out)
     }
 
     /// Puts all present descendants into the programs' map, then lets the programs decide.
