@@ -12,6 +12,10 @@ fn existing_processes_come_once() {
     let _turn = turn::take();
     let workload = Workload::new(&["odd", "fork"]);
     let pid = workload.pid();
+    // Until all of its program is in place it has no arguments.
+    while std::fs::read(format!("/proc/{pid}/cmdline")).expect("it lives").is_empty() {
+        std::thread::yield_now();
+    }
     let watch = Watch::start(["-e", "existing,exit"]);
     workload.run();
     let ended = watch.stop().well();
