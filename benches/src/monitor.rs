@@ -1,6 +1,7 @@
 //! The monitors that are compared: how each is started, stopped and understood.
 
 use std::collections::HashSet;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::BufReader;
 use std::path::{Path, PathBuf};
@@ -29,26 +30,69 @@ enum Reader {
 pub struct Monitor {
     /// As the table names it.
     pub name: &'static str,
-    /// What is typed, with `%` for the file of its output.
+    /// What is typed, with `%` for the file of its output, `%d` for its directory and `%p` for this process.
     words: &'static [&'static str],
     /// True where the output is its standard output.
     to_stdout: bool,
     reader: Reader,
+    /// What else it takes.
+    besides: Besides,
+    /// True where it is so slow that it is measured by its name alone.
+    pub slow: bool,
 }
+
+/// What a monitor takes that is no single program.
+#[derive(Clone, Copy, Debug, Default)]
+struct Besides {
+    /// A file in the directory of its output, and what stands in it.
+    file: Option<(&'static str, &'static str)>,
+    /// Typed once it runs.
+    begin: &'static [&'static [&'static str]],
+    /// Typed before it is stopped.
+    end: &'static [&'static [&'static str]],
+    /// Prints what is to be read in place of its output.
+    convert: &'static [&'static str],
+}
+
+/// auditd with the rule that tells of execs, its log in a file of ours.
+const AUDIT: Besides = Besides {
+    file: Some((
+        "auditd.conf",
+        "local_events = yes\nwrite_logs = yes\nlog_file = %\nlog_format = RAW\nlog_group = root\nflush = NONE\nmax_log_file = 0\n\
+         max_log_file_action = IGNORE\nspace_left = 2\nspace_left_action = IGNORE\nadmin_space_left = 1\n\
+         admin_space_left_action = IGNORE\ndisk_full_action = IGNORE\ndisk_error_action = IGNORE\n",
+    )),
+    begin: &[
+        &["auditctl", "-b", "65536"],
+        &["auditctl", "-a", "always,exit", "-F", "arch=b64", "-S", "execve,execveat"],
+    ],
+    end: &[
+        &["auditctl", "-d", "always,exit", "-F", "arch=b64", "-S", "execve,execveat"],
+        &["auditctl", "-e", "0"],
+        &["auditctl", "-b", "64"],
+    ],
+    convert: &[],
+};
 
 /// The events of a life.
 const LIFE: &str = "fork,exec,exit";
 
 /// All that are known.
 pub fn all() -> Vec<Monitor> {
-    let text = |name, words, parse| Monitor { name, words, to_stdout: true, reader: Reader::Text(parse) };
-    let late = |name, words| Monitor { name, words, to_stdout: false, reader: Reader::Text(told::procscope) };
+    let text = |name, words, parse| Monitor {
+        name,
+        words,
+        to_stdout: true,
+        reader: Reader::Text(parse),
+        besides: Besides::default(),
+        slow: false,
+    };
+    let to_file = |name, words, parse| Monitor { to_stdout: false, ..text(name, words, parse) };
+    let late = |name, words| to_file(name, words, told::procscope);
     vec![
         Monitor {
-            name: "procscope",
-            words: &["procscope", "--format", "json", "-e", LIFE, "-o", "%"],
-            to_stdout: false,
             reader: Reader::Exact,
+            ..late("procscope", &["procscope", "--format", "json", "-e", LIFE, "-o", "%"])
         },
         late(
             "process-connector",
@@ -57,9 +101,18 @@ pub fn all() -> Vec<Monitor> {
         late("tracefs", &["procscope", "--source", "tracefs", "--format", "json", "-e", LIFE, "-o", "%"]),
         late("proc-poll", &["procscope", "--source", "proc-poll", "--format", "json", "-e", LIFE, "-o", "%"]),
         text("forkstat", &["forkstat", "-e", "all"], told::forkstat),
-        Monitor { to_stdout: false, ..text("extrace", &["extrace", "-f", "-t", "-o", "%"], told::extrace) },
+        to_file("extrace", &["extrace", "-f", "-t", "-o", "%"], told::extrace),
         text("execsnoop", &["execsnoop", "-q", "-x", "--max-args=60"], told::execsnoop),
         text("bpftrace", &["execsnoop.bt"], told::bpftrace),
+        Monitor { besides: AUDIT, ..to_file("auditd", &["auditd", "-n", "-c", "%d"], told::auditd) },
+        Monitor {
+            besides: Besides { convert: &["perf", "script", "-i", "%", "-F", "event,trace"], ..Besides::default() },
+            ..to_file("perf", &["perf", "record", "-q", "-a", "-e", "sched:sched_process_*", "-o", "%"], told::perf)
+        },
+        Monitor {
+            slow: true,
+            ..to_file("strace", &["strace", "-f", "-q", "-s", "10000", "-o", "%", "-p", "%p"], told::strace)
+        },
     ]
 }
 
@@ -104,7 +157,7 @@ pub struct Done {
 impl Monitor {
     /// The line that is typed.
     pub fn command_line(&self) -> String {
-        self.words.join(" ").replace(" -o %", "")
+        self.words.join(" ").replace(" -o %", "").replace(" -c %d", "").replace("%p", "PID")
     }
 
     fn program(&self) -> Option<PathBuf> {
@@ -131,14 +184,11 @@ impl Monitor {
             Reader::Exact => procscope()?,
             Reader::Text(_) => self.program().with_context(|| format!("{} is not installed", self.words[0]))?,
         };
-        let mut command = Command::new(program);
-        for word in &self.words[1..] {
-            if *word == "%" {
-                command.arg(&output)
-            } else {
-                command.arg(word)
-            };
+        if let Some((name, text)) = self.besides.file {
+            fs::write(dir.path().join(name), text.replace('%', &output.to_string_lossy()))?;
         }
+        let mut command = Command::new(program);
+        command.args(filled(&self.words[1..], &output));
         let stdout = if self.to_stdout { File::create(&output)?.into() } else { Stdio::null() };
         let stderr = File::create(dir.path().join("stderr"))?;
         let mut child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn()?;
@@ -148,9 +198,25 @@ impl Monitor {
             let stderr = fs::read_to_string(dir.path().join("stderr")).unwrap_or_default();
             bail!("{} ended at once, {status}: {}", self.name, stderr.lines().last().unwrap_or_default());
         }
-        let cpu_before_ns = meter::cpu_ns(child.id());
-        Ok(Running { monitor: self.clone(), child, dir, programs_before, cpu_before_ns })
+        let mut running = Running { monitor: self.clone(), child, dir, programs_before, cpu_before_ns: 0 };
+        for words in self.besides.begin {
+            running.call(words)?;
+        }
+        running.cpu_before_ns = meter::cpu_ns(running.pid());
+        Ok(running)
     }
+}
+
+/// Words with what stands for them.
+fn filled(words: &[&str], output: &Path) -> Vec<OsString> {
+    let dir = output.parent().unwrap_or(output);
+    let of = |word: &&str| match *word {
+        "%" => output.into(),
+        "%d" => dir.into(),
+        "%p" => std::process::id().to_string().into(),
+        word => word.into(),
+    };
+    words.iter().map(of).collect()
 }
 
 fn find(program: &str) -> Option<PathBuf> {
@@ -175,8 +241,12 @@ impl Running {
         let cpu_ns = meter::cpu_ns(pid) - self.cpu_before_ns;
         let max_rss_kib = meter::max_rss_kib(pid);
         let bpf_ns = bpf::run_time_ns(bpf::programs().difference(&self.programs_before).copied());
+        for words in self.monitor.besides.end {
+            self.call(words)?;
+        }
+        let signal = if self.monitor.name == "auditd" { libc::SIGTERM } else { libc::SIGINT };
         // SAFETY: our child, not waited for yet.
-        unsafe { libc::kill(pid as i32, libc::SIGINT) };
+        unsafe { libc::kill(pid as i32, signal) };
         let begun = Instant::now();
         while self.child.try_wait()?.is_none() {
             if begun.elapsed() > Duration::from_secs(30) {
@@ -189,9 +259,23 @@ impl Running {
         Ok(Done { cpu_ns, bpf_ns, max_rss_kib, score, exact })
     }
 
+    /// Gives what a program prints.
+    fn call(&self, words: &[&str]) -> anyhow::Result<Vec<u8>> {
+        let program = find(words[0]).with_context(|| format!("{} is not installed", words[0]))?;
+        let output = Command::new(program).args(filled(&words[1..], &self.dir.path().join("output"))).output()?;
+        ensure!(output.status.success(), "{}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr).trim_end());
+        Ok(output.stdout)
+    }
+
     fn read(&self, past: &Past, output: &Path) -> anyhow::Result<(Score, Option<bool>)> {
         match self.monitor.reader {
-            Reader::Text(parse) => Ok((told::score(&parse(&fs::read(output)?), &past.lives()), None)),
+            Reader::Text(parse) => {
+                let text = match self.monitor.besides.convert {
+                    [] => fs::read(output)?,
+                    words => self.call(words)?,
+                };
+                Ok((told::score(&parse(&text), &past.lives()), None))
+            }
             Reader::Exact => {
                 let mut comparison = Comparison::new(past.truth.clone()).only(&["fork", "exec", "exit"]);
                 comparison.feed_all(BufReader::new(File::open(output)?))?;
@@ -216,6 +300,12 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            // It was not stopped: nothing of it is to stay.
+            for words in self.monitor.besides.end {
+                let _ = self.call(words);
+            }
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

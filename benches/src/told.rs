@@ -56,10 +56,14 @@ pub fn score(told: &ByPid, lives: &[&Life]) -> Score {
         misnamed: percent(count(|told, life| {
             told.exec.as_ref().is_some_and(|(text, _)| !text.is_empty()) && !named(told, life)
         })),
-        argv: percent(count(|told, life| {
-            let (Some((_, argv)), Some(exec)) = (&told.exec, life.execs.first()) else { return false };
-            argv.iter().eq(exec.argv.iter().map(|Bytes(arg)| arg))
-        })),
+        argv: any(|told| told.exec.as_ref().is_some_and(|(_, argv)| !argv.is_empty()))
+            .then(|| {
+                percent(count(|told, life| {
+                    let (Some((_, argv)), Some(exec)) = (&told.exec, life.execs.first()) else { return false };
+                    argv.iter().eq(exec.argv.iter().map(|Bytes(arg)| arg))
+                }))
+            })
+            .flatten(),
         status: any(|told| told.status.is_some()).then(|| percent(count(status_right))).flatten(),
         parent: any(|told| told.ppid.is_some()).then(|| percent(count(parent_right))).flatten(),
     }
@@ -294,9 +298,205 @@ pub fn bpftrace(text: &[u8]) -> ByPid {
     all
 }
 
+/// `perf script -F event,trace` of what `perf record -e 'sched:sched_process_*'` noted: no arguments, no status.
+///
+/// ```text
+/// sched:sched_process_fork: comm=sh pid=49 child_comm=sh child_pid=52
+/// sched:sched_process_exec: filename=/tmp/sp ace pid=52 old_pid=52
+/// ```
+pub fn perf(text: &[u8]) -> ByPid {
+    let mut all = ByPid::new();
+    for line in lines(text) {
+        let line = String::from_utf8_lossy(line);
+        let Some((event, rest)) = line.trim_start().split_once(": ") else { continue };
+        match event {
+            "sched:sched_process_fork" => {
+                let Some((rest, child)) = rest.rsplit_once(" child_pid=") else { continue };
+                let Some((rest, _)) = rest.rsplit_once(" child_comm=") else { continue };
+                let parent = rest.rsplit_once(" pid=").and_then(|(_, pid)| pid.parse().ok());
+                let Ok(child) = child.trim_end().parse() else { continue };
+                all.entry(child).or_default().ppid = parent;
+            }
+            "sched:sched_process_exec" => {
+                let Some((rest, _)) = rest.rsplit_once(" old_pid=") else { continue };
+                let Some((name, pid)) = rest.rsplit_once(" pid=") else { continue };
+                let (Some(name), Ok(pid)) = (name.trim_start().strip_prefix("filename="), pid.parse()) else {
+                    continue;
+                };
+                all.entry(pid).or_default().exec = Some((name.as_bytes().to_vec(), Vec::new()));
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+/// `strace -f -o`: arguments as C would write them.
+///
+/// ```text
+/// 49 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_VFORK|SIGCHLD <unfinished ...>
+/// 52 execve("/tmp/sp ace", ["/tmp/sp ace", "line\nbreak"], 0x7ffc /* 1 var */) = 0
+/// 49 <... clone resumed>) = 52
+/// 52 +++ killed by SIGTERM +++
+/// ```
+pub fn strace(text: &[u8]) -> ByPid {
+    let mut all = ByPid::new();
+    for line in lines(text) {
+        let (pid, rest) = word(line);
+        let Some(pid) = number(pid) else { continue };
+        let starts = |words: &[&[u8]]| words.iter().any(|word| rest.starts_with(word));
+        if let Some(call) = rest.strip_prefix(b"execve(") {
+            // The last of several: those before failed.
+            let mut strings = unquote_c(call).into_iter();
+            if let Some(path) = strings.next() {
+                all.entry(pid).or_default().exec = Some((path, strings.collect()));
+            }
+        } else if starts(&[b"clone", b"vfork(", b"fork(", b"<... clone", b"<... vfork", b"<... fork"]) {
+            let result = rest.rsplitn(2, |&b| b == b'=').next().and_then(number);
+            if let Some(child) = result.filter(|_| !rest.ends_with(b"...>")) {
+                all.entry(child).or_default().ppid = Some(pid);
+            }
+        } else if let Some(end) = rest.strip_prefix(b"+++ ") {
+            let end = String::from_utf8_lossy(end);
+            let code = end.strip_prefix("exited with ").and_then(|end| end.split(' ').next()?.parse().ok());
+            let signal = end.strip_prefix("killed by ").and_then(|end| signal_number(end.split(' ').next()?));
+            all.entry(pid).or_default().status = code.map(Status::Code).or(signal.map(Status::Signal));
+        }
+    }
+    all
+}
+
+/// What stands in quotes, up to the end of the first list.
+fn unquote_c(text: &[u8]) -> Vec<Vec<u8>> {
+    let mut list = Vec::new();
+    let mut bytes = text.iter().copied().peekable();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b']' => break,
+            b'"' => {
+                let mut string = Vec::new();
+                while let Some(byte) = bytes.next().filter(|b| *b != b'"') {
+                    if byte != b'\\' {
+                        string.push(byte);
+                        continue;
+                    }
+                    let mut octal = Vec::new();
+                    while octal.len() < 3
+                        && let Some(digit) = bytes.next_if(|b| (b'0'..=b'7').contains(b))
+                    {
+                        octal.push(digit);
+                    }
+                    if octal.is_empty() {
+                        string.extend(bytes.next().map(|byte| match byte {
+                            b'v' => 11,
+                            b'f' => 12,
+                            byte => escaped(byte),
+                        }));
+                    } else {
+                        string.push(
+                            octal.iter().fold(0, |value: u8, digit| value.wrapping_mul(8).wrapping_add(digit - b'0')),
+                        );
+                    }
+                }
+                list.push(string);
+            }
+            _ => {}
+        }
+    }
+    list
+}
+
+/// auditd's log, in its raw format: an argument that is more than plain text is written in hexadecimal digits, a long one in parts.
+///
+/// ```text
+/// type=SYSCALL msg=audit(1.2:9): arch=c000003e syscall=59 success=yes exit=0 a0=5 ppid=49 pid=52 comm="x" exe="/x"
+/// type=EXECVE msg=audit(1.2:9): argc=2 a0="/x" a1=610A
+/// ```
+pub fn auditd(text: &[u8]) -> ByPid {
+    let mut all = ByPid::new();
+    let mut current = None;
+    for line in lines(text) {
+        let line = String::from_utf8_lossy(line);
+        let Some((kind, rest)) = line.split_once(" msg=audit(") else { continue };
+        let Some((serial, rest)) = rest.split_once("):") else { continue };
+        let mut fields = rest.split_ascii_whitespace().filter_map(|field| field.split_once('='));
+        match kind {
+            "type=SYSCALL" => {
+                let of = |key: &str| fields.clone().find(|field| field.0 == key).map(|field| field.1);
+                let pid = of("pid").and_then(|pid| pid.parse::<u32>().ok());
+                current = pid.filter(|_| of("success") == Some("yes")).map(|pid| (serial.to_owned(), pid));
+                if let Some((_, pid)) = &current {
+                    let told = all.entry(*pid).or_default();
+                    told.ppid = of("ppid").and_then(|ppid| ppid.parse().ok());
+                    told.name = of("comm").map(audited);
+                }
+            }
+            "type=EXECVE" => {
+                let Some((_, pid)) = current.as_ref().filter(|(of, _)| of == serial) else { continue };
+                let (text, argv) = all.entry(*pid).or_default().exec.get_or_insert_default();
+                // A record for some of them, and another for the rest.
+                for (key, value) in fields.by_ref().filter(|(key, _)| *key != "argc" && !key.ends_with("_len")) {
+                    let (number, part) =
+                        key[1..].split_once('[').map_or((&key[1..], false), |(number, _)| (number, true));
+                    let Ok(number) = number.parse::<usize>() else { continue };
+                    if number == argv.len() {
+                        argv.push(audited(value));
+                    } else if part && let Some(argument) = argv.get_mut(number) {
+                        argument.extend(audited(value));
+                    }
+                }
+                *text = argv.first().cloned().unwrap_or_default();
+            }
+            _ => {}
+        }
+    }
+    all
+}
+
+fn audited(value: &str) -> Vec<u8> {
+    if let Some(plain) = value.strip_prefix('"') {
+        return plain.strip_suffix('"').unwrap_or(plain).into();
+    }
+    let digits: Vec<u32> = value.chars().filter_map(|digit| digit.to_digit(16)).collect();
+    digits.chunks_exact(2).map(|pair| (pair[0] << 4 | pair[1]) as u8).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn perf_lines() {
+        let text =
+            b" sched:sched_process_fork: comm=a pid=49 child_comm=a pid=1 child_pid=52\n sched:sched_process_exec: \
+                     filename=/tmp/sp ace pid=52 old_pid=52\n";
+        let told = &perf(text)[&52];
+        assert_eq!((told.ppid, told.exec.as_ref().map(|exec| &exec.0[..])), (Some(49), Some(&b"/tmp/sp ace"[..])));
+    }
+
+    #[test]
+    fn strace_lines() {
+        let text = b"49 clone(child_stack=0x7f, flags=CLONE_VM|CLONE_VFORK <unfinished ...>\n\
+                     52 execve(\"/x/a\", [\"/x/a\", \"\", \"l\\n\\\"\\\\\", \"\\303\\2741\", \"]\"], 0x7ff /* 1 var */ <unfinished ...>\n\
+                     49 <... clone resumed>)              = 52\n52 <... execve resumed>) = 0\n\
+                     52 +++ killed by SIGTERM (core dumped) +++\n";
+        let told = &strace(text)[&52];
+        let argv: Vec<Vec<u8>> = vec![b"/x/a".into(), b"".into(), b"l\n\"\\".into(), "ü1".into(), b"]".into()];
+        assert_eq!(told.exec.as_ref().map(|exec| &exec.1), Some(&argv));
+        assert_eq!((told.ppid, told.status), (Some(49), Some(Status::Signal(15))));
+    }
+
+    #[test]
+    fn auditd_lines() {
+        let text = b"type=SYSCALL msg=audit(1.2:9): arch=c000003e syscall=59 success=yes exit=0 ppid=49 pid=52 comm=7370 exe=\"/x\"\n\
+                     type=EXECVE msg=audit(1.2:9): argc=4 a0=\"/x\" a1=610A a2=\"\"\n\
+                     type=EXECVE msg=audit(1.2:9): a3_len=4 a3[0]=6162 a3[1]=6364\n\
+                     type=SYSCALL msg=audit(1.2:10): arch=c000003e syscall=59 success=no exit=-2 ppid=49 pid=53 comm=\"x\"\n";
+        let all = auditd(text);
+        let argv: Vec<Vec<u8>> = vec![b"/x".into(), b"a\n".into(), b"".into(), b"abcd".into()];
+        assert_eq!(all[&52].exec.as_ref().map(|exec| &exec.1), Some(&argv));
+        assert_eq!((all[&52].ppid, all[&52].name.as_deref(), all.len()), (Some(49), Some(&b"sp"[..]), 1));
+    }
 
     #[test]
     fn forkstat_lines() {
