@@ -31,7 +31,8 @@ usage: cargo xtask COMMAND
   cross [TARGET]            build the program for Windows, type-check it for macOS
   fuzz TARGET [--seconds N] [--sanitizer none|address]
                             fuzz with libFuzzer; --seconds 60 and none unless told
-  kernels [NAME...|--all]   every source on Debian's kernels, in emulated guests; those of `test` unless told
+  kernels [NAME...|--all] [SOURCE...] [BEHAVIOUR...]
+                            every source on Debian's kernels, in emulated guests; those of `test` unless told
   deny                      licences, sources, duplicates and advisories of the dependencies, with cargo-deny
   setup                     install (as root) or name the Debian packages that `test` needs";
 

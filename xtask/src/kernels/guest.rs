@@ -118,8 +118,9 @@ fn list(root: &Path, dir: &Path, names: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// Starts a kernel with it, and returns what came on its console. That is kept in `log` too. `full`: with what takes long.
-pub(super) fn start(kernel: &Kernel, image: &Path, initramfs: &Path, log: &Path, full: bool) -> Result<String> {
+/// Starts a kernel with it, and returns what came on its console. That is kept in `log` too. `words`: ps-matrix's own; some have it
+/// do what takes long.
+pub(super) fn start(kernel: &Kernel, image: &Path, initramfs: &Path, log: &Path, words: &str) -> Result<String> {
     let (mut qemu, console) = kernel.arch.qemu()?;
     qemu.args([
         "-cpu",
@@ -135,9 +136,8 @@ pub(super) fn start(kernel: &Kernel, image: &Path, initramfs: &Path, log: &Path,
     ]);
     qemu.args(["-display", "none", "-serial", "stdio", "-no-reboot"]);
     qemu.arg("-kernel").arg(image).arg("-initrd").arg(initramfs);
-    // What follows the dashes are ps-matrix's own words.
-    let (words, patience) = if full { ("-- all", LONG_PATIENCE) } else { ("", PATIENCE) };
-    qemu.args(["-append", &format!("console={console} quiet panic=-1 {words}")]);
+    let patience = if words.is_empty() { PATIENCE } else { LONG_PATIENCE };
+    qemu.args(["-append", &format!("console={console} quiet panic=-1 -- {words}")]);
     let mut child =
         qemu.stdin(Stdio::null()).stdout(File::create(log)?).spawn().with_context(|| format!("{qemu:?}"))?;
     let begun = Instant::now();

@@ -27,20 +27,50 @@ struct Seen {
 
 type Column<'a> = BTreeMap<(String, String), Seen>;
 
-/// Tries those that are named, `--all`, or the default ones.
+/// What of the table is tried.
+#[derive(Clone, Default)]
+struct Choice {
+    /// What takes long, too.
+    full: bool,
+    /// Of these sources; of each where none is named.
+    sources: Vec<String>,
+    /// Of these behaviours; of each where none is named.
+    behaviours: Vec<String>,
+}
+
+impl Choice {
+    fn has(&self, row: &table::Row) -> bool {
+        let one_of = |names: &[String], name: &str| names.is_empty() || names.iter().any(|it| it == name);
+        one_of(&self.sources, row.source)
+            && one_of(&self.behaviours, row.behaviour)
+            && (self.full || !row.long || !self.behaviours.is_empty())
+    }
+
+    /// The same for ps-matrix, which says of each source whether it starts.
+    fn words(&self) -> String {
+        let all = (self.full && self.behaviours.is_empty()).then_some("all");
+        self.sources.iter().chain(&self.behaviours).map(String::as_str).chain(all).collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// Tries those that are named, `--all`, or the default ones; sources and behaviours that are named alone.
 pub(crate) fn check(args: &[String]) -> Result<()> {
-    // In bounded time where nothing is asked for.
-    let full = !args.is_empty();
-    let known = |name: &String| KERNELS.iter().any(|kernel| kernel.name == name);
-    if let Some(other) = args.iter().find(|arg| *arg != "--all" && !known(arg)) {
+    let is_kernel = |name: &String| KERNELS.iter().any(|kernel| kernel.name == name);
+    let (sources, rest): (Vec<_>, Vec<_>) =
+        args.iter().cloned().partition(|arg| TABLE.iter().any(|row| row.source == arg));
+    let (behaviours, args): (Vec<_>, Vec<_>) =
+        rest.into_iter().partition(|arg| TABLE.iter().any(|row| row.behaviour == arg));
+    if let Some(other) = args.iter().find(|arg| *arg != "--all" && !is_kernel(arg)) {
         let names: Vec<_> = KERNELS.iter().map(|kernel| kernel.name).collect();
         bail!("there is no kernel '{other}'; the kernels are {}, or --all", names.join(" "));
     }
+    // In bounded time where nothing is asked for.
+    let choice = Choice { full: !args.is_empty(), sources, behaviours };
     if std::env::consts::ARCH != "x86_64" {
         bail!("the guests run the programs that are built here, for amd64 or, by a cross compiler, arm64");
     }
     let all = args.iter().any(|arg| arg == "--all");
-    let chosen = |kernel: &Kernel| match args {
+    let chosen = |kernel: &Kernel| match &args[..] {
         [] => kernel.by_default,
         _ => all || args.iter().any(|arg| arg == kernel.name),
     };
@@ -66,7 +96,7 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
         let mut consoles = Vec::new();
         while let Some((kernel, image)) = guests.get(next.fetch_add(1, Ordering::Relaxed)) {
             let begun = Instant::now();
-            let console = guest::start(kernel, image, &initramfs[&kernel.arch], &log(&dir, kernel), full)?;
+            let console = guest::start(kernel, image, &initramfs[&kernel.arch], &log(&dir, kernel), &choice.words())?;
             let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
             println!("{}: {name} in {:.0} s", kernel.name, begun.elapsed().as_secs_f64());
             consoles.push((kernel.name, console));
@@ -88,7 +118,7 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
             continue;
         };
         let column = read(console);
-        let mut found = differences(index, &column, full);
+        let mut found = differences(index, &column, &choice);
         if !console.lines().any(|line| line.trim_end() == "@@ end 0") {
             found.push(format!("it did not end as it should; see {}", log(&dir, kernel).display()));
         }
@@ -118,9 +148,9 @@ fn read(console: &str) -> Column<'_> {
 }
 
 /// What is otherwise than the table has it, in the kernel's column: for better, for worse, or not there.
-fn differences(index: usize, column: &Column, full: bool) -> Vec<String> {
+fn differences(index: usize, column: &Column, choice: &Choice) -> Vec<String> {
     let mut found = Vec::new();
-    for row in TABLE.iter().filter(|row| full || !row.long) {
+    for row in TABLE.iter().filter(|row| choice.has(row)) {
         let seen = column.get(&(row.source.to_owned(), row.behaviour.to_owned()));
         let right = match (row.expected[index], seen) {
             (Expected::Absent, None) => true,
@@ -153,7 +183,11 @@ fn show(columns: &[Option<Column>]) {
     print!("\n{:<32}", "");
     shown.iter().for_each(|(kernel, _)| print!("{:<11}", kernel.name));
     println!();
-    for row in &TABLE {
+    let tried = |row: &&table::Row| {
+        let key = (row.source.to_owned(), row.behaviour.to_owned());
+        shown.iter().any(|(_, column)| column.contains_key(&key))
+    };
+    for row in TABLE.iter().filter(tried) {
         print!("{:<32}", format!("{} {}", row.source, row.behaviour));
         for (_, column) in &shown {
             let seen = column.get(&(row.source.to_owned(), row.behaviour.to_owned()));
@@ -179,10 +213,27 @@ mod tests {
         cells.collect()
     }
 
+    fn full() -> Choice {
+        Choice { full: true, ..Choice::default() }
+    }
+
+    #[test]
+    fn what_is_not_chosen_is_not_missed() {
+        let choice = |words: [&[&str]; 2]| {
+            let [sources, behaviours] = words.map(|words| words.iter().map(|&word| word.to_owned()).collect());
+            Choice { full: true, sources, behaviours }
+        };
+        let column = "@@ cell tracefs tree works";
+        assert_eq!(differences(1, &read(column), &choice([&["tracefs"], &["tree"]])), Vec::<String>::new());
+        assert!(differences(1, &read(column), &choice([&["tracefs"], &[]])).len() > 3);
+        assert_eq!(choice([&["tracefs"], &[]]).words(), "tracefs all");
+        assert_eq!(choice([&["tracefs"], &["tree"]]).words(), "tracefs tree");
+    }
+
     #[test]
     fn what_the_table_has_passes() {
         for kernel in 0..KERNELS.len() {
-            assert_eq!(differences(kernel, &read(&console(kernel)), true), Vec::<String>::new());
+            assert_eq!(differences(kernel, &read(&console(kernel)), &full()), Vec::<String>::new());
         }
     }
 
@@ -198,8 +249,8 @@ mod tests {
                 .count()
         };
         let short = column(&short);
-        assert_eq!(about(&differences(1, &read(&short), false)), 0);
-        assert_eq!(about(&differences(1, &read(&short), true)), long.len());
+        assert_eq!(about(&differences(1, &read(&short), &Choice::default())), 0);
+        assert_eq!(about(&differences(1, &read(&short), &full())), long.len());
     }
 
     #[test]
@@ -214,7 +265,7 @@ mod tests {
             ("tracefs storm-20000 works", ""),
         ] {
             let changed = good.replacen(from, to, 1);
-            let found = differences(0, &read(&changed), true);
+            let found = differences(0, &read(&changed), &full());
             assert!(changed != good && !found.is_empty(), "{from}: {found:?}");
         }
     }
