@@ -42,7 +42,6 @@ const BEHAVIOURS: [(&str, Behaviour); 12] = [
 const OF_TRACEFS: &[(&str, Behaviour)] = &[
     ("storm", storm),
     ("odd", odd),
-    #[cfg(not(target_arch = "aarch64"))]
     ("tree", tree),
     ("loss", loss),
     ("status", status),

@@ -149,7 +149,7 @@ pub(super) const TABLE: [Row; 61] = [
     row("tracefs", "start",                     [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "storm",                     [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "odd",                       [Works,     Works,     Works,     Works,     NOT_MADE,  NOT_MADE]),
-    row("tracefs", "tree",                      [Works,     Works,     Works,     Works,     Absent,    Absent]),
+    row("tracefs", "tree",                      [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "loss",                      [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "status",                    [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "run",                       [Works,     Works,     Works,     Works,     Works,     Works]),

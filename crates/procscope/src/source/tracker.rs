@@ -694,12 +694,15 @@ impl Tracker {
         look: Option<Look>,
         put: &mut Put<'_>,
     ) -> ControlFlow<()> {
+        // Who tells of a program's start tells its old name, or that it is missing: what is known may be the new one by now.
+        let names_told = started.is_some();
         let started = started.unwrap_or_default();
         let found = self.living.remove(&task.pid);
         let sure = found.as_ref().is_some_and(|known| known.epoch == self.epoch);
         let mut known = found.unwrap_or_else(|| Known::unknown(self.epoch));
         let alone = known.threads.is_empty() && known.start_ns != UNKNOWN_START;
-        let old_comm = (alone && known.comm_read_ns <= boot_ns && known.comm != UNKNOWN_COMM).then_some(known.comm);
+        let known_then = !names_told && alone && known.comm_read_ns <= boot_ns && known.comm != UNKNOWN_COMM;
+        let old_comm = known_then.then_some(known.comm);
         let old_flaw = known.marks.get(Field::Name).filter(|flaw| *flaw == Flaw::Inherited);
         // Read of another process, which has the pid now.
         let look = look.filter(|look| look.stat.map_or(sure, |stat| known.confirm(stat.start)));

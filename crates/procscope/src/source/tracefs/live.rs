@@ -491,6 +491,16 @@ impl Live {
         self.boot_ns(ns).saturating_sub(self.boot_offset_ns)
     }
 
+    /// The same moment by the clock of the trace.
+    fn trace_ns(&self, mono_ns: u64) -> u64 {
+        let boot_ns = mono_ns.saturating_add(self.boot_offset_ns);
+        match self.main.clock {
+            TraceClock::Boot => boot_ns,
+            TraceClock::Mono => mono_ns,
+            TraceClock::Other(behind) => boot_ns.saturating_add_signed(behind.saturating_neg()),
+        }
+    }
+
     /// Takes over what both buffers hold.
     fn receive(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
         let mut malformed = 0;
@@ -515,7 +525,8 @@ impl Live {
         Ok(())
     }
 
-    /// Makes of the records up to this time what they tell.
+    /// Makes of the records up to this time what they tell. It is one before both buffers were read, one after the other: of what
+    /// came later the second may hold an exec and the first not yet its name.
     fn assemble(&mut self, until_ns: u64) {
         self.raws.sort_by_key(|raw| raw.ns);
         let count = self.raws.partition_point(|raw| raw.ns <= until_ns);
@@ -559,8 +570,9 @@ impl Live {
     fn begin(&mut self, out: &mut Outlet<'_>) -> io::Result<ControlFlow<()>> {
         self.set_clocks(out);
         let mut looks = look_at_all(self.tracker.depth());
+        let until_ns = self.trace_ns(sys::now_mono_ns());
         self.receive(out)?;
-        self.assemble(u64::MAX);
+        self.assemble(until_ns);
         let forked = self.settling.forked();
         looks.retain(|(pid, look)| {
             let Some(stat) = look.stat else { return false };
@@ -604,13 +616,7 @@ impl Live {
             let lost = self.lost.get_or_insert((after_ns, 0));
             *lost = (lost.0.min(after_ns), lost.1.saturating_add(gap.count));
         }
-        let boot_until = until_ns.saturating_add(self.boot_offset_ns);
-        let trace_until = match self.main.clock {
-            TraceClock::Boot => boot_until,
-            TraceClock::Mono => until_ns,
-            TraceClock::Other(behind) => boot_until.saturating_add_signed(behind.saturating_neg()),
-        };
-        self.assemble(if all { u64::MAX } else { trace_until });
+        self.assemble(self.trace_ns(until_ns));
         let until_ns = until_ns.saturating_sub(if all { 0 } else { SETTLE_NS });
         let mut count = 0;
         if let Some((after_ns, missing)) = self.lost.take_if(|(after_ns, _)| *after_ns <= until_ns) {

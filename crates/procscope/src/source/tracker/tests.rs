@@ -272,6 +272,34 @@ fn what_was_read_later_is_not_the_old_value() {
 }
 
 #[test]
+fn a_name_that_an_exec_brought_is_not_its_old_one() {
+    let mut stage = Stage::new();
+    stage.fork(25 * MS, 7);
+    let renamed = Happening::Comm { task: task(7, 7), old: Some(comm_of(b"old")), comm: comm_of(b"new") };
+    // The record of the name was not there yet when that of the exec was taken for whole.
+    for (started, expected) in [
+        (Some(Box::new(Started::default())), (None, Some(Flaw::NotObserved))),
+        (
+            Some(Box::new(Started { old_comm: Some(comm_of(b"old")), ..Started::default() })),
+            (Some(comm_of(b"old")), None),
+        ),
+        // Where names come as messages of their own, the last one before the exec was the old one.
+        (None, (Some(comm_of(b"new")), None)),
+    ] {
+        stage.feed(30 * MS, renamed.clone());
+        let what = Happening::Exec { task: task(7, 7), started };
+        let mut old = None;
+        let _ = stage.tracker.feed(Told { mono_ns: 31 * MS, what, look: None }, &mut stage.proc, &mut |record| {
+            if let Body::Exec { old_comm, .. } = record.body {
+                old = Some((old_comm, record.flaws.get(Field::OldName)));
+            }
+            ControlFlow::Continue(())
+        });
+        assert_eq!(old, Some(expected));
+    }
+}
+
+#[test]
 fn a_kernel_threads_child_is_not_called_after_it() {
     let mut stage = Stage::new();
     let mut kthreadd = look(2, 0, MS);
