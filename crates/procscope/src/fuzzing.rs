@@ -12,7 +12,7 @@ use crate::source::process_connector::merge::{Merge, Received};
 use crate::source::record::Record;
 use crate::source::settling::Settling;
 use crate::source::tracefs::assemble::{Assembler, Threads};
-use crate::source::tracefs::decode::{Format, PageLayout, Schema, samples};
+use crate::source::tracefs::decode::{Format, Kernel, PageLayout, Schema, samples};
 use crate::source::tracker::{Settings, Tracker};
 use crate::{EnvWanted, EventSet, Pid, Sink, SourceId, StartTime, Want};
 
@@ -200,7 +200,8 @@ pub fn decode_tracefs(bytes: &[u8]) {
         }
         return;
     }
-    let (Some(layout), Some(schema)) = (samples::layout(), samples::schema()) else { return };
+    let (Some(layout), Some(mut schema)) = (samples::layout(), samples::schema()) else { return };
+    schema.set_kernel(Kernel { tells_faults: seed & 4 == 0, ..Kernel::default() });
     let want = Want { events: EventSet::ALL, env: EnvWanted::All, ..Want::default() };
     let mut pipeline = Pipeline::new(SourceId::Tracefs, &want, Box::new(NoNames), 4096);
     let mut tracker = Tracker::new(Settings::new(&want, true, seed & 2 == 0, false));

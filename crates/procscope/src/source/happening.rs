@@ -1,8 +1,8 @@
 //! What the kernel tells of processes by numbers and moments, whichever mechanism it comes by. What it leaves out is looked up.
 
-use crate::Pid;
 use crate::source::look::Look;
 use crate::source::record::Comm;
+use crate::{Flaw, Pid};
 
 /// A process and one of its threads, as the initial pid namespace numbers them.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -46,12 +46,20 @@ pub(crate) struct Arguments {
     pub(crate) unreadable: bool,
 }
 
+/// A path as a call was given it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct CallPath {
+    pub(crate) bytes: Vec<u8>,
+    /// How far it is not what was given.
+    pub(crate) flaw: Option<Flaw>,
+}
+
 /// A program that was not started.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Failed {
     pub(crate) errno: u32,
     pub(crate) dirfd: Option<i32>,
-    pub(crate) path: Option<Vec<u8>>,
+    pub(crate) path: Option<CallPath>,
     pub(crate) argv: Option<Arguments>,
 }
 

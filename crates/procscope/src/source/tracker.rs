@@ -798,8 +798,9 @@ impl Tracker {
     fn exec_failed(&mut self, boot_ns: u64, task: Task, failed: &Failed, put: &mut Put<'_>) -> ControlFlow<()> {
         let (subject, about) = self.subject(task);
         let mut flaws = Flaws::new();
-        if failed.path.is_none() {
-            flaws.mark(Field::Path, Flaw::NotObserved);
+        match &failed.path {
+            None => flaws.mark(Field::Path, Flaw::NotObserved),
+            Some(path) => _ = path.flaw.map(|flaw| flaws.mark(Field::Path, flaw)),
         }
         match &failed.argv {
             None => flaws.mark(Field::Argv, Flaw::NotObserved),
@@ -808,7 +809,7 @@ impl Tracker {
             Some(_) => {}
         }
         let argv = failed.argv.as_ref().map(|argv| &argv.list[..]).unwrap_or_default();
-        let path = failed.path.as_deref();
+        let path = failed.path.as_ref().map(|path| &path.bytes[..]);
         let body = Body::ExecFailed { subject, errno: failed.errno, dirfd: failed.dirfd, path, argv };
         put(&Record { boot_ns, lost_before: 0, body, flaws, about })
     }

@@ -3,9 +3,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::decode::{Raw, RawWhat};
+use super::decode::{Raw, RawWhat, Strings, StringsEnd};
 use crate::Pid;
-use crate::source::happening::{Arguments, Birth, End, Failed, Happening, Started, Task};
+use crate::source::happening::{Arguments, Birth, CallPath, End, Failed, Happening, Started, Task};
 use crate::source::record::Comm;
 
 /// `CLONE_THREAD` in `include/uapi/linux/sched.h`.
@@ -25,8 +25,22 @@ pub(crate) trait Threads {
 #[derive(Debug, Default)]
 struct Call {
     dirfd: Option<i32>,
-    path: Option<Vec<u8>>,
-    argv: Option<Arguments>,
+    path: Option<CallPath>,
+    first: Option<Strings>,
+    rest: Option<Strings>,
+}
+
+impl Call {
+    /// The arguments; they come in two records, either of which may be missing, as the kernel tells of none that is too long.
+    fn argv(&mut self) -> Option<Arguments> {
+        let Strings { mut list, mut end } = self.first.take()?;
+        if let (StringsEnd::More, Some(rest)) = (end, self.rest.take()) {
+            list.extend(rest.list);
+            end = rest.end;
+        }
+        let unreadable = end == StringsEnd::Unreadable;
+        Some(Arguments { list, cut: end != StringsEnd::Null, as_called: true, unreadable })
+    }
 }
 
 #[derive(Debug)]
@@ -169,17 +183,24 @@ impl Assembler {
                 let birth = Some(Birth { flags, comm });
                 put(ns, Happening::Fork { parent, child: Task { tid: child, pid }, birth });
             }
-            RawWhat::EnterExec { dirfd } => {
+            RawWhat::EnterExec { dirfd, path } => {
                 let task = self.task(tid, proc);
-                self.call(task).dirfd = dirfd;
+                // The first record of a call: what probes read of it comes behind.
+                *self.call(task) = Call { dirfd, path, ..Call::default() };
             }
             RawWhat::CallPath(path) => {
                 let task = self.task(tid, proc);
-                self.call(task).path = path;
+                let call = self.call(task);
+                // What a probe reads is as it was given.
+                call.path = path.or(call.path.take());
             }
-            RawWhat::CallArguments(argv) => {
+            RawWhat::CallArguments(first) => {
                 let task = self.task(tid, proc);
-                self.call(task).argv = argv;
+                self.call(task).first = first;
+            }
+            RawWhat::CallRest(rest) => {
+                let task = self.task(tid, proc);
+                self.call(task).rest = rest;
             }
             RawWhat::Rename { tid: target, old, new } => {
                 let task = self.task(target, proc);
@@ -207,7 +228,7 @@ impl Assembler {
                 let group = self.groups.entry(pid).or_default();
                 group.threads = 1;
                 group.end = None;
-                let argv = group.image.take().or(call.and_then(|call| call.argv));
+                let argv = group.image.take().or(call.and_then(|mut call| call.argv()));
                 let (old_comm, comm) = group.names.take().unzip();
                 let started = Started { path, argv, comm, old_comm, old_tid: Some(old_tid) };
                 put(ns, Happening::Exec { task, started: Some(Box::new(started)) });
@@ -216,7 +237,9 @@ impl Assembler {
                 let task = self.task(tid, proc);
                 let call = self.threads.get_mut(&tid).and_then(|thread| thread.call.take());
                 if (-LAST_ERRNO..0).contains(&result) {
-                    let Call { dirfd, path, argv } = call.map(|call| *call).unwrap_or_default();
+                    let mut call = call.map(|call| *call).unwrap_or_default();
+                    let argv = call.argv();
+                    let Call { dirfd, path, .. } = call;
                     let failed = Failed { errno: result.unsigned_abs() as u32, dirfd, path, argv };
                     put(ns, Happening::ExecFailed { task, failed: Box::new(failed) });
                 }
@@ -328,5 +351,111 @@ impl Assembler {
             }
         }
         put(ns, Happening::Exit { task, end, parent: None });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::comm_of;
+
+    struct NoThreads;
+
+    impl Threads for NoThreads {
+        fn process_of(&mut self, _: Pid) -> Option<Pid> {
+            None
+        }
+    }
+
+    /// What records of the thread 7 tell, a nanosecond apart.
+    fn told(raws: Vec<RawWhat>) -> Vec<Happening> {
+        let raws = raws.into_iter().zip(1..).map(|(what, ns)| Raw { ns, tid: 7, what }).collect();
+        let mut assembler = Assembler::default();
+        assembler.learn(7, 7);
+        let mut told = Vec::new();
+        assembler.take(raws, &mut NoThreads, &mut |_, what| told.push(what));
+        told
+    }
+
+    fn path(bytes: &[u8]) -> Option<CallPath> {
+        Some(CallPath { bytes: bytes.into(), flaw: None })
+    }
+
+    fn strings(list: &[u8], end: StringsEnd) -> Option<Strings> {
+        Some(Strings { list: list.into(), end })
+    }
+
+    fn argv(list: &[u8], cut: bool, unreadable: bool) -> Option<Arguments> {
+        Some(Arguments { list: list.into(), cut, as_called: true, unreadable })
+    }
+
+    fn enter(path: Option<CallPath>) -> RawWhat {
+        RawWhat::EnterExec { dirfd: None, path }
+    }
+
+    #[test]
+    fn a_failed_call_has_what_was_read_of_it_alone() {
+        let failed = |raws| match told(raws).pop() {
+            Some(Happening::ExecFailed { failed, .. }) => (failed.path, failed.argv),
+            other => panic!("{other:?}"),
+        };
+        let leave = || RawWhat::LeaveExec { result: -2 };
+        // What a probe read is exact; where it could not, what the event shows has to do.
+        let probed = vec![
+            enter(path(b"a.")),
+            RawWhat::CallPath(path(b"a\n")),
+            RawWhat::CallArguments(strings(b"a\0", StringsEnd::Null)),
+            leave(),
+        ];
+        assert_eq!(failed(probed), (path(b"a\n"), argv(b"a\0", false, false)));
+        assert_eq!(failed(vec![enter(path(b"a")), RawWhat::CallPath(None), leave()]), (path(b"a"), None));
+        assert_eq!(failed(vec![enter(None), leave()]), (None, None));
+        // The end of the first call is missing: what was read of it is not the second's.
+        let second = vec![
+            enter(None),
+            RawWhat::CallPath(path(b"a")),
+            RawWhat::CallArguments(strings(b"a\0", StringsEnd::Null)),
+            enter(None),
+            leave(),
+        ];
+        assert_eq!(failed(second), (None, None));
+    }
+
+    #[test]
+    fn arguments_in_two_records() {
+        use StringsEnd::{Cut, More, Null, Unreadable};
+        let first = |end| RawWhat::CallArguments(strings(b"a\0", end));
+        let rest = |end| RawWhat::CallRest(strings(b"b\0", end));
+        let failed = |mut records: Vec<RawWhat>| {
+            records.insert(0, enter(None));
+            records.push(RawWhat::LeaveExec { result: -2 });
+            match told(records).pop() {
+                Some(Happening::ExecFailed { failed, .. }) => failed.argv,
+                other => panic!("{other:?}"),
+            }
+        };
+        // In any order; what is behind the end is nobody's.
+        assert_eq!(failed(vec![rest(Null), first(More)]), argv(b"a\0b\0", false, false));
+        assert_eq!(failed(vec![first(More), rest(More)]), argv(b"a\0b\0", true, false));
+        assert_eq!(failed(vec![first(More), rest(Unreadable)]), argv(b"a\0b\0", true, true));
+        assert_eq!(failed(vec![first(Null), rest(Null)]), argv(b"a\0", false, false));
+        assert_eq!(failed(vec![first(Cut), rest(Null)]), argv(b"a\0", true, false));
+        assert_eq!(failed(vec![first(Unreadable), rest(Null)]), argv(b"a\0", true, true));
+        assert_eq!(failed(vec![first(More)]), argv(b"a\0", true, false));
+        assert_eq!(failed(vec![rest(Null)]), None);
+    }
+
+    #[test]
+    fn an_exec_has_the_names_of_its_own_record() {
+        let (old, new) = (comm_of(b"old"), comm_of(b"new"));
+        let exec = || RawWhat::Exec { pid: 7, old_tid: Some(7), path: None };
+        let names = |raws| match told(raws).pop() {
+            Some(Happening::Exec { started, .. }) => started.map(|started| (started.old_comm, started.comm)),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(names(vec![RawWhat::Rename { tid: 7, old, new }, exec()]), Some((Some(old), Some(new))));
+        assert_eq!(names(vec![exec()]), Some((None, None)));
+        // Another one's renaming is not the exec's.
+        assert_eq!(names(vec![RawWhat::Rename { tid: 8, old, new }, exec()]), Some((None, None)));
     }
 }

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::Pid;
 use crate::source::comm_of;
-use crate::source::happening::Arguments;
+use crate::source::happening::{Arguments, CallPath};
 use crate::source::record::Comm;
+use crate::{Flaw, Pid};
 
 /// The text or the bytes were not what the kernel gives.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -263,8 +263,10 @@ pub(crate) enum Role {
     Image,
     /// A probe of ours at the call's beginning: the path.
     CallPath,
-    /// The same: the arguments.
+    /// The same: the first arguments.
     CallArguments,
+    /// The same: those behind them, apart, since no record is longer than a page.
+    CallRest,
 }
 
 impl Role {
@@ -285,7 +287,7 @@ impl Role {
             Self::EnterExit => ("syscalls", "sys_enter_exit"),
             Self::EnterExitGroup => ("syscalls", "sys_enter_exit_group"),
             Self::LeaveSetsid => ("syscalls", "sys_exit_setsid"),
-            Self::Doom | Self::Image | Self::CallPath | Self::CallArguments => return None,
+            Self::Doom | Self::Image | Self::CallPath | Self::CallArguments | Self::CallRest => return None,
         })
     }
 
@@ -299,19 +301,31 @@ impl Role {
             Self::Generate => (&["sig", "pid", "code", "result"], 2),
             Self::Deliver => (&["sig", "sa_handler"], 2),
             Self::OomVictim => (&["pid"], 1),
-            Self::EnterExec | Self::EnterExecAt => (&["fd"], 0),
+            Self::EnterExec | Self::EnterExecAt => (&["fd", USER_PATH], 0),
             Self::LeaveExec | Self::LeaveExecAt | Self::LeaveSetsid => (&["ret"], 1),
             Self::EnterExit | Self::EnterExitGroup => (&["error_code"], 1),
             Self::Doom => (&["code"], 1),
             Self::Image => (&["argc", "first", "block0", "block1", "block2", "block3", "block4", "block5"], 3),
-            Self::CallPath => (&["path"], 1),
-            Self::CallArguments => (&["list"], 1),
+            Self::CallPath => (&["path", "at"], 1),
+            Self::CallArguments | Self::CallRest => (&["list", "at", "end0", "end1", "end2"], 2),
         }
     }
 }
 
-/// So many strings of a call are read, at most.
-pub(crate) const CALL_ARGUMENTS: usize = 32;
+/// The field of a system call's event that has the string at its argument `filename` (`syscall_enter_define_fields` in
+/// `kernel/trace/trace_syscalls.c`).
+const USER_PATH: &str = "__filename_val";
+/// So much of such a string is kept where nothing tells otherwise (`CONFIG_TRACE_SYSCALL_BUF_SIZE_DEFAULT`), bytes.
+const USER_STRING: usize = 63;
+/// Stands behind one that was longer.
+const CUT_MARK: &[u8] = b"...";
+/// Stands in it for each byte that is not printed.
+const MASK: u8 = b'.';
+
+/// So many strings of a call are read for its first arguments, and so many behind them: with the pointers to all of them, as many
+/// fields as a probe may have.
+pub(crate) const FIRST_ARGUMENTS: usize = 16;
+pub(crate) const MORE_ARGUMENTS: usize = 63;
 
 /// The most fields that one of our events has.
 const MOST_FIELDS: usize = 8;
@@ -329,14 +343,41 @@ struct Layout {
 pub(crate) struct Schema {
     kind: Place,
     tid: Place,
+    kernel: Kernel,
     layouts: rustc_hash::FxHashMap<u16, Layout>,
+}
+
+/// What a kernel does that its layouts do not tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Kernel {
+    /// A string that could not be read says so (Linux 6.2), so that an empty one is told apart.
+    pub(crate) tells_faults: bool,
+    /// So much is kept of a string of a system call, bytes.
+    pub(crate) user_string: usize,
+}
+
+impl Default for Kernel {
+    fn default() -> Self {
+        Self { tells_faults: false, user_string: USER_STRING }
+    }
 }
 
 impl Schema {
     /// The first fields are common to all events: taken from any.
     pub(crate) fn new(any: &Format) -> Result<Self, Malformed> {
         let place = |name| any.place(name).ok_or(Malformed);
-        Ok(Self { kind: place("common_type")?, tid: place("common_pid")?, layouts: Default::default() })
+        let (kind, tid) = (place("common_type")?, place("common_pid")?);
+        Ok(Self { kind, tid, kernel: Kernel::default(), layouts: Default::default() })
+    }
+
+    pub(crate) fn set_kernel(&mut self, kernel: Kernel) {
+        self.kernel = kernel;
+    }
+
+    /// The event of a call has its path (Linux 7.0).
+    pub(crate) fn shows_paths(&self) -> bool {
+        let shows = |layout: &Layout| layout.role == Role::EnterExec && layout.places[1].is_some();
+        self.layouts.values().any(shows)
     }
 
     /// Fails where a field is missing that it takes.
@@ -347,7 +388,7 @@ impl Schema {
         if places[..needed].contains(&None) {
             return Err(Malformed);
         }
-        let strings = (0..CALL_ARGUMENTS).map_while(|n| format.place(&format!("s{n}"))).collect();
+        let strings = (0..MORE_ARGUMENTS).map_while(|n| format.place(&format!("s{n}"))).collect();
         self.layouts.insert(format.id, Layout { role, places, strings });
         Ok(())
     }
@@ -357,7 +398,7 @@ impl Schema {
         let kind = self.kind.number(record).ok_or(Malformed)?;
         let tid = self.tid.number(record).and_then(|tid| Pid::try_from(tid).ok()).ok_or(Malformed)?;
         let Some(layout) = u16::try_from(kind).ok().and_then(|kind| self.layouts.get(&kind)) else { return Ok(None) };
-        Ok(Some(Raw { ns, tid, what: layout.decode(record).ok_or(Malformed)? }))
+        Ok(Some(Raw { ns, tid, what: layout.decode(record, self.kernel).ok_or(Malformed)? }))
     }
 }
 
@@ -411,6 +452,7 @@ pub(crate) enum RawWhat {
     },
     EnterExec {
         dirfd: Option<i32>,
+        path: Option<CallPath>,
     },
     LeaveExec {
         result: i64,
@@ -428,27 +470,75 @@ pub(crate) enum RawWhat {
     },
     /// Nothing where its memory could not be read.
     Image(Option<Arguments>),
-    CallPath(Option<Vec<u8>>),
-    CallArguments(Option<Arguments>),
+    CallPath(Option<CallPath>),
+    CallArguments(Option<Strings>),
+    CallRest(Option<Strings>),
+}
+
+/// Some of the strings that a call was given.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Strings {
+    pub(crate) list: Vec<u8>,
+    pub(crate) end: StringsEnd,
+}
+
+/// What is behind them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum StringsEnd {
+    /// No more.
+    Null,
+    /// More, which was not asked for.
+    More,
+    /// One that is longer than what is read of it.
+    Cut,
+    /// What could not be read.
+    Unreadable,
 }
 
 /// What newer kernels (6.2) put in place of a string that could not be read; older ones leave it out.
 const FAULT: &[u8] = b"(fault)";
 
-/// A string that a probe read; `None` where it could not.
+/// A string that a probe read; `None` where it could not. One without a NUL is empty, or could not be read.
 fn read(bytes: &[u8]) -> Option<&[u8]> {
     let text = bytes.split(|&b| b == 0).next()?;
     (!bytes.is_empty() && text != FAULT).then_some(text)
 }
 
+/// A page is never smaller.
+const PAGE_BITS: u32 = 12;
+
 /// A longer string is cut (`MAX_STRING_SIZE` in `kernel/trace/trace_probe.h`).
 const LONGEST_STRING: usize = 4095;
+
+/// What a probe read of a path.
+fn read_path(bytes: &[u8], tells_faults: bool) -> Option<CallPath> {
+    let flaw = (bytes.len() >= LONGEST_STRING).then_some(Flaw::Truncated);
+    let text = read(bytes).or((tells_faults && bytes.is_empty()).then_some(bytes))?;
+    Some(CallPath { bytes: text.to_vec(), flaw })
+}
+
+/// What the kernel shows of a path of which it keeps so much. It is not there where it could not be read.
+fn shown_path(bytes: &[u8], longest: usize) -> Option<CallPath> {
+    let text = bytes.split(|&b| b == 0).next().filter(|_| !bytes.is_empty())?;
+    let (bytes, flaw) = match text.strip_suffix(CUT_MARK) {
+        Some(beginning) if text.len() > longest => (beginning, Some(Flaw::Truncated)),
+        _ if text.contains(&MASK) => (text, Some(Flaw::Estimated)),
+        _ => (text, None),
+    };
+    Some(CallPath { bytes: bytes.to_vec(), flaw })
+}
+
+/// Event probes take the lowest byte of a pointer to a string for the pointer, where the event declares it as `const char *`
+/// (`get_event_field` in `kernel/trace/trace_eprobe.c`, Linux 5.15). No program has a string there.
+fn is_one_byte(pointer: i64) -> bool {
+    i8::try_from(pointer).is_ok() || u8::try_from(pointer).is_ok()
+}
 
 /// `TRACE_SIGNAL_DELIVERED` in `include/trace/events/signal.h`.
 const TAKEN: i64 = 0;
 
 impl Layout {
-    fn decode(&self, record: &[u8]) -> Option<RawWhat> {
+    fn decode(&self, record: &[u8], kernel: Kernel) -> Option<RawWhat> {
         let place = |n: usize| self.places.get(n).copied().flatten();
         let number = |n| place(n)?.number(record);
         let pid = |n| Pid::try_from(number(n)?).ok();
@@ -472,7 +562,10 @@ impl Layout {
             },
             Role::Deliver => RawWhat::Deliver { signo: signo(0)?, default: number(1)? == 0 },
             Role::OomVictim => RawWhat::OomVictim { pid: pid(0)? },
-            Role::EnterExec | Role::EnterExecAt => RawWhat::EnterExec { dirfd: number(0).map(|fd| fd as i32) },
+            Role::EnterExec | Role::EnterExecAt => {
+                let path = place(1).and_then(|path| shown_path(path.bytes(record)?, kernel.user_string));
+                RawWhat::EnterExec { dirfd: number(0).map(|fd| fd as i32), path }
+            }
             Role::LeaveExec | Role::LeaveExecAt => RawWhat::LeaveExec { result: number(0)? },
             Role::EnterExit => RawWhat::EnterExit { wait_status: code(0)?, group: false },
             Role::EnterExitGroup => RawWhat::EnterExit { wait_status: code(0)?, group: true },
@@ -480,10 +573,11 @@ impl Layout {
             Role::Doom => RawWhat::Doom { wait_status: number(0)? as u32 & 0xffff },
             Role::Image => RawWhat::Image(self.image(record)),
             Role::CallPath => {
-                let path = place(0)?.bytes(record).and_then(read).map(<[u8]>::to_vec);
-                RawWhat::CallPath(path)
+                let path = place(0)?.bytes(record).and_then(|bytes| read_path(bytes, kernel.tells_faults));
+                RawWhat::CallPath(path.filter(|_| !number(1).is_some_and(is_one_byte)))
             }
-            Role::CallArguments => RawWhat::CallArguments(self.call(record)),
+            Role::CallArguments => RawWhat::CallArguments(self.strings(record, 0, kernel)),
+            Role::CallRest => RawWhat::CallRest(self.strings(record, FIRST_ARGUMENTS, kernel)),
         })
     }
 
@@ -514,26 +608,41 @@ impl Layout {
         Some(Arguments { list: block, cut, as_called: false, unreadable: false })
     }
 
-    /// The pointers to the strings end with a null pointer.
-    fn call(&self, record: &[u8]) -> Option<Arguments> {
-        let pointers = self.places[0]?.bytes(record)?;
+    /// The pointers to the strings end with a null pointer. The first here is the one of this number.
+    fn strings(&self, record: &[u8], from: usize, kernel: Kernel) -> Option<Strings> {
+        let place = |n: usize| self.places[n].and_then(|place| place.bytes(record));
+        let at = self.places[1]?.number(record)? as u64;
+        let mut pointers =
+            place(0)?.chunks_exact(size_of::<usize>()).map(|pointer| pointer.iter().all(|&byte| byte == 0));
+        let page = |n: usize| at.wrapping_add(((from + n) * size_of::<usize>()) as u64) >> PAGE_BITS;
+        // A pointer that cannot be read leaves what was in the buffer before. It could be where the one before it could, by which a
+        // string was read, and both are on one page.
+        let sure = |n: usize| n > 0 && page(n) == page(n - 1);
+        // What is left out for want of room is not empty: then there is none for these either, which are a pointer's bytes.
+        let room = || (2..5).any(|n| place(n).and_then(read).is_some_and(|text| !text.is_empty()));
         let mut list = Vec::new();
-        let mut pointers = pointers.chunks_exact(size_of::<usize>());
-        for place in &self.strings {
-            if pointers.next()?.iter().all(|&byte| byte == 0) {
-                return Some(Arguments { list, cut: false, as_called: true, unreadable: false });
+        for (n, string) in self.strings.iter().enumerate() {
+            if pointers.next()? {
+                let end = if sure(n) { StringsEnd::Null } else { StringsEnd::Unreadable };
+                return Some(Strings { list, end });
             }
-            let Some(string) = place.bytes(record).and_then(read) else {
-                return Some(Arguments { list, cut: true, as_called: true, unreadable: true });
+            let bytes = string.bytes(record)?;
+            let empty = || (bytes.is_empty() && kernel.tells_faults && room()).then_some(bytes);
+            let Some(text) = read(bytes).or_else(empty) else {
+                return Some(Strings { list, end: StringsEnd::Unreadable });
             };
-            list.extend_from_slice(string);
+            list.extend_from_slice(text);
             list.push(0);
-            if place.bytes(record).is_some_and(|bytes| bytes.len() >= LONGEST_STRING) {
-                break;
+            if bytes.len() >= LONGEST_STRING {
+                return Some(Strings { list, end: StringsEnd::Cut });
             }
         }
-        let whole = pointers.next().is_some_and(|pointer| pointer.iter().all(|&byte| byte == 0));
-        (!list.is_empty()).then_some(Arguments { list, cut: !whole, as_called: true, unreadable: false })
+        let end = match pointers.next() {
+            Some(true) if sure(self.strings.len()) => StringsEnd::Null,
+            Some(false) => StringsEnd::More,
+            _ => StringsEnd::Unreadable,
+        };
+        Some(Strings { list, end })
     }
 }
 
@@ -552,7 +661,7 @@ pub(crate) mod samples {
     /// Declaration, offset, size, signed.
     type Field = (&'static str, usize, usize, u8);
 
-    const EVENTS: [(Role, u16, &[Field]); 12] = [
+    const EVENTS: [(Role, u16, &[Field]); 14] = [
         (Role::NewTask, 205, &[("pid_t pid", 8, 4, 1), ("char comm[16]", 12, 16, 0), ("u64 clone_flags", 32, 8, 0)]),
         (
             Role::Exec,
@@ -571,7 +680,7 @@ pub(crate) mod samples {
             &[("int sig", 8, 4, 1), ("int code", 16, 4, 1), ("pid_t pid", 36, 4, 1), ("int result", 44, 4, 1)],
         ),
         (Role::Deliver, 260, &[("int sig", 8, 4, 1), ("unsigned long sa_handler", 24, 8, 0)]),
-        (Role::EnterExec, 862, &[("int __syscall_nr", 8, 4, 1)]),
+        (Role::EnterExec, 862, &[("int __syscall_nr", 8, 4, 1), ("__data_loc char[] __filename_val", 40, 4, 0)]),
         (Role::LeaveExec, 861, &[("long ret", 16, 8, 1)]),
         (Role::EnterExitGroup, 216, &[("int error_code", 16, 8, 0)]),
         (Role::Doom, 1900, &[("s64 code", 16, 8, 1)]),
@@ -580,7 +689,19 @@ pub(crate) mod samples {
             1901,
             &[("u64 argc", 16, 8, 0), ("__data_loc char[] first", 24, 4, 0), ("u64 block0[64]", 28, 512, 0)],
         ),
-        (Role::CallArguments, 1902, &[("u64 list[33]", 16, 264, 0), ("__data_loc char[] s0", 280, 4, 0)]),
+        (
+            Role::CallArguments,
+            1902,
+            &[
+                ("u64 at", 16, 8, 0),
+                ("u64 list[3]", 24, 24, 0),
+                ("__data_loc char[] s0", 48, 4, 0),
+                ("__data_loc char[] s1", 52, 4, 0),
+                ("__data_loc char[] end0", 56, 4, 0),
+            ],
+        ),
+        (Role::CallRest, 1904, &[("u64 at", 16, 8, 0), ("u64 list[2]", 24, 16, 0), ("__data_loc char[] s0", 40, 4, 0)]),
+        (Role::CallPath, 1903, &[("u64 at", 8, 8, 0), ("__data_loc char[] path", 16, 4, 0)]),
     ];
 
     fn text(id: u16, fields: &[Field]) -> String {
@@ -680,6 +801,93 @@ mod tests {
         assert_eq!(image(1, b"new\0", b"old\0"), None);
     }
 
+    /// A record of this number with these bytes from its eighth on, and strings behind, whose places are at these offsets.
+    fn record_of(kernel: Kernel, kind: u16, fixed: &[u8], strings: &[(usize, &[u8])]) -> RawWhat {
+        let mut record = vec![0; 8];
+        record[..2].copy_from_slice(&kind.to_ne_bytes());
+        record.extend_from_slice(fixed);
+        record.resize(300, 0);
+        for (at, string) in strings {
+            let place = (string.len() as u32) << 16 | record.len() as u32;
+            record[*at..at + 4].copy_from_slice(&place.to_ne_bytes());
+            record.extend_from_slice(string);
+        }
+        let mut schema = samples::schema().unwrap();
+        assert!(schema.shows_paths());
+        schema.set_kernel(kernel);
+        schema.decode(1, &record).unwrap().unwrap().what
+    }
+
+    fn record(kind: u16, fixed: &[u8], strings: &[(usize, &[u8])]) -> RawWhat {
+        record_of(Kernel::default(), kind, fixed, strings)
+    }
+
+    #[test]
+    fn the_arguments_of_a_call() {
+        let call = |tells_faults, at: u64, pointers: &[u64], strings: &[(usize, &[u8])]| {
+            let fixed: Vec<u8> = [0, at].iter().chain(pointers).flat_map(|number| number.to_ne_bytes()).collect();
+            match record_of(Kernel { tells_faults, ..Kernel::default() }, 1902, &fixed, strings) {
+                RawWhat::CallArguments(told) => told.map(|told| (told.list, told.end)),
+                other => panic!("{other:?}"),
+            }
+        };
+        let strings = |list: &[u8], end| Some((list.to_vec(), end));
+        let old = |pointers: &[u64], strings: &[(usize, &[u8])]| call(false, 0x5000, pointers, strings);
+        let both: [(usize, &[u8]); 2] = [(48, b"sh\0"), (52, b"-c\0")];
+        assert_eq!(old(&[7, 0, 0], &both), strings(b"sh\0", StringsEnd::Null));
+        assert_eq!(old(&[7, 8, 0], &both), strings(b"sh\0-c\0", StringsEnd::Null));
+        assert_eq!(old(&[7, 8, 9], &both), strings(b"sh\0-c\0", StringsEnd::More));
+        // A string that could not be read.
+        assert_eq!(old(&[7, 8, 0], &both[..1]), strings(b"sh\0", StringsEnd::Unreadable));
+        assert_eq!(old(&[7, 8, 0], &[both[0], (52, b"(fault)\0")]), strings(b"sh\0", StringsEnd::Unreadable));
+        let long = [b'x'; LONGEST_STRING];
+        assert_eq!(old(&[7, 0, 0], &[(48, &long)]).map(|(_, end)| end), Some(StringsEnd::Cut));
+        // A null that nothing says was read: it may be of another record.
+        assert_eq!(old(&[0, 0, 0], &[]), strings(b"", StringsEnd::Unreadable));
+        let next_page = |first: u64, pointers: &[u64]| call(true, 0x5000 - first * 8, pointers, &both);
+        assert_eq!(next_page(1, &[7, 0, 0]), strings(b"sh\0", StringsEnd::Unreadable));
+        assert_eq!(next_page(1, &[7, 8, 0]), strings(b"sh\0-c\0", StringsEnd::Null));
+        assert_eq!(next_page(2, &[7, 8, 0]), strings(b"sh\0-c\0", StringsEnd::Unreadable));
+        // An empty one, where one that could not be read would say so, and nothing was left out for want of room.
+        let room: (usize, &[u8]) = (56, b"\x07\0");
+        assert_eq!(call(true, 0x5000, &[7, 8, 0], &[both[0], room]), strings(b"sh\0\0", StringsEnd::Null));
+        assert_eq!(call(true, 0x5000, &[7, 8, 0], &[both[0]]), strings(b"sh\0", StringsEnd::Unreadable));
+        assert_eq!(call(false, 0x5000, &[7, 8, 0], &[both[0], room]), strings(b"sh\0", StringsEnd::Unreadable));
+        assert_eq!(old(&[7, 8, 0], &[both[0], (52, b"\0")]), strings(b"sh\0\0", StringsEnd::Null));
+    }
+
+    #[test]
+    fn the_path_of_a_call() {
+        let probed = |at: u64, path: &[u8]| match record(1903, &at.to_ne_bytes(), &[(16, path)]) {
+            RawWhat::CallPath(path) => path.map(|path| (path.bytes, path.flaw)),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(probed(0x7fff_1000, b"./x\0"), Some((b"./x".to_vec(), None)));
+        assert_eq!(probed(0x7fff_1000, b"\0"), Some((Vec::new(), None)));
+        assert_eq!(probed(0x7fff_1000, b""), None);
+        let told = Kernel { tells_faults: true, ..Kernel::default() };
+        let empty = RawWhat::CallPath(Some(CallPath { bytes: Vec::new(), flaw: None }));
+        assert_eq!(record_of(told, 1903, &0x7fff_1000u64.to_ne_bytes(), &[(16, b"")]), empty);
+        assert_eq!(probed(0x7fff_1000, b"(fault)\0"), None);
+        // One byte of the address was taken for it: whatever is there is not the path.
+        for at in [0, 0x7f, 0xff, -1i64 as u64, -128i64 as u64] {
+            assert_eq!(probed(at, b"other\0"), None);
+        }
+        let shown = |path: &[u8]| match record(862, &[], &[(40, path)]) {
+            RawWhat::EnterExec { dirfd: None, path } => path.map(|path| (path.bytes, path.flaw)),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(shown(b"/bin/sh\0"), Some((b"/bin/sh".to_vec(), None)));
+        assert_eq!(shown(b"\0"), Some((Vec::new(), None)));
+        assert_eq!(shown(b""), None);
+        // It may have been another byte, which is not printed.
+        assert_eq!(shown(b"./x\0"), Some((b"./x".to_vec(), Some(Flaw::Estimated))));
+        assert_eq!(shown(b"/x...\0"), Some((b"/x...".to_vec(), Some(Flaw::Estimated))));
+        let long = [b'y'; USER_STRING];
+        assert_eq!(shown(&[&long[..], b"\0"].concat()), Some((long.to_vec(), None)));
+        assert_eq!(shown(&[&long[..], b"...\0"].concat()), Some((long.to_vec(), Some(Flaw::Truncated))));
+    }
+
     proptest! {
         #[test]
         fn any_text_is_taken(text in "(field:.{0,40}; ?offset:[0-9]{1,9};size:[0-9]{1,9};signed:.\n|ID: [0-9]{1,6}\n|.{0,30}\n){0,8}") {
@@ -702,7 +910,7 @@ mod tests {
         }
 
         #[test]
-        fn any_record_is_taken(kind in prop::sample::select(vec![205u16, 365, 369, 204, 261, 260, 862, 861, 216, 1900, 1901, 1902]), bytes: Vec<u8>) {
+        fn any_record_is_taken(kind in prop::sample::select(vec![205u16, 365, 369, 204, 261, 260, 862, 861, 216, 1900, 1901, 1902, 1903, 1904]), bytes: Vec<u8>) {
             let record = [&kind.to_ne_bytes()[..], &bytes].concat();
             let _ = samples::schema().unwrap().decode(1, &record);
         }

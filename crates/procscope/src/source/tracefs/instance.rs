@@ -322,6 +322,14 @@ impl Instance {
         self.write(&format!("events/{event}/enable"), "1")
     }
 
+    /// Has the kernel keep as much as it can of the strings of system calls, and says how much that is, bytes.
+    pub(super) fn keep_user_strings(&self) -> Option<usize> {
+        const FILE: &str = "syscall_user_buf_size";
+        // It takes no more than it can, 165 (`SYSCALL_FAULT_USER_MAX` in `kernel/trace/trace.h`).
+        let _ = self.write(FILE, "4095");
+        self.read(FILE).ok()?.trim().parse().ok()
+    }
+
     /// What can be waited for.
     pub(super) fn pipes(&self) -> impl Iterator<Item = &OwnedFd> {
         self.cpus.iter().map(|cpu| &cpu.pipe)

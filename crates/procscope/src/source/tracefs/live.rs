@@ -11,9 +11,9 @@ use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 
 use super::assemble::{Assembler, Threads};
-use super::decode::{Format, Raw, RawWhat, Role, Schema};
+use super::decode::{Format, Kernel, Raw, RawWhat, Role, Schema};
 use super::instance::{Gap, Instance, Names, TraceClock, Tracefs, clean};
-use super::probes::Probes;
+use super::probes::{Probes, has_event_probes, has_kprobes};
 use crate::pipeline::{Outlet, Pipeline};
 use crate::source::Source;
 use crate::source::cgroups::resolve_cgroups;
@@ -136,7 +136,7 @@ fn reads_others() -> bool {
 
 /// Whether this kernel is known to have no kprobes; `false` where nobody may look.
 pub(super) fn lacks_kprobes() -> bool {
-    open_tracefs().is_ok_and(|tracefs| !tracefs.has("kprobe_events"))
+    open_tracefs().is_ok_and(|tracefs| !has_kprobes(&tracefs))
 }
 
 /// Whether it can be used, and what is missing.
@@ -146,9 +146,13 @@ pub(super) fn probe() -> Verdict {
         Err(obstacle) => return Verdict::Unavailable(obstacle),
     };
     let mut obstacles = Vec::new();
-    if !tracefs.has("kprobe_events") {
+    if !has_kprobes(&tracefs) {
         obstacles.push(obstacle(
-            "this kernel has no kprobes, so that arguments come late",
+            if has_event_probes(&tracefs) {
+                "this kernel has no kprobes, so that arguments are those of the call, or come late"
+            } else {
+                "this kernel has no kprobes, so that arguments come late"
+            },
             Cause::NotConfigured,
             "boot a kernel with CONFIG_KPROBE_EVENTS=y, or use --source ebpf",
         ));
@@ -248,7 +252,7 @@ pub(super) struct Live {
     shared: Arc<Shared>,
     main: Instance,
     schema: Schema,
-    _probes: Option<Probes>,
+    _probes: Probes,
     raws: Vec<Raw>,
     looks: FxHashMap<(u64, Pid), Box<Look>>,
     gaps: Vec<Gap>,
@@ -324,19 +328,17 @@ impl Live {
         let failures = events.contains(Kind::ExecFailed);
 
         let mut probes = Probes::new(&tracefs, &names);
-        if let Some(probes) = &mut probes {
-            if wants(&[Kind::Existing, Kind::Exec, Kind::Exit]) {
-                probes.image();
-            }
-            if ends {
-                probes.doom();
-            }
-            if failures || !probes.has(Role::Image) {
-                probes.calls();
-            }
+        if wants(&[Kind::Existing, Kind::Exec, Kind::Exit]) {
+            probes.image();
+        }
+        if ends {
+            probes.doom();
+        }
+        if failures || !probes.has(Role::Image) {
+            probes.calls();
         }
         let last_thread_decides = sys::kernel_version() >= (6, 0);
-        let probed = |role| probes.as_ref().is_some_and(|probes| probes.has(role));
+        let probed = |role| probes.has(role);
         let mut roles = vec![Role::NewTask, Role::Exit, Role::Rename];
         if ends {
             roles.extend([Role::Generate, Role::Deliver, Role::OomVictim]);
@@ -347,7 +349,7 @@ impl Live {
         } else if events.contains(Kind::Core) {
             roles.push(Role::Deliver);
         }
-        if failures || events.contains(Kind::Comm) || probed(Role::CallPath) {
+        if failures || events.contains(Kind::Comm) || probed(Role::CallPath) || probed(Role::CallArguments) {
             roles.extend([Role::EnterExec, Role::EnterExecAt, Role::LeaveExec, Role::LeaveExecAt]);
         }
         if events.contains(Kind::Sid) {
@@ -362,8 +364,14 @@ impl Live {
         let made = |error: io::Error| unavailable(refused(&error));
         let main = Instance::make(&tracefs, &names, "main", buffer).map_err(made)?;
         let mut all = named(&roles);
-        all.extend(probes.iter().flat_map(|probes| probes.defined.clone()));
-        let (schema, found) = schema_of(&main, &all)?;
+        all.extend(probes.defined.clone());
+        let (mut schema, found) = schema_of(&main, &all)?;
+        let shows_paths = found.contains(&Role::EnterExec) && schema.shows_paths();
+        let mut kernel = Kernel { tells_faults: sys::kernel_version() >= (6, 2), ..Kernel::default() };
+        if shows_paths && let Some(bytes) = main.keep_user_strings() {
+            kernel.user_string = bytes;
+        }
+        schema.set_kernel(kernel);
         let execs = Instance::make(&tracefs, &names, "execs", buffer / EXEC_SHARE).map_err(made)?;
         let (exec_schema, _) = schema_of(&execs, &named(&[Role::Exec]))?;
         for role in [Role::Generate, Role::Deliver] {
@@ -415,7 +423,7 @@ impl Live {
             cgroup_paths: [cgroups.unified_paths, cgroups.paths].concat(),
         };
         live.attach(&all, &found)?;
-        live.note(&found, buffer);
+        live.note(&found, shows_paths, buffer);
         Ok(live)
     }
 
@@ -438,7 +446,7 @@ impl Live {
         Ok(())
     }
 
-    fn note(&mut self, found: &[Role], buffer: usize) {
+    fn note(&mut self, found: &[Role], shows_paths: bool, buffer: usize) {
         let has = |role| found.contains(&role);
         let events = self.want.events;
         let mut note = |text: String| self.notes.push(text);
@@ -460,8 +468,14 @@ impl Live {
         if events.contains(Kind::ExecFailed) {
             if !has(Role::LeaveExec) {
                 note("exec-failed events are missing: this kernel has no CONFIG_FTRACE_SYSCALLS".to_owned());
-            } else if !has(Role::CallPath) {
-                note("exec-failed events have neither path nor arguments: this kernel has no kprobes".to_owned());
+            } else {
+                let without = match (has(Role::CallPath), has(Role::CallArguments)) {
+                    (true, true) => None,
+                    _ if shows_paths => Some("no arguments, and a longer path is cut"),
+                    _ => Some("neither path nor arguments"),
+                };
+                let why = "this kernel has neither kprobes nor event probes";
+                without.into_iter().for_each(|what| note(format!("exec-failed events have {what}: {why}")));
             }
         }
         if matches!(self.main.clock, TraceClock::Other(_)) {

@@ -1,5 +1,6 @@
 //! ftrace through tracefs: the kernel's tracepoints, in an instance of our own (Linux 3.10; `Documentation/trace/ftrace.rst`), with
-//! neither BPF nor BTF. Where there are kprobes too, they tell the arguments of a program and a process's status exactly.
+//! neither BPF nor BTF. Where there are kprobes too, they tell the arguments of a program and a process's status exactly; where there
+//! are none, event probes tell what a call of execve(2) was given.
 
 pub(crate) mod assemble;
 pub(crate) mod decode;
@@ -82,8 +83,8 @@ impl Mechanism for Tracefs {
         it.kernel_choices = &["events"];
         it.order = "by the kernel's time";
         it.clock = "CLOCK_BOOTTIME (Linux 4.10)";
-        it.needs = "Linux 3.10 with CONFIG_FTRACE and CONFIG_FTRACE_SYSCALLS, CONFIG_KPROBE_EVENTS for exact arguments; root, in the \
-                    initial pid namespace; /proc for paths and users";
+        it.needs = "Linux 3.10 with CONFIG_FTRACE and CONFIG_FTRACE_SYSCALLS, CONFIG_KPROBE_EVENTS for exact arguments, or else \
+                    CONFIG_EVENT_PROBES (5.15) for those of the call; root, in the initial pid namespace; /proc for paths and users";
         it.cost = "users and paths come late from /proc, and without kprobes arguments too; no usage, no change of ids, and what is \
                    lost is counted in the kernel's records, of which a process has several";
         it

@@ -1,10 +1,11 @@
-//! Probes of our own, where the kernel lets us have some: `Documentation/trace/kprobetrace.rst`.
+//! Probes of our own, where the kernel lets us have some: on its functions (`Documentation/trace/kprobetrace.rst`), or else on its
+//! events (`Documentation/trace/eprobetrace.rst`).
 
 use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 
-use super::decode::{CALL_ARGUMENTS, Role};
+use super::decode::{FIRST_ARGUMENTS, MORE_ARGUMENTS, Role};
 use super::instance::{Names, Tracefs, remove_probes};
 
 /// What a machine needs for them.
@@ -64,28 +65,70 @@ fn image(stack: &str, (user, string): (&str, &str), blocks: usize) -> String {
     text
 }
 
-/// The arguments of a call: their pointers, and what they point at.
-fn arguments(argv: &str, (user, string): (&str, &str)) -> String {
-    let mut text = format!("list=+0({argv}):x64[{}]", CALL_ARGUMENTS + 1);
-    for n in 0..CALL_ARGUMENTS {
-        let _ = write!(text, " s{n}={user}0({user}{}({argv})):{string}", n * size_of::<usize>());
+/// The arguments of a call: where the pointers to them are, these, what they point at, and behind it the first pointer's bytes, of which
+/// hardly all are null.
+fn arguments(argv: &str, (user, string): (&str, &str), Part { from, count, .. }: Part) -> String {
+    let at = |n: usize| (from + n) * size_of::<usize>();
+    let mut text = format!("at={argv}:x64 list=+{}({argv}):x64[{}]", at(0), count + 1);
+    for n in 0..count {
+        let _ = write!(text, " s{n}={user}0({user}{}({argv})):{string}", at(n));
+    }
+    for n in 0..3 {
+        let _ = write!(text, " end{n}={user}{n}({argv}):{string}");
     }
     text
+}
+
+/// Some of a call's arguments: what behind the list's end is read of other things may fill a page, so those that most calls have stand
+/// alone.
+#[derive(Clone, Copy)]
+struct Part {
+    role: Role,
+    name: &'static str,
+    from: usize,
+    count: usize,
+}
+
+const PARTS: [Part; 2] = [
+    Part { role: Role::CallArguments, name: "arguments", from: 0, count: FIRST_ARGUMENTS },
+    Part { role: Role::CallRest, name: "rest", from: FIRST_ARGUMENTS, count: MORE_ARGUMENTS },
+];
+
+/// The events of the calls, whose fields bear these names.
+const CALL_EVENTS: [&str; 2] = ["syscalls.sys_enter_execve", "syscalls.sys_enter_execveat"];
+/// The address of the path is asked for too: where the kernel does not know it, it shows.
+const EVENT_PATH: &str = "at=$filename:x64 path=+0($filename):ustring";
+const EVENT_ARGV: &str = "$argv";
+
+/// Where probes on functions are defined, and those on events (Linux 5.15).
+const KPROBES: &str = "kprobe_events";
+const DYNAMIC: &str = "dynamic_events";
+
+/// Whether this kernel has probes on functions.
+pub(super) fn has_kprobes(tracefs: &Tracefs) -> bool {
+    tracefs.has(KPROBES)
+}
+
+/// Whether its own description says that it has probes on events.
+pub(super) fn has_event_probes(tracefs: &Tracefs) -> bool {
+    tracefs.has(DYNAMIC) && tracefs.read("README").is_ok_and(|text| text.contains("<attached-event>"))
 }
 
 /// Probes that are defined, and go when dropped.
 pub(super) struct Probes {
     tracefs: Arc<Tracefs>,
     group: String,
+    kprobes: bool,
+    event_probes: bool,
     /// What they tell, and their names.
     pub(super) defined: Vec<(Role, String)>,
 }
 
 impl Probes {
-    /// None where there are no kprobes.
-    pub(super) fn new(tracefs: &Arc<Tracefs>, names: &Names) -> Option<Self> {
-        let probes = Self { tracefs: Arc::clone(tracefs), group: names.group.clone(), defined: Vec::new() };
-        tracefs.has("kprobe_events").then_some(probes)
+    pub(super) fn new(tracefs: &Arc<Tracefs>, names: &Names) -> Self {
+        let (kprobes, event_probes) = (has_kprobes(tracefs), has_event_probes(tracefs));
+        let (tracefs, group) = (Arc::clone(tracefs), names.group.clone());
+        Self { tracefs, group, kprobes, event_probes, defined: Vec::new() }
     }
 
     pub(super) fn has(&self, role: Role) -> bool {
@@ -94,17 +137,20 @@ impl Probes {
 
     fn define(&mut self, role: Role, name: &str, place: &str, fetch: &str) -> io::Result<()> {
         let event = format!("{}/{name}", self.group);
-        self.tracefs.define("kprobe_events", &format!("p:{event} {place} {fetch}\n"))?;
+        self.tracefs.define(KPROBES, &format!("p:{event} {place} {fetch}\n"))?;
         self.defined.push((role, event));
         Ok(())
     }
 
-    /// Defines the first of these that the kernel takes.
-    fn first_of(&mut self, role: Role, name: &str, ways: impl Iterator<Item = (String, String)>) {
-        for (place, fetch) in ways {
-            if self.define(role, name, &place, &fetch).is_ok() {
-                return;
-            }
+    /// Defines the first of these that the kernel takes, if any.
+    fn first_of(&mut self, role: Role, name: &str, ways: impl Iterator<Item = (String, String)>) -> bool {
+        self.kprobes && { ways }.any(|(place, fetch)| self.define(role, name, &place, &fetch).is_ok())
+    }
+
+    fn define_on_event(&mut self, role: Role, name: &str, event: &str, fetch: &str) {
+        let defined = format!("{}/{name}", self.group);
+        if self.event_probes && self.tracefs.define(DYNAMIC, &format!("e:{defined} {event} {fetch}\n")).is_ok() {
+            self.defined.push((role, defined));
         }
     }
 
@@ -123,17 +169,24 @@ impl Probes {
     }
 
     pub(super) fn calls(&mut self) {
-        for at in 0..2 {
-            let each = |fetch: fn(&str, &str, (&str, &str)) -> String| {
-                MACHINES.iter().flat_map(move |machine| {
-                    let (function, path, argv) = machine.calls[at];
-                    USER.map(|user| (function.to_owned(), fetch(path, argv, user)))
-                })
-            };
-            let path = each(|path, _, (_, string)| format!("path=+0({path}):{string}"));
-            self.first_of(Role::CallPath, &format!("path{at}"), path);
-            let list = each(|_, argv, user| arguments(argv, user));
-            self.first_of(Role::CallArguments, &format!("arguments{at}"), list);
+        for (at, event) in CALL_EVENTS.into_iter().enumerate() {
+            let functions = MACHINES.iter().map(|machine| machine.calls[at]);
+            let ways = functions.flat_map(|call| USER.map(|user| (call, user)));
+            let path = ways
+                .clone()
+                .map(|((function, path, _), (_, string))| (function.to_owned(), format!("path=+0({path}):{string}")));
+            let name = format!("path{at}");
+            if !self.first_of(Role::CallPath, &name, path) {
+                self.define_on_event(Role::CallPath, &name, event, EVENT_PATH);
+            }
+            for part in PARTS {
+                let name = format!("{}{at}", part.name);
+                let list =
+                    ways.clone().map(|((function, _, argv), user)| (function.to_owned(), arguments(argv, user, part)));
+                if !self.first_of(part.role, &name, list) {
+                    self.define_on_event(part.role, &name, event, &arguments(EVENT_ARGV, USER[0], part));
+                }
+            }
         }
     }
 }
