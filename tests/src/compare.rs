@@ -40,6 +40,10 @@ struct Progress {
 
 /// Arguments of a failed exec that are told to be unreadable.
 pub const UNREADABLE_ARGV: &str = "exec-failed.argv-unreadable";
+/// Those that are told to be not observed, by a source that observes some.
+pub const UNOBSERVED_ARGV: &str = "exec-failed.argv-unobserved";
+/// A path of which the same is told.
+pub const UNOBSERVED_PATH: &str = "exec-failed.path-unobserved";
 
 /// Old names that are told to be unknown.
 pub const UNKNOWN_OLD_NAME: &str = "exec.old_name-unknown";
@@ -478,12 +482,17 @@ impl Field<'_> {
 
     fn failed(&mut self, failed: &FailedExec, seen: &Seen) {
         self.is("exec-failed.errno", &seen.errno.as_deref().unwrap_or_default(), &&*failed.errno);
-        self.bytes("exec-failed.path", &seen.path, &seen.path_b64, failed.path.as_ref());
+        let late = late::tells_more(seen);
+        if late {
+            self.failed_path_late(failed.path.as_ref(), seen);
+        } else {
+            self.bytes("exec-failed.path", &seen.path, &seen.path_b64, failed.path.as_ref());
+        }
         if let Some(expected) = &failed.argv {
             let argv: Option<Vec<Bytes>> = seen.arguments().map(|list| list.into_iter().map(Bytes).collect());
             // Of more than the kernel would have taken, the beginning is enough if it says that it is no more.
             let cut = failed.errno == "E2BIG" && seen.flaws.get("argv").is_some_and(|flaw| flaw == "truncated");
-            let least = if late::tells_more(seen) { late::CUT_BYTES } else { CUT_BYTES };
+            let least = if late { late::CUT_BYTES } else { CUT_BYTES };
             let right = match &argv {
                 Some(argv) if cut => is_beginning(argv, expected, least),
                 argv => argv.as_ref() == Some(expected),
@@ -491,7 +500,13 @@ impl Field<'_> {
             // Memory that was not touched since a fork may not be readable without a fault, and is told as such.
             let unreadable = seen.flaws.get("argv").is_some_and(|flaw| flaw == "unreadable")
                 && argv.as_ref().is_none_or(|argv| expected.starts_with(argv));
-            let field = if unreadable { UNREADABLE_ARGV } else { "exec-failed.argv" };
+            let unobserved =
+                late && argv.is_none() && seen.flaws.get("argv").is_some_and(|flaw| flaw == "not-observed");
+            let field = match (unreadable, unobserved) {
+                (true, _) => UNREADABLE_ARGV,
+                (_, true) => UNOBSERVED_ARGV,
+                _ => "exec-failed.argv",
+            };
             self.check(field, right, || unlike(argv.as_deref(), expected, seen));
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Field, PATH_MAX, is_beginning, same, same_readable, unlike as unlike_argv};
+use super::{Field, PATH_MAX, UNOBSERVED_PATH, is_beginning, same, same_readable, unlike as unlike_argv};
 use crate::report::Report;
 use crate::seen::Seen;
 use crate::truth::{Bytes, Change, Exec, Exit, Fork};
@@ -15,6 +15,9 @@ const LATE_END_NS: u64 = 200_000_000;
 
 /// How much of a list of arguments that is told as cut is there at least: a probe's record is no longer than a page.
 pub(super) const CUT_BYTES: usize = 1 << 10;
+
+/// The kernel shows so much of a path at the least.
+const LEAST_SHOWN: usize = 60;
 
 /// The arguments that were last told of each pid, so that what is handed down can be compared.
 #[derive(Default)]
@@ -235,6 +238,24 @@ impl Field<'_> {
             }
             _ => false,
         })
+    }
+
+    /// Shown by the kernel, it may be cut, and each byte that is not printed is a dot.
+    pub(super) fn failed_path_late(&mut self, truth: Option<&Bytes>, seen: &Seen) {
+        let Some(Bytes(truth)) = truth else { return };
+        let told = seen.path.as_deref().map(str::as_bytes);
+        let (field, right) = match (flaw(seen, "path"), told) {
+            ("not-observed", None) => (UNOBSERVED_PATH, false),
+            ("truncated", Some(told)) => ("exec-failed.path", truth.starts_with(told) && told.len() > LEAST_SHOWN),
+            ("estimated", Some(told)) => {
+                let printed = |&byte: &u8| if byte.is_ascii_graphic() || byte == b' ' { byte } else { b'.' };
+                ("exec-failed.path", truth.iter().map(printed).eq(told.iter().copied()))
+            }
+            _ => ("exec-failed.path", same(seen.path.as_deref(), seen.path_b64.as_deref(), truth)),
+        };
+        self.check(field, right, || {
+            format!("{:?}, flaws {:?}, not {:?}", seen.path, seen.flaws, Bytes::from(&truth[..]))
+        });
     }
 
     pub(super) fn exit_late(&mut self, exit: &Exit, seen: &Seen) {

@@ -1,9 +1,10 @@
 //! Places where not all of the system is to be seen: as containers have it, without an engine.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -50,6 +51,60 @@ pub(super) fn chroot(source: &str) -> Result {
     let told = Watch::spawn_command(command, source, &EVENTS).and_then(|watch| tell(source, watch));
     drop(jail);
     told
+}
+
+/// tracefs without some of its files, as on kernels that do not have them; all of it when dropped.
+pub(super) struct Hidden {
+    /// The rest is in its place.
+    covered: bool,
+}
+
+const TRACEFS: &str = "/sys/kernel/tracing";
+const REST: &str = "/traced";
+
+impl Hidden {
+    pub(super) fn new(files: &[&str]) -> Result<Self> {
+        fs::create_dir_all(REST)?;
+        mount(c"/traced", c"tmpfs", c"")?;
+        let mut hidden = Self { covered: false };
+        for entry in fs::read_dir(TRACEFS)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if files.iter().any(|file| name == **file) {
+                continue;
+            }
+            let to = Path::new(REST).join(&name);
+            if entry.file_type()?.is_dir() {
+                fs::create_dir(&to)?
+            } else {
+                File::create(&to).map(drop)?
+            }
+            mount_flagged(&c_path(&to)?, &c_path(&entry.path())?, libc::MS_BIND)?;
+        }
+        mount_flagged(c"/sys/kernel/tracing", c"/traced", libc::MS_BIND | libc::MS_REC)?;
+        hidden.covered = true;
+        Ok(hidden)
+    }
+}
+
+impl Drop for Hidden {
+    fn drop(&mut self) {
+        // What cannot be taken away shows in the next behaviour.
+        if self.covered {
+            let _ = detach(c"/sys/kernel/tracing");
+        }
+        let _ = detach(c"/traced");
+    }
+}
+
+fn c_path(path: &Path) -> io::Result<CString> {
+    Ok(CString::new(path.as_os_str().as_bytes())?)
+}
+
+/// With what is mounted in it.
+fn detach(from: &CStr) -> io::Result<()> {
+    // SAFETY: a string with its NUL.
+    check(unsafe { libc::umount2(from.as_ptr(), libc::MNT_DETACH) })
 }
 
 const JAIL: &CStr = c"/jail";

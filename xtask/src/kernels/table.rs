@@ -110,11 +110,15 @@ const EBPF: Expected = Says("(ebpf)");
 const NO_ROOT: Expected = Says("tracefs may not be used");
 const TRACEFS: Expected = Says("(tracefs)");
 const NO_PIDS_TRACED: Expected = Says("tells the pids of the initial pid namespace");
+const NO_PROBES: Expected = Says("neither path nor arguments: this kernel has neither kprobes nor event probes");
+/// The kernel takes another address than the path's.
+const NO_PATH: Expected = Says("paths told as not observed");
+const SHOWN: Expected = Says("no arguments, and a longer path is cut");
 const POLL: Expected = Says("(proc-poll)");
 const CONNECTOR: Expected = Says("(process-connector)");
 
 #[rustfmt::skip]
-pub(super) const TABLE: [Row; 61] = [
+pub(super) const TABLE: [Row; 64] = [
     //                                           5.10       6.1        6.12       newest     arm64-6.1  arm64-6.12
     row("ebpf", "start",                        [OLD,       Works,     Works,     Works,     Works,     Works]),
     row("ebpf", "storm",                        [Absent,    Works,     Works,     MAY_LOSE,  Works,     Works]),
@@ -149,6 +153,9 @@ pub(super) const TABLE: [Row; 61] = [
     row("tracefs", "start",                     [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "storm",                     [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "odd",                       [Works,     Works,     Works,     Works,     NOT_MADE,  NOT_MADE]),
+    row("tracefs", "failed-execs",              [UNREAD,    UNREAD,    Works,     Works,     UNREAD,    Works]),
+    row("tracefs", "event-probes",              [NO_PROBES, UNREAD,    NO_PATH,   Works,     UNREAD,    NO_PATH]),
+    row("tracefs", "user-strings",              [NO_PROBES, NO_PROBES, NO_PROBES, SHOWN,     NO_PROBES, NO_PROBES]),
     row("tracefs", "tree",                      [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "loss",                      [Works,     Works,     Works,     Works,     Works,     Works]),
     row("tracefs", "status",                    [Works,     Works,     Works,     Works,     Works,     Works]),
