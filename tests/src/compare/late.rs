@@ -97,7 +97,8 @@ impl Field<'_> {
             return;
         }
         let parent = seen.parent.clone().unwrap_or_default();
-        self.told(field, "ppid", seen, seen.ppid, |ppid| {
+        let told = seen.ppid.map(|ppid| (ppid, parent.pid, parent.name.clone()));
+        self.told(field, "ppid", seen, told, |(ppid, ..)| {
             truth.iter().any(|(pid, name)| {
                 let named = match (name, &parent.name) {
                     (Some(name), Some(_)) => same_readable(parent.name.as_deref(), parent.name_b64.as_deref(), &name.0),

@@ -38,6 +38,8 @@ const RESUME_EVERY: Duration = Duration::from_secs(1);
 const COUNT_EVERY: Duration = Duration::from_secs(1);
 /// A record of another CPU, or of the other buffer, may come so much later than it was made.
 const LATE_NS: u64 = 5_000_000;
+/// A suspend takes longer than that.
+const SUSPENDED_NS: u64 = 1_000_000;
 /// Of all CPUs together, where nothing else is asked for, bytes; each has at least and at most so many of them.
 const DEFAULT_BUFFER: usize = 32 << 20;
 const LEAST_BUFFER: usize = 1 << 20;
@@ -567,13 +569,21 @@ impl Live {
 
     fn set_clocks(&mut self, out: &mut Outlet<'_>) {
         out.set_clock(sys::clock());
-        let offset = (0..4).map(|_| {
-            let mono = sys::now_mono_ns();
-            sys::now_boot_ns().saturating_sub(mono)
-        });
-        // Two clocks cannot be read at once: the least is the closest. It grows with a suspend alone.
-        let (offset, known) = (offset.min().unwrap_or(0), self.boot_offset_ns);
-        if offset < known || offset - known > 100_000 {
+        let measure = |times: usize| {
+            let all = (0..times).map(|_| {
+                let mono = sys::now_mono_ns();
+                sys::now_boot_ns().saturating_sub(mono)
+            });
+            all.min().unwrap_or(0)
+        };
+        // Two clocks cannot be read at once: the least is the closest. It grows with a suspend alone. What is on its way has its
+        // time by the last one, so where it only seems to grow, a process's exec could come before its fork.
+        let known = self.boot_offset_ns;
+        let mut offset = measure(4);
+        if offset > known + SUSPENDED_NS {
+            offset = offset.min(measure(64));
+        }
+        if offset < known || offset - known > SUSPENDED_NS {
             self.boot_offset_ns = offset;
             self.tracker.set_boot_offset(offset);
             self.main.measure_clock();
