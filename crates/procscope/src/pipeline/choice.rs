@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
-use crate::source::record::{Body, Record};
-use crate::{Pid, Process, Want};
+use crate::source::record::{Body, Record, UNKNOWN_START};
+use crate::{Field, Flaw, Pid, Process, Want};
 
 /// A comm has so many bytes, in the kernel.
 const COMM_BYTES: usize = 15;
@@ -14,6 +14,8 @@ pub(super) struct Choice {
     uids: Vec<u32>,
     /// Roots and all their living descendants; `None` where no tree is asked for.
     members: Option<HashSet<Pid>>,
+    /// Those of whom nobody knows whether they are among them: who made them was not seen.
+    perhaps: HashSet<Pid>,
 }
 
 impl Choice {
@@ -24,6 +26,7 @@ impl Choice {
             names: want.names.iter().map(cut).collect(),
             uids: want.uids.clone(),
             members: (!want.trees.is_empty()).then(|| want.trees.iter().copied().collect()),
+            perhaps: HashSet::new(),
         }
     }
 
@@ -36,11 +39,15 @@ impl Choice {
     /// Sees who joins a tree.
     pub(super) fn follow(&mut self, record: &Record<'_>) {
         if let (Some(members), Body::Fork { subject, thread: false, .. }) = (&mut self.members, &record.body) {
-            if members.contains(&subject.parent.pid) {
+            let parent = &subject.parent;
+            // A stranger may have the pid of one who ended unseen.
+            members.remove(&subject.pid);
+            self.perhaps.remove(&subject.pid);
+            let unseen = parent.start_ns == UNKNOWN_START || record.about.get(Field::Ppid) == Some(Flaw::Estimated);
+            if members.contains(&parent.pid) {
                 members.insert(subject.pid);
-            } else {
-                // A stranger with the pid of one who ended unseen.
-                members.remove(&subject.pid);
+            } else if parent.pid != 0 && (unseen || self.perhaps.contains(&parent.pid)) {
+                self.perhaps.insert(subject.pid);
             }
         }
     }
@@ -49,7 +56,26 @@ impl Choice {
     pub(super) fn leave(&mut self, record: &Record<'_>) {
         if let (Some(members), Body::Exit { subject, .. }) = (&mut self.members, &record.body) {
             members.remove(&subject.pid);
+            self.perhaps.remove(&subject.pid);
         }
+    }
+
+    /// Whether a process that was forked may be one that is wanted, and what was seen of it does not tell.
+    pub(super) fn is_undecided(&self, process: &Process) -> bool {
+        let pid = process.id.pid;
+        let member = self.members.as_ref().map_or(Some(true), |members| match members.contains(&pid) {
+            true => Some(true),
+            false => (!self.perhaps.contains(&pid)).then_some(false),
+        });
+        let uid = match &process.credentials {
+            _ if self.uids.is_empty() => Some(true),
+            who => who.as_ref().map(|who| self.uids.contains(&who.uid)),
+        };
+        // What has executed something bears a name that its fork does not have.
+        let named =
+            process.name.as_deref().is_none_or(|name| self.names.is_empty() || self.names.iter().any(|it| it == name));
+        let all = [member, uid, Some(named), Some(self.pids.is_empty() || self.pids.contains(&pid))];
+        all.contains(&None) && !all.contains(&Some(false))
     }
 
     pub(super) fn takes(&self, process: &Process) -> bool {

@@ -59,6 +59,7 @@ pub(crate) struct Pipeline {
     cgroup_paths: Vec<String>,
     containers: Vec<String>,
     choice: Option<choice::Choice>,
+    undecided: u64,
     filter: Option<Filter>,
     lineage: Lineage,
     kin: Option<Kin>,
@@ -92,6 +93,7 @@ impl Pipeline {
             cgroup_paths: Vec::new(),
             containers: want.containers.clone(),
             choice: None,
+            undecided: 0,
             filter: want.filter.clone(),
             lineage: Lineage::new(want.filter.as_ref().is_some_and(Filter::reads_ancestry)),
             kin: None,
@@ -128,6 +130,11 @@ impl Pipeline {
         if let Some(choice) = &mut self.choice {
             choice.plant(members);
         }
+    }
+
+    /// How many were forked since the last time of whom nobody knows whether they are wanted: nothing is told of them.
+    pub(crate) fn take_undecided(&mut self) -> u64 {
+        std::mem::take(&mut self.undecided)
     }
 
     pub(crate) fn set_boot_id(&mut self, boot: BootId) {
@@ -281,6 +288,10 @@ impl Pipeline {
             mark_of(&mut Arc::make_mut(&mut process).flaws, &record.about, |_| true);
         }
         mark_of(&mut flaws_of_event, &record.flaws, |field| field == Field::Time);
+        let forked = matches!(kind, EventKind::Fork(_));
+        if forked && self.choice.as_ref().is_some_and(|choice| choice.is_undecided(&process)) {
+            self.undecided += 1;
+        }
         let wanted = self.wanted.contains(kind.kind()) && self.passes(&process);
         if let Some(choice) = &mut self.choice {
             choice.leave(record);

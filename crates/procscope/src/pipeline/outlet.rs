@@ -40,6 +40,11 @@ impl<'a> Outlet<'a> {
         self.pipeline.plant(members);
     }
 
+    /// See [`Pipeline::take_undecided`].
+    pub(crate) fn take_undecided(&mut self) -> u64 {
+        self.pipeline.take_undecided()
+    }
+
     /// Takes a record. `Break`: the sink wants no more, or failed.
     pub(crate) fn push(&mut self, record: &Record<'_>) -> ControlFlow<()> {
         match self.pipeline.feed(record) {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::EventSet;
-use crate::source::record::{ExitRecord, UsageRecord};
+use crate::source::record::{ExitRecord, UNKNOWN_ID, UNKNOWN_START, UsageRecord};
 
 struct Root;
 
@@ -327,4 +327,51 @@ fn ancestors_are_known_from_records_that_nobody_asked_for() {
     child.parent = reference_to(1, 0);
     assert_eq!(pipeline.feed(&record(400_000_000, exit(child))).unwrap().seq, 1);
     assert!(pipeline.feed(&record(400_000_000, exit(subject(9, 100, "c")))).is_none());
+}
+
+fn forked(pid: Pid, parent: RefRecord) -> Body<'static> {
+    let subject = Subject { parent, ..subject(pid, 900, "p") };
+    Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator: None, image: None }
+}
+
+/// Of an orphan whose first parent nobody saw, and of whoever descends from it, it cannot be said whether they are in a tree.
+#[test]
+fn who_may_be_in_a_tree_is_counted() {
+    let want = Want { trees: vec![10], ..all() };
+    let mut pipeline = pipeline(&want);
+    pipeline.choose(&want);
+    let mut estimated = Flaws::new();
+    estimated.mark(Field::Ppid, Flaw::Estimated);
+    let mut feed = |pid, parent, about| {
+        let event = pipeline.feed(&Record { about, ..record(900, forked(pid, parent)) });
+        (event.is_some(), pipeline.take_undecided())
+    };
+    assert_eq!(feed(11, reference_to(10, 5), Flaws::new()), (true, 0));
+    assert_eq!(feed(12, reference_to(11, 900), estimated), (true, 0));
+    assert_eq!(feed(13, reference_to(2, 5), Flaws::new()), (false, 0));
+    assert_eq!(feed(14, reference_to(1, 5), estimated), (false, 1));
+    assert_eq!(feed(15, reference_to(14, 900), Flaws::new()), (false, 1));
+    assert_eq!(feed(16, reference_to(9, UNKNOWN_START), Flaws::new()), (false, 1));
+    // Its parent is outside, and so are all others of that.
+    assert_eq!(feed(17, reference_to(0, UNKNOWN_START), Flaws::new()), (false, 0));
+    // Somebody else has the pid now.
+    assert_eq!(feed(14, reference_to(2, 5), Flaws::new()), (false, 0));
+    assert_eq!(feed(18, reference_to(14, 900), Flaws::new()), (false, 0));
+}
+
+#[test]
+fn who_may_be_anybodys_is_counted() {
+    let want = Want { uids: vec![7], ..all() };
+    let mut pipeline = pipeline(&want);
+    pipeline.choose(&want);
+    let mut feed = |uid| {
+        let Body::Fork { subject, .. } = forked(11, reference_to(10, 5)) else { unreachable!() };
+        let subject = Subject { uid, ..subject };
+        let body =
+            Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator: None, image: None };
+        (pipeline.feed(&record(900, body)).is_some(), pipeline.take_undecided())
+    };
+    assert_eq!(feed(7), (true, 0));
+    assert_eq!(feed(8), (false, 0));
+    assert_eq!(feed(UNKNOWN_ID), (false, 1));
 }

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 
 use super::decode::{decode_hidepid, decode_last_pid, decode_pid, pids_between, place_of_pids};
+use super::ledger::{Holder, Ledger};
 use super::tracker::{End, Judgement, Sight, Tracker, is_between, is_loading, settle};
 use super::{EVENTS, pidfd};
 use crate::launch::Held;
@@ -48,8 +49,6 @@ const MISSED_EVERY_NS: u64 = 1_000_000_000;
 const STATUS_WITHIN_NS: u64 = 1_000_000_000;
 /// So many processes are looked at thoroughly in a round; those beyond are asked for their arguments alone.
 const THOROUGH: usize = 40;
-/// So many pids that were not seen are asked for in a round, whether somebody has them.
-const MOST_ASKED: usize = 4096;
 /// Descriptors that are left to others, and the most that are taken.
 const SPARE_FDS: u64 = 128;
 const MOST_GUARDS: u64 = 16_384;
@@ -216,13 +215,14 @@ pub(super) struct Live {
     env: bool,
     tracker: Tracker,
     list: List,
+    /// Whom to tell of only a thorough look says.
+    chosen_by_look: bool,
     /// The /proc that is seen is that of the own pid namespace, so that its pids are those of system calls.
     own_pids: bool,
     mark: Option<Mark>,
-    last: Pid,
-    most_pid: Pid,
-    /// Who was met since the mark moved last, and before: he may stand behind what it told by then.
-    met: [HashSet<Pid>; 2],
+    ledger: Ledger,
+    /// Whether the kernel tells who has a pid.
+    answers: bool,
     /// Those whose end was told of, and who are still there to be waited for.
     dead: FxHashMap<Pid, StartTime>,
     /// Those who ran when it was opened.
@@ -234,8 +234,7 @@ pub(super) struct Live {
     endings: Vec<Ending>,
     /// When to look at whom again.
     due: BinaryHeap<Reverse<(u64, Pid, StartTime)>>,
-    /// Pids of those who were not seen, and when some were told of last.
-    missed: u64,
+    /// When it was told of last how many were missed.
     missed_told_ns: u64,
     scanned_ns: u64,
     listed_ns: u64,
@@ -281,11 +280,12 @@ impl Live {
             env,
             tracker: Tracker::new(env, ids),
             list,
+            chosen_by_look: !(want.uids.is_empty() && want.cgroups.is_empty() && want.containers.is_empty())
+                || want.filter.is_some(),
             own_pids,
-            last: mark.as_ref().and_then(Mark::read).unwrap_or(0),
+            ledger: Ledger::new(mark.as_ref().and_then(Mark::read), most_pid()),
             mark,
-            most_pid: most_pid(),
-            met: Default::default(),
+            answers: who_has(NOBODYS) == Holder::Nobody && who_has(std::process::id()) == Holder::Process,
             dead: FxHashMap::default(),
             sights: Vec::new(),
             epoll,
@@ -294,7 +294,6 @@ impl Live {
             tells_status: pidfd::tells_status(),
             endings: Vec::new(),
             due: BinaryHeap::new(),
-            missed: 0,
             missed_told_ns: attached_ns,
             scanned_ns: attached_ns,
             listed_ns: attached_ns,
@@ -348,7 +347,7 @@ impl Live {
     fn depth(&self, looked: usize) -> Depth {
         match looked {
             _ if self.env => Depth::Env,
-            looked if looked > THOROUGH => Depth::Brief,
+            looked if looked > THOROUGH && !self.chosen_by_look => Depth::Brief,
             _ => Depth::Full,
         }
     }
@@ -375,13 +374,22 @@ impl Live {
         let most = self.most_guards;
         // The rest is for those to come.
         self.most_guards = most / 2;
+        let mut seen = Vec::new();
         for pid in self.list.all()? {
-            let Some((sight, guard)) = self.look(pid, depth) else { continue };
-            if sight.stat.has_ended() && sight.stat.threads <= 1 {
-                self.dead.insert(pid, sight.stat.start);
+            seen.extend(self.look(pid, depth));
+        }
+        // Those who came meanwhile are for the first round to tell of.
+        let since = self.mark.as_ref().and_then(Mark::read).map(|mark| self.ledger.until(mark)).unwrap_or_default();
+        let attached = StartTime::from_boot_ns(self.attached_ns);
+        for (sight, guard) in seen {
+            let (pid, start) = (sight.pid, sight.stat.start);
+            if start >= attached && since.iter().any(|range| range.contains(&pid)) {
                 continue;
             }
-            self.met[0].insert(pid);
+            if sight.stat.has_ended() && sight.stat.threads <= 1 {
+                self.dead.insert(pid, start);
+                continue;
+            }
             self.guard(pid, guard.filter(|_| !sight.stat.is_kthread()));
             self.sights.push(sight);
         }
@@ -401,12 +409,8 @@ impl Live {
         self.tracker.tell(sights, self.attached_ns, &mut |record| out.push(record))
     }
 
-    fn has_met(&self, pid: Pid) -> bool {
-        self.met.iter().any(|met| met.contains(&pid))
-    }
-
-    /// Tells of who is new among these pids, some of which were given out since the last time. Gives how many there were.
-    fn meet(&mut self, pids: Vec<Pid>, ranges: &[RangeInclusive<Pid>], out: &mut Outlet<'_>) -> ControlFlow<(), usize> {
+    /// Tells of who is new among these pids. Gives how many there were.
+    fn meet(&mut self, pids: Vec<Pid>, out: &mut Outlet<'_>) -> ControlFlow<(), usize> {
         let mut new: Vec<Pid> = Vec::new();
         for pid in pids {
             if !self.tracker.knows(pid) {
@@ -414,11 +418,17 @@ impl Live {
                 continue;
             }
             // Given out since the last time, it may be another one's by now.
-            let again = !self.has_met(pid) && ranges.iter().any(|range| range.contains(&pid));
+            if !self.ledger.is_due(pid) {
+                continue;
+            }
             match self.guards.get(&pid) {
-                _ if !again => {}
-                None => self.look_again(pid, out).map_continue(drop)?,
-                Some(guard) if !pidfd::has_ended(guard) => {}
+                None => {
+                    self.look_again(pid, out)?;
+                    if self.tracker.knows(pid) {
+                        self.ledger.meet(pid);
+                    }
+                }
+                Some(guard) if !pidfd::has_ended(guard) => self.ledger.meet(pid),
                 Some(_) => {
                     self.end(pid, sys::now_boot_ns(), Flaw::Estimated, out)?;
                     self.settle_endings(u64::MAX, out)?;
@@ -430,7 +440,13 @@ impl Live {
         // The latest first: who has lived longest has a reason to live on.
         for pid in new.into_iter().rev() {
             let depth = self.depth(met.len());
-            met.extend(self.look(pid, depth).filter(|(sight, _)| self.dead.get(&pid) != Some(&sight.stat.start)));
+            let Some((sight, guard)) = self.look(pid, depth) else { continue };
+            if self.dead.get(&pid) != Some(&sight.stat.start) {
+                met.push((sight, guard));
+            } else if self.ledger.is_due(pid) {
+                // It was told of, and has its pid still.
+                self.ledger.meet(pid);
+            }
         }
         // Of one tick, they stand in the order of their pids.
         met.reverse();
@@ -444,75 +460,67 @@ impl Live {
 
     fn welcome(&mut self, sight: Sight, guard: Option<OwnedFd>, out: &mut Outlet<'_>) -> ControlFlow<()> {
         let (pid, start) = (sight.pid, sight.stat.start);
-        self.met[0].insert(pid);
+        self.ledger.meet(pid);
         self.expect(pid, start, sight.read_ns, sight.loading);
         self.guard(pid, guard);
-        self.tracker.born(sight, self.scanned_ns, &mut |record| out.push(record))
+        self.tracker.born(sight, self.scanned_ns, &mut |record| out.push(record))?;
+        self.ledger.count(out.take_undecided());
+        ControlFlow::Continue(())
     }
 
-    /// Counts who came and went between, as far as pids tell.
-    fn count_missed(&mut self, ranges: &[RangeInclusive<Pid>]) {
-        let mut missed = 0;
-        let mut asked = 0;
-        for pid in ranges.iter().cloned().flatten() {
-            if self.has_met(pid) || self.tracker.knows(pid) {
-                continue;
-            }
-            asked += 1;
-            // A thread, or somebody who is hidden.
-            if asked > MOST_ASKED || !is_in_use(pid) {
-                missed += 1;
-            }
-        }
-        self.missed += missed;
+    /// Looks at whom the last round did not meet: who may have come since, or have been on the way.
+    fn ask(&mut self) -> Vec<Pid> {
+        let answers = self.answers;
+        self.ledger.ask(|pid| if answers { who_has(pid) } else { Holder::Nobody })
     }
 
     /// Tells how many were missed since the last time.
     fn tell_missed(&mut self, now_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<()> {
-        if self.missed == 0 || now_ns - self.missed_told_ns < MISSED_EVERY_NS {
+        if now_ns - self.missed_told_ns < MISSED_EVERY_NS {
+            return ControlFlow::Continue(());
+        }
+        let missed = self.ledger.take_missed();
+        if missed == 0 {
             return ControlFlow::Continue(());
         }
         self.missed_told_ns = now_ns;
         let mut counts = [0; KIND_COUNT];
-        counts[Kind::Lost as usize] = std::mem::take(&mut self.missed);
+        counts[Kind::Lost as usize] = missed;
         out.miss(counts)
     }
 
     /// Looks for new processes. Gives how many there were.
     fn scan(&mut self, now_ns: u64, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
-        let last = self.mark.as_ref().and_then(Mark::read);
-        let ranges = last.map(|last| pids_between(self.last, last, self.most_pid)).unwrap_or_default();
+        self.ledger.begin(self.mark.as_ref().and_then(Mark::read));
+        let asked = self.ask();
         let unguarded = self.mark.is_none() || self.guards.len() < self.tracker.guardable();
         let full = unguarded || now_ns - self.listed_ns >= FULL_EVERY_NS;
-        let mut count = 0;
+        let mut pids = asked;
+        let mut gone = Vec::new();
         if full {
-            let pids = self.list.all()?;
+            let all = self.list.all()?;
             self.listed_ns = now_ns;
-            let here: HashSet<Pid> = pids.iter().copied().collect();
+            let here: HashSet<Pid> = all.iter().copied().collect();
             self.dead.retain(|pid, _| here.contains(pid));
-            let gone: Vec<Pid> = self.tracker.pids().filter(|pid| !here.contains(pid)).collect();
-            let ControlFlow::Continue(met) = self.meet(pids, &ranges, out) else { return Ok(ControlFlow::Break(())) };
-            count += met;
-            for pid in gone {
-                if !self.guards.contains_key(&pid) && self.end(pid, now_ns, Flaw::Estimated, out).is_break() {
-                    return Ok(ControlFlow::Break(()));
-                }
-            }
-        } else if !ranges.is_empty() {
-            let pids = self.list.within(&ranges)?;
-            let ControlFlow::Continue(met) = self.meet(pids, &ranges, out) else { return Ok(ControlFlow::Break(())) };
-            count += met;
+            gone.extend(self.tracker.pids().filter(|pid| !here.contains(pid)));
+            pids.retain(|pid| !here.contains(pid));
+            pids.extend(all);
+        } else if !self.ledger.ranges().is_empty() {
+            pids.extend(self.list.within(self.ledger.ranges())?);
         }
-        self.scanned_ns = now_ns;
-        if let Some(last) = last {
-            self.count_missed(&ranges);
-            if self.tell_missed(now_ns, out).is_break() {
+        let ControlFlow::Continue(count) = self.meet(pids, out) else { return Ok(ControlFlow::Break(())) };
+        for pid in gone {
+            if !self.guards.contains_key(&pid) && self.end(pid, now_ns, Flaw::Estimated, out).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
-            if !ranges.is_empty() {
-                self.last = last;
-                self.met[1] = std::mem::take(&mut self.met[0]);
-            }
+        }
+        self.scanned_ns = now_ns;
+        if full {
+            self.ledger.close();
+        }
+        self.ledger.end();
+        if self.tell_missed(now_ns, out).is_break() {
+            return Ok(ControlFlow::Break(()));
         }
         Ok(ControlFlow::Continue(count))
     }
@@ -655,15 +663,21 @@ impl Live {
             if stopping {
                 return self.finish(out);
             }
-            self.interval = if count > 0 { SHORTEST } else { (self.interval * 2).min(LONGEST) };
+            self.interval =
+                if count > 0 || self.ledger.is_open() { SHORTEST } else { (self.interval * 2).min(LONGEST) };
             let used = sys::thread_cpu_time().saturating_sub(before);
             let rest = (used * if count > 0 { REST_BUSY } else { REST_QUIET }).min(LONGEST_REST);
             time = self.wait(rest, stop)?;
         }
     }
 
-    /// What has ended is told of, status or not.
+    /// What has ended is told of, status or not, and who is to be seen yet.
     fn finish(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
+        self.ledger.begin(None);
+        let asked = self.ask();
+        let _ = self.meet(asked, out);
+        self.ledger.end();
+        self.ledger.close();
         let _ = self.settle_endings(u64::MAX, out);
         let _ = self.tell_missed(u64::MAX, out);
         let _ = out.batch_end();
@@ -685,10 +699,23 @@ impl Live {
     }
 }
 
-/// Whether a process or thread has this pid: whoever it is, no signal is sent.
-fn is_in_use(pid: Pid) -> bool {
-    let Some(pid) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return false };
-    matches!(rustix::process::test_kill_process(pid), Ok(()) | Err(Errno::PERM))
+/// A pid that is higher than any may be: `PID_MAX_LIMIT` in `include/linux/threads.h`.
+const NOBODYS: Pid = 1 << 30;
+
+/// Who has this pid: whoever it is, no signal is sent.
+fn who_has(pid: Pid) -> Holder {
+    let Some(id) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return Holder::Nobody };
+    let is_in_use = || matches!(rustix::process::test_kill_process(id), Ok(()) | Err(Errno::PERM));
+    if !is_in_use() {
+        Holder::Nobody
+    } else if pidfd::leads(pid) {
+        Holder::Process
+    } else if is_in_use() {
+        Holder::Thread
+    } else {
+        // It may have been a process until now.
+        Holder::Nobody
+    }
 }
 
 fn sight(dir: &ProcDir, pid: Pid, depth: Depth) -> Option<Sight> {

@@ -1,6 +1,7 @@
 //! /proc, read again and again. Needs no privilege and no kernel but one that has /proc, and tells of what it happens to see.
 
 pub(crate) mod decode;
+pub(crate) mod ledger;
 #[cfg(target_os = "linux")]
 mod live;
 #[cfg(target_os = "linux")]

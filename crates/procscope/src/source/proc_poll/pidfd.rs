@@ -30,6 +30,14 @@ pub(super) fn open(pid: Pid) -> Option<OwnedFd> {
     pidfd_open(pid, PidfdFlags::empty()).ok()
 }
 
+/// Whether a process has this pid, and not one of its further threads. No signal is sent.
+pub(super) fn leads(pid: Pid) -> bool {
+    let id = pid as libc::c_long;
+    // SAFETY: a plain system call, which takes three numbers.
+    let done = unsafe { libc::syscall(libc::SYS_tgkill, id, id, 0) } == 0;
+    done || std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}
+
 /// Whether it has ended, all its threads with it.
 pub(super) fn has_ended(pidfd: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(pidfd, PollFlags::IN)];

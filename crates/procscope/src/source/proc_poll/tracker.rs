@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::ops::ControlFlow;
 
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
 use crate::source::look::{CgroupKeys, Look, Strings};
 use crate::source::record::{
@@ -50,13 +50,16 @@ pub(crate) fn settle(first: &Stat, mut look: Look, last: Option<&Stat>) -> Optio
         }
         return Some((first.clone(), look));
     };
+    // The parent as it was first: an orphan has another one.
+    let mut last = last.clone();
+    last.ppid = first.ppid;
     let same = first.has_executed() == last.has_executed() && first.comm == last.comm;
     if same && (first.places() == last.places() || last.is_ending()) {
-        return Some((last.clone(), look));
+        return Some((last, look));
     }
     if last.is_ending() {
         forget_image(&mut look);
-        return Some((last.clone(), look));
+        return Some((last, look));
     }
     None
 }
@@ -117,6 +120,8 @@ struct Known {
 pub(crate) struct Tracker {
     living: FxHashMap<Pid, Known>,
     cgroups: CgroupKeys,
+    /// Those of the living to whom orphans went.
+    takes_orphans: FxHashSet<Pid>,
     /// The environment is wanted.
     env: bool,
     /// Changes of ids are: each look has to read them.
@@ -167,7 +172,13 @@ impl Known {
 
 impl Tracker {
     pub(crate) fn new(env: bool, ids: bool) -> Self {
-        Self { living: FxHashMap::default(), cgroups: CgroupKeys::default(), env, ids }
+        Self {
+            living: FxHashMap::default(),
+            cgroups: CgroupKeys::default(),
+            takes_orphans: FxHashSet::default(),
+            env,
+            ids,
+        }
     }
 
     pub(crate) fn knows(&self, pid: Pid) -> bool {
@@ -203,11 +214,16 @@ impl Tracker {
     }
 
     /// Takes the parent that was read, and says how far it is the one that made the process.
-    fn adopt(&self, known: &mut Known, ppid: Pid) {
+    fn adopt(&mut self, known: &mut Known, ppid: Pid) {
+        let another = known.parent.pid != 0 && known.parent.pid != ppid;
         known.parent = self.reference(ppid);
         // Orphans go to the first process of the namespace, or to one that has asked for them.
         let younger = self.living.get(&ppid).is_some_and(|parent| parent.start > known.start);
-        let flaw = if ppid <= 1 && !known.kthread || younger { Flaw::Estimated } else { Flaw::ReadLate };
+        if another || younger {
+            self.takes_orphans.insert(ppid);
+        }
+        let orphan = ppid <= 1 && !known.kthread || self.takes_orphans.contains(&ppid);
+        let flaw = if orphan { Flaw::Estimated } else { Flaw::ReadLate };
         known.marks.mark(Field::Ppid, flaw);
     }
 
@@ -281,8 +297,10 @@ impl Tracker {
         // Now every parent is known.
         for sight in sights {
             let parent = self.reference(sight.stat.ppid);
-            if let Some(known) = self.living.get_mut(&sight.pid) {
-                known.parent = parent;
+            let Some(known) = self.living.get_mut(&sight.pid) else { continue };
+            known.parent = parent;
+            if parent.start_ns != UNKNOWN_START && parent.start_ns > known.start.boot_ns() {
+                self.takes_orphans.insert(parent.pid);
             }
         }
     }
@@ -439,7 +457,7 @@ impl Tracker {
 
     /// Tells of what changed otherwise than by an exec.
     fn changes(
-        &self,
+        &mut self,
         pid: Pid,
         known: &mut Known,
         stat: &Stat,
@@ -488,6 +506,7 @@ impl Tracker {
     /// Tells of an end.
     pub(crate) fn ended(&mut self, pid: Pid, end: &End, put: &mut Put<'_>) -> ControlFlow<()> {
         let Some(mut known) = self.living.remove(&pid) else { return ControlFlow::Continue(()) };
+        self.takes_orphans.remove(&pid);
         let old_comm = known.comm;
         if let Some(stat) = &end.stat {
             known.comm = comm_of(&stat.comm);

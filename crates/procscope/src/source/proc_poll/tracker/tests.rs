@@ -186,6 +186,27 @@ fn an_orphan_says_that_its_parent_is_a_guess() {
     assert!(told[0].flaws.contains(&(Field::Ppid, Flaw::Estimated)));
 }
 
+/// Who took one orphan takes others.
+#[test]
+fn who_takes_orphans_is_not_believed_to_be_their_parent() {
+    let mut tracker = with_shell();
+    let _ = gather(|put| tracker.born(sight(20, stat("user", 'S', 1, EXECUTED, 6, 300), "user"), 0, put));
+    let mut born =
+        |pid, ppid| gather(|put| tracker.born(sight(pid, stat("sh", 'S', ppid, FORKED, 9, 100), "sh"), 0, put));
+    assert!(born(11, 20)[0].flaws.contains(&(Field::Ppid, Flaw::ReadLate)));
+    let _ = born(12, 10);
+    let _ = gather(|put| tracker.touch(12, &stat("sh", 'S', 20, FORKED, 9, 100), 1, put));
+    let told = gather(|put| tracker.born(sight(13, stat("sh", 'S', 20, FORKED, 10, 100), "sh"), 0, put));
+    assert!(told[0].flaws.contains(&(Field::Ppid, Flaw::Estimated)));
+}
+
+/// An orphan's first parent is the one that it was first seen with.
+#[test]
+fn the_first_parent_stays() {
+    let (first, last) = (stat("sh", 'R', 10, FORKED, 5, 100), stat("sh", 'R', 1, FORKED, 5, 100));
+    assert_eq!(settle(&first, look("x"), Some(&last)).map(|(stat, _)| stat.ppid), Some(10));
+}
+
 #[test]
 fn changes_are_told_once() {
     let mut tracker = with_shell();
