@@ -117,7 +117,7 @@ pub(crate) fn text(source: SourceId, summary: &Summary, tally: &Tally) -> String
             if unknown > 0 {
                 kinds.push(format!("{unknown} of unknown kind"));
             }
-            format!("{lost}: {}; {}", kinds.join(", "), what_helps(source))
+            format!("{lost}: {}; {}", kinds.join(", "), what_helps(source, lost, summary.skipped))
         }
     };
     let delivered = by_kind(&summary.delivered);
@@ -141,13 +141,17 @@ pub(crate) fn text(source: SourceId, summary: &Summary, tally: &Tally) -> String
 }
 
 /// What makes losses fewer.
-fn what_helps(source: SourceId) -> &'static str {
+fn what_helps(source: SourceId, lost: u64, skipped: u64) -> String {
+    let ring = "a larger ring helps: --ring-size 64MiB";
     match source {
         SourceId::ProcPoll => {
             "these are pids of processes or threads that were gone before they could be seen; other mechanisms see all: \
              procscope doctor"
+                .to_owned()
         }
-        _ => "a larger ring helps: --ring-size 64MiB",
+        _ if skipped == 0 => ring.to_owned(),
+        _ if skipped >= lost => "the kernel skipped programs that were at work on that CPU; no larger ring helps".to_owned(),
+        _ => format!("{skipped} as the kernel skipped programs that were at work on that CPU; of the others {ring}"),
     }
 }
 
@@ -228,6 +232,13 @@ mod tests {
         let empty = text(SourceId::Ebpf, &Summary::default(), &Tally::default());
         let polled = text(SourceId::ProcPoll, &summary, &tally);
         assert!(polled.contains("procscope doctor"), "{polled}");
+        let mut other = summary.clone();
+        other.skipped = 123;
+        let skipped = text(SourceId::Ebpf, &other, &tally);
+        assert!(skipped.contains("no larger ring helps") && !skipped.contains("--ring-size"), "{skipped}");
+        other.skipped = 23;
+        let some = text(SourceId::Ebpf, &other, &tally);
+        assert!(some.contains("; 23 as the kernel skipped") && some.contains("--ring-size 64MiB"), "{some}");
         insta::assert_snapshot!(format!("{quiet}\n{}\n{empty}", text(SourceId::Ebpf, &summary, &tally)));
     }
 

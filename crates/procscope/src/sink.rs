@@ -47,6 +47,9 @@ pub struct Summary {
     pub delivered: [u64; KIND_COUNT],
     /// Events lost in the kernel or on the way, by [`Kind`] as index.
     pub lost: [u64; KIND_COUNT],
+    /// How many of those no buffer could have kept: the kernel skipped the program that tells of them, as another run of it was
+    /// under way on that processor.
+    pub skipped: u64,
     /// Delivered events in which the field was cut, late or unreadable.
     pub incomplete: Vec<(Field, u64)>,
     /// Records that could not be decoded.

@@ -68,6 +68,12 @@ impl<'a> Outlet<'a> {
         self.miss(counts)
     }
 
+    /// The same, where no buffer could have kept them.
+    pub(crate) fn skip(&mut self, counts: [u64; KIND_COUNT]) -> ControlFlow<()> {
+        self.summary.skipped = counts.iter().fold(self.summary.skipped, |sum, n| sum.saturating_add(*n));
+        self.lose(counts)
+    }
+
     /// The same, where they are of processes of which nothing else is told either.
     pub(crate) fn miss(&mut self, counts: [u64; KIND_COUNT]) -> ControlFlow<()> {
         for (sum, n) in self.summary.lost.iter_mut().zip(counts) {

@@ -321,7 +321,7 @@ impl Live {
             if stopping || looked.elapsed() >= ASLEEP {
                 looked = Instant::now();
                 if let Some(counts) = self.skipped()
-                    && out.lose(counts).is_break()
+                    && out.skip(counts).is_break()
                 {
                     return Ok(());
                 }
