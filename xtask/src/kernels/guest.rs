@@ -118,9 +118,21 @@ fn list(root: &Path, dir: &Path, names: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// Starts a kernel with it, and returns what came on its console. That is kept in `log` too. `words`: ps-matrix's own; some have it
-/// do what takes long.
-pub(super) fn start(kernel: &Kernel, image: &Path, initramfs: &Path, log: &Path, words: &str) -> Result<String> {
+/// How long a guest may take where ps-matrix is given these words: with some, what takes long may be among it.
+pub(super) fn patience(words: &str) -> Duration {
+    if words.is_empty() { PATIENCE } else { LONG_PATIENCE }
+}
+
+/// Starts a kernel with it, and returns what came on its console by its end, or until the patience is over. That is kept in `log`
+/// too. `words` are ps-matrix's own.
+pub(super) fn start(
+    kernel: &Kernel,
+    image: &Path,
+    initramfs: &Path,
+    log: &Path,
+    words: &str,
+    patience: Duration,
+) -> Result<String> {
     let (mut qemu, console) = kernel.arch.qemu()?;
     qemu.args([
         "-cpu",
@@ -136,7 +148,6 @@ pub(super) fn start(kernel: &Kernel, image: &Path, initramfs: &Path, log: &Path,
     ]);
     qemu.args(["-display", "none", "-serial", "stdio", "-no-reboot"]);
     qemu.arg("-kernel").arg(image).arg("-initrd").arg(initramfs);
-    let patience = if words.is_empty() { PATIENCE } else { LONG_PATIENCE };
     qemu.args(["-append", &format!("console={console} quiet panic=-1 -- {words}")]);
     let mut child =
         qemu.stdin(Stdio::null()).stdout(File::create(log)?).spawn().with_context(|| format!("{qemu:?}"))?;

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, bail};
 
@@ -18,6 +18,28 @@ use table::{Arch, Expected, KERNELS, Kernel, TABLE};
 
 /// What it takes.
 pub(crate) const NEEDS: &[&[packages::Package]] = &[packages::BUILD, packages::CROSS, packages::GUEST];
+
+/// The default kernels are done by then, builds and all, or it fails and says which were not.
+const BOUND: Duration = Duration::from_secs(15 * 60);
+/// With less left than this no guest is started: it would not come to an end.
+const LEAST: Duration = Duration::from_secs(60);
+
+/// When all has to be over.
+#[derive(Clone, Copy)]
+struct Bound {
+    begun: Instant,
+    /// `None` where kernels are named: each guest has a time of its own, and all of them no more.
+    within: Option<Duration>,
+}
+
+impl Bound {
+    /// How long a guest may take that would take `patience` at the most; `None` where it need not begin.
+    fn patience(self, patience: Duration) -> Option<Duration> {
+        let Some(within) = self.within else { return Some(patience) };
+        let left = within.saturating_sub(self.begun.elapsed());
+        (left >= LEAST).then(|| left.min(patience))
+    }
+}
 
 /// What a guest saw of a behaviour.
 struct Seen {
@@ -64,8 +86,10 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
         let names: Vec<_> = KERNELS.iter().map(|kernel| kernel.name).collect();
         bail!("there is no kernel '{other}'; the kernels are {}, or --all", names.join(" "));
     }
-    // In bounded time where nothing is asked for.
     let choice = Choice { full: !args.is_empty(), sources, behaviours };
+    let words = choice.words();
+    // In bounded time where nothing is asked for.
+    let bound = Bound { begun: Instant::now(), within: words.is_empty().then_some(BOUND) };
     if std::env::consts::ARCH != "x86_64" {
         bail!("the guests run the programs that are built here, for amd64 or, by a cross compiler, arm64");
     }
@@ -95,11 +119,16 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
     let boot = || {
         let mut consoles = Vec::new();
         while let Some((kernel, image)) = guests.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let Some(patience) = bound.patience(guest::patience(&words)) else {
+                consoles.push((kernel.name, Err(not_begun(bound))));
+                continue;
+            };
             let begun = Instant::now();
-            let console = guest::start(kernel, image, &initramfs[&kernel.arch], &log(&dir, kernel), &choice.words())?;
+            let log = log(&dir, kernel);
+            let console = guest::start(kernel, image, &initramfs[&kernel.arch], &log, &words, patience)?;
             let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
             println!("{}: {name} in {:.0} s", kernel.name, begun.elapsed().as_secs_f64());
-            consoles.push((kernel.name, console));
+            consoles.push((kernel.name, Ok((console, begun.elapsed() >= patience))));
         }
         anyhow::Ok(consoles)
     };
@@ -117,8 +146,19 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
             columns.push(None);
             continue;
         };
+        let (console, cut) = match console {
+            Ok(console) => console,
+            Err(why) => {
+                faults.push(format!("{}: {why}", kernel.name));
+                columns.push(None);
+                continue;
+            }
+        };
         let column = read(console);
         let mut found = differences(index, &column, &choice);
+        if *cut {
+            found.insert(0, "it was cut off: its time was over".to_owned());
+        }
         if !console.lines().any(|line| line.trim_end() == "@@ end 0") {
             found.push(format!("it did not end as it should; see {}", log(&dir, kernel).display()));
         }
@@ -130,6 +170,14 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
         bail!("not as the table has it:\n  {}", faults.join("\n  "));
     }
     Ok(())
+}
+
+fn not_begun(bound: Bound) -> String {
+    let [begun, within] =
+        [bound.begun.elapsed(), bound.within.unwrap_or_default()].map(|time| time.as_secs_f64() / 60.0);
+    format!(
+        "not tried: {begun:.1} of {within:.0} minutes had passed; what was built is kept, so try again, or name it: cargo xtask kernels NAME"
+    )
 }
 
 fn log(dir: &Path, kernel: &Kernel) -> PathBuf {
@@ -228,6 +276,21 @@ mod tests {
         assert!(differences(1, &read(column), &choice([&["tracefs"], &[]])).len() > 3);
         assert_eq!(choice([&["tracefs"], &[]]).words(), "tracefs all");
         assert_eq!(choice([&["tracefs"], &["tree"]]).words(), "tracefs tree");
+    }
+
+    #[test]
+    fn no_guest_begins_that_cannot_end_in_time() {
+        let patience = Duration::from_secs(480);
+        let bound = |passed: u64, within: Option<Duration>| {
+            let begun = Instant::now().checked_sub(Duration::from_secs(passed)).expect("it is later than that");
+            Bound { begun, within }
+        };
+        assert_eq!(bound(0, Some(BOUND)).patience(patience), Some(patience));
+        let left = bound(700, Some(BOUND)).patience(patience).expect("there is time");
+        assert!((Duration::from_secs(195)..=Duration::from_secs(200)).contains(&left), "{left:?}");
+        assert_eq!(bound(850, Some(BOUND)).patience(patience), None);
+        assert_eq!(bound(1200, None).patience(patience), Some(patience));
+        assert!(not_begun(bound(850, Some(BOUND))).starts_with("not tried: 14.2 of 15 minutes"));
     }
 
     #[test]
