@@ -1337,10 +1337,12 @@ static __noinline bool sum_usage(struct ps_exit *record, struct task_struct *tas
 {
 	struct thread_sum sum = { .record = record };
 	struct signal_struct *signal = task->signal;
-	/* Before the sums: once alone, a thread stays so. */
+	/* Before the sums: once alone, a thread stays so. The one before it may be counted off before all of it is added. */
 	bool alone = *(volatile int *)&signal->nr_threads <= 1;
-	u32 sequence = alone ? 0 : stats_sequence(signal);
+	u32 sequence = stats_sequence(signal);
 
+	if (sequence & 1)
+		alone = false;
 	record->utime_ns = signal->utime;
 	record->stime_ns = signal->stime;
 	record->runtime_ns = signal->sum_sched_runtime;

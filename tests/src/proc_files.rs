@@ -123,16 +123,29 @@ pub fn comm(pid: u32) -> io::Result<Vec<u8>> {
 }
 
 /// Reads `/proc/PID/io` of a process that waits for us. A write is charged to it only after whoever reads what it wrote was
-/// woken, so it is given the time to fall asleep.
+/// woken, so each of its threads is given the time to fall asleep.
 ///
 /// # Errors
 /// Those of reading it.
 pub fn settled_io(pid: u32) -> io::Result<[u64; 4]> {
     let begun = Instant::now();
-    while matches!(stat(pid)?.state, b'R' | b'D') && begun.elapsed() < Duration::from_millis(500) {
+    while begun.elapsed() < Duration::from_secs(2) {
+        let before = io(pid)?;
+        // One that is gone by now was added up.
+        let states = tasks(pid)?.into_iter().filter_map(|tid| stat(tid).ok()).map(|stat| stat.state);
+        let busy = states.filter(|state| matches!(state, b'R' | b'D')).count();
+        if busy == 0 && before == io(pid)? {
+            return Ok(before);
+        }
         thread::sleep(Duration::from_micros(100));
     }
     io(pid)
+}
+
+/// The threads of a process.
+fn tasks(pid: u32) -> io::Result<Vec<u32>> {
+    let entries = fs::read_dir(format!("/proc/{pid}/task"))?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
 }
 
 /// `rchar`, `wchar`, `read_bytes`, `write_bytes` of a process.
