@@ -28,7 +28,8 @@ fn memory(stage: &mut Stage) -> io::Result<()> {
     let life = working(stage, "m50")?;
     let kib = life.exit.as_ref().and_then(|exit| exit.usage).map_or(0, |usage| usage.max_rss_kib);
     stage.note(life);
-    if kib >= 50 << 10 { Ok(()) } else { Err(io::Error::other(format!("the largest resident set was {kib} KiB"))) }
+    // The kernel counts pages by CPU, and adds them up by the dozen.
+    if kib >= 49 << 10 { Ok(()) } else { Err(io::Error::other(format!("the largest resident set was {kib} KiB"))) }
 }
 
 fn quiet(stage: &mut Stage, steps: &str) -> io::Result<()> {
