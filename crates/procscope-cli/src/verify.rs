@@ -43,29 +43,81 @@ pub(crate) fn open(options: &Options, first: &Session, tree: Option<Pid>) -> Res
         Some(source) => with(source)?,
         None => best_other(first.source, with)?,
     };
-    let mut reconciler = Reconciler::new(first, monitor.session());
+    let reconciler = Reconciler::new(first, monitor.session());
     if reconciler.kinds() == EventSet::NONE {
         return Err(Failure {
             what: format!("{} cannot verify {}", monitor.session().source.name(), first.source.name()),
             cause: "there is no kind of event that was asked for and that both tell alike".to_owned(),
-            help: "ask for some of fork, clone, exec, exit and thread-exit, such as -e exec,exit".to_owned(),
+            help: "ask for some of fork, clone, exec, exit, thread-exit, comm and sid, such as -e exec,exit".to_owned(),
         });
     }
-    let narrowed = is_narrowed(options);
-    if narrowed {
-        reconciler = reconciler.first_is_filtered();
-    }
+    let choice = Choice::of(options, [first.source, monitor.session().source]);
     let names = [first.source, monitor.session().source];
     let findings = Findings::new(names, TimeZone::system());
-    let proof = Proof { reconciler, findings, narrowed, quiet: options.quiet };
+    let proof = Proof { reconciler, findings, choice, quiet: options.quiet };
     Ok(Some(Second { monitor, proof: Arc::new(Mutex::new(proof)) }))
 }
 
-/// True where processes are chosen by what one mechanism knows and the other perhaps not.
-fn is_narrowed(options: &Options) -> bool {
-    options.filter.is_some()
-        || !(options.names.is_empty() && options.uids.is_empty())
-        || !(options.cgroups.is_empty() && options.containers.is_empty())
+/// What the first chooses by, and the second does not.
+enum Choice {
+    Everybody,
+    /// Both know it alike, at the same moment.
+    Alike {
+        names: Vec<Vec<u8>>,
+        uids: Vec<u32>,
+        containers: Vec<String>,
+    },
+    /// The second may not know it. Why, in words.
+    Apart(String),
+}
+
+/// A comm has so many bytes.
+const COMM_BYTES: usize = 15;
+
+impl Choice {
+    fn of(options: &Options, sources: [SourceId; 2]) -> Self {
+        let by = [
+            ("a filter", options.filter.is_some(), None),
+            ("a cgroup", !options.cgroups.is_empty(), None),
+            ("names", !options.names.is_empty(), Some(Field::Name)),
+            ("users", !options.uids.is_empty(), Some(Field::User)),
+            ("containers", !options.containers.is_empty(), Some(Field::Cgroup)),
+        ];
+        if by.iter().all(|(_, asked, _)| !asked) {
+            return Self::Everybody;
+        }
+        let infos = procscope::sources();
+        let knows = |source: SourceId, field: Field| {
+            infos.iter().any(|info| info.id == source && info.capabilities.exact.contains(&field))
+        };
+        for (what, _, field) in by.into_iter().filter(|(_, asked, _)| *asked) {
+            let Some(field) = field else {
+                return Self::Apart(format!("with {what}, which the second mechanism does not have"));
+            };
+            if let Some(source) = sources.into_iter().find(|&source| !knows(source, field)) {
+                return Self::Apart(format!("with a choice of {what}, which {} learns late, if at all", source.name()));
+            }
+        }
+        let cut = |name: &Vec<u8>| name[..name.len().min(COMM_BYTES)].to_vec();
+        Self::Alike {
+            names: options.names.iter().map(cut).collect(),
+            uids: options.uids.clone(),
+            containers: options.containers.clone(),
+        }
+    }
+
+    /// Whether the first has to tell of what the second told, too.
+    fn takes(&self, event: &Event) -> bool {
+        let Self::Alike { names, uids, containers } = self else { return matches!(self, Self::Everybody) };
+        let Some(process) = &event.process else { return false };
+        let sure = |field| process.flaws.get(field).is_none();
+        let named = |name: &[u8]| names.iter().any(|wanted| wanted == name);
+        let within = |id: &str| containers.iter().any(|wanted| id.starts_with(wanted.as_str()));
+        (names.is_empty() || sure(Field::Name) && process.name.as_deref().is_some_and(named))
+            && (uids.is_empty()
+                || sure(Field::User) && process.credentials.as_ref().is_some_and(|who| uids.contains(&who.uid)))
+            && (containers.is_empty() || sure(Field::Cgroup) && process.container.as_deref().is_some_and(within))
+    }
 }
 
 fn itself(source: SourceId) -> Failure {
@@ -105,12 +157,11 @@ impl Second {
         let name = self.session().source.name();
         let proof = lock(&self.proof);
         let kinds = kinds(proof.reconciler.kinds());
-        let mut notes = vec![match proof.narrowed {
-            false => format!("verified by {name}: {kinds} events"),
-            true => format!(
-                "verified by {name}: {kinds} events; with a choice that {name} may not be able to make, only that nothing is told \
-                 that did not happen"
-            ),
+        let mut notes = vec![match &proof.choice {
+            Choice::Apart(why) => {
+                format!("verified by {name}: {kinds} events; {why}, only that nothing is told that did not happen")
+            }
+            _ => format!("verified by {name}: {kinds} events"),
         }];
         notes.extend(self.session().notes.iter().map(|note| format!("{name}: {note}")));
         notes
@@ -189,7 +240,11 @@ fn lock(proof: &Mutex<Proof>) -> MutexGuard<'_, Proof> {
 
 fn tell(proof: &Mutex<Proof>, side: Side, event: &Event) {
     let mut proof = lock(proof);
-    proof.reconciler.tell(side, event);
+    if side == Side::Second && !proof.choice.takes(event) {
+        proof.reconciler.tell_unheld(side, event);
+    } else {
+        proof.reconciler.tell(side, event);
+    }
     proof.say(false);
 }
 
@@ -197,8 +252,7 @@ fn tell(proof: &Mutex<Proof>, side: Side, event: &Event) {
 struct Proof {
     reconciler: Reconciler,
     findings: Findings,
-    /// The first tells of less than the second.
-    narrowed: bool,
+    choice: Choice,
     quiet: bool,
 }
 
@@ -336,7 +390,10 @@ impl Findings {
         for (side, name) in [(Side::First, first), (Side::Second, second)] {
             let unheld = it.unheld[side as usize];
             if unheld > 0 {
-                row("unheld", format!("{unheld} that {name} need not tell of, for a filter or as it cannot see all"));
+                row(
+                    "unheld",
+                    format!("{unheld} that {name} need not tell of, for a filter or as it cannot know of all"),
+                );
             }
         }
         if it.outside > 0 {
@@ -367,10 +424,20 @@ fn value(field: Field, event: &Event) -> String {
         (Field::Ppid, _, Some(process)) => {
             return process.parent.as_ref().map_or("none".to_owned(), |parent| parent.id.pid.to_string());
         }
+        (Field::Name, EventKind::Comm(change), _) => quote::text(&change.new, &mut shown),
+        (Field::User, EventKind::Gid(_), Some(process)) => {
+            return ids(process.credentials.as_ref().map(|who| [who.gid, who.egid]));
+        }
+        (Field::User, _, Some(process)) => return ids(process.credentials.as_ref().map(|who| [who.uid, who.euid])),
         (Field::Argv, _, Some(process)) => process.argv.iter().for_each(|argv| quote::command(argv, &mut shown)),
         _ => {}
     }
     String::from_utf8_lossy(&shown).into_owned()
+}
+
+/// Real and effective.
+fn ids(ids: Option<[u32; 2]>) -> String {
+    ids.map_or("unknown".to_owned(), |[real, effective]| format!("{real}/{effective}"))
 }
 
 fn status(status: ExitStatus) -> String {

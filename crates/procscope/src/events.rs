@@ -313,6 +313,7 @@ mod tests {
             source: SourceId::Ebpf,
             attached: Timestamp(0),
             events: EventSet::default(),
+            untold: EventSet::NONE,
             notes: Vec::new(),
             rights: &[],
         };

@@ -189,6 +189,7 @@ impl MonitorBuilder {
                 Some(filter) => self.want.events.intersection(filter.events()),
                 None => self.want.events,
             },
+            untold: source.untold(),
             notes,
             rights: source.rights(),
         };

@@ -15,6 +15,8 @@ pub struct Session {
     pub attached: Timestamp,
     /// The kinds that can come: those asked for, as far as a filter can take them.
     pub events: EventSet,
+    /// Those of them that do not come here, though the mechanism's [`Capabilities`](crate::Capabilities) name them: the notes say why.
+    pub untold: EventSet,
     /// What the mechanism cannot do here, in words fit for a person.
     pub notes: Vec<String>,
     /// What the mechanism still needs while it runs, as `capabilities(7)` names it: a program may give up all other rights

@@ -179,6 +179,29 @@ fn a_hole_is_found_event_by_event() {
     assert_eq!(verification.total_agreed(), 3 * 60 - 20, "{verification:?}");
 }
 
+/// A name both know alike: whoever bears it is looked for on either side.
+#[test]
+fn with_a_choice_that_both_can_make_it_looks_both_ways() {
+    let _turn = turn::take();
+    let expected = [("tracefs", true), ("process-connector", false)];
+    for (other, both_ways) in expected {
+        let verify = format!("--verify={other}");
+        let watch = Watch::start(["--source", "ebpf", &verify, "--strict", "-e", LIFE, "-n", "ps-tiny"]);
+        Workload::new(&["storm", "--count", "500"]).run();
+        let ended = watch.stop().well();
+        confirmed(&ended, 100);
+        let says = ended.stderr.contains("only that nothing is told that did not happen");
+        assert_eq!(says, !both_ways, "{other}: {}", ended.stderr);
+        assert!(
+            says == ended.stderr.contains("with a choice of names, which process-connector learns late"),
+            "{}",
+            ended.stderr
+        );
+        // Those of other names.
+        assert!(number(row(&ended.stderr, "unheld")) > 100, "{}", ended.stderr);
+    }
+}
+
 /// A filter that is the first one's alone makes nobody missing.
 #[test]
 fn with_a_filter_only_what_is_told_is_looked_for() {
@@ -194,7 +217,7 @@ fn what_cannot_be_verified_says_why() {
     let _turn = turn::take();
     let cases: [(&[&str], i32); 4] = [
         (&["--source", "ebpf", "--verify=ebpf"], 1),
-        (&["--source", "process-connector", "--verify=ebpf", "-e", "uid"], 1),
+        (&["--source", "process-connector", "--verify=ebpf", "-e", "core"], 1),
         (&["--verify=ptrace"], 1),
         (&["--verify=nothing"], 2),
     ];

@@ -6,8 +6,8 @@ use rustc_hash::FxHashMap;
 
 use crate::source;
 use crate::{
-    Event, EventKind, EventSet, ExitStatus, Field, Flaw, Flaws, KIND_COUNT, Kind, Lost, Pid, ProcessId, Session,
-    SourceId, Timestamp,
+    Credentials, Event, EventKind, EventSet, ExitStatus, Field, Flaw, Flaws, KIND_COUNT, Kind, Lost, Pid, Process,
+    ProcessId, Session, SourceId, Timestamp,
 };
 
 /// One of two mechanisms.
@@ -33,15 +33,22 @@ impl Side {
     }
 }
 
-/// The kinds whose moment and number are the same for every mechanism. What the others mean (a name, an id, a debugger that
-/// changed) each mechanism sees at another place in the kernel, and a snapshot tells of another moment.
+/// The kinds that are compared. Core dumps and debuggers each mechanism sees at another place in the kernel, and a snapshot tells of
+/// another moment.
 pub(crate) const COMPARABLE: EventSet = EventSet::NONE
     .with(Kind::Fork)
     .with(Kind::Clone)
     .with(Kind::Exec)
     .with(Kind::ExecFailed)
     .with(Kind::Exit)
-    .with(Kind::ThreadExit);
+    .with(Kind::ThreadExit)
+    .with(Kind::Comm)
+    .with(Kind::Uid)
+    .with(Kind::Gid)
+    .with(Kind::Sid);
+
+/// Those of them of which a mechanism that samples may tell one in place of several.
+const CHANGES: EventSet = EventSet::NONE.with(Kind::Comm).with(Kind::Uid).with(Kind::Gid).with(Kind::Sid);
 
 /// So long after an event the other mechanism has told of it, or never will: times are the kernel's, and one who was interrupted
 /// between noting and sending is not kept for longer.
@@ -74,7 +81,8 @@ pub enum Discrepancy {
     },
     /// Both told of it, and differ in a field that neither marks as a guess.
     Differs {
-        /// Which field: [`Field::Status`], [`Field::Argv`] or [`Field::Ppid`].
+        /// Which field: [`Field::Status`], [`Field::Argv`] or [`Field::Ppid`]; [`Field::Name`] of a change of name, [`Field::User`] of one
+        /// of user or group.
         field: Field,
         /// What the first told.
         first: Box<Event>,
@@ -94,7 +102,7 @@ pub struct Verification {
     /// Those that are missing, too, but were counted as lost by the mechanism that did not tell of them.
     pub explained: [[u64; KIND_COUNT]; 2],
     /// Events of which the other side alone told, and to which this one is not held: it has a filter, or is a mechanism that does not
-    /// count what it misses.
+    /// count what it misses, or to which the kernel does not tell of such a change everywhere.
     pub unheld: [u64; 2],
     /// Events of one side alone at a time when the other was not attached for sure.
     pub outside: u64,
@@ -186,6 +194,8 @@ struct Waiting {
     serial: u64,
     side: Side,
     event: Event,
+    /// The other side need not tell of it.
+    unheld: bool,
 }
 
 impl Reconciler {
@@ -200,7 +210,10 @@ impl Reconciler {
             marks: VecDeque::new(),
             given_up: None,
         };
-        let can = |session: &Session| comparable(session.source).intersection(session.events);
+        let can = |session: &Session| {
+            let kinds = comparable(session.source).intersection(session.events).iter();
+            kinds.filter(|&kind| !session.untold.contains(kind)).fold(EventSet::NONE, EventSet::with)
+        };
         Self {
             sides: [side(first), side(second)],
             kinds: can(first).intersection(can(second)),
@@ -214,13 +227,6 @@ impl Reconciler {
         }
     }
 
-    /// The first monitor has a filter that the second has not: what it does not tell of is not missing.
-    #[must_use]
-    pub fn first_is_filtered(mut self) -> Self {
-        self.exempt[Side::First as usize] = true;
-        self
-    }
-
     /// The kinds that are compared.
     pub fn kinds(&self) -> EventSet {
         self.kinds
@@ -228,6 +234,15 @@ impl Reconciler {
 
     /// Takes an event.
     pub fn tell(&mut self, side: Side, event: &Event) {
+        self.take_in(side, event, false);
+    }
+
+    /// The same, of an event that the other side need not tell of: it has a filter that this side has not, and that may refuse it.
+    pub fn tell_unheld(&mut self, side: Side, event: &Event) {
+        self.take_in(side, event, true);
+    }
+
+    fn take_in(&mut self, side: Side, event: &Event, unheld: bool) {
         if let EventKind::Lost(lost) = &event.kind {
             self.sides[side as usize].lose(lost);
             return;
@@ -240,7 +255,7 @@ impl Reconciler {
             Some(theirs) => self.agree(side, event, &theirs),
             None => {
                 self.serial += 1;
-                let waiting = Waiting { serial: self.serial, side, event: event.clone() };
+                let waiting = Waiting { serial: self.serial, side, event: event.clone(), unheld };
                 self.waiting.entry(pid).or_default().push(waiting);
                 let held = &mut self.sides[side as usize];
                 held.order.push_back((pid, self.serial));
@@ -337,15 +352,15 @@ impl Reconciler {
     fn decide(&mut self, pid: Pid, serial: u64) {
         let partner = self.waiting.get(&pid).and_then(|all| partner_of(all, serial));
         let theirs = partner.and_then(|serial| self.remove(pid, serial));
-        let Some(Waiting { side, event, .. }) = self.remove(pid, serial) else { return };
+        let Some(Waiting { side, event, unheld, .. }) = self.remove(pid, serial) else { return };
         match theirs {
             Some(theirs) => self.agree(side, &event, &theirs.event),
-            None => self.miss(side, event),
+            None => self.miss(side, event, unheld),
         }
     }
 
     /// One side alone told of this.
-    fn miss(&mut self, side: Side, event: Event) {
+    fn miss(&mut self, side: Side, event: Event, unheld: bool) {
         let kind = event.kind.kind() as usize;
         let from = side.other();
         let end = self.sides.iter().filter_map(|side| side.until).min().map_or(i64::MAX, |end| end.0);
@@ -358,7 +373,7 @@ impl Reconciler {
             self.verification.outside += 1;
         } else if other.given_up.is_some_and(|until| event.time.0 <= until.0.saturating_add(EDGE_NS)) {
             self.verification.given_up += 1;
-        } else if self.exempt[from as usize] {
+        } else if unheld || self.exempt[from as usize] || !is_told(&event, other.id) {
             self.verification.unheld[from as usize] += 1;
         } else {
             let from_id = other.id;
@@ -424,10 +439,25 @@ impl Held {
 
 /// The kinds that a mechanism can be held to.
 fn comparable(id: SourceId) -> EventSet {
-    source::SOURCES
-        .iter()
-        .find(|mechanism| mechanism.id() == id)
-        .map_or(EventSet::NONE, |mechanism| mechanism.capabilities().events.intersection(COMPARABLE))
+    let capabilities = source::SOURCES.iter().find(|it| it.id() == id).map(|it| it.capabilities());
+    let kinds = capabilities.map_or(EventSet::NONE, |it| it.events.intersection(COMPARABLE)).iter();
+    let sampled = if counts_loss(id) { EventSet::NONE } else { CHANGES };
+    kinds.filter(|&kind| !sampled.contains(kind)).fold(EventSet::NONE, EventSet::with)
+}
+
+/// Whether the kernel tells this mechanism of such a change too, of which another told.
+fn is_told(event: &Event, id: SourceId) -> bool {
+    let by_connector = id == SourceId::ProcessConnector;
+    match event.kind {
+        // `proc_comm_connector` stands in prctl(2) and /proc alone, which kernel threads and those of io_uring do not use.
+        EventKind::Comm(_) if by_connector => event.process.as_ref().is_some_and(|process| {
+            let is_kthread = process.argv.is_none() && process.flaws.get(Field::Argv).is_none();
+            !is_kthread && event.tid == Some(process.id.pid)
+        }),
+        // `commit_creds` tells the process connector of execs of set-uid programs too, and of user namespaces.
+        EventKind::Uid(_) | EventKind::Gid(_) => by_connector,
+        _ => true,
+    }
 }
 
 fn counts_loss(id: SourceId) -> bool {
@@ -525,34 +555,39 @@ fn aligned(ours: &[&Waiting], theirs: &[&Waiting]) -> Vec<(usize, usize)> {
 }
 
 /// The fields that both tell as the truth, and in which they differ.
-fn differences(first: &Event, second: &Event) -> impl Iterator<Item = Field> {
+fn differences(first: &Event, second: &Event) -> Vec<Field> {
     let sure = |flaws: &Flaws, field| matches!(flaws.get(field), None | Some(Flaw::Inherited));
-    let (Some(a), Some(b)) = (&first.process, &second.process) else { return [None; 3].into_iter().flatten() };
+    let (Some(a), Some(b)) = (&first.process, &second.process) else { return Vec::new() };
     let both = |field| sure(&a.flaws, field) && sure(&b.flaws, field);
-    let status = match (&first.kind, &second.kind) {
+    let differs = match (&first.kind, &second.kind) {
         (EventKind::Exit(x), EventKind::Exit(y)) => {
             let told = |status| status != ExitStatus::Unknown;
-            sure(&first.flaws, Field::Status)
-                && sure(&second.flaws, Field::Status)
-                && told(x.status)
-                && told(y.status)
-                && x.status != y.status
+            let both = sure(&first.flaws, Field::Status) && sure(&second.flaws, Field::Status);
+            (both && told(x.status) && told(y.status) && x.status != y.status).then_some(Field::Status)
         }
-        _ => false,
+        (EventKind::Exec(_), EventKind::Exec(_)) => match (&a.argv, &b.argv) {
+            (Some(x), Some(y)) => (both(Field::Argv) && x != y).then_some(Field::Argv),
+            _ => None,
+        },
+        // Later it may change, which not everybody is told of.
+        (EventKind::Fork(_), EventKind::Fork(_)) => match (&a.parent, &b.parent) {
+            (Some(x), Some(y)) => (both(Field::Ppid) && x.id.pid != y.id.pid).then_some(Field::Ppid),
+            _ => None,
+        },
+        (EventKind::Comm(x), EventKind::Comm(y)) => (x.new != y.new).then_some(Field::Name),
+        (EventKind::Uid(_), EventKind::Uid(_)) => ids_differ(a, b, |who| (who.uid, who.euid)).then_some(Field::User),
+        (EventKind::Gid(_), EventKind::Gid(_)) => ids_differ(a, b, |who| (who.gid, who.egid)).then_some(Field::User),
+        _ => None,
     };
-    let argv = match (&first.kind, &second.kind, &a.argv, &b.argv) {
-        (EventKind::Exec(_), EventKind::Exec(_), Some(x), Some(y)) => both(Field::Argv) && x != y,
+    differs.into_iter().collect()
+}
+
+/// Those that changed are in the record of the change, and no guess.
+fn ids_differ(a: &Process, b: &Process, ids: impl Fn(&Credentials) -> (u32, u32)) -> bool {
+    match (&a.credentials, &b.credentials) {
+        (Some(a), Some(b)) => ids(a) != ids(b),
         _ => false,
-    };
-    // Later it may change, which not everybody is told of.
-    let parent = match (&first.kind, &second.kind, &a.parent, &b.parent) {
-        (EventKind::Fork(_), EventKind::Fork(_), Some(x), Some(y)) => both(Field::Ppid) && x.id.pid != y.id.pid,
-        _ => false,
-    };
-    [(status, Field::Status), (argv, Field::Argv), (parent, Field::Ppid)]
-        .map(|(differs, field)| differs.then_some(field))
-        .into_iter()
-        .flatten()
+    }
 }
 
 #[cfg(test)]

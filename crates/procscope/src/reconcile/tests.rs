@@ -3,7 +3,10 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{Argv, BootId, ExecInfo, Exit, ForkInfo, Process, ProcessRef, StartTime, ThreadExit, Usage};
+use crate::{
+    Argv, BootId, CommChange, CoreDump, ExecInfo, Exit, ForkInfo, IdChange, Process, ProcessRef, StartTime, ThreadExit,
+    Usage,
+};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -13,6 +16,7 @@ fn session(source: SourceId, attached: i64) -> Session {
         source,
         attached: Timestamp(attached),
         events: EventSet::ALL,
+        untold: EventSet::NONE,
         notes: Vec::new(),
         rights: &[],
     }
@@ -77,7 +81,7 @@ fn what_both_tell_agrees() {
         it.tell(Side::Second, &event(time + 900_000, 7, of(kind)));
     }
     // Nobody is held to these.
-    it.tell(Side::First, &event(2 * SECOND, 7, EventKind::Sid));
+    it.tell(Side::First, &event(2 * SECOND, 7, EventKind::Core(CoreDump { signo: Some(6) })));
     it.tell(Side::Second, &event(2 * SECOND, 7, EventKind::Existing));
     assert!(it.waiting.is_empty());
     let (verification, discrepancies) = ended(it, 9 * SECOND);
@@ -191,12 +195,18 @@ fn windows_without_both_are_not_compared() {
 
 #[test]
 fn who_is_filtered_is_not_held_to_the_rest() {
-    let mut it = reconciler().first_is_filtered();
-    it.tell(Side::Second, &event(SECOND, 1, of(Kind::Exec)));
+    let mut it = reconciler();
+    it.tell_unheld(Side::Second, &event(SECOND, 1, of(Kind::Exec)));
+    it.tell(Side::Second, &event(SECOND, 4, of(Kind::Exec)));
     it.tell(Side::First, &event(SECOND, 2, of(Kind::Exec)));
-    let (verification, _) = ended(it, 9 * SECOND);
-    assert_eq!((verification.total_missing(Side::First), verification.total_missing(Side::Second)), (0, 1));
-    assert_eq!(verification.unheld, [1, 0]);
+    it.tell_unheld(Side::Second, &event(SECOND, 3, of(Kind::Exec)));
+    it.tell(Side::First, &event(SECOND, 3, of(Kind::Exec)));
+    let (verification, discrepancies) = ended(it, 9 * SECOND);
+    let expected = [(SourceId::ProcessConnector, Kind::Exec, 2, SECOND), (SourceId::Ebpf, Kind::Exec, 4, SECOND)];
+    let mut found = missing(&discrepancies);
+    found.sort_by_key(|it| it.2);
+    assert_eq!(found, expected);
+    assert_eq!((verification.unheld, verification.total_agreed()), ([1, 0], 1));
 }
 
 /// Who looks now and then misses what was short: what it does tell has to be true all the same.
@@ -208,6 +218,70 @@ fn who_cannot_count_losses_is_held_to_what_it_tells() {
     let (verification, _) = ended(it, 9 * SECOND);
     assert_eq!((verification.total_missing(Side::First), verification.total_missing(Side::Second)), (1, 0));
     assert_eq!(verification.unheld, [0, 1]);
+}
+
+/// What a mechanism says it cannot tell here is nobody's to hold against it.
+#[test]
+fn what_does_not_come_here_is_not_compared() {
+    let mut second = session(SourceId::Tracefs, 0);
+    second.untold = EventSet::NONE.with(Kind::ExecFailed);
+    let it = Reconciler::new(&session(SourceId::Ebpf, 0), &second);
+    assert!(it.kinds().contains(Kind::Exec) && !it.kinds().contains(Kind::ExecFailed));
+    let it = Reconciler::new(&session(SourceId::Ebpf, 0), &session(SourceId::Tracefs, 0));
+    assert!(it.kinds().contains(Kind::ExecFailed));
+    let it = Reconciler::new(&session(SourceId::Ebpf, 0), &session(SourceId::ProcPoll, 0));
+    assert!(it.kinds().contains(Kind::Exec) && !it.kinds().contains(Kind::Comm));
+}
+
+fn renamed(time: i64, pid: Pid, new: &[u8]) -> Event {
+    let mut it = event(time, pid, EventKind::Comm(CommChange { old: None, new: new.into() }));
+    it.tid = Some(pid);
+    change(&mut it, |process| process.argv = Some(Arc::new(Argv::from_block(*b"x\0"))));
+    it
+}
+
+fn became(time: i64, pid: Pid, uid: u32) -> Event {
+    let mut it = event(time, pid, EventKind::Uid(IdChange { old_real: None, old_effective: None }));
+    let who = Credentials { uid, euid: uid, gid: 0, egid: 0, user: None, euser: None, group: None, egroup: None };
+    change(&mut it, |process| process.credentials = Some(Arc::new(who)));
+    it
+}
+
+#[test]
+fn changes_are_compared_with_what_became() {
+    let mut it = reconciler();
+    for (time, one, other) in [(1, &b"a"[..], &b"a"[..]), (2, b"b", b"c")] {
+        it.tell(Side::First, &renamed(time * SECOND, 7, one));
+        it.tell(Side::Second, &renamed(time * SECOND, 7, other));
+    }
+    for (time, one, other) in [(3, 1, 1), (4, 1, 2)] {
+        it.tell(Side::First, &became(time * SECOND, 8, one));
+        it.tell(Side::Second, &became(time * SECOND, 8, other));
+    }
+    it.tell(Side::First, &event(5 * SECOND, 9, EventKind::Sid));
+    let (verification, found) = ended(it, 9 * SECOND);
+    assert_eq!(verification.differing, [(Field::Name, 1), (Field::User, 1)]);
+    assert_eq!(missing(&found), [(SourceId::ProcessConnector, Kind::Sid, 9, 5 * SECOND)]);
+}
+
+/// Of a set-uid program's exec, of kernel threads and of io_uring's the kernel does not tell everybody.
+#[test]
+fn nobody_is_held_to_changes_that_the_kernel_does_not_tell_him() {
+    let mut it = reconciler();
+    let mut thread = renamed(SECOND, 7, b"a");
+    thread.tid = Some(70);
+    let mut kernels = renamed(SECOND, 8, b"a");
+    change(&mut kernels, |process| process.argv = None);
+    it.tell(Side::First, &thread);
+    it.tell(Side::First, &kernels);
+    it.tell(Side::First, &renamed(SECOND, 9, b"a"));
+    it.tell(Side::Second, &became(SECOND, 10, 0));
+    it.tell(Side::First, &became(SECOND, 11, 0));
+    let (verification, mut found) = ended(it, 9 * SECOND);
+    assert_eq!(verification.unheld, [1, 2]);
+    found.sort_by_key(|it| matches!(it, Discrepancy::Missing { event, .. } if event.kind.kind() == Kind::Uid));
+    let of = [(Kind::Comm, 9), (Kind::Uid, 11)].map(|(kind, pid)| (SourceId::ProcessConnector, kind, pid, SECOND));
+    assert_eq!(missing(&found), of);
 }
 
 #[test]

@@ -24,7 +24,8 @@ use crate::launch::Launch;
 use crate::pipeline::{Outlet, Pipeline};
 use crate::plan::{Explanation, Pushdown, plan};
 use crate::{
-    Capabilities, Cause, Error, Obstacle, Pid, SourceId, SourceInfo, StopHandle, Timestamp, Verdict, Want, sys,
+    Capabilities, Cause, Error, EventSet, Obstacle, Pid, SourceId, SourceInfo, StopHandle, Timestamp, Verdict, Want,
+    sys,
 };
 
 /// One way by which a system tells of its processes.
@@ -76,6 +77,11 @@ pub(crate) trait Source: Send {
     /// Those of its notes that its cost does not tell already.
     fn surprises(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// The kinds that were asked for and that it tells of elsewhere, but not here.
+    fn untold(&self) -> EventSet {
+        EventSet::NONE
     }
 
     /// What it still needs of the rights of `capabilities(7)` while it runs.

@@ -69,6 +69,7 @@ pub(super) struct Live {
     pub(super) attached_ns: u64,
     attached: Timestamp,
     notes: Vec<String>,
+    untold: EventSet,
     /// Cgroups of the old hierarchies, which the programs do not filter by.
     cgroup_paths: Vec<String>,
     /// The trees' members when the programs took over, and the place in the ring up to which they had not.
@@ -125,6 +126,7 @@ impl Live {
             attached_ns: 0,
             attached: Timestamp::default(),
             notes: Vec::new(),
+            untold: EventSet::NONE,
             cgroup_paths: cgroups.paths,
             members: HashSet::new(),
             unfiltered_until: 0,
@@ -188,6 +190,7 @@ impl Live {
         }
         if let Some((kinds, error)) = missing {
             self.notes.push(calls_missing(kinds, &error).to_string());
+            self.untold = kinds;
         }
         Ok(())
     }
@@ -361,6 +364,10 @@ impl Source for Live {
 
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
+    }
+
+    fn untold(&self) -> EventSet {
+        self.untold
     }
 
     /// Before Linux 5.19 CAP_BPF is asked for at every call; CAP_SYS_PTRACE shows processes that ran before in a /proc with

@@ -12,7 +12,7 @@ use crate::launch::filter::CALLS;
 use crate::pipeline::{Outlet, Pipeline};
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::{Source, foreign_proc, perhaps_filtered};
-use crate::{Cause, EnvWanted, Error, Kind, Obstacle, SourceId, StopHandle, Timestamp, Verdict, Want, sys};
+use crate::{Cause, EnvWanted, Error, EventSet, Kind, Obstacle, SourceId, StopHandle, Timestamp, Verdict, Want, sys};
 
 /// How long records are gathered while there are some: a wakening for each would take the command's time.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -71,6 +71,7 @@ pub(super) struct Live {
     living: Living,
     attached: Timestamp,
     notes: Vec<String>,
+    untold: EventSet,
     surprises: Vec<String>,
     cgroup_paths: Vec<String>,
     /// Execs fail without the tracer.
@@ -94,13 +95,14 @@ impl Live {
         let filter = want.events.contains(Kind::ExecFailed);
         let can_stop = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail")
             .is_ok_and(|actions| actions.split_whitespace().any(|action| action == "trace"));
-        let mut notes = Vec::new();
+        let (mut notes, mut untold) = (Vec::new(), EventSet::NONE);
         let missing = want.events.iter().filter(|kind| !EVENTS.contains(*kind)).map(Kind::name).collect::<Vec<_>>();
         if !missing.is_empty() {
             notes.push(format!("{} events are missing: ptrace does not tell of them", missing.join(", ")));
         }
         if filter && !can_stop {
             notes.push("exec-failed events are missing: this kernel has no seccomp filters".to_owned());
+            untold = untold.with(Kind::ExecFailed);
         }
         let mut surprises = Vec::new();
         if sys::proc_has_own_pids().is_none() {
@@ -161,6 +163,7 @@ impl Live {
             living,
             attached,
             notes,
+            untold,
             surprises,
             cgroup_paths: cgroups.paths,
             filtered,
@@ -209,6 +212,10 @@ impl Source for Live {
 
     fn notes(&self) -> Vec<String> {
         [&self.notes[..], &self.surprises].concat()
+    }
+
+    fn untold(&self) -> EventSet {
+        self.untold
     }
 
     fn surprises(&self) -> Vec<String> {
