@@ -73,6 +73,9 @@ pub struct Run {
     /// CLOCK_REALTIME less CLOCK_BOOTTIME, ns.
     #[serde(default)]
     pub realtime_offset_ns: i64,
+    /// What the generator was called with, and its spawners with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub argv: Vec<Bytes>,
 }
 
 /// From its fork to its end, one process.

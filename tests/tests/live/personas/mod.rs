@@ -1,6 +1,7 @@
 //! procscope under other tools' names, beside those tools.
 
 mod called;
+mod faults;
 mod slow;
 mod storm;
 
@@ -78,17 +79,17 @@ impl Tool {
 
     /// Stops it as Ctrl-C does, and gives what it printed.
     fn stop(self) -> String {
-        String::from_utf8_lossy(&self.stop_raw()).into_owned()
+        String::from_utf8_lossy(&self.stop_told().0).into_owned()
     }
 
-    /// The same, as bytes.
-    fn stop_raw(mut self) -> Vec<u8> {
+    /// The same, as bytes, and what it printed on stderr.
+    fn stop_told(mut self) -> (Vec<u8>, String) {
         // SAFETY: our child, not waited for yet.
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, libc::SIGINT) }, 0);
         let status = wait(&mut self.child);
         let stderr = self.stderr();
         assert!(!stderr.contains("panicked"), "{}: {status}: {stderr}", self.name);
-        self.raw()
+        (self.raw(), stderr)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use procscope_tests::truth::{Life, Line};
 
+use super::faults::{self, Faults, Told, one_line_each, wait_status};
 use super::*;
 use crate::turn;
 use crate::workload::{Workload, lives};
@@ -71,34 +72,6 @@ fn all_right(
     }
 }
 
-/// What the original says of each process, byte by byte as it would stand there if it were right: what differs from that is wrong by
-/// the truth, and nobody else's word. `read` gives a line's pid and where the rest begins that `right` is about.
-fn tell_faults(
-    name: &str,
-    text: &[u8],
-    truth: &HashMap<u32, &Life>,
-    read: impl Fn(&[u8]) -> Option<(u32, usize)>,
-    right: impl Fn(&Life) -> Vec<u8>,
-) {
-    let mut right_of = HashMap::<u32, bool>::new();
-    let mut begin = 0;
-    for line in text.split_inclusive(|&b| b == b'\n') {
-        // What is printed raw may hold line breaks, so that the rest is looked for beyond the line's end.
-        if let Some((pid, at)) = read(line)
-            && let Some(life) = truth.get(&pid)
-        {
-            let rest = &text[begin + at..];
-            let right = right(life);
-            let whole = rest.starts_with(&right) && matches!(rest.get(right.len()), None | Some(b' ' | b'\n'));
-            *right_of.entry(pid).or_default() |= whole;
-        }
-        begin += line.len();
-    }
-    let missing = truth.len() - right_of.len();
-    let wrong = right_of.values().filter(|right| !**right).count();
-    println!("of {}: our {name} has all right; the original misses {missing}, and has {wrong} wrong", truth.len());
-}
-
 /// The number that stands as the nth word of a line, and where the words behind it begin.
 fn pid_and_rest(line: &[u8], place: usize, rest: usize) -> Option<(u32, usize)> {
     let (mut at, mut pid) = (0, None);
@@ -112,14 +85,6 @@ fn pid_and_rest(line: &[u8], place: usize, rest: usize) -> Option<(u32, usize)> 
     }
     at += line[at..].iter().position(|&b| b != b' ')?;
     Some((pid?, at))
-}
-
-/// The arguments, joined by blanks, as they are.
-fn raw_command(life: &Life, path: bool) -> Vec<u8> {
-    let exec = &life.execs[0];
-    let first = exec.path.as_ref().filter(|_| path).unwrap_or(&exec.argv[0]);
-    let words: Vec<&[u8]> = std::iter::once(first).chain(&exec.argv[1..]).map(|word| &word.0[..]).collect();
-    words.join(&b' ')
 }
 
 fn pid_at(line: &str, place: usize) -> Option<u32> {
@@ -140,12 +105,12 @@ fn from_word(line: &str, nth: usize) -> String {
 fn forkstat_shows_every_command_and_status() {
     let _turn = turn::take();
     let links = Links::new();
-    let options = ["-e", "exec,exit"];
-    let (theirs, ours) = (original("forkstat", &options), persona(&links, "forkstat", &options));
+    let (theirs, ours) = (original("forkstat", &[]), persona(&links, "forkstat", &[]));
     wait_for(&[&theirs, &ours]);
     let truth = Workload::new(STORM).run();
     std::thread::sleep(Duration::from_millis(500));
-    let (theirs, ours) = (theirs.stop_raw(), ours.stop());
+    let (theirs, ours) = (Told::by(theirs), ours.stop());
+    let spawner = faults::spawners_words(&truth);
     let truth = spawned(&truth);
     let is = |line: &str, event: &str| words(line).get(1) == Some(&event);
     // Line breaks are blanks, and no line ends with one.
@@ -156,22 +121,14 @@ fn forkstat_shows_every_command_and_status() {
     let exit = |line: &str| Some((pid_at(line, 2)?, words(line).get(3)?.to_string()));
     let status = |life: &Life| wait_status(life).to_string();
     all_right("forkstat", &ours, &truth, |line| if is(line, "exit") { exit(line) } else { None }, status);
-    let raw = |life: &Life| {
-        let mut text = raw_command(life, false);
-        text.iter_mut().filter(|b| b"\r\n".contains(b)).for_each(|b| *b = b' ');
-        text
+    let child = |line: &str| {
+        let words = words(line);
+        (words.get(1..4)? == ["fork", words[2], "child"])
+            .then(|| Some((pid_at(line, 2)?, squeezed(&from_word(line, 4)))))?
     };
-    let read = |line: &[u8]| if line.get(9..14)? == b"exec " { pid_and_rest(line, 2, 3) } else { None };
-    tell_faults("forkstat", &theirs, &truth, read, raw);
-}
-
-/// As `wait(2)` has it; the storm writes no cores.
-fn wait_status(life: &Life) -> u32 {
-    let exit = life.exit.as_ref().expect("it ended");
-    match (&exit.signal, exit.code) {
-        (Some(name), _) => procscope_model::signal_number(name).expect("a signal").into(),
-        (None, code) => code.expect("a code") << 8,
-    }
+    let words_of_spawner = String::from_utf8_lossy(&spawner.join(&b' ')).into_owned();
+    all_right("forkstat", &ours, &truth, child, |_| words_of_spawner.clone());
+    faults::forkstat::explain(&theirs, &truth, &spawner);
 }
 
 #[test]
@@ -182,7 +139,7 @@ fn execsnoop_shows_every_command() {
     wait_for(&[&theirs, &ours]);
     let truth = Workload::new(STORM).run();
     std::thread::sleep(Duration::from_millis(500));
-    let (theirs, ours) = (theirs.stop_raw(), ours.stop());
+    let (theirs, ours) = (Told::by(theirs), ours.stop());
     let truth = spawned(&truth);
     // Names may have blanks: the columns behind are found from the 18th character on.
     let read = |line: &str| {
@@ -191,7 +148,9 @@ fn execsnoop_shows_every_command() {
     };
     all_right("execsnoop", &ours, &truth, read, |life| squeezed(&command(life, true)));
     let read = |line: &[u8]| pid_and_rest(line.get(17..)?, 0, 3).map(|(pid, at)| (pid, at + 17));
-    tell_faults("execsnoop", &theirs, &truth, read, |life| raw_command(life, true));
+    let mut faults = Faults::of("execsnoop");
+    one_line_each(&mut faults, &theirs, &truth, read, faults::execsnoop::right, faults::execsnoop::causes, |_| None);
+    faults.tell_lost(&theirs);
 }
 
 #[test]
@@ -202,11 +161,11 @@ fn execsnoop_bt_shows_every_command() {
     wait_for(&[&theirs, &ours]);
     let truth = Workload::new(STORM).run();
     std::thread::sleep(Duration::from_millis(500));
-    let (theirs, ours) = (theirs.stop_raw(), ours.stop());
+    let (theirs, ours) = (Told::by(theirs), ours.stop());
     let truth = spawned(&truth);
     let read = |line: &str| Some((pid_at(line, 1)?, squeezed(&from_word(line, 2))));
     all_right("execsnoop.bt", &ours, &truth, read, |life| squeezed(&command(life, false)));
-    tell_faults("execsnoop.bt", &theirs, &truth, |line| pid_and_rest(line, 1, 2), |life| raw_command(life, false));
+    faults::execsnoop::explain_script(&theirs, &truth);
 }
 
 #[test]
@@ -217,7 +176,7 @@ fn exitsnoop_shows_every_end() {
     wait_for(&[&theirs, &ours]);
     let truth = Workload::new(STORM).run();
     std::thread::sleep(Duration::from_millis(500));
-    let (theirs, ours) = (theirs.stop_raw(), ours.stop());
+    let (theirs, ours) = (Told::by(theirs), ours.stop());
     let truth = spawned(&truth);
     let read = |line: &str| {
         let rest = line.get(17..)?;
@@ -232,7 +191,21 @@ fn exitsnoop_shows_every_end() {
     };
     all_right("exitsnoop", &ours, &truth, read, right);
     let read = |line: &[u8]| pid_and_rest(line.get(17..)?, 0, 4).map(|(pid, at)| (pid, at + 17));
-    tell_faults("exitsnoop", &theirs, &truth, read, |life| right(life).into_bytes());
+    let mut faults = Faults::of("exitsnoop");
+    let whole = |life: &Life| {
+        let signo = (wait_status(life) & 0x7f) as i32;
+        // SAFETY: glibc's own text, which stays.
+        let words = || unsafe { std::ffi::CStr::from_ptr(libc::strsignal(signo)) }.to_string_lossy().into_owned();
+        let words = if signo > 0 { format!(" ({})", words()) } else { String::new() };
+        format!(
+            "{}{words}
+",
+            right(life)
+        )
+        .into_bytes()
+    };
+    one_line_each(&mut faults, &theirs, &truth, read, whole, |_| Vec::new(), |_| None);
+    faults.tell_lost(&theirs);
 }
 
 /// By extrace's own quoting, which its source and its manual show.
@@ -244,7 +217,7 @@ fn extrace_shows_every_command() {
     wait_for(&[&theirs, &ours]);
     let truth = Workload::new(STORM).run();
     std::thread::sleep(Duration::from_millis(500));
-    let (theirs, ours) = (theirs.stop_raw(), ours.stop());
+    let (theirs, ours) = (Told::by(theirs), ours.stop());
     let truth = spawned(&truth);
     let some: HashMap<_, _> = truth.iter().take(300).map(|(pid, life)| (*pid, *life)).collect();
     let read = |line: &str| {
@@ -256,35 +229,17 @@ fn extrace_shows_every_command() {
         shown(&words)
     };
     all_right("extrace", &ours, &some, read, right);
-    let quoted = |life: &Life| {
-        let words: Vec<_> = life.execs[0].argv.iter().map(|word| quoted(&word.0)).collect();
-        words.join(&b' ')
-    };
-    tell_faults("extrace", &theirs, &truth, |line| pid_and_rest(line, 0, 1), quoted);
+    let mut faults = Faults::of("extrace");
+    let gone = |life: &Life| faults::extrace::missing(&theirs, life);
+    let read = |line: &[u8]| pid_and_rest(line, 0, 1);
+    one_line_each(&mut faults, &theirs, &truth, read, faults::extrace::right, faults::extrace::causes, gone);
+    faults.tell_dropped(&theirs);
 }
 
 /// What bash makes of words.
 fn read_by_shell(text: &str) -> String {
     let output = Command::new("bash").args(["--norc", "-c", &format!("set +H; printf '%s\\0' {text}")]).output();
     shown(&output.expect("bash can be run").stdout)
-}
-
-/// A word as extrace prints it.
-fn quoted(word: &[u8]) -> Vec<u8> {
-    let special = |b: &u8| *b <= b' ' || *b == 0x7f || b"`^#*[]=|\\?${}()'\"<>&;".contains(b);
-    if !word.is_empty() && !word.iter().any(special) {
-        return word.to_vec();
-    }
-    let mut text = b"'".to_vec();
-    for byte in word {
-        match byte {
-            b'\'' => text.extend(b"'\\''"),
-            b'\n' => text.extend(b"'$'\\n''"),
-            byte => text.push(*byte),
-        }
-    }
-    text.push(b'\'');
-    text
 }
 
 /// What the original does not show, or shows as something else: ids, sessions, names, ends of threads, core dumps, debuggers.
