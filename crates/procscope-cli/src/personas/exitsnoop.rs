@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use jiff::tz::TimeZone;
 use procscope::{Event, EventKind, EventSet, ExitStatus, Kind, Monitor, Pid, signal_name};
 
-use super::options::{Grammar, Line, Opt, Refusal, Table, both, leading_number, long, path, words_of};
+use super::options::{
+    Grammar, Line, NO_PROGRAM, Opt, Refusal, Table, as_id, both, leading_number, long, path, words_of,
+};
 use super::session::Watch;
 use super::text;
 use crate::render::Render;
@@ -119,17 +121,21 @@ impl Options {
             match key {
                 Key::Timestamp => it.timestamp = true,
                 Key::Utc => (it.timestamp, it.utc) = (true, true),
+                // bcc's takes any text into its own program, and an empty one for none.
+                Key::Pid if !it.libbpf && value.is_empty() => it.pid = None,
                 Key::Pid => {
-                    let pid = leading_number(value).and_then(|pid| Pid::try_from(pid).ok()).filter(|&pid| pid > 0);
+                    let number = leading_number(value).filter(|&pid| !it.libbpf || pid > 0 && pid < i64::MAX);
                     let help = "type a process id, such as 1234";
                     let bad = || table.bad_value("--pid", &String::from_utf8_lossy(value), help);
-                    it.pid = Some(pid.ok_or_else(bad)?);
+                    let pid = as_id(number.ok_or_else(bad)?);
+                    // No process has 0 either, which stands for none further on.
+                    it.pid = Some(if pid == 0 { Pid::MAX } else { pid });
                 }
                 Key::Label => it.label = Some(if value.is_empty() { b"exit".to_vec() } else { value.clone() }),
                 Key::Failed => it.failed = true,
                 Key::Threads => it.threads = true,
                 Key::Cgroup => it.cgroup = Some(value.clone()),
-                Key::Ebpf => return Err(table.wrong("--ebpf prints bcc's own program; here there is none".to_owned())),
+                Key::Ebpf => return Err(Refusal::Said(NO_PROGRAM)),
                 Key::Ignored | Key::Style => {}
             }
         }

@@ -130,6 +130,7 @@ impl Call {
             Refusal::Help(status) => (self.persona.command(&words).render_help().to_string(), status),
             Refusal::Usage => (format!("{}\n", self.persona.command(&words).render_usage()), 0),
             Refusal::Version => (format!("{} (procscope {})\n", self.persona.name, env!("CARGO_PKG_VERSION")), 0),
+            Refusal::Said(text) => (text.to_owned(), 0),
             Refusal::Wrong(failure, status) => return refuse(&failure, status),
             Refusal::Failed(failure) => return refuse(&failure, 1),
         };

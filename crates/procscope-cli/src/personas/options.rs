@@ -134,11 +134,17 @@ pub(crate) enum Refusal {
     Usage,
     /// The version was.
     Version,
+    /// This is all that there is to say.
+    Said(&'static str),
     /// The command line is wrong; the original's status for that.
     Wrong(Failure, u8),
     /// Anything else.
     Failed(Failure),
 }
+
+/// What `--ebpf` prints of bcc's tools, which is C there too.
+pub(crate) const NO_PROGRAM: &str =
+    "/* bcc prints the program here that it compiles. procscope has its own, compiled before. */\n";
 
 impl From<Failure> for Refusal {
     fn from(failure: Failure) -> Self {
@@ -377,6 +383,11 @@ pub(crate) fn leading_number(text: &[u8]) -> Option<i64> {
         .iter()
         .fold(0i64, |number, digit| number.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
     Some(if negative { -number } else { number })
+}
+
+/// A number as a process's or user's: the highest, which nobody has, where it can be nobody's.
+pub(crate) fn as_id(number: i64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// The values of a long option in words that nobody has read yet, as what the others mean may depend on it.

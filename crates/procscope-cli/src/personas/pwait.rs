@@ -39,7 +39,8 @@ pub(super) const TABLE: Table<Key> = Table {
     notes: "\
 Differs:
   It needs no rights to wait. Where no mechanism can be had that tells statuses
-  -v says 'terminated', and -c ends with status 1: nobody knows.
+  -v says 'terminated', and -c ends with status 1: nobody knows. So it does where
+  it is interrupted, which is no success.
   Who ends while it begins is waited for too.
 
 Examples:
@@ -86,7 +87,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     if line.operands.is_empty() {
         return Err(TABLE.wrong("it takes the ids of processes".to_owned()));
     }
-    let waiting = waiting::Waiting::begin(&read_pids(&line.operands));
+    let waiting = waiting::Waiting::begin("pwait", &read_pids(&line.operands));
     if waiting.is_empty() {
         return Ok(ExitCode::from(1));
     }
@@ -173,7 +174,7 @@ impl Render for Lines {
 }
 
 #[cfg(target_os = "linux")]
-mod waiting {
+pub(super) mod waiting {
     //! Waiting by pidfd(2), which takes no rights: a descriptor stays that of the process, whoever has its pid afterwards.
 
     use std::io;
@@ -192,7 +193,7 @@ mod waiting {
     /// How long an end may take to be told once it has happened.
     const LATE: Duration = Duration::from_millis(500);
 
-    pub(super) struct Waiting {
+    pub(in super::super) struct Waiting {
         processes: Vec<(Pid, Option<OwnedFd>)>,
     }
 
@@ -206,12 +207,12 @@ mod waiting {
     }
 
     impl Waiting {
-        /// Takes hold of those that are there; complains of others, as the original does.
-        pub(super) fn begin(pids: &[Pid]) -> Self {
+        /// Takes hold of those that are there; complains of others in a tool's name, as the original does.
+        pub(in super::super) fn begin(tool: &str, pids: &[Pid]) -> Self {
             let mut processes: Vec<(Pid, Option<OwnedFd>)> = Vec::new();
             for &pid in pids {
                 match open(pid) {
-                    Err(Errno::SRCH) => say(&format!("pwait: {pid}: no such process\n")),
+                    Err(Errno::SRCH) => say(&format!("{tool}: {pid}: no such process\n")),
                     opened if !processes.iter().any(|(other, _)| *other == pid) => processes.push((pid, opened.ok())),
                     _ => {}
                 }
@@ -219,7 +220,7 @@ mod waiting {
             Self { processes }
         }
 
-        pub(super) fn is_empty(&self) -> bool {
+        pub(in super::super) fn is_empty(&self) -> bool {
             self.processes.is_empty()
         }
 
@@ -263,7 +264,7 @@ mod waiting {
         }
 
         /// Stops the monitor a while after all have ended: who ended while it began is told of by nobody.
-        pub(super) fn stop_at_the_end(self, stop: StopHandle) -> io::Result<()> {
+        pub(in super::super) fn stop_at_the_end(self, stop: StopHandle) -> io::Result<()> {
             if !self.can_wait() {
                 return Ok(());
             }
@@ -279,7 +280,7 @@ mod waiting {
 }
 
 #[cfg(not(target_os = "linux"))]
-mod waiting {
+pub(super) mod waiting {
     //! Elsewhere a mechanism has to tell.
 
     use std::io;
@@ -288,7 +289,7 @@ mod waiting {
 
     use crate::failure::Failure;
 
-    pub(super) struct Waiting {
+    pub(in super::super) struct Waiting {
         pids: Vec<Pid>,
     }
 
@@ -297,11 +298,11 @@ mod waiting {
     }
 
     impl Waiting {
-        pub(super) fn begin(pids: &[Pid]) -> Self {
+        pub(in super::super) fn begin(_: &str, pids: &[Pid]) -> Self {
             Self { pids: pids.to_vec() }
         }
 
-        pub(super) fn is_empty(&self) -> bool {
+        pub(in super::super) fn is_empty(&self) -> bool {
             self.pids.is_empty()
         }
 
@@ -317,7 +318,7 @@ mod waiting {
             Ok(())
         }
 
-        pub(super) fn stop_at_the_end(self, _: StopHandle) -> io::Result<()> {
+        pub(in super::super) fn stop_at_the_end(self, _: StopHandle) -> io::Result<()> {
             Ok(())
         }
     }

@@ -1,5 +1,8 @@
 //! What every persona does: attach, say what is missing, give up rights, render until stopped.
 
+use std::ffi::OsString;
+use std::process::Command;
+
 use procscope::{Event, EventKind, Kind, Lost, Monitor, MonitorBuilder, Session, SourceId, StopHandle, Summary};
 
 use super::options::Common;
@@ -17,6 +20,8 @@ pub(crate) struct Watch {
     pub(crate) realtime: bool,
     /// Nothing on stderr but errors.
     pub(crate) quiet: bool,
+    /// A command to run meanwhile, with the rights that there were; it is watched like all others, and the end with it.
+    pub(crate) meanwhile: Vec<OsString>,
 }
 
 impl Watch {
@@ -30,7 +35,7 @@ impl Watch {
             Some(duration) => builder.duration(duration),
             None => builder,
         };
-        Ok(Self { builder, output: Output::open(None)?, realtime: false, quiet: false })
+        Ok(Self { builder, output: Output::open(None)?, realtime: false, quiet: false, meanwhile: Vec::new() })
     }
 
     /// Watches until stopped; `None` where nobody reads any more.
@@ -44,6 +49,15 @@ impl Watch {
     /// Attaches: from now on nothing is missed. Gives up rights, and takes signals.
     pub(crate) fn attach(self) -> Result<Attached, Failure> {
         let monitor = self.builder.build()?;
+        let meanwhile = self.meanwhile.split_first().map(|(program, words)| {
+            let begun = Command::new(program).args(words).spawn();
+            begun.map_err(|error| Failure {
+                what: format!("cannot run {}", escape::visible(&program.to_string_lossy())),
+                cause: crate::failure::describe(&error),
+                help: "name a program of $PATH, or a file by its path: ./program".to_owned(),
+            })
+        });
+        let meanwhile = meanwhile.transpose()?;
         #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
         let mut notes = monitor.session().notes.clone();
         #[cfg(target_os = "linux")]
@@ -64,6 +78,14 @@ impl Watch {
         .map_err(crate::signals::failure)?;
         if !self.quiet {
             notes.iter().for_each(|note| say(&line(&program::by_its_path(note))));
+        }
+        if let Some(mut child) = meanwhile {
+            let stop = monitor.stop_handle();
+            // It goes on where this ends before it, as what a shell started does.
+            std::thread::spawn(move || {
+                let _ = child.wait();
+                stop.stop();
+            });
         }
         Ok(Attached { monitor, output: self.output, quiet: self.quiet })
     }

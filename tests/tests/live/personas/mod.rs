@@ -1,5 +1,6 @@
 //! procscope under other tools' names, beside those tools.
 
+mod accepted;
 mod called;
 mod faults;
 mod slow;

@@ -8,11 +8,15 @@ use regex::bytes::Regex;
 use super::maps::{Holds, Set};
 use super::{Arguments, STYLE_HELP, comm, pattern, ppid, returned, uid, wanted};
 use crate::args::values::parse_user;
-use crate::personas::options::{Grammar, Line, Opt, Refusal, Table, both, leading_number, long, path};
+use crate::personas::options::{
+    Grammar, Line, NO_PROGRAM, Opt, Refusal, Table, as_id, both, leading_number, long, path,
+};
 use crate::personas::session::{Watch, note_path};
 use crate::personas::text::{self, local_clock};
 use crate::render::Render;
+use crate::render::escape::visible;
 use crate::render::time::WallClock;
+use crate::telling::say;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Key {
@@ -113,7 +117,8 @@ Differs:
   All arguments are shown, each at its full length, unless --max-args says else.
   -l looks at the arguments, not at the comm.
   execveat is shown too, and execs by threads other than the first.
-  -u takes names too. Times are the kernel's. No blank ends a line.
+  -u takes names too; a word that is none is taken for 0, as by the original,
+  and that is said. Times are the kernel's. No blank ends a line.
   ARGS begins with the path as called, which stands in place of the first
   argument as in the original; --argv0 shows the argument itself. Where the
   mechanism does not know the path, which is said, it is the argument too.
@@ -150,6 +155,8 @@ struct Options {
     timestamp: bool,
     fails: bool,
     uid: Option<u32>,
+    /// What was called a user, is none, and means 0 to the original.
+    unknown_user: Option<String>,
     ppid: Option<u32>,
     name: Option<Find>,
     line: Option<Find>,
@@ -160,6 +167,18 @@ struct Options {
     /// Pinned maps.
     maps: Vec<(Vec<u8>, Holds)>,
     arguments: Arguments,
+}
+
+/// What is no user's name, as the originals read it: libbpf-tools' as strtol does, so that any word is a number; bcc's as Python's `int`.
+fn number_of_user(libbpf: bool, text: &str) -> Option<i64> {
+    if libbpf {
+        let number = leading_number(text.as_bytes()).unwrap_or(0);
+        return (0..i64::from(u32::MAX)).contains(&number).then_some(number);
+    }
+    let text = text.trim();
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let is_number = digits.split('_').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+    leading_number(text.replace('_', "").as_bytes()).filter(|_| is_number)
 }
 
 impl Options {
@@ -180,7 +199,15 @@ impl Options {
                 Key::Timestamp => it.timestamp = true,
                 Key::Fails => it.fails = true,
                 Key::Uid => {
-                    it.uid = Some(parse_user(&String::from_utf8_lossy(value)).map_err(|help| bad("--uid", &help))?);
+                    let text = String::from_utf8_lossy(value);
+                    it.uid = Some(match (parse_user(&text), number_of_user(libbpf, &text)) {
+                        (Ok(uid), _) => uid,
+                        (Err(_), Some(number)) => {
+                            it.unknown_user = leading_number(value).is_none().then(|| text.into_owned());
+                            as_id(number)
+                        }
+                        (Err(help), None) => return Err(bad("--uid", &help)),
+                    });
                 }
                 Key::Quote => it.arguments.quoted = true,
                 Key::Name => it.name = Some(find("--name", value)?),
@@ -189,18 +216,21 @@ impl Options {
                 Key::PrintCpu => it.print_cpu = true,
                 Key::PrintParent => it.print_parent = true,
                 Key::MaxArgs => {
-                    let most = leading_number(value).and_then(|most| usize::try_from(most).ok());
+                    let most = leading_number(value).filter(|&most| !libbpf || most >= 0);
                     let help = "type how many arguments to show, such as 20";
-                    it.arguments.most = Some(most.ok_or_else(|| bad("--max-args", help))?);
+                    let most = most.ok_or_else(|| bad("--max-args", help))?;
+                    it.arguments.most = Some(usize::try_from(most).unwrap_or(0));
                 }
+                // An empty text is none to the original.
+                Key::Ppid if value.is_empty() => it.ppid = None,
                 Key::Ppid => {
-                    let pid = leading_number(value).and_then(|pid| u32::try_from(pid).ok());
+                    let pid = leading_number(value).map(as_id);
                     it.ppid = Some(pid.ok_or_else(|| bad("--ppid", "type a process id, such as 1234"))?);
                 }
                 Key::Cgroup => it.cgroup = Some(value.clone()),
                 Key::CgroupMap => it.maps.push((value.clone(), Holds::Cgroups)),
                 Key::MountMap => it.maps.push((value.clone(), Holds::Mounts)),
-                Key::Ebpf => return Err(table.wrong("--ebpf prints bcc's own program; here there is none".to_owned())),
+                Key::Ebpf => return Err(Refusal::Said(NO_PROGRAM)),
                 Key::Argv0 => it.arguments.path = false,
                 Key::Ignored | Key::Style => {}
             }
@@ -224,6 +254,9 @@ pub(super) fn run(table: &Table<Key>, words: Vec<OsString>) -> Result<ExitCode, 
     }
     let open = |(map, holds): &(Vec<u8>, Holds)| Set::open(&path(map.clone()), *holds);
     let sets = options.maps.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    if let Some(user) = &options.unknown_user {
+        say(&format!("procscope: there is no user '{}': as by the original, it is taken for 0\n", visible(user)));
+    }
     let watch = Watch::new(builder, line.common)?;
     watch.run(|session, _| {
         if options.arguments.path {
@@ -376,6 +409,7 @@ mod tests {
             "-u 0 --uid root -n main --name=ma.n -l tpkg --line tpkg --max-args 5 -P 181 --ppid 181",
             "-Ttn mount --print-u --print-c --print-p --fail --li x",
             "-Uu1000 -n=x --max-args=0",
+            "--max-args -1 -u -1 -u 1_000 -u 99999999999 -P -1 --ppid= -P0",
         ] {
             assert!(Options::read(&BCC, &BCC.parse(words(line)).unwrap()).is_ok(), "{line}");
         }
@@ -383,6 +417,7 @@ mod tests {
             "-T --time -t --timestamp -x --fails -q --quote -U --print-uid -v --verbose",
             "-u 0 --uid=1000 -n main --name=main -l tpkg --line=x --max-args=60 -c /sys/fs/cgroup --cgroup=/x",
             "--c /x --na x --ver -TtxUqvn main",
+            "-u abc -u 12abc --uid= -u 4294967294",
         ] {
             assert!(Options::read(&LIBBPF, &LIBBPF.parse(words(line)).unwrap()).is_ok(), "{line}");
         }

@@ -75,9 +75,8 @@ impl Options {
             let text = String::from_utf8_lossy(value);
             match key {
                 Key::Argc => {
-                    let most = leading_number(value).and_then(|most| usize::try_from(most).ok());
-                    let help = "type how many arguments to show, such as 8";
-                    let most = most.ok_or_else(|| TABLE.bad_value("-a", &text, help))?;
+                    // To a shell what is no number is 0.
+                    let most = leading_number(value).and_then(|most| usize::try_from(most).ok()).unwrap_or(0);
                     it.arguments.most = Some(most.saturating_add(1));
                 }
                 Key::Seconds => {
@@ -198,7 +197,7 @@ mod tests {
     /// `getopts a:d:hrt`, and one word.
     #[test]
     fn nothing_is_refused_that_the_original_accepts() {
-        for line in ["-a 16 -d 10 -r -t", "-rta8 -d1 grep", "-t log$", "-d 0.5"] {
+        for line in ["-a 16 -d 10 -r -t", "-rta8 -d1 grep", "-t log$", "-d 0.5", "-a x -d 1d"] {
             assert!(Options::read(&TABLE.parse(words(line)).unwrap()).is_ok(), "{line}");
         }
         assert_eq!(TABLE.parse(words("-rh")).unwrap_err(), Refusal::Help(0));

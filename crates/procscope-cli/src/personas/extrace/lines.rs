@@ -259,7 +259,7 @@ mod tests {
         for line in ["-deflqQtwu -o /tmp/x -p 1", "-o/tmp/x -p1234", "-t ls -l --color", "-q -- ls"] {
             assert!(Options::read(&TABLE.parse(words(line)).unwrap()).is_ok(), "{line}");
         }
-        for line in ["-p 0", "-p x", "-p 1234 ls"] {
+        for line in ["-p 0", "-p x", "-p 1x", "-p 1234 ls"] {
             assert!(TABLE.parse(words(line)).and_then(|line| Options::read(&line)).is_err(), "{line}");
         }
     }

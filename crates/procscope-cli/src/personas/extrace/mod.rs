@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use procscope::{EnvWanted, EventSet, Kind, Monitor, Pid};
 
 use self::lines::Lines;
-use super::options::{Grammar, Line, Refusal, Table, flag, leading_number, path};
+use super::options::{Grammar, Line, Refusal, Table, flag, path};
 use super::session::Watch;
 use crate::output::Output;
 
@@ -95,7 +95,9 @@ impl Options {
                 Key::FullPath => it.full_path = true,
                 Key::Output => it.output = Some(value.clone()),
                 Key::Pid => {
-                    let pid = leading_number(value).and_then(|pid| Pid::try_from(pid).ok()).filter(|&pid| pid > 0);
+                    // All of the text has to be a number here.
+                    let pid = std::str::from_utf8(value).ok().and_then(|text| text.trim_start().parse::<Pid>().ok());
+                    let pid = pid.filter(|&pid| pid > 0);
                     let help = "type a process id, such as 1234";
                     it.pid = Some(pid.ok_or_else(|| TABLE.bad_value("-p", &String::from_utf8_lossy(value), help))?);
                 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use procscope::{EventSet, Kind, Monitor};
 
 use self::lines::Lines;
-use super::options::{Grammar, Line, Refusal, Table, flag, leading_number, long};
+use super::options::{Grammar, Line, Refusal, Table, as_id, flag, leading_number, long};
 use super::session::Watch;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -150,9 +150,9 @@ impl Options {
                 Key::Glyphs => it.glyphs = true,
                 Key::LineBuffered => {}
                 // strtol makes 0 of what is no number: the group of kernel threads.
-                Key::Group => match u32::try_from(leading_number(value).unwrap_or(0)) {
-                    Ok(group) => it.group = Some(group),
-                    Err(_) => return Err(illegal("-p", value, "type a process group, such as 1234")),
+                Key::Group => match leading_number(value).unwrap_or(0) {
+                    group @ 0.. => it.group = Some(as_id(group)),
+                    _ => return Err(illegal("-p", value, "type a process group, such as 1234")),
                 },
                 Key::Quiet => (it.quiet, it.statistics) = (true, true),
                 Key::Realtime => it.realtime = true,
