@@ -228,7 +228,8 @@ pub(super) mod forkstat {
             let Some(row) = row else { continue };
             let before = last.take();
             if let Some(life) = truth.get(&row.pid) {
-                *seen.entry((row.pid, row.event)).or_default() += 1;
+                let event = if row.event == b"clone" { b"fork" } else { row.event };
+                *seen.entry((row.pid, event)).or_default() += 1;
                 let looks = Looks::at(life, spawner);
                 let what = format!("{} of {}", row.event.escape_ascii(), row.pid);
                 let has = |name: &str, text: &[u8]| (name.to_owned(), text.to_vec());
@@ -249,6 +250,18 @@ pub(super) mod forkstat {
                             has("fork: was gone, so that nothing was left", GONE),
                         ];
                         line(&mut faults, &looks.spawner, &causes);
+                    }
+                    // Its /proc/PID/status has 0 for Tgid by then, which is not its pid.
+                    b"clone" => {
+                        let of_nobody =
+                            before.is_some_and(|row| row.event == b"clone" && (row.pid, row.name) == (0, b"[swapper]"));
+                        let names = [&looks.spawner, &looks.own, &looks.own_comm, &looks.spawner_comm, GONE];
+                        if of_nobody && row.info == b"thread" && names.contains(&row.name) {
+                            let cause = "fork: was just being taken away, so that it stands for a thread of pid 0";
+                            (0..2).for_each(|_| faults.explained(cause));
+                        } else {
+                            faults.unexplained.push(format!("{what}, which is no thread"));
+                        }
                     }
                     b"exec" => {
                         // It keeps what it had where it finds nothing new: what its line about the fork shows.

@@ -401,6 +401,36 @@ mod tests {
         insta::assert_snapshot!(text);
     }
 
+    /// The interpreter, its argument and the script's path stand before the words of the call.
+    #[test]
+    fn a_script_is_shown_as_it_was_called() {
+        use procscope::{Argv, EventKind, ExecInfo, Field, Flaw};
+        use std::sync::Arc;
+        let shown = |interpreter: Option<&[u8]>, late: bool, argv: &[&str]| {
+            let mut process = crate::render::samples::process();
+            process.path = Some((*b"./script").into());
+            process.interpreter = interpreter.map(Into::into);
+            process.argv = Some(Arc::new(Argv::from_strings(argv)));
+            if late {
+                process.flaws.mark(Field::Argv, Flaw::ReadLate);
+            }
+            let kind = EventKind::Exec(ExecInfo { old_name: None, old_tid: None });
+            let event = crate::render::samples::event(1, &process, kind);
+            let options = Options::read(&BCC, &BCC.parse(words("")).unwrap()).unwrap();
+            let mut render = Columns::new(options, event.time, WallClock::new(jiff::tz::TimeZone::UTC));
+            let text = crate::render::samples::rendered(&mut render, &[event]);
+            text.lines().nth(1).unwrap()[37..].to_owned()
+        };
+        let sh = Some(&b"/bin/sh"[..]);
+        assert_eq!(shown(sh, false, &["/bin/sh", "./script", "a", "./script"]), "./script a ./script");
+        assert_eq!(shown(sh, false, &["/bin/sh", "-e", "./script", "a"]), "./script a");
+        // No script: the argument is the same by chance.
+        assert_eq!(shown(None, false, &["x", "./script", "a"]), "./script ./script a");
+        // From /proc nobody knows whether it is one.
+        assert_eq!(shown(None, true, &["/bin/sh", "./script", "a"]), "/bin/sh ./script a");
+        assert_eq!(shown(None, true, &["x", "a"]), "./script a");
+    }
+
     /// Those of bcc's execsnoop.py and of libbpf-tools' execsnoop.c.
     #[test]
     fn nothing_is_refused_that_the_originals_accept() {

@@ -10,7 +10,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use bstr::ByteSlice as _;
-use procscope::{Event, EventKind, EventSet, Kind};
+use procscope::{Event, EventKind, EventSet, Field, Flaw, Kind};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::options::{Refusal, Table, words_of};
@@ -111,13 +111,9 @@ impl Arguments {
     /// Appends them; where nobody knows them, the comm and `[?]`.
     fn push(&self, event: &Event, out: &mut Vec<u8>) {
         let argv = text::known_argv(event);
-        let path = if self.path { crate::render::path(event) } else { None };
         let most = self.most.unwrap_or(usize::MAX).max(1);
         let mut count = 0;
-        let mut words = path.into_iter().chain(argv.iter().flat_map(|argv| argv.iter().map(|word| &**word)).skip(
-            // The path stands for the first.
-            usize::from(path.is_some()),
-        ));
+        let mut words = self.words(event);
         for word in words.by_ref().take(most) {
             if count > 0 {
                 out.push(b' ');
@@ -137,6 +133,26 @@ impl Arguments {
         }
     }
 
+    /// The words of the call: the path in place of the first argument, where that is wanted, and the others.
+    ///
+    /// A script's interpreter receives words before the path that were in no call.
+    fn words<'a>(&self, event: &'a Event) -> impl Iterator<Item = &'a [u8]> {
+        let argv = text::known_argv(event);
+        let words = || argv.into_iter().flat_map(|argv| argv.iter().map(|word| &**word));
+        let path = crate::render::path(event).filter(|_| self.path);
+        let script = path.and_then(|path| words().skip(1).position(|word| word == path));
+        let is_script = event.process.as_ref().is_some_and(|process| process.interpreter.is_some());
+        let is_call = matches!(event.kind, EventKind::ExecFailed(_));
+        let is_late = crate::render::flaw(event, Field::Argv) == Some(Flaw::ReadLate);
+        let (path, before) = match (path, script) {
+            (Some(path), Some(script)) if is_script && !is_call => (Some(path), script + 2),
+            // It may be a script's, or an argument that is the same by chance: what was received is right in both cases.
+            (Some(_), Some(_)) if is_late => (None, 0),
+            (path, _) => (path, usize::from(path.is_some())),
+        };
+        path.into_iter().chain(words().skip(before))
+    }
+
     fn push_word(&self, word: &[u8], out: &mut Vec<u8>) {
         if !self.quoted {
             return text::push(out, word);
@@ -153,10 +169,7 @@ impl Arguments {
 
     /// All words, joined by blanks, as they are.
     fn joined(&self, event: &Event, out: &mut Vec<u8>) {
-        let path = if self.path { crate::render::path(event) } else { None };
-        let argv = text::known_argv(event);
-        let rest = argv.iter().flat_map(|argv| argv.iter()).skip(usize::from(path.is_some()));
-        for (index, word) in path.into_iter().chain(rest.map(|word| &**word)).enumerate() {
+        for (index, word) in self.words(event).enumerate() {
             if index > 0 {
                 out.push(b' ');
             }

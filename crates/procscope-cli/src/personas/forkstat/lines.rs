@@ -1,4 +1,6 @@
+use std::collections::HashMap;
 use std::io::{self, Write as _};
+use std::sync::Arc;
 
 use procscope::{Event, EventKind, ExitStatus, Kind, Pid, Process, Summary, Timestamp, signal_name};
 use terminal_size::{Height, terminal_size_of};
@@ -22,6 +24,9 @@ pub(super) struct Lines {
     rows: usize,
     row: usize,
     statistics: Option<Statistics>,
+    /// What the living are, and whether their arguments are cut, as an exec counts for what a process was before: bounded by the number
+    /// of pids. Empty without statistics.
+    living: HashMap<Pid, (Arc<Process>, bool)>,
     /// The name of the process at hand.
     name: Vec<u8>,
     /// How many events were left out because nobody could tell their process group.
@@ -48,7 +53,17 @@ impl Lines {
 
     fn with(options: Options, clock: WallClock, pid_width: usize, rows: usize) -> Self {
         let statistics = options.statistics.then(Statistics::default);
-        Self { options, clock, pid_width, rows, row: 0, statistics, name: Vec::new(), ungrouped: 0 }
+        Self {
+            options,
+            clock,
+            pid_width,
+            rows,
+            row: 0,
+            statistics,
+            living: HashMap::new(),
+            name: Vec::new(),
+            ungrouped: 0,
+        }
     }
 
     fn heading(&self, out: &mut Vec<u8>) {
@@ -112,6 +127,31 @@ impl Lines {
         }
     }
 
+    /// Counts an exec for the program that called it.
+    fn count_exec(&mut self, process: &Process, old_name: Option<&[u8]>) {
+        let Some(statistics) = &mut self.statistics else { return };
+        let mut name = Vec::new();
+        let same = |(before, _): &&(Arc<Process>, bool)| {
+            before.id.start.zip(process.id.start).is_none_or(|(one, other)| one == other)
+        };
+        match self.living.get(&process.id.pid).filter(same) {
+            Some((before, is_cut)) if !self.options.comm => push_name(&self.options, before, *is_cut, &mut name),
+            _ => text::push(&mut name, old_name.unwrap_or(b"<unknown>")),
+        }
+        statistics.count(&name, Counted::Exec);
+    }
+
+    /// Keeps what a process is after an event.
+    fn keep(&mut self, event: &Event, process: &Arc<Process>) {
+        if self.statistics.is_none() {
+            return;
+        }
+        match event.kind {
+            EventKind::Exit(_) => _ = self.living.remove(&process.id.pid),
+            _ => _ = self.living.insert(process.id.pid, (Arc::clone(process), text::is_cut(event))),
+        }
+    }
+
     fn shows(&self, kind: Kind) -> bool {
         !self.options.quiet && self.options.shows(kind)
     }
@@ -133,7 +173,7 @@ impl Lines {
         }
         let mut name = std::mem::take(&mut self.name);
         name.clear();
-        push_name(&self.options, process, &mut name);
+        push_name(&self.options, process, text::is_cut(event), &mut name);
         self.name = name;
 
         let pid = process.id.pid;
@@ -171,8 +211,8 @@ impl Lines {
                     self.named(&row("clone", tid, "└", "thread", ""), out);
                 }
             }
-            EventKind::Exec(_) => {
-                self.count(Counted::Exec);
+            EventKind::Exec(exec) => {
+                self.count_exec(process, exec.old_name.as_deref());
                 if self.shows(Kind::Exec) {
                     self.named(&row("exec", pid, "→", "", ""), out);
                 }
@@ -282,8 +322,12 @@ impl Render for Lines {
                 self.time(event.time, out);
                 let _ = writeln!(out, " recv ----- nobufs          ({})", session::told(lost));
             }
+            (EventKind::Existing, _) => {}
             (_, Some(process)) => self.process_event(event, process, out),
             _ => {}
+        }
+        if let Some(process) = &event.process {
+            self.keep(event, process);
         }
     }
 
@@ -329,7 +373,7 @@ fn owner(known: Option<(Option<&str>, u32)>) -> String {
     }
 }
 
-fn push_name(options: &Options, process: &Process, out: &mut Vec<u8>) {
+fn push_name(options: &Options, process: &Process, is_cut: bool, out: &mut Vec<u8>) {
     let argv = process.argv.as_deref().filter(|argv| !argv.is_empty() && !options.comm);
     let Some(argv) = argv else {
         return text::push(out, process.name.as_deref().unwrap_or(b"<unknown>"));
@@ -355,6 +399,9 @@ fn push_name(options: &Options, process: &Process, out: &mut Vec<u8>) {
         if options.short {
             return;
         }
+    }
+    if is_cut {
+        out.extend_from_slice(b" ...");
     }
 }
 
@@ -407,6 +454,30 @@ mod tests {
                 .map(|line| format!("$ forkstat {line}\n{}", printed(line)))
                 .join("\n")
         );
+    }
+
+    #[test]
+    fn an_exec_counts_for_who_called_it() {
+        let line = TABLE.parse(["-qs".into()]).unwrap();
+        let mut lines = Lines::with(Options::read(&line).unwrap(), WallClock::new(TimeZone::UTC), 7, 25);
+        let exec = |old: &[u8]| EventKind::Exec(procscope::ExecInfo { old_name: Some(old.into()), old_tid: None });
+        let (before, mut after) = (samples::process(), samples::process());
+        after.argv = Some(Arc::new(procscope::Argv::from_strings(["other", "program"])));
+        let events = [
+            samples::event(1, &before, EventKind::Existing),
+            samples::event(2, &after, exec(b"comm")),
+            samples::event(3, &after, exec(b"comm")),
+        ];
+        samples::rendered(&mut lines, &events);
+        // Who is not known is known by the comm.
+        lines.living.clear();
+        samples::rendered(&mut lines, &events[2..]);
+        let mut end = Vec::new();
+        lines.end(&Summary::default(), &mut end);
+        let text = String::from_utf8(end).unwrap();
+        let execs =
+            |name: &str| text.lines().find(|line| line.ends_with(name)).map(|line| line[9..17].trim().to_owned());
+        assert_eq!(["ls", "other", "comm"].map(execs), ["1", "1", "1"].map(|count| Some(count.to_owned())));
     }
 
     #[test]

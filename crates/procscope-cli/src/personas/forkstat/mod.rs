@@ -71,7 +71,9 @@ Differs:
   -e nonzeroexit (or exitnonzero) shows the exits that failed. They are also
   counted as Exit, and Total counts them once.
   -q turns -S on. -d takes the directory of the program away, not that of its
-  last argument. comm lines show the old and the new comm.
+  last argument. comm lines show the old and the new comm. Who rewrites its
+  command line is shown by that of its exec, and users are those at the event.
+  In the statistics a new thread counts for its process, not for its parent.
   What could act on a terminal is printed as \\x1b; line breaks are blanks.
   '?' is what the mechanism does not tell. Lost events are counted where they
   are missing. It runs without root where a mechanism does: procscope sources.
@@ -205,7 +207,7 @@ impl Options {
     /// What has to be asked for.
     fn wanted(&self) -> EventSet {
         if self.statistics {
-            return ALL.iter().fold(EventSet::NONE, |set, &kind| set.with(kind));
+            return ALL.iter().fold(EventSet::NONE.with(Kind::Existing), |set, &kind| set.with(kind));
         }
         let shown = self.shown.kinds.unwrap_or(EventSet::NONE);
         if self.shown.failed_exits { shown.with(Kind::Exit).with(Kind::ThreadExit) } else { shown }
