@@ -249,6 +249,9 @@ pub(super) mod forkstat {
                             has("fork: the look came in the middle of the exec: the comm before", &looks.spawner_comm),
                             has("fork: was gone, so that nothing was left", GONE),
                         ];
+                        let torn = torn(&looks.spawner_comm, &looks.own_comm).into_iter();
+                        let torn = torn.map(|text| has("fork: the look came while its comm was being written", &text));
+                        let causes: Vec<_> = causes.into_iter().chain(torn).collect();
                         line(&mut faults, &looks.spawner, &causes);
                     }
                     // Its /proc/PID/status has 0 for Tgid by then, which is not its pid.
@@ -264,22 +267,17 @@ pub(super) mod forkstat {
                         }
                     }
                     b"exec" => {
-                        // It keeps what it had where it finds nothing new: what its line about the fork shows.
-                        let old = kept.get(&row.pid).copied().unwrap_or_default();
-                        let of_spawner = [&looks.spawner, &looks.spawner_comm].iter().any(|text| old == &text[..]);
-                        let old = has(
-                            "exec: was gone, so that the spawner's words stand on",
-                            if of_spawner { old } else { GONE },
-                        );
+                        // It keeps what it had where it finds nothing new: what its line about the fork shows, which is explained itself.
+                        let old = kept.get(&row.pid).copied().unwrap_or(GONE);
+                        let old = has("exec: was gone, so that what the fork's line had stands on", old);
                         line(&mut faults, &looks.own, &[ended, gone, old]);
                     }
                     b"exit" => {
                         if row.info != wait_status(life).to_string().as_bytes() {
                             faults.unexplained.push(format!("{what} has {}", row.info.escape_ascii()));
                         }
-                        let old = kept.get(&row.pid).copied().unwrap_or_default();
-                        let of_spawner = [&looks.spawner, &looks.spawner_comm].iter().any(|text| old == &text[..]);
-                        let old = has("exit: as its exec's line had it", if of_spawner { old } else { GONE });
+                        let old = kept.get(&row.pid).copied().unwrap_or(GONE);
+                        let old = has("exit: as its exec's line had it", old);
                         line(&mut faults, &looks.own, &[ended, gone, old]);
                     }
                     _ => {}
@@ -298,6 +296,14 @@ pub(super) mod forkstat {
             }
         }
         faults.tell("missing: the socket had no place", told.drops);
+    }
+
+    /// What may be read of a comm while another is written over it, from the front.
+    fn torn(old: &[u8], new: &[u8]) -> Vec<Vec<u8>> {
+        let filled = |comm: &[u8]| -> Vec<u8> { comm.iter().copied().chain(std::iter::repeat(0)).take(16).collect() };
+        let (old, new) = (filled(old), filled(new));
+        let mixed = (1..16).map(|at| [&new[..at], &old[at..]].concat());
+        mixed.map(|comm| comm.split(|b| *b == 0).next().unwrap_or_default().to_vec()).collect()
     }
 
     /// The parent's side of a fork.

@@ -376,7 +376,8 @@ fn owner(known: Option<(Option<&str>, u32)>) -> String {
 fn push_name(options: &Options, process: &Process, is_cut: bool, out: &mut Vec<u8>) {
     let argv = process.argv.as_deref().filter(|argv| !argv.is_empty() && !options.comm);
     let Some(argv) = argv else {
-        return text::push(out, process.name.as_deref().unwrap_or(b"<unknown>"));
+        let name = process.name.as_deref().unwrap_or(b"<unknown>");
+        return push_flat(if options.short { first_word(name) } else { name }, out);
     };
     for (index, argument) in argv.iter().enumerate() {
         let mut argument: &[u8] = argument;
@@ -387,21 +388,30 @@ fn push_name(options: &Options, process: &Process, is_cut: bool, out: &mut Vec<u
                 argument = argument.rsplit(|&b| b == b'/').next().unwrap_or_default();
             }
             if options.short {
-                argument = argument.split(|b| b" \r\n".contains(b)).next().unwrap_or_default();
+                argument = first_word(argument);
             }
         }
-        for (index, piece) in argument.split(|b| b"\r\n".contains(b)).enumerate() {
-            if index > 0 {
-                out.push(b' ');
-            }
-            text::push(out, piece);
-        }
+        push_flat(argument, out);
         if options.short {
             return;
         }
     }
     if is_cut {
         out.extend_from_slice(b" ...");
+    }
+}
+
+fn first_word(text: &[u8]) -> &[u8] {
+    text.split(|b| b" \r\n".contains(b)).next().unwrap_or_default()
+}
+
+/// With blanks for line breaks, as the original has them.
+fn push_flat(text: &[u8], out: &mut Vec<u8>) {
+    for (index, piece) in text.split(|b| b"\r\n".contains(b)).enumerate() {
+        if index > 0 {
+            out.push(b' ');
+        }
+        text::push(out, piece);
     }
 }
 
