@@ -138,6 +138,7 @@ fn execsnoop_shows_every_command() {
     let (theirs, ours) = (original("execsnoop", &[]), persona(&links, "execsnoop-libbpf", &[]));
     wait_for(&[&theirs, &ours]);
     let truth = Workload::new(STORM).run();
+    faults::one_more_on_each_cpu();
     std::thread::sleep(Duration::from_millis(500));
     let (theirs, ours) = (Told::by(theirs), ours.stop());
     let truth = spawned(&truth);
@@ -160,6 +161,7 @@ fn execsnoop_bt_shows_every_command() {
     let (theirs, ours) = (original("execsnoop.bt", &[]), persona(&links, "execsnoop.bt", &[]));
     wait_for(&[&theirs, &ours]);
     let truth = Workload::new(STORM).run();
+    faults::one_more_on_each_cpu();
     std::thread::sleep(Duration::from_millis(500));
     let (theirs, ours) = (Told::by(theirs), ours.stop());
     let truth = spawned(&truth);
@@ -175,6 +177,7 @@ fn exitsnoop_shows_every_end() {
     let (theirs, ours) = (original("exitsnoop", &[]), persona(&links, "exitsnoop-libbpf", &[]));
     wait_for(&[&theirs, &ours]);
     let truth = Workload::new(STORM).run();
+    faults::one_more_on_each_cpu();
     std::thread::sleep(Duration::from_millis(500));
     let (theirs, ours) = (Told::by(theirs), ours.stop());
     let truth = spawned(&truth);
