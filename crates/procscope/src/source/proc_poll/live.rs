@@ -43,6 +43,8 @@ const FULL_EVERY_NS: u64 = 1_000_000_000;
 /// A process is looked at again when its age has grown by a quarter, but within these.
 const AGAIN_SOONEST_NS: u64 = 1_000_000;
 const AGAIN_LATEST_NS: u64 = 1_000_000_000;
+/// So many of them are looked at in a round: it rests many times as long as it worked, and that is to be no long time at once.
+const MOST_DUE: usize = 16;
 /// How often it tells how many were missed.
 const MISSED_EVERY_NS: u64 = 1_000_000_000;
 /// How long an end waits for the status that the kernel tells once the parent has been told.
@@ -527,14 +529,16 @@ impl Live {
 
     /// Looks at those who were not looked at for long.
     fn look_at_due(&mut self, now_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<()> {
+        let mut looked = 0;
         while let Some(&Reverse((due_ns, pid, start))) = self.due.peek() {
-            if due_ns > now_ns {
+            if due_ns > now_ns || looked == MOST_DUE {
                 break;
             }
             self.due.pop();
             if self.tracker.start(pid) != Some(start) {
                 continue;
             }
+            looked += 1;
             let loading = self.look_again(pid, out)?;
             if self.tracker.start(pid) == Some(start) {
                 self.expect(pid, start, now_ns, loading);
@@ -663,10 +667,11 @@ impl Live {
             if stopping {
                 return self.finish(out);
             }
-            self.interval =
-                if count > 0 || self.ledger.is_open() { SHORTEST } else { (self.interval * 2).min(LONGEST) };
+            // Pids were given out: to those who were missed, or are on their way.
+            let busy = count > 0 || !self.ledger.ranges().is_empty();
+            self.interval = if busy || self.ledger.is_open() { SHORTEST } else { (self.interval * 2).min(LONGEST) };
             let used = sys::thread_cpu_time().saturating_sub(before);
-            let rest = (used * if count > 0 { REST_BUSY } else { REST_QUIET }).min(LONGEST_REST);
+            let rest = (used * if busy { REST_BUSY } else { REST_QUIET }).min(LONGEST_REST);
             time = self.wait(rest, stop)?;
         }
     }
