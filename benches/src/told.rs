@@ -414,7 +414,8 @@ fn unquote_c(text: &[u8]) -> Vec<Vec<u8>> {
 /// ```
 pub fn auditd(text: &[u8]) -> ByPid {
     let mut all = ByPid::new();
-    let mut current = None;
+    // Records of several CPUs' events stand among one another.
+    let mut pids = HashMap::new();
     for line in lines(text) {
         let line = String::from_utf8_lossy(line);
         let Some((kind, rest)) = line.split_once(" msg=audit(") else { continue };
@@ -424,15 +425,15 @@ pub fn auditd(text: &[u8]) -> ByPid {
             "type=SYSCALL" => {
                 let of = |key: &str| fields.clone().find(|field| field.0 == key).map(|field| field.1);
                 let pid = of("pid").and_then(|pid| pid.parse::<u32>().ok());
-                current = pid.filter(|_| of("success") == Some("yes")).map(|pid| (serial.to_owned(), pid));
-                if let Some((_, pid)) = &current {
-                    let told = all.entry(*pid).or_default();
+                if let Some(pid) = pid.filter(|_| of("success") == Some("yes")) {
+                    pids.insert(serial.to_owned(), pid);
+                    let told = all.entry(pid).or_default();
                     told.ppid = of("ppid").and_then(|ppid| ppid.parse().ok());
                     told.name = of("comm").map(audited);
                 }
             }
             "type=EXECVE" => {
-                let Some((_, pid)) = current.as_ref().filter(|(of, _)| of == serial) else { continue };
+                let Some(pid) = pids.get(serial) else { continue };
                 let (text, argv) = all.entry(*pid).or_default().exec.get_or_insert_default();
                 // A record for some of them, and another for the rest.
                 for (key, value) in fields.by_ref().filter(|(key, _)| *key != "argc" && !key.ends_with("_len")) {
