@@ -587,7 +587,11 @@ impl Tracker {
             return ControlFlow::Continue(());
         }
         self.name(parent.pid, proc, put);
-        let creator = self.reference(parent);
+        let mut creator = self.reference(parent);
+        if let Some(birth) = birth.filter(|_| parent.is_leader()) {
+            // A child is born with the name that its creator has at that moment, whatever is known of that one by now.
+            creator.comm = birth.comm;
+        }
         let brother = birth.is_some_and(|birth| birth.flags & CLONE_PARENT != 0);
         let from = match self.living.get(&parent.pid) {
             Some(known) if brother => self.parent(known),

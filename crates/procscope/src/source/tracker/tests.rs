@@ -309,6 +309,24 @@ fn a_kernel_threads_child_is_not_called_after_it() {
     assert_eq!(stage.last().name, None);
 }
 
+#[test]
+fn a_child_tells_its_creators_name() {
+    let mut stage = Stage::new();
+    stage.begin(&[(1, look(1, 0, MS))]);
+    // Its creator's record of a new name is still to come, or was lost.
+    for (parent, named) in [(task(1, 1), true), (task(9, 1), false)] {
+        let birth = Some(Birth { flags: 0, comm: comm_of(b"new") });
+        let what = Happening::Fork { parent, child: task(7, 7), birth };
+        let mut name = None;
+        let _ = stage.tracker.feed(Told { mono_ns: 31 * MS, what, look: None }, &mut stage.proc, &mut |record| {
+            name = record.body.subject().map(|subject| subject.parent.comm);
+            ControlFlow::Continue(())
+        });
+        // A thread may have another name than its process.
+        assert_eq!(name.is_some_and(|name| name == comm_of(b"new")), named);
+    }
+}
+
 /// A pid, and which of its processes.
 type Who = (Pid, u64);
 
