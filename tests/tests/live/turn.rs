@@ -23,6 +23,11 @@ pub(crate) fn take() -> Turn {
         has(CAP_SYS_ADMIN) || has(CAP_BPF) && has(CAP_PERFMON),
         "live tests need root, or CAP_BPF and CAP_PERFMON; type: sudo -E env \"PATH=$PATH\" cargo test -p procscope-tests"
     );
+    // Who was started in the background of a script has inherited that Ctrl-C is ignored, and so would all that tests start.
+    for signal in [libc::SIGINT, libc::SIGQUIT] {
+        // SAFETY: the default action is no handler, and nobody here has set another.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
     let path = Path::new("/tmp/procscope-live-tests.lock");
     let lock = File::create(path).expect("the lock can be made");
     lock.lock().expect("the lock can be taken");
