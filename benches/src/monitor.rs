@@ -52,6 +52,8 @@ struct Besides {
     end: &'static [&'static [&'static str]],
     /// Prints what is to be read in place of its output.
     convert: &'static [&'static str],
+    /// It does not end by SIGINT, as the others do.
+    ends_by_sigterm: bool,
 }
 
 /// auditd with the rule that tells of execs, its log in a file of ours.
@@ -72,6 +74,7 @@ const AUDIT: Besides = Besides {
         &["auditctl", "-b", "64"],
     ],
     convert: &[],
+    ends_by_sigterm: true,
 };
 
 /// The events of a life.
@@ -244,7 +247,7 @@ impl Running {
         for words in self.monitor.besides.end {
             self.call(words)?;
         }
-        let signal = if self.monitor.name == "auditd" { libc::SIGTERM } else { libc::SIGINT };
+        let signal = if self.monitor.besides.ends_by_sigterm { libc::SIGTERM } else { libc::SIGINT };
         // SAFETY: our child, not waited for yet.
         unsafe { libc::kill(pid as i32, signal) };
         let begun = Instant::now();
