@@ -12,13 +12,9 @@ fn existing_processes_come_once() {
     let _turn = turn::take();
     let workload = Workload::new(&["odd", "fork"]);
     let pid = workload.pid();
-    // Until all of its program is in place it has no arguments.
-    let begun = std::time::Instant::now();
-    while std::fs::read(format!("/proc/{pid}/cmdline")).expect("it lives").is_empty() {
-        assert!(begun.elapsed() < std::time::Duration::from_secs(30), "it has none");
-        std::thread::yield_now();
-    }
     let watch = Watch::start(["-e", "existing,exit"]);
+    // Its arguments are read when it is told of, and would be gone with it.
+    watch.wait_for(&format!(r#""pid":{pid},"#));
     workload.run();
     let ended = watch.stop().well();
     let events = ended.events();

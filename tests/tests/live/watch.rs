@@ -69,6 +69,16 @@ impl Watch {
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signo) }, 0);
     }
 
+    /// Waits until it has written an event that has this text.
+    pub(crate) fn wait_for(&self, text: &str) {
+        let path = self.dir.path().join("events");
+        let begun = Instant::now();
+        while !fs::read_to_string(&path).is_ok_and(|events| events.contains(text)) {
+            assert!(begun.elapsed() < Duration::from_secs(30), "no {text}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Stops it as Ctrl-C does.
     pub(crate) fn stop(self) -> Ended {
         self.signal(libc::SIGINT);
