@@ -203,9 +203,16 @@ struct task_io_accounting {
 	u64 write_bytes;
 };
 
-/* Its first word is the sequence count, in every version. */
 typedef struct {
-	unsigned int dummy___;
+	unsigned int sequence;
+} seqcount_t;
+
+typedef struct {
+	seqcount_t seqcount;
+} seqcount_spinlock_t;
+
+typedef struct {
+	seqcount_spinlock_t seqcount;
 } seqlock_t;
 
 struct signal_struct {

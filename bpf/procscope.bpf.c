@@ -1309,10 +1309,7 @@ static __always_inline void add_thread(struct ps_exit *record, struct task_struc
 
 static __always_inline u32 stats_sequence(struct signal_struct *signal)
 {
-	u32 sequence = 0;
-
-	bpf_probe_read_kernel(&sequence, sizeof(sequence), (void *)signal + bpf_core_field_offset(struct signal_struct, stats_lock));
-	return sequence;
+	return *(volatile unsigned int *)&signal->stats_lock.seqcount.seqcount.sequence;
 }
 
 struct thread_sum {
