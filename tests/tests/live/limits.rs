@@ -55,6 +55,23 @@ const SITUATIONS: &[Situation] = &[
         expected: [OTHER_USERS, Told, NO_CONNECTOR, OTHER_TRACED_USERS, Told],
     },
     Situation {
+        // It could hold a token, and holds none.
+        name: "user namespace with a BPF file system",
+        before: &[
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            "mount -t bpf bpf /sys/fs/bpf && exec \"$@\"",
+            "sh",
+            "unshare",
+            "--user",
+            "--map-root-user",
+        ],
+        nobody: false,
+        expected: [OTHER_USERS, Told, NO_CONNECTOR, OTHER_TRACED_USERS, Told],
+    },
+    Situation {
         name: "pid namespace",
         before: &["unshare", "--pid", "--fork", "--mount-proc"],
         nobody: false,
@@ -248,6 +265,7 @@ situations! {
     as_root: "root",
     without_rights: "no rights",
     in_a_user_namespace: "user namespace",
+    in_a_user_namespace_with_a_bpf_file_system: "user namespace with a BPF file system",
     in_a_pid_namespace: "pid namespace",
     in_a_pid_namespace_with_the_old_proc: "pid namespace with the old /proc",
     in_a_container: "container",

@@ -1,9 +1,11 @@
 //! The committed object: which of its programs are loaded, with what settings, and what it means when the kernel refuses.
 
 use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use libbpf_rs::{ErrorKind, MapCore, Object, ObjectBuilder, OpenObject};
+use rustix::fs::{Mode, OFlags};
 use rustix::thread::CapabilitySet;
 use zerocopy::IntoBytes;
 
@@ -196,11 +198,17 @@ fn is_confidential() -> bool {
     lockdown.is_ok_and(|modes| modes.contains("[confidentiality]"))
 }
 
-/// A BPF file system may hold a token, by which a user namespace may load programs (Linux 6.9): libbpf asks for it.
-fn may_have_token() -> bool {
-    const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
-    std::env::var_os("LIBBPF_BPF_TOKEN_PATH").is_some()
-        || rustix::fs::statfs("/sys/fs/bpf").is_ok_and(|fs| fs.f_type as u64 == BPF_FS_MAGIC)
+/// Whether a BPF file system gives a token, by which a user namespace may load programs (Linux 6.9). libbpf asks for it at
+/// the same place: `bpf_object_prepare_token` in its `libbpf.c`.
+fn has_token() -> bool {
+    let path = std::env::var_os("LIBBPF_BPF_TOKEN_PATH").unwrap_or_else(|| "/sys/fs/bpf".into());
+    let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(fs) = rustix::fs::open(Path::new(&path), flags, Mode::empty()) else { return false };
+    // SAFETY: the descriptor is open, and without options nothing is read.
+    let token = unsafe { libbpf_rs::libbpf_sys::bpf_token_create(fs.as_raw_fd(), std::ptr::null_mut()) };
+    // SAFETY: the kernel just gave it, and nobody else has it.
+    let token = (token >= 0).then(|| unsafe { OwnedFd::from_raw_fd(token) });
+    token.is_some()
 }
 
 pub(super) fn load(want: &Want, cgroups: &Cgroups) -> Result<(Object, usize), Error> {
@@ -230,7 +238,7 @@ fn may_load() -> Result<(), Error> {
         };
         return Err(unavailable("loading BPF programs takes CAP_BPF and CAP_PERFMON", Cause::Privilege, remedy));
     }
-    if !sys::in_initial_user_namespace() && !may_have_token() {
+    if !sys::in_initial_user_namespace() && !has_token() {
         return Err(unavailable(
             "BPF programs may be loaded in the initial user namespace alone, and this is another one",
             Cause::Privilege,
