@@ -23,8 +23,8 @@ pub(crate) fn take() -> Turn {
         has(CAP_SYS_ADMIN) || has(CAP_BPF) && has(CAP_PERFMON),
         "live tests need root, or CAP_BPF and CAP_PERFMON; type: sudo -E env \"PATH=$PATH\" cargo test -p procscope-tests"
     );
-    // Who was started in the background of a script has inherited that Ctrl-C is ignored, and so would all that tests start.
-    for signal in [libc::SIGINT, libc::SIGQUIT] {
+    // Who was started in the background of a script, or by nohup, ignores some of them, and so would all that tests start.
+    for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGTERM] {
         // SAFETY: the default action is no handler, and nobody here has set another.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
