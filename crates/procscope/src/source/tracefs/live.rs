@@ -24,8 +24,8 @@ use crate::source::record::Record;
 use crate::source::settling::{SETTLE_NS, Settling};
 use crate::source::tracker::{Settings, Tracker};
 use crate::{
-    Cause, EnvWanted, Error, Field, Flaw, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StopHandle, Timestamp, Verdict,
-    Want, sys,
+    Cause, EnvWanted, Error, EventSet, Field, Flaw, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StopHandle, Timestamp,
+    Verdict, Want, sys,
 };
 
 /// How long records wait for one another while there are some.
@@ -272,6 +272,7 @@ pub(super) struct Live {
     attached_ns: u64,
     attached: Timestamp,
     notes: Vec<String>,
+    untold: EventSet,
     cgroup_paths: Vec<String>,
 }
 
@@ -422,6 +423,7 @@ impl Live {
             attached_ns: 0,
             attached: Timestamp(0),
             notes: Vec::new(),
+            untold: EventSet::NONE,
             cgroup_paths: [cgroups.unified_paths, cgroups.paths].concat(),
         };
         live.attach(&all, &found)?;
@@ -469,6 +471,7 @@ impl Live {
         }
         if events.contains(Kind::ExecFailed) {
             if !has(Role::LeaveExec) {
+                self.untold = self.untold.with(Kind::ExecFailed);
                 note("exec-failed events are missing: this kernel has no CONFIG_FTRACE_SYSCALLS".to_owned());
             } else {
                 let without = match (has(Role::CallPath), has(Role::CallArguments)) {
@@ -731,6 +734,10 @@ impl Source for Live {
 
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
+    }
+
+    fn untold(&self) -> EventSet {
+        self.untold
     }
 
     /// It reads other users' processes; who is not root needs more than a name to take the instance away in the end.
