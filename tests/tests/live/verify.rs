@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use std::{io, thread};
 
 use procscope::{
@@ -145,13 +146,13 @@ fn a_hole_is_found_event_by_event() {
             (monitor.run(&mut sink).expect("it runs"), sink.left_out)
         })
     });
-    thread::sleep(std::time::Duration::from_millis(200));
+    thread::sleep(Duration::from_millis(200));
     for n in 0..60 {
         let code = if n % 3 == 0 { 42 } else { 0 };
         let status = Command::new("sh").args(["-c", &format!("exit {code}")]).status().expect("sh can be run");
         assert_eq!(status.code(), Some(code));
     }
-    thread::sleep(std::time::Duration::from_millis(200));
+    thread::sleep(Duration::from_millis(200));
     stops.iter().for_each(procscope::StopHandle::stop);
     let mut left_out = Vec::new();
     for (thread, side) in running.into_iter().zip(Side::BOTH) {
@@ -187,7 +188,10 @@ fn with_a_choice_that_both_can_make_it_looks_both_ways() {
     for (other, both_ways) in expected {
         let verify = format!("--verify={other}");
         let watch = Watch::start(["--source", "ebpf", &verify, "--strict", "-e", LIFE, "-n", "ps-tiny"]);
+        // What happens too near to either end is left out, and a fast machine is through in no time.
+        thread::sleep(Duration::from_millis(200));
         Workload::new(&["storm", "--count", "500"]).run();
+        thread::sleep(Duration::from_millis(200));
         let ended = watch.stop().well();
         confirmed(&ended, 100);
         let says = ended.stderr.contains("only that nothing is told that did not happen");
