@@ -69,6 +69,19 @@ impl Output {
         Ok(Some(Screen { file: self.file.as_ref().map(File::try_clone).transpose()? }))
     }
 
+    /// Standard output, where it is a pipe or a socket, whose reader may go away. A named one may find another reader, and is not meant.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn pipe(&self) -> io::Result<Option<File>> {
+        use std::os::fd::AsFd as _;
+        use std::os::unix::fs::FileTypeExt as _;
+        if self.file.is_some() {
+            return Ok(None);
+        }
+        let file = File::from(io::stdout().as_fd().try_clone_to_owned()?);
+        let kind = file.metadata()?.file_type();
+        Ok((kind.is_fifo() || kind.is_socket()).then_some(file))
+    }
+
     /// Empties the file and gives the end to write to.
     pub(crate) fn into_writer(self) -> io::Result<Box<dyn Write + Send>> {
         match self.file {

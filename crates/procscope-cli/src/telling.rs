@@ -47,8 +47,14 @@ where
         let stop = monitor.stop_handle();
         let screen = output.screen().map_err(writing)?;
         let render = (self.render)(monitor.session(), screen.as_ref());
+        #[cfg(target_os = "linux")]
+        let pipe = output.pipe().map_err(writing)?;
         let out = output.into_writer().map_err(writing)?;
         let writer = Writer::spawn(out, move || stop.stop()).map_err(writing)?;
+        #[cfg(target_os = "linux")]
+        if let Some(pipe) = pipe {
+            writer.watch_reader(pipe).map_err(writing)?;
+        }
         let mut sink =
             Written { render, buffer: Writer::buffer(), writer, screen, watch: self.watch, left: self.count };
         let ran = monitor.run(&mut sink);

@@ -26,9 +26,10 @@ pub(crate) struct Writer {
     thread: JoinHandle<()>,
 }
 
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
+    /// Taken and called at the first error.
+    on_error: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     /// Told when there is something to write, or when nothing more will come.
     filled: Condvar,
     /// Told when there is room again.
@@ -49,21 +50,56 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn fail(&self, error: io::Error) {
+        self.lock().error.get_or_insert(error);
+        self.emptied.notify_all();
+        let on_error = self.on_error.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(on_error) = on_error {
+            on_error();
+        }
+    }
 }
 
 impl Writer {
     /// Starts the thread. `on_error` is called on it at the first error, after which nothing more is written.
     pub(crate) fn spawn(out: Box<dyn Write + Send>, on_error: impl FnOnce() + Send + 'static) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            on_error: Mutex::new(Some(Box::new(on_error))),
+            filled: Condvar::new(),
+            emptied: Condvar::new(),
+        });
         let theirs = Arc::clone(&shared);
         let thread = thread::Builder::new().name("ps-write".to_owned()).spawn(move || {
             if let Err(error) = write_queue(&theirs, out) {
-                theirs.lock().error = Some(error);
-                theirs.emptied.notify_all();
-                on_error();
+                theirs.fail(error);
             }
         })?;
         Ok(Self { shared, thread })
+    }
+
+    /// Watches for the moment when nobody can read any more what is written to this pipe, which a write tells only where there is
+    /// one: it is the same error then.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn watch_reader(&self, pipe: std::fs::File) -> io::Result<()> {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let shared = Arc::downgrade(&self.shared);
+        let wait = move || {
+            loop {
+                // Nothing is asked for: an error or a hang-up is always told.
+                let mut fds = [PollFd::new(&pipe, PollFlags::empty())];
+                match poll(&mut fds, None) {
+                    Err(rustix::io::Errno::INTR) => {}
+                    Err(_) => return,
+                    Ok(_) => break,
+                }
+            }
+            if let Some(shared) = shared.upgrade() {
+                shared.fail(io::ErrorKind::BrokenPipe.into());
+            }
+        };
+        thread::Builder::new().name("ps-reader".to_owned()).spawn(wait).map(drop)
     }
 
     /// A buffer to fill.

@@ -72,6 +72,22 @@ fn closed_pipe_ends_it_quietly() {
     }
 }
 
+/// Nothing happens that could be written, and still the one that went away is noticed.
+#[test]
+fn a_reader_that_goes_away_ends_it_at_once() {
+    let _turn = turn::take();
+    let (mut child, mut stdout, stderr) = piped(&["-e", "existing"]);
+    stdout.read_line(&mut String::new()).expect("it writes");
+    // All of it: nobody is held up in a write.
+    std::thread::sleep(Duration::from_millis(300));
+    drop(stdout);
+    let begun = Instant::now();
+    assert_eq!(wait(&mut child).code(), Some(0));
+    assert!(begun.elapsed() < Duration::from_secs(2), "it went on for {:?}", begun.elapsed());
+    let stderr = stderr.join().expect("it was read");
+    assert_eq!(stderr.lines().filter(|line| !line.starts_with("procscope: watching")).count(), 0, "{stderr}");
+}
+
 #[test]
 fn full_disk_is_an_error() {
     let _turn = turn::take();
