@@ -366,6 +366,35 @@ static __always_inline u64 wake_flags(void)
 	return BPF_RB_NO_WAKEUP;
 }
 
+static __noinline int send_losses(void)
+{
+	u64 total = shared.lost_total;
+	struct ps_losses *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+
+	if (!record)
+		return 0;
+	record->header.size = sizeof(*record);
+	record->header.kind = PS_LOSSES;
+	record->header.flags = 0;
+	record->header.boot_ns = 0;
+	record->header.lost = total;
+	record->header.tgid = 0;
+	record->header.tid = 0;
+	record->header.start_ns = 0;
+	for (int kind = 0; kind < PS_KINDS; kind++)
+		record->lost[kind] = shared.lost[kind];
+	shared.lost_told = total;
+	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+/* To be called before a record is reserved: what was lost before it is told of before it, however late the reader comes. */
+static __always_inline void losses_first(void)
+{
+	if (shared.lost_total != shared.lost_told)
+		send_losses();
+}
+
 /* Of an address; the other walks have typed pointers, which are read without a call. */
 static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
 {
@@ -687,6 +716,7 @@ static __always_inline int on_newtask(struct task_struct *trusted, u64 clone_fla
 		flags |= PS_F_UNASKED;
 	}
 	cgroup = find_cgroup(task);
+	losses_first();
 	now = bpf_ktime_get_boot_ns();
 	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 	if (!record) {
@@ -1012,6 +1042,7 @@ static __always_inline int on_exec(struct task_struct *trusted, int old_pid, str
 	}
 	record = &scratch->record;
 	cgroup = find_cgroup(task);
+	losses_first();
 	now = bpf_ktime_get_boot_ns();
 
 	n = bpf_probe_read_kernel_str(scratch->data, PS_PATH_MAX, bprm->filename);
@@ -1121,8 +1152,10 @@ int BPF_PROG(sched_process_exec_2, struct task_struct *task, int old_pid, struct
 static __always_inline struct ps_change *reserve_change(struct task_struct *task, u16 kind, u64 now)
 {
 	struct cgroup_key cgroup = find_cgroup(task);
-	struct ps_change *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
+	struct ps_change *record;
 
+	losses_first();
+	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 	if (!record) {
 		count_loss(kind);
 		return NULL;
@@ -1256,6 +1289,7 @@ int sys_exit_exec(struct syscall_trace_exit *ctx)
 		goto forget;
 	record = &scratch->record;
 	cgroup = find_cgroup(task);
+	losses_first();
 	record->error = -ctx->ret;
 	record->dirfd = call->dirfd;
 	record->has_dirfd = call->has_dirfd;
@@ -1407,6 +1441,7 @@ static __always_inline int on_exit(unsigned long long *ctx, struct task_struct *
 		if (!wants(PS_THREAD_EXIT) || !wanted(task))
 			return 0;
 		cgroup = find_cgroup(task);
+		losses_first();
 		now = bpf_ktime_get_boot_ns();
 		thread = bpf_ringbuf_reserve(&ring, sizeof(*thread), 0);
 		if (!thread) {
@@ -1425,6 +1460,7 @@ static __always_inline int on_exit(unsigned long long *ctx, struct task_struct *
 	if (!sends(PS_EXIT, task, &flags))
 		goto forget;
 	cgroup = find_cgroup(task);
+	losses_first();
 	now = bpf_ktime_get_boot_ns();
 	record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
 	if (!record) {
@@ -1718,6 +1754,7 @@ int existing(struct bpf_iter__task *ctx)
 	KEEP_TYPE(struct ps_exit);
 	KEEP_TYPE(struct ps_thread_exit);
 	KEEP_TYPE(struct ps_change);
+	KEEP_TYPE(struct ps_losses);
 	if (!trusted)
 		return 0;
 	task = untrusted(trusted);

@@ -43,6 +43,7 @@ enum ps_kind {
 	PS_CHUNK_ARGV = 13,
 	PS_CHUNK_ENV = 14,
 	PS_CGROUP = 15,
+	PS_LOSSES = 16,
 };
 
 /* ps_header.flags */
@@ -113,6 +114,7 @@ enum ps_trees {
 struct ps_shared {
 	__u64 lost[PS_KINDS];
 	__u64 lost_total;
+	__u64 lost_told; /* lost_total when a ps_losses was sent last */
 	__u64 caught[PS_TWICE]; /* runs that the second program made up for */
 	__u64 clock_offset; /* CLOCK_MONOTONIC minus the scheduler's clock, ns; renewed at forks, 0 before the first */
 	__u64 clock_read; /* when it was, by the scheduler's clock */
@@ -258,6 +260,12 @@ struct ps_cgroup {
 	__u32 hierarchy;
 	__u32 len;
 	__u8 names[PS_CGROUP_MAX];
+};
+
+/* PS_LOSSES: the events that were lost so far, by kind. Sent ahead of the first record after new ones. */
+struct ps_losses {
+	struct ps_header header;
+	__u64 lost[PS_KINDS];
 };
 
 #endif

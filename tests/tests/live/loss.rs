@@ -77,6 +77,55 @@ fn loss_is_shown_in_place() {
     assert!(back < 1_000_000, "an event stands {back} ns too late");
 }
 
+/// Small records still find room where a large one did not, so a mark may be followed by events before all that are lost are lost: at
+/// each event as many forks were told or counted as there had been.
+#[test]
+fn each_mark_tells_what_was_lost_before_it() {
+    let _turn = turn::take();
+    // Whether small ones come just then is chance.
+    for _ in 0..8 {
+        let mut workload = Workload::new(&["storm", "--count", "1500"]);
+        let tree = workload.pid().to_string();
+        let watch = Watch::start(["-e", "fork,exec,exit", "--ring-size", "256KiB", "--tree", &tree]);
+        watch.signal(libc::SIGSTOP);
+        workload.go();
+        let truth = workload.truth();
+        watch.signal(libc::SIGCONT);
+        marks_stand_where_they_should(&watch.stop(), &truth);
+    }
+}
+
+fn marks_stand_where_they_should(ended: &Ended, truth: &[Line]) {
+    // Programs at work on other processors.
+    const AT_WORK: u64 = 4;
+    let Some(Line::Run(run)) = truth.first() else { panic!("the truth begins with the run") };
+    let sorted = |of: fn((u64, u64)) -> u64| {
+        let born = lives(truth).filter_map(|life| Some(of(life.born_ns?) as i64 + run.realtime_offset_ns));
+        let mut born: Vec<i64> = born.collect();
+        born.sort_unstable();
+        born
+    };
+    let (before, after) = (sorted(|born| born.0), sorted(|born| born.1));
+    let (mut counted, mut marks) = (0, 0);
+    for seen in ended.events() {
+        if seen.event == "lost" {
+            counted += seen.lost.as_ref().and_then(|lost| lost.get("fork").copied()).unwrap_or_default();
+            marks += 1;
+            continue;
+        }
+        counted += u64::from(seen.event == "fork");
+        let time = seen.time_ns().expect("it has a time");
+        // The offset between both clocks was not read at the same moment.
+        let by = |times: &[i64], slack: i64| times.partition_point(|&it| it <= time + slack) as u64;
+        let (least, most) = (by(&after, -100_000), by(&before, 100_000));
+        assert!(
+            (least.saturating_sub(AT_WORK)..=most + AT_WORK).contains(&counted),
+            "after {marks} marks {counted} forks are told or counted, of {least} to {most}: {seen:?}"
+        );
+    }
+    assert!(marks > 0, "nothing was lost, so nothing was tested");
+}
+
 #[test]
 fn strict_ends_with_3() {
     let _turn = turn::take();

@@ -135,7 +135,19 @@ pub(crate) fn is_unasked(bytes: &[u8]) -> bool {
     split::<wire::Header>(bytes).is_ok_and(|(header, _)| header.flags & flag::UNASKED != 0)
 }
 
-/// Decodes one record.
+/// True for a record that tells of losses alone: [`losses`].
+pub(crate) fn is_losses(bytes: &[u8]) -> bool {
+    split::<wire::Header>(bytes).is_ok_and(|(header, _)| header.kind == kind::LOSSES)
+}
+
+/// How many events were lost so far, by kind.
+pub(crate) fn losses(bytes: &[u8]) -> Result<[u64; kind::KINDS], Malformed> {
+    let (header, _) = split::<wire::Header>(bytes)?;
+    let bytes = bytes.get(..header.size as usize).ok_or(Malformed)?;
+    split::<wire::Losses>(bytes).map(|(losses, _)| losses.lost)
+}
+
+/// Decodes one record of an event, or of what events need.
 #[inline]
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
     let (header, _) = split::<wire::Header>(bytes)?;

@@ -8,7 +8,7 @@ use libbpf_rs::{Link, MapCore, MapFlags, Object};
 use rustix::event::{Timespec, epoll};
 
 use super::complaints::Complaints;
-use super::decode::{decode, is_unasked};
+use super::decode::{Malformed, decode, is_losses, is_unasked, losses};
 use super::object::{
     CALLS, DEFAULT_RING, calls_missing, command_elsewhere, first_of, load, map, purpose, require_btf, without_proc,
 };
@@ -226,6 +226,15 @@ impl Live {
             match slot {
                 Slot::End | Slot::Busy => break,
                 Slot::Discarded => {}
+                Slot::Record(bytes) if is_losses(bytes) => match losses(bytes) {
+                    Ok(lost) => {
+                        if let Some(counts) = untold(&lost, &mut self.told) {
+                            told = self.told.iter().sum();
+                            flow = out.lose(counts);
+                        }
+                    }
+                    Err(Malformed) => out.count_malformed(),
+                },
                 Slot::Record(bytes) => match decode(bytes) {
                     Ok(record) if position < self.unfiltered_until && !adopt(&mut self.members, &record.body) => {
                         out.note(&record);
@@ -236,8 +245,9 @@ impl Live {
                         if subject.start_ns < self.attached_ns
                             && self.existing.contains(&(subject.pid, subject.start_ns)) => {}
                     Ok(record) => {
+                        // There was no room to tell of them before.
                         if record.lost_before > told
-                            && let Some(counts) = untold(&self.shared, &mut self.told)
+                            && let Some(counts) = untold(&self.shared.lost(), &mut self.told)
                         {
                             told = self.told.iter().sum();
                             flow = out.lose(counts);
@@ -331,7 +341,7 @@ impl Live {
             }
             // Told here too, for no record may come to tell of it in its place.
             if (count == 0 || stopping)
-                && let Some(counts) = untold(&self.shared, &mut self.told)
+                && let Some(counts) = untold(&self.shared.lost(), &mut self.told)
                 && out.lose(counts).is_break()
             {
                 return Ok(());
@@ -424,12 +434,11 @@ fn adopt(members: &mut HashSet<Pid>, body: &Body<'_>) -> bool {
 }
 
 /// Losses that nobody was told of yet, by kind.
-fn untold(shared: &Shared, told: &mut [u64; KIND_COUNT]) -> Option<[u64; KIND_COUNT]> {
+fn untold(lost: &[u64; kind::KINDS], told: &mut [u64; KIND_COUNT]) -> Option<[u64; KIND_COUNT]> {
     let mut counts = [0; KIND_COUNT];
-    for (index, count) in counts.iter_mut().enumerate().take(kind::KINDS) {
-        let lost = shared.lost(index);
-        *count = lost.saturating_sub(told[index]);
-        told[index] = lost;
+    for ((count, &lost), told) in counts.iter_mut().zip(lost).zip(told) {
+        *count = lost.saturating_sub(*told);
+        *told = lost.max(*told);
     }
     counts.iter().any(|&n| n != 0).then_some(counts)
 }

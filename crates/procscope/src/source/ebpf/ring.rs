@@ -157,8 +157,10 @@ impl Shared {
         unsafe { &*self.0.start.add(offset).cast::<AtomicU32>() }
     }
 
-    pub(super) fn lost(&self, kind: usize) -> u64 {
-        self.word64(std::mem::offset_of!(super::wire::Shared, lost) + 8 * kind).load(Ordering::Relaxed)
+    /// How many events were lost so far, by kind.
+    pub(super) fn lost(&self) -> [u64; super::wire::kind::KINDS] {
+        let of = |kind| self.word64(std::mem::offset_of!(super::wire::Shared, lost) + 8 * kind).load(Ordering::Relaxed);
+        std::array::from_fn(of)
     }
 
     /// Of one of [`super::wire::TWICE`], the runs that its second program made up for.

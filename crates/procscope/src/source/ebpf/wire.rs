@@ -40,6 +40,7 @@ pub(crate) mod kind {
     pub(crate) const CHUNK_ARGV: u16 = 13;
     pub(crate) const CHUNK_ENV: u16 = 14;
     pub(crate) const CGROUP: u16 = 15;
+    pub(crate) const LOSSES: u16 = 16;
 }
 
 pub(crate) mod flag {
@@ -85,6 +86,7 @@ pub(crate) const TWICE: [&str; 3] = ["task_newtask", "sched_process_exec", "sche
 wire!(Shared {
     lost: [u64; kind::KINDS],
     lost_total: u64,
+    lost_told: u64,
     caught: [u64; TWICE.len()],
     clock_offset: u64,
     clock_read: u64,
@@ -192,6 +194,8 @@ wire!(Change {
 
 wire!(Cgroup { header: Header, id: u64, hierarchy: u32, len: u32 });
 
+wire!(Losses { header: Header, lost: [u64; kind::KINDS] });
+
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use std::collections::BTreeMap;
@@ -221,7 +225,7 @@ mod tests {
         let object = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o");
         let btf = Btf::from_raw("procscope", object).unwrap().unwrap();
         type Fields = &'static [(&'static str, usize, usize)];
-        let structs: [(&str, Fields, usize); 13] = [
+        let structs: [(&str, Fields, usize); 14] = [
             ("ps_config", Config::FIELDS, size_of::<Config>()),
             ("ps_shared", Shared::FIELDS, size_of::<Shared>()),
             ("ps_header", Header::FIELDS, size_of::<Header>()),
@@ -235,6 +239,7 @@ mod tests {
             ("ps_thread_exit", ThreadExit::FIELDS, size_of::<ThreadExit>()),
             ("ps_change", Change::FIELDS, size_of::<Change>()),
             ("ps_cgroup", Cgroup::FIELDS, 0),
+            ("ps_losses", Losses::FIELDS, size_of::<Losses>()),
         ];
         for (name, fields, size) in structs {
             let (mut theirs, their_size) = of_object(&btf, name);
