@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
+/* What the programs keep and share. */
+#pragma once
+
+/* Set before loading: the verifier removes what is off. */
+const volatile struct ps_config config = {};
+
+/* Shared with the reader through mmap. */
+struct ps_shared shared = {};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 8 << 20);
+} ring SEC(".maps");
+
+/* A walk from a directory entry to the root. In memory, where the verifier forgets each step's values. */
+struct walk {
+	struct dentry *dentry;
+	struct dentry *root;
+	struct vfsmount *vfsmount;
+	struct mount *mount;
+	u32 off;
+	u32 limit;
+	bool whole;
+};
+
+struct exec_scratch {
+	struct ps_exec record;
+	u8 data[PS_DATA_MAX];
+	struct walk walk;
+};
+
+struct failed_walk {
+	u64 argv;
+	u32 off;
+	u16 flags;
+	bool whole;
+};
+
+struct failed_scratch {
+	struct ps_exec_failed record;
+	u8 data[PS_DATA_MAX];
+	struct failed_walk walk;
+};
+
+struct chunk_scratch {
+	struct ps_chunk record;
+	u8 data[PS_CHUNK];
+};
+
+/*
+ * One slot a CPU; each map belongs to one program, which the kernel never runs twice at a time on a CPU. Where programs may be
+ * preempted as many again, for the second program.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct exec_scratch);
+} exec_scratches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct chunk_scratch);
+} chunk_scratches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct failed_scratch);
+} failed_scratches SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct exec_scratch);
+} iter_scratch SEC(".maps");
+
+struct comm_value {
+	char comm[PS_COMM_LEN];
+};
+
+#define OLD_COMMS 16384
+
+struct old_comm {
+	u32 tid;
+	char comm[PS_COMM_LEN];
+};
+
+/*
+ * The comm that an exec under way replaced, at the place that the tid chooses: a hash map cost five times as much. Who finds
+ * another tid there, before or after reading, says that it does not know.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, OLD_COMMS);
+	__type(key, u32);
+	__type(value, struct old_comm);
+} old_comms SEC(".maps");
+
+struct call {
+	u64 path;
+	u64 argv;
+	s32 dirfd;
+	u32 has_dirfd;
+};
+
+/* By tid: the exec under way. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, u32);
+	__type(value, struct call);
+} calls SEC(".maps");
+
+struct id_call {
+	u32 uid, gid, euid, egid;
+};
+
+/* By tid: the ids before a set*id call. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, struct id_call);
+} id_calls SEC(".maps");
+
+struct ptrace_call {
+	u64 request;
+	struct ps_ref target;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, struct ptrace_call);
+} ptrace_calls SEC(".maps");
+
+struct killer_key {
+	u32 tgid;
+	u32 signo;
+};
+
+/* Who sent the signals whose default is to end the process. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct killer_key);
+	__type(value, struct ps_ref);
+} killers SEC(".maps");
+
+struct cgroup_key {
+	u64 id;
+	u64 hierarchy;
+};
+
+/* The cgroups whose paths were sent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct cgroup_key);
+	__type(value, u8);
+} cgroups_sent SEC(".maps");
+
+/*
+ * Which of these each CPU saw last, in one word, that no other program can see half of it: the id and 8 bits of hierarchy. Larger
+ * ones are looked up each time.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64);
+} last_cgroups SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, u8);
+} pids SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u8);
+} trees SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, u32);
+	__type(value, u8);
+} uids SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct comm_value);
+	__type(value, u8);
+} names SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 256);
+	__type(key, struct cgroup_key);
+	__type(value, u8);
+} cgroups SEC(".maps");
+
+/* The tasks whose event a first program took on: by PS_TWICE_* and tid. */
+#define TAKEN 4096
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} taken SEC(".maps");
+
+struct at_work {
+	u32 tid[4];
+};
+
+/* By CPU: the tasks that first programs are at work for. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct at_work);
+} at_work SEC(".maps");
