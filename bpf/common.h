@@ -116,7 +116,8 @@ static __always_inline u64 wake_flags(void)
 	return BPF_RB_NO_WAKEUP;
 }
 
-static __noinline int send_losses(void)
+/* Not static: the verifier goes through it once, and not for each caller again. */
+__noinline int send_losses(void)
 {
 	u64 total = shared.lost_total;
 	struct ps_losses *record = bpf_ringbuf_reserve(&ring, sizeof(*record), 0);
