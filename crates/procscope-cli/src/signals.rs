@@ -1,12 +1,11 @@
 use std::io;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use procscope::{RunningCommand, StopHandle};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
-use signal_hook::flag;
 use signal_hook::iterator::Signals;
+use signal_hook::low_level::emulate_default_handler;
 
 use crate::failure::{Failure, describe};
 
@@ -19,22 +18,29 @@ pub(crate) fn failure(error: io::Error) -> Failure {
     }
 }
 
-/// Makes the first SIGINT, SIGTERM or SIGHUP stop the run; the second of the same ends the program at once, as a flush
-/// may wait for ever for what reads the output.
+/// Signals that come so soon after the first are the same wish: timeout(1) sends its own twice, to the process and to its group.
+const SAME_WISH: Duration = Duration::from_millis(300);
+
+/// Makes the first SIGINT, SIGTERM or SIGHUP stop the run; a later one ends the program at once, as a flush may wait for ever for what
+/// reads the output.
 pub(crate) fn stop_on_signals(stop: StopHandle) -> io::Result<()> {
     let mut signals = vec![SIGINT, SIGTERM];
     // nohup has the program live on after its terminal.
     if !is_ignored(SIGHUP) {
         signals.push(SIGHUP);
     }
-    for &signal in &signals {
-        let seen = Arc::new(AtomicBool::new(false));
-        // In this order: the first one finds the flag down, and then raises it.
-        flag::register_conditional_default(signal, Arc::clone(&seen))?;
-        flag::register(signal, seen)?;
-    }
     let mut signals = Signals::new(signals)?;
-    thread::Builder::new().name("ps-signal".to_owned()).spawn(move || signals.forever().for_each(|_| stop.stop()))?;
+    let take = move || {
+        let mut first = None;
+        for signal in signals.forever() {
+            let begun: Instant = *first.get_or_insert_with(Instant::now);
+            stop.stop();
+            if begun.elapsed() > SAME_WISH {
+                let _ = emulate_default_handler(signal);
+            }
+        }
+    };
+    thread::Builder::new().name("ps-signal".to_owned()).spawn(take)?;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! How it starts and ends.
 
 use std::io::BufRead as _;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -45,6 +45,41 @@ fn sigterm_flushes() {
     for word in ["delivered", "lost", "none", "exec", "exit"] {
         assert!(ended.stderr.contains(word), "no {word} in {}", ended.stderr);
     }
+}
+
+/// timeout(1) sends its signal to the process, and to the group that it is in.
+#[test]
+fn the_same_signal_twice_flushes_too() {
+    let _turn = turn::take();
+    for _ in 0..5 {
+        let watch = Watch::start(["-e", "fork,exec,exit"]);
+        let truth = Workload::new(&["storm", "--count", "300"]).run();
+        watch.signal(libc::SIGTERM);
+        std::thread::sleep(Duration::from_millis(1));
+        watch.signal(libc::SIGTERM);
+        let ended = watch.end().well();
+        let report = ended.compare(truth, Some(&["fork", "exec", "exit"]));
+        assert!(report.is_exact(), "{report}");
+        assert!(ended.stderr.contains("delivered"), "{}", ended.stderr);
+    }
+}
+
+/// A flush may wait for ever for a reader that does not read.
+#[test]
+fn a_later_signal_ends_it_at_once() {
+    let _turn = turn::take();
+    let (mut child, _stdout, _stderr) = piped(&["-e", "fork,exec,exit"]);
+    // More than a pipe holds.
+    Workload::new(&["storm", "--count", "500"]).run();
+    let signal = |child: &std::process::Child| {
+        // SAFETY: our child, not waited for yet.
+        assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGINT) }, 0);
+    };
+    signal(&child);
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(child.try_wait().expect("our own child").is_none(), "it has not written all");
+    signal(&child);
+    assert_eq!(wait(&mut child).signal(), Some(libc::SIGINT));
 }
 
 #[test]
