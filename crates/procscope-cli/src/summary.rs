@@ -128,6 +128,10 @@ pub(crate) fn text(source: SourceId, summary: &Summary, tally: &Tally) -> String
         ("lost", lost),
         ("incomplete", if incomplete.is_empty() { none() } else { incomplete.join(", ") }),
     ];
+    if summary.undecided > 0 {
+        let why = "refused for what could not be learned of them; a filter that ends in `or flaws?` shows them";
+        rows.push(("undecided", format!("{}: {why}", summary.undecided)));
+    }
     if summary.malformed > 0 {
         rows.push(("malformed", format!("{}: records of the kernel that this version cannot read", summary.malformed)));
     }
@@ -229,6 +233,7 @@ mod tests {
         summary.lost[Kind::Lost as usize] = 3;
         summary.incomplete = vec![(Field::Argv, 3), (Field::Cwd, 1), (Field::Exe, 0)];
         summary.malformed = 2;
+        summary.undecided = 4;
         let empty = text(SourceId::Ebpf, &Summary::default(), &Tally::default());
         let polled = text(SourceId::ProcPoll, &summary, &tally);
         assert!(polled.contains("procscope doctor"), "{polled}");

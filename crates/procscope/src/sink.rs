@@ -54,6 +54,9 @@ pub struct Summary {
     pub skipped: u64,
     /// Delivered events in which the field was cut, late or unreadable.
     pub incomplete: Vec<(Field, u64)>,
+    /// Events that were not delivered since the filter, or a choice of cgroups or containers, refused them for a value that is not
+    /// known of them: they may be what was asked for. [`crate::Filter::is_undecided`]
+    pub undecided: u64,
     /// Records that could not be decoded.
     pub malformed: u64,
     /// Up to when nothing is missed, as [`Session::attached`] is since when: all that had happened by then was delivered or

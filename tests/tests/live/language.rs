@@ -146,6 +146,26 @@ fn by_name() {
     assert!(ended.events().iter().all(|seen| matches!(seen.name.as_deref(), Some("true" | "a-name-of-more-"))));
 }
 
+/// What a filter refuses for a field that nobody could read is not refused in silence.
+#[test]
+fn what_could_not_be_decided_is_counted() {
+    let _turn = turn::take();
+    for (source, some) in [("process-connector", true), ("ebpf", false)] {
+        let watch = Watch::start(["--source", source, "-e", "exec", "arg == 'no storm has this'"]);
+        let truth = Workload::new(&["storm", "--count", "3000"]).run();
+        let ended = watch.stop().well();
+        assert_eq!(ended.events().len(), 0, "{}", ended.stderr);
+        let undecided = ended.stderr.lines().find_map(|line| line.trim_start().strip_prefix("undecided"));
+        let count =
+            undecided.map(|rest| rest.trim().split(':').next().unwrap_or_default().parse::<usize>().expect("a number"));
+        let execs = lives(&truth).count();
+        match some {
+            true => assert!(count.is_some_and(|count| count > 100 && count <= execs), "{count:?}: {}", ended.stderr),
+            false => assert_eq!(count, None, "{}", ended.stderr),
+        }
+    }
+}
+
 #[test]
 fn explaining_needs_no_privilege() {
     let (_dir, program) = for_everyone();

@@ -104,6 +104,35 @@ impl Spec {
         self.image = true;
         self
     }
+
+    /// The name under which `flaws` says why its value is not to be trusted.
+    pub(super) fn flaw(&self) -> Option<Field> {
+        Some(match self.name.split('.').next().unwrap_or_default() {
+            "time" => Field::Time,
+            "id" => Field::Id,
+            "ppid" => Field::Ppid,
+            "parent" | "ancestor" => Field::Parent,
+            "name" => Field::Name,
+            "old_name" => Field::OldName,
+            "path" => Field::Path,
+            "exe" | "exe_memfd" | "exe_deleted" | "exe_setuid" | "exe_setgid" | "secure" => Field::Exe,
+            "interpreter" => Field::Interpreter,
+            "argv" | "arg" | "argc" => Field::Argv,
+            "env" => Field::Env,
+            "cwd" | "cwd_deleted" => Field::Cwd,
+            "uid" | "user" | "euid" | "euser" | "gid" | "group" | "egid" | "egroup" => Field::User,
+            "tty" => Field::Tty,
+            "cgroup" | "container" | "unit" => Field::Cgroup,
+            "exit" | "exit_code" | "signal" | "signo" | "core" | "oom" => Field::Status,
+            "killer" => Field::Killer,
+            "duration" | "duration_ns" => Field::Duration,
+            "cpu" | "cpu_ns" | "user_time" | "user_ns" | "system_time" | "system_ns" | "max_rss" | "max_rss_bytes"
+            | "read_bytes" | "write_bytes" | "rchar" | "wchar" | "nvcsw" | "nivcsw" | "minflt" | "majflt" => {
+                Field::Usage
+            }
+            _ => return None,
+        })
+    }
 }
 
 const NONE: EventSet = EventSet::NONE;

@@ -43,6 +43,35 @@ impl Filter {
     pub fn matches(&self, event: &Event, ancestry: &dyn Ancestry) -> bool {
         matches!(event.kind, EventKind::Lost(_)) || holds(&self.root, event, ancestry)
     }
+
+    /// Whether an event that [`Filter::matches`] refuses may be one that was asked for: what it was refused for is a value that,
+    /// as its flaws say, was not observed, could not be read, was cut, or is doubtful after a loss.
+    pub fn is_undecided(&self, event: &Event, ancestry: &dyn Ancestry) -> bool {
+        let process = event.process.iter().flat_map(|process| process.flaws.iter());
+        let flawed = event.flaws.iter().chain(process).any(|(_, flaw)| flaw.is_incomplete());
+        flawed && !self.matches(event, ancestry) && surely_holds(&self.root, event, ancestry).is_none()
+    }
+}
+
+/// Kleene's logic: unknown is what no known term decides.
+fn surely_holds(node: &Node, event: &Event, ancestry: &dyn Ancestry) -> Option<bool> {
+    let all = |nodes: &[Node], neutral: bool| {
+        let mut known = Some(neutral);
+        for node in nodes {
+            match surely_holds(node, event, ancestry) {
+                Some(holds) if holds == neutral => {}
+                Some(holds) => return Some(holds),
+                None => known = None,
+            }
+        }
+        known
+    };
+    match node {
+        Node::And(nodes) => all(nodes, true),
+        Node::Or(nodes) => all(nodes, false),
+        Node::Not(node) => surely_holds(node, event, ancestry).map(|holds| !holds),
+        Node::Test(test) => test.surely_holds(event, ancestry),
+    }
 }
 
 fn holds(node: &Node, event: &Event, ancestry: &dyn Ancestry) -> bool {

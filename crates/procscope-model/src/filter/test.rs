@@ -70,6 +70,8 @@ pub(super) struct Test {
     pub(super) negative: bool,
     /// What follows the field's name, to be shown.
     text: Box<str>,
+    /// Under which name `flaws` would say that the value is not to be trusted.
+    trust: Option<Field>,
 }
 
 impl fmt::Display for Test {
@@ -80,7 +82,28 @@ impl fmt::Display for Test {
 
 impl Test {
     pub(super) fn new(subject: Subject, check: Check, negative: bool, text: String) -> Self {
-        Self { subject, check, negative, text: text.into() }
+        let trust = match (&subject, &check) {
+            // Whether something is known, is.
+            (_, Check::Present) | (Subject::Flaw(_), _) => None,
+            (Subject::Field(spec), _) => spec.flaw(),
+            (Subject::Arg(_), _) => Some(Field::Argv),
+            (Subject::Variable(_), _) => Some(Field::Env),
+        };
+        Self { subject, check, negative, text: text.into(), trust }
+    }
+
+    /// Whether it holds, where that can be told: the value may be missing, or cut, or another one by now. One that came late or was
+    /// worked out counts as it stands.
+    pub(super) fn surely_holds(&self, event: &Event, ancestry: &dyn Ancestry) -> Option<bool> {
+        let has = match &self.subject {
+            Subject::Field(spec) => spec.kinds.contains(event.kind.kind()),
+            _ => true,
+        };
+        let flaw = self.trust.filter(|_| has).and_then(|field| flaw(event, field));
+        match flaw {
+            None | Some(Flaw::Inherited | Flaw::ReadLate | Flaw::Estimated) => Some(self.holds(event, ancestry)),
+            Some(Flaw::Truncated | Flaw::Unreadable | Flaw::NotObserved | Flaw::AfterLoss) => None,
+        }
     }
 
     pub(super) fn holds(&self, event: &Event, ancestry: &dyn Ancestry) -> bool {

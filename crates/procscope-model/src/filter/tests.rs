@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Argv, CommChange, Credentials, EventSet, ExecFailure, Exit, ExitStatus, Field, Flaw, Kind, Lost, Process,
+    Argv, CommChange, Credentials, EventSet, ExecFailure, Exit, ExitStatus, Field, Flaw, Flaws, Kind, Lost, Process,
     ProcessRef, SourceId, StartTime, Timestamp, Tty, Usage,
 };
 
@@ -138,6 +138,63 @@ fn what_is_absent_equals_nothing_and_differs_from_nothing() {
         assert!(!chosen(text, &execed), "{text}");
         assert!(chosen(&format!("not {text}"), &execed), "not {text}");
     }
+}
+
+#[test]
+fn what_a_flaw_hides_is_undecided() {
+    let flawed = |field, flaw| {
+        let mut process = process();
+        process.flaws = Flaws::new();
+        process.flaws.mark(field, flaw);
+        match field {
+            Field::Argv => process.argv = None,
+            Field::Cgroup => process.cgroup = None,
+            _ => {}
+        }
+        let mut event = exit(ExitStatus::Code(3));
+        event.process = Some(Arc::new(process));
+        event
+    };
+    let unseen = flawed(Field::Argv, Flaw::NotObserved);
+    let undecided = |text: &str, event: &Event| filter(text).is_undecided(event, &());
+    for text in [
+        "argv ~ '*x*'",
+        "argv != x",
+        "arg == x",
+        "argc > 3",
+        "argv[1] == x",
+        "pid == 4711 and arg == x",
+        "pid == 1 or arg == x",
+        "not (pid == 1 or not arg == x)",
+        "exit == 0 or arg == x",
+    ] {
+        assert!(undecided(text, &unseen), "{text}");
+    }
+    // Decided by what is known, asked for what is known, or chosen.
+    for text in [
+        "pid == 1 and arg == x",
+        "pid == 4711 or arg == x",
+        "argv?",
+        "not arg == x",
+        "flaw.argv == truncated",
+        "env.A == x",
+    ] {
+        assert!(!undecided(text, &unseen), "{text}");
+    }
+    assert!(undecided("container == abc", &flawed(Field::Cgroup, Flaw::NotObserved)));
+    assert!(undecided("exe == /bin/x", &flawed(Field::Exe, Flaw::AfterLoss)));
+    assert!(undecided("exe ~ '*/x'", &flawed(Field::Exe, Flaw::Truncated)));
+    assert!(!undecided("container == abc", &flawed(Field::Exe, Flaw::AfterLoss)));
+    for flaw in [Flaw::ReadLate, Flaw::Inherited, Flaw::Estimated] {
+        assert!(!undecided("exe == /bin/x", &flawed(Field::Exe, flaw)), "{flaw:?}");
+    }
+    // An exec has no status that could be missing.
+    let mut exec = event(EventKind::Sid);
+    exec.flaws.mark(Field::Status, Flaw::NotObserved);
+    assert!(!undecided("exit == 0", &exec));
+    let mut ended = exit(ExitStatus::Unknown);
+    ended.flaws.mark(Field::Status, Flaw::NotObserved);
+    assert!(undecided("exit == 0", &ended) && undecided("signal == KILL", &ended));
 }
 
 #[test]
@@ -496,6 +553,10 @@ proptest! {
         let normal = Filter::parse(&filter.to_string()).unwrap();
         prop_assert_eq!(&normal, &filter);
         prop_assert_eq!(normal.matches(&ended, &()), filter.matches(&ended, &()));
+        prop_assert!(!(filter.is_undecided(&ended, &()) && filter.matches(&ended, &())));
+        let mut flawless = ended.clone();
+        Arc::make_mut(flawless.process.as_mut().unwrap()).flaws = Flaws::new();
+        prop_assert!(!filter.is_undecided(&flawless, &()));
         if filter.matches(&ended, &()) {
             prop_assert!(filter.events().contains(Kind::Exit));
         }

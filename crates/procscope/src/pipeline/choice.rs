@@ -78,12 +78,16 @@ impl Choice {
         all.contains(&None) && !all.contains(&Some(false))
     }
 
-    pub(super) fn takes(&self, process: &Process) -> bool {
+    /// Whether it is wanted, where whatever is DOUBTFUL is as it should be.
+    pub(super) fn takes(&self, process: &Process, doubtful: impl Fn(Field) -> bool) -> bool {
         let pid = process.id.pid;
         (self.pids.is_empty() || self.pids.contains(&pid))
             && self.members.as_ref().is_none_or(|members| members.contains(&pid))
-            && (self.uids.is_empty() || process.credentials.as_ref().is_some_and(|who| self.uids.contains(&who.uid)))
+            && (self.uids.is_empty()
+                || doubtful(Field::User)
+                || process.credentials.as_ref().is_some_and(|who| self.uids.contains(&who.uid)))
             && (self.names.is_empty()
+                || doubtful(Field::Name)
                 || process.name.as_deref().is_some_and(|name| self.names.iter().any(|wanted| wanted == name)))
     }
 }

@@ -60,6 +60,8 @@ pub(crate) struct Pipeline {
     containers: Vec<String>,
     choice: Option<choice::Choice>,
     undecided: u64,
+    /// Events that the choice or the filter refused for a value that is not to be trusted.
+    refused_unsure: u64,
     filter: Option<Filter>,
     lineage: Lineage,
     kin: Option<Kin>,
@@ -94,6 +96,7 @@ impl Pipeline {
             containers: want.containers.clone(),
             choice: None,
             undecided: 0,
+            refused_unsure: 0,
             filter: want.filter.clone(),
             lineage: Lineage::new(want.filter.as_ref().is_some_and(Filter::reads_ancestry)),
             kin: None,
@@ -292,17 +295,22 @@ impl Pipeline {
         if forked && self.choice.as_ref().is_some_and(|choice| choice.is_undecided(&process)) {
             self.undecided += 1;
         }
-        let wanted = self.wanted.contains(kind.kind()) && self.passes(&process);
+        let asked = self.wanted.contains(kind.kind());
+        let passes = self.passes(&process);
+        if asked && !passes && !forked && self.is_unsure(&process) {
+            self.refused_unsure += 1;
+        }
         if let Some(choice) = &mut self.choice {
             choice.leave(record);
         }
-        if !wanted {
+        if !(asked && passes) {
             return None;
         }
         let time = self.clock.wall(record.boot_ns);
         let mut event = Event::new(self.seq + 1, time, self.source, Some(process), tid, kind);
         event.flaws = flaws_of_event;
-        if self.filter.as_ref().is_some_and(|filter| !filter.matches(&event, &self.lineage)) {
+        if let Some(filter) = self.filter.as_ref().filter(|filter| !filter.matches(&event, &self.lineage)) {
+            self.refused_unsure += u64::from(filter.is_undecided(&event, &self.lineage));
             self.recycle(event);
             return None;
         }
@@ -333,6 +341,11 @@ impl Pipeline {
     }
 
     fn passes(&self, process: &Process) -> bool {
+        self.would_pass(process, |_| false)
+    }
+
+    /// The same, where whatever is DOUBTFUL is as it is wanted.
+    fn would_pass(&self, process: &Process, doubtful: impl Fn(Field) -> bool) -> bool {
         let below = |path: &str| {
             let under = |root: &String| {
                 path.strip_prefix(root.trim_end_matches('/'))
@@ -340,13 +353,19 @@ impl Pipeline {
             };
             self.cgroup_paths.iter().any(under)
         };
-        self.choice.as_ref().is_none_or(|choice| choice.takes(process))
-            && (self.cgroup_paths.is_empty() || process.cgroup.as_deref().is_some_and(below))
-            && (self.containers.is_empty()
-                || process
-                    .container
-                    .as_deref()
-                    .is_some_and(|id| self.containers.iter().any(|c| id.starts_with(c.as_str()))))
+        let contained = |id: &str| self.containers.iter().any(|wanted| id.starts_with(wanted.as_str()));
+        let anywhere = doubtful(Field::Cgroup);
+        self.choice.as_ref().is_none_or(|choice| choice.takes(process, &doubtful))
+            && (self.cgroup_paths.is_empty() || anywhere || process.cgroup.as_deref().is_some_and(below))
+            && (self.containers.is_empty() || anywhere || process.container.as_deref().is_some_and(contained))
+    }
+
+    /// Whether a process that does not pass would, if all were known of it that is asked for. Of those whose forks nobody could decide
+    /// about [`Pipeline::take_undecided`] tells.
+    fn is_unsure(&self, process: &Process) -> bool {
+        let unknown = [Flaw::Unreadable, Flaw::NotObserved, Flaw::AfterLoss];
+        let doubtful = |field| process.flaws.get(field).is_some_and(|flaw| unknown.contains(&flaw));
+        !process.flaws.is_empty() && self.would_pass(process, doubtful)
     }
 
     /// A new process is a copy of its creator.
@@ -423,6 +442,11 @@ impl Pipeline {
             _ => {}
         }
         shared
+    }
+
+    /// How many events were refused so far for what is not known of them.
+    pub(crate) fn refused_unsure(&self) -> u64 {
+        self.refused_unsure
     }
 
     /// Takes an event back, so that the next need not make all anew.

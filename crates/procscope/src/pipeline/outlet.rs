@@ -104,6 +104,7 @@ impl<'a> Outlet<'a> {
             return Err(error);
         }
         self.summary.elapsed_ns = elapsed_ns;
+        self.summary.undecided = self.pipeline.refused_unsure();
         self.summary.until = [self.last_wanted, stopped].into_iter().flatten().min().unwrap_or_else(stop::now);
         self.summary.incomplete = Field::ALL
             .into_iter()
