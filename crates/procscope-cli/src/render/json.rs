@@ -1,11 +1,10 @@
 use procscope::{
-    Argv, BootId, Event, EventKind, ExeTraits, Exit, ExitStatus, Field, Kind, Namespaces, Pid, Process, ProcessId,
+    BootId, Event, EventKind, ExeTraits, Exit, ExitStatus, Field, Kind, Namespaces, Pid, Process, ProcessId,
     ProcessRef, errno_name, signal_name,
 };
 
-use super::base64::{push_base64, push_base64_list};
-use super::escape::push_json;
 use super::json_cache::{Identity, Images, Parents, SameNamespaces};
+use super::json_text::{key, list, number, push_object, push_true, push_word, text};
 use super::time::Rfc3339;
 use super::{Render, argv, duration_ns, exit_status, flaws, name, path, push_number};
 
@@ -24,42 +23,6 @@ pub(crate) struct Json {
     identity: Identity,
     parents: Parents,
     namespaces: SameNamespaces,
-}
-
-/// The text before a value: comma, key, colon. What appends it is inlined, so that its length is known and no call copies it.
-macro_rules! key {
-    ($name:expr) => {
-        concat!(",\"", $name, "\":")
-    };
-}
-pub(super) use key;
-
-/// Appends a byte string under its key and, where it is no UTF-8, its exact bytes under that key with `_b64`.
-macro_rules! text {
-    ($out:expr, $name:literal, $value:expr) => {
-        if let Some(value) = $value {
-            push_text($out, key!($name), key!(concat!($name, "_b64")), value);
-        }
-    };
-}
-
-/// The same of a list of byte strings.
-macro_rules! list {
-    ($out:expr, $name:literal, $value:expr) => {
-        if let Some(value) = $value {
-            push_list($out, key!($name), key!(concat!($name, "_b64")), value);
-        }
-    };
-}
-
-/// Appends a number under its key where it is known.
-macro_rules! number {
-    ($out:expr, $name:literal, $value:expr) => {
-        if let Some(value) = $value {
-            $out.extend_from_slice(key!($name).as_bytes());
-            push_number($out, value);
-        }
-    };
 }
 
 /// Appends another process under its key where it is known.
@@ -289,67 +252,6 @@ fn push_image(out: &mut Vec<u8>, event: &Event, process: &Process) {
     if process.cwd_deleted {
         push_true(out, key!("cwd_deleted"));
     }
-}
-
-/// Appends a word of ours, which needs no escape.
-#[inline(always)]
-fn push_word(out: &mut Vec<u8>, key: &str, word: &str) {
-    out.extend_from_slice(key.as_bytes());
-    out.push(b'"');
-    out.extend_from_slice(word.as_bytes());
-    out.push(b'"');
-}
-
-#[inline(always)]
-fn push_true(out: &mut Vec<u8>, key: &str) {
-    out.extend_from_slice(key.as_bytes());
-    out.extend_from_slice(b"true");
-}
-
-#[inline(always)]
-pub(super) fn push_text(out: &mut Vec<u8>, key: &str, key_b64: &str, value: &[u8]) {
-    out.extend_from_slice(key.as_bytes());
-    out.push(b'"');
-    let lossy = push_json(out, value, b"\\u0000");
-    out.push(b'"');
-    if lossy {
-        out.extend_from_slice(key_b64.as_bytes());
-        out.push(b'"');
-        push_base64(out, value);
-        out.push(b'"');
-    }
-}
-
-#[inline(always)]
-fn push_list(out: &mut Vec<u8>, key: &str, key_b64: &str, list: &Argv) {
-    out.extend_from_slice(key.as_bytes());
-    if list.is_empty() {
-        out.extend_from_slice(b"[]");
-        return;
-    }
-    // The strings stand one after the other with a NUL behind each, so that one pass does for all.
-    let block = list.block();
-    out.extend_from_slice(b"[\"");
-    let strings = block.strip_suffix(b"\0").unwrap_or(block);
-    let lossy = push_json(out, strings, b"\",\"");
-    out.extend_from_slice(b"\"]");
-    if lossy {
-        out.extend_from_slice(key_b64.as_bytes());
-        out.extend_from_slice(b"[\"");
-        push_base64_list(out, strings, b"\",\"");
-        out.extend_from_slice(b"\"]");
-    }
-}
-
-/// Appends an object whose members `push` writes, each from after the quote that opens its key.
-fn push_object<T>(out: &mut Vec<u8>, members: impl Iterator<Item = T>, mut push: impl FnMut(&mut Vec<u8>, T)) {
-    let mut before: &[u8] = b"{\"";
-    for member in members {
-        out.extend_from_slice(before);
-        push(out, member);
-        before = b",\"";
-    }
-    out.extend_from_slice(if before == b"{\"" { b"{}" } else { b"}" });
 }
 
 fn push_traits(out: &mut Vec<u8>, traits: ExeTraits) {

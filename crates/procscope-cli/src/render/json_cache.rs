@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use procscope::{Argv, Credentials, Namespaces, Pid, Process, ProcessRef, Tty};
 
-use super::json::{key, push_text};
+use super::json_text::{key, push_text};
 use super::push_number;
 
 /// So many images are kept, each in the place that its arguments' address chooses.

@@ -8,6 +8,7 @@ pub(crate) mod csv;
 pub(crate) mod escape;
 pub(crate) mod json;
 mod json_cache;
+mod json_text;
 pub(crate) mod quote;
 #[cfg(test)]
 pub(crate) mod samples;
