@@ -11,6 +11,8 @@ pub(crate) mod ebpf;
 pub(crate) mod happening;
 pub(crate) mod look;
 #[cfg(target_os = "linux")]
+pub(crate) mod looker;
+#[cfg(target_os = "linux")]
 pub(crate) mod proc_files;
 pub(crate) mod proc_poll;
 pub(crate) mod process_connector;

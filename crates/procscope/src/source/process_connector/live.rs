@@ -1,11 +1,9 @@
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use rustix::thread::CapabilitySet;
 
 use super::decode::{What, what};
@@ -14,7 +12,8 @@ use super::socket::{Batch, Kinds, Refusal, Socket};
 use crate::pipeline::{Outlet, Pipeline};
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::look::{Depth, Look, Proc};
-use crate::source::proc_files::{Budget, Pace, ProcFiles, look_at_all};
+use crate::source::looker::{Inlet, Looker, wait};
+use crate::source::proc_files::{Pace, ProcFiles, look_at_all};
 use crate::source::settling::SETTLE_NS;
 use crate::source::tracker::{Settings, Tracker};
 use crate::source::{Source, perhaps_filtered};
@@ -65,8 +64,7 @@ struct Execs {
     pace: Pace,
 }
 
-impl Execs {
-    /// Receives what is there, and looks at whom it is about.
+impl Inlet for Execs {
     fn drain(&mut self) -> io::Result<()> {
         loop {
             let before = self.seen.len();
@@ -88,49 +86,9 @@ impl Execs {
             }
         }
     }
-}
 
-/// What the thread that looks shares with the one that tells.
-struct Shared {
-    execs: Mutex<Execs>,
-    /// Its socket, to wait for without the lock.
-    exec_fd: OwnedFd,
-    /// The other one sleeps.
-    idle: AtomicBool,
-    ended: AtomicBool,
-    /// Wakes the other one.
-    bell: OwnedFd,
-    /// Ends the looking.
-    end: OwnedFd,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Execs> {
-        // Nothing in it is left half done by a panic that would matter.
-        self.execs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Looks at processes as soon as their execs are told of, until ended.
-    fn look(&self) {
-        sys::be_prompt();
-        let mut budget = Budget::new();
-        while !self.ended.load(Ordering::Acquire) {
-            if let Some(rest) = budget.spent() {
-                let _ = wait([self.end.as_fd()], rest);
-                continue;
-            }
-            let mut fds = [PollFd::new(&self.exec_fd, PollFlags::IN), PollFd::new(&self.end, PollFlags::IN)];
-            if poll(&mut fds, None).is_err_and(|error| error != rustix::io::Errno::INTR) {
-                return;
-            }
-            let failed = self.lock().drain().is_err();
-            if self.idle.swap(false, Ordering::AcqRel) {
-                let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
-            }
-            if failed {
-                return;
-            }
-        }
+    fn is_empty(&self) -> bool {
+        self.seen.is_empty()
     }
 }
 
@@ -173,7 +131,7 @@ impl Losses {
 pub(super) struct Live {
     want: Want,
     settings: Settings,
-    shared: Option<Arc<Shared>>,
+    looker: Option<Arc<Looker<Execs>>>,
     rest: Socket,
     batch: Batch<MANY>,
     merge: Merge,
@@ -286,7 +244,6 @@ fn reads_others() -> bool {
 
 impl Live {
     pub(super) fn open(want: &Want) -> Result<Self, Error> {
-        let fail = |what| move |error: rustix::io::Errno| Error::System { what, error: error.into() };
         if !want.cgroups.is_empty() && sys::list_processes().is_empty() {
             return Err(unavailable(
                 "without /proc nobody's cgroup is known",
@@ -300,11 +257,10 @@ impl Live {
         let kinds = if follows { Kinds(what::ALL & !what::EXEC) } else { kinds_of(want.events) };
         let event_filter = !follows && sys::kernel_version() >= (6, 6);
         let rest = Socket::listen(kinds, buffer, event_filter).map_err(refused)?;
-        let shared = if follows {
+        let looker = if follows {
             let socket = Socket::listen(Kinds(what::EXEC), buffer, false).map_err(refused)?;
             let exec_fd = socket.as_fd().try_clone_to_owned();
             let exec_fd = exec_fd.map_err(|error| Error::System { what: "sharing a socket", error })?;
-            let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
             let execs = Execs {
                 socket,
                 batch: Batch::new(),
@@ -312,14 +268,7 @@ impl Live {
                 malformed: 0,
                 pace: Pace::new(want.env != EnvWanted::No),
             };
-            Some(Arc::new(Shared {
-                exec_fd,
-                execs: Mutex::new(execs),
-                idle: AtomicBool::new(false),
-                ended: AtomicBool::new(false),
-                bell: eventfd(0, flags).map_err(fail("making an event descriptor"))?,
-                end: eventfd(0, flags).map_err(fail("making an event descriptor"))?,
-            }))
+            Some(Looker::new(vec![exec_fd], execs)?)
         } else {
             None
         };
@@ -329,7 +278,7 @@ impl Live {
         let mut live = Self {
             want: want.clone(),
             settings,
-            shared,
+            looker,
             rest,
             batch: Batch::new(),
             merge: Merge::new(!follows, since_ns),
@@ -374,15 +323,15 @@ impl Live {
     /// Takes over what both sockets received. Returns how many messages that were, or an error of a socket.
     fn receive(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
         let mut malformed = 0;
-        let execs = |shared: &Shared, merge: &mut Merge, malformed: &mut u64| -> io::Result<Option<u32>> {
-            let mut execs = shared.lock();
+        let execs = |looker: &Looker<Execs>, merge: &mut Merge, malformed: &mut u64| -> io::Result<Option<u32>> {
+            let mut execs = looker.lock();
             execs.drain()?;
             merge.take(std::mem::take(&mut execs.seen));
             *malformed += std::mem::take(&mut execs.malformed);
             Ok(execs.socket.drops())
         };
-        if let Some(shared) = &self.shared {
-            execs(shared, &mut self.merge, &mut malformed)?;
+        if let Some(looker) = &self.looker {
+            execs(looker, &mut self.merge, &mut malformed)?;
         }
         let mut received = Vec::new();
         loop {
@@ -395,9 +344,9 @@ impl Live {
             }
         }
         self.merge.take(received);
-        if let Some(shared) = &self.shared {
+        if let Some(looker) = &self.looker {
             self.merge.mark();
-            let drops = execs(shared, &mut self.merge, &mut malformed)?;
+            let drops = execs(looker, &mut self.merge, &mut malformed)?;
             self.losses.count_drops(0, drops);
             self.losses.missing += self.merge.count_lost();
         }
@@ -496,7 +445,7 @@ impl Live {
             if stopping {
                 // What is on its way belongs to it.
                 std::thread::sleep(Duration::from_nanos(SETTLE_NS));
-            } else if self.shared.is_some() {
+            } else if self.looker.is_some() {
                 until_ns = until_ns.saturating_sub(SETTLE_NS);
             }
             let ControlFlow::Continue(count) = self.round(until_ns, out)? else { return Ok(()) };
@@ -507,28 +456,11 @@ impl Live {
                 wait([stop.fd()], INTERVAL)?;
                 continue;
             }
-            match &self.shared {
-                Some(shared) => {
-                    shared.idle.store(true, Ordering::Release);
-                    // What the other one saw before it could know that we sleep.
-                    if shared.lock().seen.is_empty() {
-                        wait([stop.fd(), self.rest.as_fd(), shared.bell.as_fd()], ASLEEP)?;
-                    }
-                    shared.idle.store(false, Ordering::Release);
-                    let _ = rustix::io::read(&shared.bell, &mut [0u8; 8]);
-                }
+            match &self.looker {
+                Some(looker) => looker.sleep([stop.fd(), self.rest.as_fd()].into_iter(), ASLEEP)?,
                 None => wait([stop.fd(), self.rest.as_fd()], ASLEEP)?,
             }
         }
-    }
-}
-
-/// Waits until one of them can be read.
-fn wait<const N: usize>(fds: [std::os::fd::BorrowedFd<'_>; N], time: Duration) -> io::Result<()> {
-    let timeout = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
-    match poll(&mut fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)), Some(&timeout)) {
-        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -553,17 +485,10 @@ impl Source for Live {
 
     fn run(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error> {
         let fail = |error| Error::Source { source_id: SourceId::ProcessConnector, what: "receiving messages", error };
-        let looking = |shared: Arc<Shared>| std::thread::Builder::new().spawn(move || shared.look());
-        let looker = self.shared.clone().map(looking).transpose();
-        let looker = looker.map_err(|error| Error::System { what: "starting a thread", error })?;
-        let pumped = self.pump(out, stop).map_err(fail);
-        if let Some(shared) = &self.shared {
-            shared.ended.store(true, Ordering::Release);
-            let _ = rustix::io::write(&shared.end, &1u64.to_ne_bytes());
-        }
-        if let Some(looker) = looker {
-            let _ = looker.join();
-        }
-        pumped
+        let pumped = match self.looker.clone() {
+            Some(looker) => looker.beside(|| self.pump(out, stop))?,
+            None => self.pump(out, stop),
+        };
+        pumped.map_err(fail)
     }
 }

@@ -1,13 +1,10 @@
 use std::io;
 use std::ops::ControlFlow;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::os::fd::AsFd;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::io::Errno;
 use rustix::thread::CapabilitySet;
 
 use super::assemble::{Assembler, Threads};
@@ -19,7 +16,8 @@ use crate::source::Source;
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::happening::{Happening, Told};
 use crate::source::look::{Depth, Look, Proc};
-use crate::source::proc_files::{Budget, Pace, ProcFiles, look_at_all};
+use crate::source::looker::{Inlet, Looker, wait};
+use crate::source::proc_files::{Pace, ProcFiles, look_at_all};
 use crate::source::record::Record;
 use crate::source::settling::{SETTLE_NS, Settling};
 use crate::source::tracker::{Settings, Tracker};
@@ -186,8 +184,7 @@ struct Execs {
     malformed: u64,
 }
 
-impl Execs {
-    /// Takes what is there, and looks at whom it is about.
+impl Inlet for Execs {
     fn drain(&mut self) -> io::Result<()> {
         let before = self.raws.len();
         self.instance.take(&self.schema, &mut self.malformed, &mut self.raws, &mut self.gaps)?;
@@ -201,57 +198,16 @@ impl Execs {
         }
         Ok(())
     }
-}
 
-/// What the thread that looks shares with the one that tells.
-struct Shared {
-    /// To wait for without the lock. Before the execs: an instance that is read is busy, and cannot go.
-    pipes: Vec<OwnedFd>,
-    execs: Mutex<Execs>,
-    /// The other one sleeps.
-    idle: AtomicBool,
-    ended: AtomicBool,
-    /// Wakes the other one.
-    bell: OwnedFd,
-    /// Ends the looking.
-    end: OwnedFd,
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Execs> {
-        // Nothing in it is left half done by a panic that would matter.
-        self.execs.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Looks at processes as soon as their execs are told of, until ended.
-    fn look(&self) {
-        sys::be_prompt();
-        let mut budget = Budget::new();
-        while !self.ended.load(Ordering::Acquire) {
-            if let Some(rest) = budget.spent() {
-                let _ = wait([self.end.as_fd()], rest);
-                continue;
-            }
-            let mut fds: Vec<_> =
-                self.pipes.iter().chain([&self.end]).map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-            if poll(&mut fds, None).is_err_and(|error| error != Errno::INTR) {
-                return;
-            }
-            let failed = self.lock().drain().is_err();
-            if self.idle.swap(false, Ordering::AcqRel) {
-                let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
-            }
-            if failed {
-                return;
-            }
-        }
+    fn is_empty(&self) -> bool {
+        self.raws.is_empty()
     }
 }
 
 pub(super) struct Live {
     want: Want,
     /// Before the probes: what is in use cannot be taken away.
-    shared: Arc<Shared>,
+    looker: Arc<Looker<Execs>>,
     main: Instance,
     schema: Schema,
     _probes: Probes,
@@ -313,7 +269,6 @@ fn named(roles: &[Role]) -> Vec<(Role, String)> {
 
 impl Live {
     pub(super) fn open(want: &Want) -> Result<Self, Error> {
-        let system = |what| move |error: Errno| Error::System { what, error: error.into() };
         if !want.cgroups.is_empty() && sys::list_processes().is_empty() {
             return Err(unavailable(obstacle(
                 "without /proc nobody's cgroup is known",
@@ -385,27 +340,20 @@ impl Live {
         }
         let pipes = execs.pipes().map(|pipe| pipe.try_clone()).collect::<io::Result<_>>();
         let pipes = pipes.map_err(|error| Error::System { what: "sharing a pipe", error })?;
-        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
-        let shared = Shared {
-            pipes,
-            execs: Mutex::new(Execs {
-                instance: execs,
-                schema: exec_schema,
-                pace: Pace::new(want.env != EnvWanted::No),
-                raws: Vec::new(),
-                looks: FxHashMap::default(),
-                gaps: Vec::new(),
-                malformed: 0,
-            }),
-            idle: AtomicBool::new(false),
-            ended: AtomicBool::new(false),
-            bell: eventfd(0, flags).map_err(system("making an event descriptor"))?,
-            end: eventfd(0, flags).map_err(system("making an event descriptor"))?,
+        let execs = Execs {
+            instance: execs,
+            schema: exec_schema,
+            pace: Pace::new(want.env != EnvWanted::No),
+            raws: Vec::new(),
+            looks: FxHashMap::default(),
+            gaps: Vec::new(),
+            malformed: 0,
         };
+        let looker = Looker::new(pipes, execs)?;
         let settings = Settings::new(want, true, last_thread_decides, false);
         let mut live = Self {
             want: want.clone(),
-            shared: Arc::new(shared),
+            looker,
             main,
             schema,
             _probes: probes,
@@ -444,7 +392,7 @@ impl Live {
             sys::list_threads(pid).into_iter().for_each(|tid| self.assembler.learn(tid, pid));
         }
         rest.iter().try_for_each(|event| enable(&self.main, event))?;
-        named(&[Role::Exec]).iter().try_for_each(|event| enable(&self.shared.lock().instance, event))?;
+        named(&[Role::Exec]).iter().try_for_each(|event| enable(&self.looker.lock().instance, event))?;
         self.attached_ns = sys::now_boot_ns();
         self.attached = sys::clock().wall(self.attached_ns);
         Ok(())
@@ -528,8 +476,8 @@ impl Live {
         if count {
             self.main.rest_lost(&mut self.gaps);
         }
-        let shared = Arc::clone(&self.shared);
-        let mut execs = shared.lock();
+        let looker = Arc::clone(&self.looker);
+        let mut execs = looker.lock();
         execs.drain()?;
         if count {
             self.counted = Instant::now();
@@ -700,30 +648,9 @@ impl Live {
                 wait([stop.fd()], INTERVAL)?;
                 continue;
             }
-            let shared = Arc::clone(&self.shared);
-            shared.idle.store(true, Ordering::Release);
-            // What the other one saw before it could know that we sleep.
-            if shared.lock().raws.is_empty() {
-                let bells = [stop.fd(), shared.bell.as_fd()];
-                wait_for(self.main.pipes().map(AsFd::as_fd).chain(bells), ASLEEP)?;
-            }
-            shared.idle.store(false, Ordering::Release);
-            let _ = rustix::io::read(&shared.bell, &mut [0u8; 8]);
+            let pipes = self.main.pipes().map(AsFd::as_fd);
+            self.looker.sleep(pipes.chain([stop.fd()]), ASLEEP)?;
         }
-    }
-}
-
-fn wait<const N: usize>(fds: [BorrowedFd<'_>; N], time: Duration) -> io::Result<()> {
-    wait_for(fds.into_iter(), time)
-}
-
-/// Waits until one of them can be read.
-fn wait_for<'a>(fds: impl Iterator<Item = BorrowedFd<'a>>, time: Duration) -> io::Result<()> {
-    let timeout = Timespec { tv_sec: time.as_secs() as i64, tv_nsec: i64::from(time.subsec_nanos()) };
-    let mut fds: Vec<_> = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-    match poll(&mut fds, Some(&timeout)) {
-        Ok(_) | Err(Errno::INTR) => Ok(()),
-        Err(error) => Err(error.into()),
     }
 }
 
@@ -755,13 +682,7 @@ impl Source for Live {
 
     fn run(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error> {
         let fail = |error| Error::Source { source_id: SourceId::Tracefs, what: "reading the trace", error };
-        let shared = Arc::clone(&self.shared);
-        let looker = std::thread::Builder::new().spawn(move || shared.look());
-        let looker = looker.map_err(|error| Error::System { what: "starting a thread", error })?;
-        let pumped = self.pump(out, stop).map_err(fail);
-        self.shared.ended.store(true, Ordering::Release);
-        let _ = rustix::io::write(&self.shared.end, &1u64.to_ne_bytes());
-        let _ = looker.join();
-        pumped
+        let looker = Arc::clone(&self.looker);
+        looker.beside(|| self.pump(out, stop))?.map_err(fail)
     }
 }
