@@ -12,7 +12,7 @@ use crate::watch::{Watch, events, for_everyone};
 use crate::workload::{Workload, lives};
 
 /// Of processes that are to be seen.
-const LIFE: &str = "0.3";
+const LIFE: &str = "0.5";
 
 fn watch(options: &[&str]) -> Watch {
     Watch::start([&["--source", "proc-poll"], options].concat())
