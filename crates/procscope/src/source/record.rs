@@ -101,8 +101,6 @@ impl NamesUp<'_> {
 pub(crate) struct Record<'a> {
     /// CLOCK_BOOTTIME, ns.
     pub(crate) boot_ns: u64,
-    /// Events of all kinds lost before this one, since the source opened.
-    pub(crate) lost_before: u64,
     pub(crate) body: Body<'a>,
     /// What the source could not get whole.
     pub(crate) flaws: Flaws,

@@ -219,7 +219,7 @@ impl Tracker {
             let strings = Strings::of(Some(look));
             let flaws = if kthread { Flaws::new() } else { strings.flaws(Flaw::Unreadable, self.settings.env) };
             let body = Body::Existing { subject, image: strings.image() };
-            put(&Record { boot_ns: attached_ns, lost_before: 0, body, flaws, about })?;
+            put(&Record { boot_ns: attached_ns, body, flaws, about })?;
         }
         ControlFlow::Continue(())
     }
@@ -456,7 +456,7 @@ impl Tracker {
                     creator: birth.map(|_| self.reference(parent)),
                     image: None,
                 };
-                put(&Record { boot_ns, lost_before: 0, body, flaws: Flaws::new(), about })
+                put(&Record { boot_ns, body, flaws: Flaws::new(), about })
             }
             Happening::Exec { task, started } => {
                 self.exec(boot_ns, task, started.map(|started| *started), look.map(|look| *look), put)
@@ -546,7 +546,7 @@ impl Tracker {
     }
 
     fn plain(&self, boot_ns: u64, body: Body<'_>, about: Flaws, put: &mut Put<'_>) -> ControlFlow<()> {
-        put(&Record { boot_ns, lost_before: 0, body, flaws: Flaws::new(), about })
+        put(&Record { boot_ns, body, flaws: Flaws::new(), about })
     }
 
     /// Looks at a living process that was not looked at, or in vain, when it became what it is.
@@ -687,7 +687,7 @@ impl Tracker {
             creator: birth.map(|_| creator),
             image: None,
         };
-        put(&Record { boot_ns, lost_before: 0, body, flaws: Flaws::new(), about })
+        put(&Record { boot_ns, body, flaws: Flaws::new(), about })
     }
 
     fn exec(
@@ -796,7 +796,7 @@ impl Tracker {
         }
         let old_tid = started.old_tid.or(alone.then_some(task.pid));
         let body = Body::Exec { subject, old_comm, old_tid, image };
-        put(&Record { boot_ns, lost_before: 0, body, flaws, about })
+        put(&Record { boot_ns, body, flaws, about })
     }
 
     fn exec_failed(&mut self, boot_ns: u64, task: Task, failed: &Failed, put: &mut Put<'_>) -> ControlFlow<()> {
@@ -815,7 +815,7 @@ impl Tracker {
         let argv = failed.argv.as_ref().map(|argv| &argv.list[..]).unwrap_or_default();
         let path = failed.path.as_ref().map(|path| &path.bytes[..]);
         let body = Body::ExecFailed { subject, errno: failed.errno, dirfd: failed.dirfd, path, argv };
-        put(&Record { boot_ns, lost_before: 0, body, flaws, about })
+        put(&Record { boot_ns, body, flaws, about })
     }
 
     fn exit(&mut self, boot_ns: u64, task: Task, end: End, parent: Option<Task>, put: &mut Put<'_>) -> ControlFlow<()> {
@@ -864,7 +864,7 @@ impl Tracker {
         if !last {
             let comm = end.comm.unwrap_or(UNKNOWN_COMM);
             let body = Body::ThreadExit { subject, wait_status: status, thread_start_ns: UNKNOWN_START, comm };
-            return put(&Record { boot_ns, lost_before: 0, body, flaws, about });
+            return put(&Record { boot_ns, body, flaws, about });
         }
         if let Some(leader) = self.leader_status.remove(&task.pid)
             && leader.wait_status != status
@@ -895,7 +895,7 @@ impl Tracker {
         // The fork was told of a little after the start, and /proc knows its tick alone.
         flaws.mark(Field::Duration, Flaw::Estimated);
         let exit = ExitRecord { wait_status: status, killer, oom: end.oom, usage: None };
-        put(&Record { boot_ns, lost_before: 0, body: Body::Exit { subject, exit }, flaws, about })
+        put(&Record { boot_ns, body: Body::Exit { subject, exit }, flaws, about })
     }
 }
 

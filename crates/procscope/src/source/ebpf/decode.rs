@@ -135,16 +135,18 @@ pub(crate) fn is_unasked(bytes: &[u8]) -> bool {
     split::<wire::Header>(bytes).is_ok_and(|(header, _)| header.flags & flag::UNASKED != 0)
 }
 
-/// True for a record that tells of losses alone: [`losses`].
-pub(crate) fn is_losses(bytes: &[u8]) -> bool {
-    split::<wire::Header>(bytes).is_ok_and(|(header, _)| header.kind == kind::LOSSES)
+/// How many events had been lost before this record.
+#[inline]
+pub(crate) fn lost_before(bytes: &[u8]) -> u64 {
+    split::<wire::Header>(bytes).map_or(0, |(header, _)| header.lost)
 }
 
-/// How many events were lost so far, by kind.
-pub(crate) fn losses(bytes: &[u8]) -> Result<[u64; kind::KINDS], Malformed> {
-    let (header, _) = split::<wire::Header>(bytes)?;
-    let bytes = bytes.get(..header.size as usize).ok_or(Malformed)?;
-    split::<wire::Losses>(bytes).map(|(losses, _)| losses.lost)
+/// How many events were lost so far, by kind, of a record that tells nothing but that.
+#[inline]
+pub(crate) fn losses(bytes: &[u8]) -> Option<[u64; kind::KINDS]> {
+    let (header, _) = split::<wire::Header>(bytes).ok()?;
+    let told = |bytes| split::<wire::Losses>(bytes).ok().map(|(losses, _)| losses.lost);
+    if header.kind == kind::LOSSES { told(bytes.get(..header.size as usize)?) } else { None }
 }
 
 /// Decodes one record of an event, or of what events need.
@@ -158,7 +160,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         set.for_each(|&(_, field, flaw)| flaws.mark(field, flaw));
     }
     let body = decode_body(header, bytes)?;
-    Ok(Record { boot_ns: header.boot_ns, lost_before: header.lost, body, flaws, about: Flaws::new() })
+    Ok(Record { boot_ns: header.boot_ns, body, flaws, about: Flaws::new() })
 }
 
 #[inline(always)]

@@ -8,7 +8,7 @@ use libbpf_rs::{Link, MapCore, MapFlags, Object};
 use rustix::event::{Timespec, epoll};
 
 use super::complaints::Complaints;
-use super::decode::{Malformed, decode, is_losses, is_unasked, losses};
+use super::decode::{decode, is_unasked, losses, lost_before};
 use super::object::{
     CALLS, DEFAULT_RING, calls_missing, command_elsewhere, first_of, load, map, purpose, require_btf, without_proc,
 };
@@ -226,15 +226,17 @@ impl Live {
             match slot {
                 Slot::End | Slot::Busy => break,
                 Slot::Discarded => {}
-                Slot::Record(bytes) if is_losses(bytes) => match losses(bytes) {
-                    Ok(lost) => {
-                        if let Some(counts) = untold(&lost, &mut self.told) {
-                            told = self.told.iter().sum();
-                            flow = out.lose(counts);
-                        }
+                Slot::Record(bytes) if position >= self.unfiltered_until && lost_before(bytes) > told => {
+                    told = lost_before(bytes);
+                    let lost = self.losses_told_next(position, end);
+                    if let Some(counts) = untold(&lost, &mut self.told) {
+                        flow = out.lose(counts);
                     }
-                    Err(Malformed) => out.count_malformed(),
-                },
+                    if flow.is_continue() {
+                        continue;
+                    }
+                }
+                Slot::Record(bytes) if losses(bytes).is_some() => {}
                 Slot::Record(bytes) => match decode(bytes) {
                     Ok(record) if position < self.unfiltered_until && !adopt(&mut self.members, &record.body) => {
                         out.note(&record);
@@ -245,14 +247,7 @@ impl Live {
                         if subject.start_ns < self.attached_ns
                             && self.existing.contains(&(subject.pid, subject.start_ns)) => {}
                     Ok(record) => {
-                        // There was no room to tell of them before.
-                        if record.lost_before > told
-                            && let Some(counts) = untold(&self.shared.lost(), &mut self.told)
-                        {
-                            told = self.told.iter().sum();
-                            flow = out.lose(counts);
-                        }
-                        if flow.is_continue() && !self.unsure.is_empty() {
+                        if !self.unsure.is_empty() {
                             let (existing, unsure) = (&mut self.existing, &mut self.unsure);
                             flow = tell_unsure(&self.want, existing, unsure, self.attached_ns, &record, out);
                         }
@@ -275,6 +270,25 @@ impl Live {
         }
         self.ring.release();
         ControlFlow::Continue(count)
+    }
+
+    /// How many events of each kind were lost, as the next record that tells it has it. It stands ahead of what follows a loss, but where
+    /// there was no room for it, or another processor lost one meanwhile.
+    fn losses_told_next(&mut self, mut position: u64, end: u64) -> [u64; kind::KINDS] {
+        while position < end {
+            let (slot, next) = self.ring.look(position);
+            match slot {
+                Slot::Record(bytes) => {
+                    if let Some(lost) = losses(bytes) {
+                        return lost;
+                    }
+                }
+                Slot::Discarded => {}
+                Slot::Busy | Slot::End => break,
+            }
+            position = next;
+        }
+        self.shared.lost()
     }
 
     /// Looks at the records that wait, without taking them, and whether each was asked for.
