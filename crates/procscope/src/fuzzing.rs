@@ -31,13 +31,15 @@ impl Names for NoNames {
 /// Takes the bytes for records of the kernel's ring, one after the other, and makes events of them.
 #[cfg(feature = "ebpf")]
 pub fn decode_ebpf(mut bytes: &[u8]) {
-    use crate::source::ebpf::decode::decode;
+    use crate::source::ebpf::decode::{decode, losses, lost_before};
 
     let want = Want { events: EventSet::ALL, env: EnvWanted::All, ..Want::default() };
     let mut pipeline = Pipeline::new(SourceId::Ebpf, &want, Box::new(NoNames), 4096);
     while let Some(size) = bytes.first_chunk().map(|size| u32::from_ne_bytes(*size) as usize) {
         let (record, rest) = bytes.split_at(size.clamp(1, bytes.len()));
-        if let Ok(record) = decode(record) {
+        if losses(record).is_some() {
+            let _ = lost_before(record);
+        } else if let Ok(record) = decode(record) {
             let _ = pipeline.feed(&record);
         }
         bytes = rest;

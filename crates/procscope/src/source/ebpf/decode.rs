@@ -321,6 +321,24 @@ mod tests {
     }
 
     #[test]
+    fn losses_by_kind() {
+        let mut record = wire::Losses::new_zeroed();
+        record.header.size = size_of::<wire::Losses>() as u32;
+        record.header.kind = kind::LOSSES;
+        record.header.lost = 7;
+        record.lost[usize::from(kind::EXEC)] = 7;
+        let bytes = record.as_bytes();
+        assert_eq!(lost_before(bytes), 7);
+        assert_eq!(losses(bytes).map(|lost| lost[usize::from(kind::EXEC)]), Some(7));
+        assert_eq!(losses(&exec(b"a", b"a\0", b"a\0")), None);
+        for len in 0..bytes.len() {
+            assert_eq!(losses(&bytes[..len]), None, "{len} bytes");
+        }
+        record.header.size -= 1;
+        assert_eq!(losses(record.as_bytes()), None);
+    }
+
+    #[test]
     fn calls_by_number() {
         assert_eq!(fork_call(435, false), Some(ForkCall::Clone3));
         assert_eq!(fork_call(-1, false), None);
@@ -336,12 +354,12 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_taken(kind in 0u16..20, mut bytes in proptest::collection::vec(any::<u8>(), 0..1200)) {
-            let _ = decode(&bytes);
+            let _ = (decode(&bytes), losses(&bytes), lost_before(&bytes));
             if bytes.len() >= 8 {
                 let size = bytes.len() as u32;
                 bytes[..4].copy_from_slice(&size.to_ne_bytes());
                 bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
-                let _ = decode(&bytes);
+                let _ = (decode(&bytes), losses(&bytes), lost_before(&bytes));
             }
         }
 
