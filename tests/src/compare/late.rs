@@ -143,6 +143,12 @@ impl Field<'_> {
         let all: Vec<Vec<Bytes>> = execs.iter().map(|exec| self.argv(exec, seed)).collect();
         let cut = tells_more(seen) && flaw(seen, "argv") == "truncated";
         let fits = |argv: &[Bytes], all: &[Bytes]| argv == all || cut && is_beginning(argv, all, CUT_BYTES);
+        // Where the kernel records the call alone, and the process was gone before a look: a script was called without its interpreter.
+        let of_call = tells_more(seen) && flaw(seen, "argv") == "estimated";
+        let is_call = |argv: &[Bytes], exec: &Exec, all: &[Bytes]| {
+            let arguments = argv.get(1..).filter(|_| of_call && exec.interpreter.is_some());
+            arguments.is_some_and(|arguments| all.len() > argv.len() && all.ends_with(arguments))
+        };
         // The kernel's own record of it.
         let exact = tells_more(seen) && matches!(flaw(seen, "argv"), "" | "truncated");
         let one = match &argv {
@@ -150,7 +156,9 @@ impl Field<'_> {
                 execs.iter().find(|exec| exe_of(exec)).zip(all.first().filter(|all| fits(argv, all)))
             }
             _ => {
-                execs.iter().zip(&all).find(|(exec, all)| argv.as_ref().is_none_or(|argv| argv == *all) && exe_of(exec))
+                let is = |argv: &Vec<Bytes>, exec: &Exec, all: &Vec<Bytes>| argv == all || is_call(argv, exec, all);
+                let fits = |exec, all| argv.as_ref().is_none_or(|argv| is(argv, exec, all)) && exe_of(exec);
+                execs.iter().zip(&all).find(|(exec, all)| fits(exec, all))
             }
         };
         let shown = argv.clone();
