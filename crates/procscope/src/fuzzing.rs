@@ -37,9 +37,8 @@ pub fn decode_ebpf(mut bytes: &[u8]) {
     let mut pipeline = Pipeline::new(SourceId::Ebpf, &want, Box::new(NoNames), 4096);
     while let Some(size) = bytes.first_chunk().map(|size| u32::from_ne_bytes(*size) as usize) {
         let (record, rest) = bytes.split_at(size.clamp(1, bytes.len()));
-        if losses(record).is_some() {
-            let _ = lost_before(record);
-        } else if let Ok(record) = decode(record) {
+        let _ = (losses(record), lost_before(record));
+        if let Ok(record) = decode(record) {
             let _ = pipeline.feed(&record);
         }
         bytes = rest;

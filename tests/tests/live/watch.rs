@@ -174,14 +174,19 @@ pub(crate) fn piped(options: &[&str]) -> (Child, BufReader<ChildStdout>, JoinHan
 
 /// Waits for a child that is to end soon.
 pub(crate) fn wait(child: &mut Child) -> ExitStatus {
+    wait_for(child, PATIENCE).unwrap_or_else(|| {
+        let _ = child.kill();
+        panic!("procscope does not end")
+    })
+}
+
+/// Waits for a child so long.
+pub(crate) fn wait_for(child: &mut Child, time: Duration) -> Option<ExitStatus> {
     let begun = Instant::now();
     loop {
-        if let Some(status) = child.try_wait().expect("our own child") {
+        let status = child.try_wait().expect("our own child");
+        if status.is_some() || begun.elapsed() > time {
             return status;
-        }
-        if begun.elapsed() > PATIENCE {
-            let _ = child.kill();
-            panic!("procscope does not end");
         }
         std::thread::sleep(Duration::from_millis(5));
     }

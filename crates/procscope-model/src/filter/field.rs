@@ -123,10 +123,10 @@ impl Spec {
             "uid" | "user" | "euid" | "euser" | "gid" | "group" | "egid" | "egroup" => Field::User,
             "tty" => Field::Tty,
             "cgroup" | "container" | "unit" => Field::Cgroup,
-            "exit" | "exit_code" | "signal" | "signo" | "core" | "oom" => Field::Status,
+            "exit_code" | "signal" | "signo" | "core" | "oom" => Field::Status,
             "killer" => Field::Killer,
             "duration" | "duration_ns" => Field::Duration,
-            "cpu" | "cpu_ns" | "user_time" | "user_ns" | "system_time" | "system_ns" | "max_rss" | "max_rss_bytes"
+            "cpu" | "user_time" | "user_ns" | "system_time" | "system_ns" | "max_rss" | "max_rss_bytes"
             | "read_bytes" | "write_bytes" | "rchar" | "wchar" | "nvcsw" | "nivcsw" | "minflt" | "majflt" => {
                 Field::Usage
             }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::watch::{PATIENCE, program, wait};
+use crate::watch::{self, PATIENCE, program, wait};
 
 /// Where a peer is: in the PATH, or where root's programs are.
 fn peer(name: &str) -> PathBuf {
@@ -99,12 +99,8 @@ impl Tool {
         for again in 1..=times {
             // SAFETY: our child, not waited for yet.
             assert_eq!(unsafe { libc::kill(self.child.id() as i32, libc::SIGINT) }, 0);
-            let until = Instant::now() + if times == 1 { PATIENCE } else { NEXT };
-            while Instant::now() < until {
-                if let Some(status) = self.child.try_wait().expect("our own child") {
-                    return status;
-                }
-                std::thread::sleep(Duration::from_millis(5));
+            if let Some(status) = watch::wait_for(&mut self.child, if times == 1 { PATIENCE } else { NEXT }) {
+                return status;
             }
             eprintln!("{} goes on after {again} of {times} Ctrl-C", self.name);
         }
