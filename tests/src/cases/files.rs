@@ -159,7 +159,9 @@ fn script_script(stage: &mut Stage) -> io::Result<()> {
     ];
     let mut actor = stage.actor(|child| child.exec(&path, &argv, &env))?;
     actor.go()?;
-    actor.saw_exec(&path, &received)?;
+    let exec = actor.saw_exec(&path, &received)?;
+    // The last one that was looked for.
+    exec.interpreter = Some(bytes(&interpreter));
     stage.note(actor.end()?);
     Ok(())
 }

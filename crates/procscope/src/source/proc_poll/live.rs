@@ -465,6 +465,7 @@ impl Live {
         self.ledger.meet(pid);
         self.expect(pid, start, sight.read_ns, sight.loading);
         self.guard(pid, guard);
+        self.refresh(sight.stat.ppid, sight.read_ns, out)?;
         self.tracker.born(sight, self.scanned_ns, &mut |record| out.push(record))?;
         self.ledger.count(out.take_undecided());
         ControlFlow::Continue(())
@@ -547,6 +548,28 @@ impl Live {
         ControlFlow::Continue(())
     }
 
+    /// Looks again at a process that another one is about to name, unless it was looked at since then.
+    fn refresh(&mut self, pid: Pid, since_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<()> {
+        if !self.tracker.is_stale(pid, since_ns) {
+            return ControlFlow::Continue(());
+        }
+        let read = ProcDir::open(pid).and_then(|dir| dir.stat().map(|stat| (dir, stat)));
+        let Some((dir, stat)) = read else { return ControlFlow::Continue(()) };
+        let now_ns = sys::now_boot_ns();
+        match self.tracker.judge(pid, &stat) {
+            Judgement::Other => ControlFlow::Continue(()),
+            Judgement::Ended => {
+                self.tracker.confirm(pid, &stat, now_ns);
+                ControlFlow::Continue(())
+            }
+            Judgement::Same => self.tracker.touch(pid, &stat, now_ns, &mut |record| out.push(record)),
+            Judgement::Look => match sight(&dir, pid, self.depth(0)) {
+                Some(sight) => self.tracker.again(sight, &mut |record| out.push(record)),
+                None => ControlFlow::Continue(()),
+            },
+        }
+    }
+
     /// Tells of what changed of a process. Gives whether its program is being loaded.
     fn look_again(&mut self, pid: Pid, out: &mut Outlet<'_>) -> ControlFlow<(), bool> {
         let now_ns = sys::now_boot_ns();
@@ -568,6 +591,7 @@ impl Live {
             Judgement::Look => {
                 if let Some(sight) = sight(&dir, pid, self.depth(0)) {
                     loading = sight.loading;
+                    self.refresh(sight.stat.ppid, sight.read_ns, out)?;
                     self.tracker.again(sight, &mut |record| out.push(record))?;
                 }
             }
@@ -593,7 +617,9 @@ impl Live {
         if let Some(held) = self.held.as_ref().filter(|held| held.pid() == pid) {
             wait_status = wait_status.or_else(|| held.command().wait_status());
         }
+        let parent = stat.as_ref().map(|stat| stat.ppid).or_else(|| self.tracker.parent(pid));
         let end = End { boot_ns, time, wait_status, stat };
+        self.refresh(parent.unwrap_or_default(), boot_ns, out)?;
         let guard = self.guards.get(&pid);
         if end.wait_status.is_none() && self.tells_status && guard.is_some() {
             self.endings.push(Ending { pid, end, until_ns: boot_ns + STATUS_WITHIN_NS });

@@ -95,6 +95,8 @@ pub(crate) struct End {
 #[derive(Clone, Debug)]
 struct Known {
     start: StartTime,
+    /// When it was last seen to be what is told here. CLOCK_BOOTTIME, ns.
+    read_ns: u64,
     parent: RefRecord,
     comm: Comm,
     /// Real and effective user, real and effective group.
@@ -135,9 +137,10 @@ fn hash(list: &[u8]) -> u64 {
 }
 
 impl Known {
-    fn new(stat: &Stat) -> Self {
+    fn new(stat: &Stat, read_ns: u64) -> Self {
         Self {
             start: stat.start,
+            read_ns,
             parent: NOBODY,
             comm: comm_of(&stat.comm),
             ids: None,
@@ -189,6 +192,16 @@ impl Tracker {
         self.living.get(&pid).map(|known| known.start)
     }
 
+    /// The parent of a process as it was read last.
+    pub(crate) fn parent(&self, pid: Pid) -> Option<Pid> {
+        self.living.get(&pid).map(|known| known.parent.pid)
+    }
+
+    /// Whether a living process was not read since then, so that it may have become another program.
+    pub(crate) fn is_stale(&self, pid: Pid, since_ns: u64) -> bool {
+        self.living.get(&pid).is_some_and(|known| known.read_ns < since_ns)
+    }
+
     pub(crate) fn pids(&self) -> impl Iterator<Item = Pid> {
         self.living.keys().copied()
     }
@@ -211,6 +224,22 @@ impl Tracker {
         let known = self.living.get(&pid);
         let (start_ns, comm) = known.map_or((UNKNOWN_START, UNKNOWN_COMM), |known| (known.start.boot_ns(), known.comm));
         RefRecord { pid, tid: pid, start_ns, comm }
+    }
+
+    /// Takes the parent's name, if that was read since then: an earlier one may be of another program.
+    fn name_parent(&self, known: &mut Known, since_ns: u64) {
+        let parent = self.living.get(&known.parent.pid).filter(|parent| parent.read_ns >= since_ns);
+        known.parent.comm = parent.map_or(UNKNOWN_COMM, |parent| parent.comm);
+    }
+
+    /// Takes what is left of a process whose end is told of later, for those who name it.
+    pub(crate) fn confirm(&mut self, pid: Pid, stat: &Stat, read_ns: u64) {
+        if let Some(known) = self.living.get_mut(&pid)
+            && !executed_since(known, stat)
+            && known.comm == comm_of(&stat.comm)
+        {
+            known.read_ns = read_ns;
+        }
     }
 
     /// Takes the parent that was read, and says how far it is the one that made the process.
@@ -280,7 +309,7 @@ impl Tracker {
     /// Takes in the processes that ran when we began.
     pub(crate) fn begin(&mut self, sights: &[Sight], put: &mut Put<'_>) {
         for sight in sights {
-            let mut known = Known::new(&sight.stat);
+            let mut known = Known::new(&sight.stat, sight.read_ns);
             self.learn(&mut known, sight, put);
             if sight.loading {
                 known.executed = Some(false);
@@ -328,8 +357,9 @@ impl Tracker {
     /// Tells of a process that was not there at `since_ns`, as far as is known.
     pub(crate) fn born(&mut self, sight: Sight, since_ns: u64, put: &mut Put<'_>) -> ControlFlow<()> {
         let Sight { pid, read_ns, loading, .. } = sight;
-        let mut known = Known::new(&sight.stat);
+        let mut known = Known::new(&sight.stat, read_ns);
         self.adopt(&mut known, sight.stat.ppid);
+        self.name_parent(&mut known, read_ns);
         self.learn(&mut known, &sight, put);
         let executed = !known.kthread && known.executed.unwrap_or_else(|| self.differs_from_parent(&known));
         if sight.loading {
@@ -437,9 +467,11 @@ impl Tracker {
             known.kthread = sight.stat.is_kthread();
             known.sid = sight.stat.sid;
             known.renew(&sight.stat);
+            known.read_ns = sight.read_ns;
             if sight.stat.ppid != known.parent.pid {
                 self.adopt(&mut known, sight.stat.ppid);
             }
+            self.name_parent(&mut known, sight.read_ns);
             // Those of a set-uid program are others.
             known.ids = None;
             self.learn(&mut known, &sight, put);
@@ -467,6 +499,9 @@ impl Tracker {
     ) -> ControlFlow<()> {
         let mut flaws = Flaws::new();
         flaws.mark(Field::Time, Flaw::Estimated);
+        if !executed_since(known, stat) {
+            known.read_ns = boot_ns;
+        }
         known.renew(stat);
         if stat.ppid != known.parent.pid {
             self.adopt(known, stat.ppid);
@@ -515,6 +550,7 @@ impl Tracker {
                 self.adopt(&mut known, stat.ppid);
             }
         }
+        self.name_parent(&mut known, end.boot_ns);
         let executed = end.stat.as_ref().and_then(Stat::has_executed);
         if executed.is_none_or(|executed| known.executed != Some(executed)) {
             // As last seen: it may have become another program since.

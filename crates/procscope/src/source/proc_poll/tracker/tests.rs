@@ -36,6 +36,7 @@ struct Told {
     pid: Pid,
     argv: Option<Vec<u8>>,
     ppid: Pid,
+    parent: Option<String>,
     flaws: Vec<(Field, Flaw)>,
 }
 
@@ -54,7 +55,9 @@ fn told(record: &Record<'_>) -> Option<Told> {
     let subject = record.body.subject()?;
     let argv = image.map(|image| image.argv.inline.to_vec()).filter(|argv| !argv.is_empty());
     let flaws = record.flaws.iter().chain(record.about.iter()).collect();
-    Some(Told { kind, pid: subject.pid, argv, ppid: subject.parent.pid, flaws })
+    let parent = subject.parent.comm;
+    let parent = (parent != UNKNOWN_COMM).then(|| String::from_utf8_lossy(&parent).trim_end_matches('\0').to_owned());
+    Some(Told { kind, pid: subject.pid, argv, ppid: subject.parent.pid, parent, flaws })
 }
 
 /// Collects what is told.
@@ -235,6 +238,32 @@ fn overwritten_arguments_are_no_exec() {
     assert_eq!(kinds(&gather(|put| tracker.again(sight(10, blind("(x)"), "(x)"), put))), [Kind::Comm]);
     let other = Sight { code_kib: 8, ..sight(10, blind("bash"), "bash") };
     assert_eq!(kinds(&gather(|put| tracker.again(other, put))), [Kind::Exec]);
+}
+
+/// A name from before may be of another program than the one that made the child.
+#[test]
+fn a_parent_has_its_name_from_after_the_fork() {
+    let child = |pid| sight(pid, stat("sh", 'S', 10, FORKED, 9, 100), "sh");
+    let end = |boot_ns| End { boot_ns, time: Flaw::ReadLate, wait_status: None, stat: None };
+    let name = |told: Vec<Told>| told.into_iter().map(|it| it.parent).collect::<Vec<_>>();
+
+    let mut tracker = with_shell();
+    assert!(tracker.is_stale(10, child(11).read_ns));
+    assert_eq!(name(gather(|put| tracker.born(child(11), 0, put))), [None]);
+    let became = Sight { read_ns: child(11).read_ns, ..sight(10, stat("make", 'S', 1, EXECUTED, 5, 300), "make") };
+    let _ = gather(|put| tracker.again(became, put));
+    assert!(!tracker.is_stale(10, child(11).read_ns));
+    assert_eq!(name(gather(|put| tracker.born(child(12), 0, put))), [Some("make".to_owned())]);
+    let ran = sight(12, stat("ls", 'S', 10, EXECUTED, 9, 200), "ls");
+    assert_eq!(name(gather(|put| tracker.again(ran, put))), [Some("make".to_owned())]);
+
+    let later = child(11).read_ns + 1;
+    assert_eq!(name(gather(|put| tracker.ended(11, &end(later), put))), [None]);
+    // It has executed another program by now, of which only the end is left.
+    tracker.confirm(10, &stat("cc", 'Z', 1, EXECUTED, 5, 400), later);
+    assert!(tracker.is_stale(10, later));
+    tracker.confirm(10, &stat("make", 'Z', 1, EXECUTED, 5, 300), later);
+    assert_eq!(name(gather(|put| tracker.ended(12, &end(later), put))), [Some("make".to_owned())]);
 }
 
 #[test]
