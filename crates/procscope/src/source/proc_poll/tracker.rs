@@ -226,10 +226,25 @@ impl Tracker {
         RefRecord { pid, tid: pid, start_ns, comm }
     }
 
-    /// Takes the parent's name, if that was read since then: an earlier one may be of another program.
-    fn name_parent(&self, known: &mut Known, since_ns: u64) {
+    /// Takes the parent's name, if that was read since then: an earlier one may be of another program. Says whether it was.
+    fn name_parent(&self, known: &mut Known, since_ns: u64) -> bool {
+        if known.parent.pid == 0 {
+            return true;
+        }
         let parent = self.living.get(&known.parent.pid).filter(|parent| parent.read_ns >= since_ns);
-        known.parent.comm = parent.map_or(UNKNOWN_COMM, |parent| parent.comm);
+        if let Some(parent) = parent {
+            known.parent.comm = parent.comm;
+            known.marks.mark(Field::Parent, Flaw::ReadLate);
+        }
+        parent.is_some()
+    }
+
+    /// As [`Self::name_parent`], and takes none else.
+    fn name_parent_or_none(&self, known: &mut Known, since_ns: u64) {
+        if !self.name_parent(known, since_ns) {
+            known.parent.comm = UNKNOWN_COMM;
+            known.marks.mark(Field::Parent, Flaw::Unreadable);
+        }
     }
 
     /// Takes what is left of a process whose end is told of later, for those who name it.
@@ -254,6 +269,12 @@ impl Tracker {
         let orphan = ppid <= 1 && !known.kthread || self.takes_orphans.contains(&ppid);
         let flaw = if orphan { Flaw::Estimated } else { Flaw::ReadLate };
         known.marks.mark(Field::Ppid, flaw);
+        // As it was seen last: whoever tells of an event looks again first, where it can.
+        if ppid == 0 {
+            known.marks.clear(Field::Parent);
+        } else {
+            known.marks.mark(Field::Parent, Flaw::AfterLoss);
+        }
     }
 
     /// Fills in what a look tells of.
@@ -346,6 +367,9 @@ impl Tracker {
                     known.marks.mark(field, Flaw::ReadLate);
                 }
             }
+            if known.parent.pid != 0 {
+                known.marks.mark(Field::Parent, Flaw::AfterLoss);
+            }
             let strings = Strings::of(Some(sight.look));
             let flaws = if known.kthread { Flaws::new() } else { strings.flaws(Flaw::Unreadable, self.env) };
             let body = Body::Existing { subject, image: strings.image() };
@@ -359,7 +383,7 @@ impl Tracker {
         let Sight { pid, read_ns, loading, .. } = sight;
         let mut known = Known::new(&sight.stat, read_ns);
         self.adopt(&mut known, sight.stat.ppid);
-        self.name_parent(&mut known, read_ns);
+        self.name_parent_or_none(&mut known, read_ns);
         self.learn(&mut known, &sight, put);
         let executed = !known.kthread && known.executed.unwrap_or_else(|| self.differs_from_parent(&known));
         if sight.loading {
@@ -471,7 +495,7 @@ impl Tracker {
             if sight.stat.ppid != known.parent.pid {
                 self.adopt(&mut known, sight.stat.ppid);
             }
-            self.name_parent(&mut known, sight.read_ns);
+            self.name_parent_or_none(&mut known, sight.read_ns);
             // Those of a set-uid program are others.
             known.ids = None;
             self.learn(&mut known, &sight, put);
@@ -550,7 +574,9 @@ impl Tracker {
                 self.adopt(&mut known, stat.ppid);
             }
         }
-        self.name_parent(&mut known, end.boot_ns);
+        if !self.name_parent(&mut known, end.boot_ns) && known.parent.comm != UNKNOWN_COMM {
+            known.marks.mark(Field::Parent, Flaw::AfterLoss);
+        }
         let executed = end.stat.as_ref().and_then(Stat::has_executed);
         if executed.is_none_or(|executed| known.executed != Some(executed)) {
             // As last seen: it may have become another program since.

@@ -258,12 +258,16 @@ fn a_parent_has_its_name_from_after_the_fork() {
     assert_eq!(name(gather(|put| tracker.again(ran, put))), [Some("make".to_owned())]);
 
     let later = child(11).read_ns + 1;
-    assert_eq!(name(gather(|put| tracker.ended(11, &end(later), put))), [None]);
+    let told = gather(|put| tracker.ended(11, &end(later), put));
+    assert!(told[0].flaws.contains(&(Field::Parent, Flaw::Unreadable)), "{told:?}");
+    assert_eq!(name(told), [None]);
     // It has executed another program by now, of which only the end is left.
     tracker.confirm(10, &stat("cc", 'Z', 1, EXECUTED, 5, 400), later);
     assert!(tracker.is_stale(10, later));
     tracker.confirm(10, &stat("make", 'Z', 1, EXECUTED, 5, 300), later);
-    assert_eq!(name(gather(|put| tracker.ended(12, &end(later), put))), [Some("make".to_owned())]);
+    let told = gather(|put| tracker.ended(12, &end(later), put));
+    assert!(told[0].flaws.contains(&(Field::Parent, Flaw::ReadLate)), "{told:?}");
+    assert_eq!(name(told), [Some("make".to_owned())]);
 }
 
 #[test]
