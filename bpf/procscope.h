@@ -131,6 +131,8 @@ struct ps_header {
 	__u32 tgid;
 	__u32 tid;
 	__u64 start_ns; /* of the thread group's leader */
+	__u32 cpu;
+	__u32 pad;
 };
 
 struct ps_process {

@@ -19,6 +19,7 @@ pub struct Seen {
     pub pid: Option<u32>,
     pub ppid: Option<u32>,
     pub tid: Option<u32>,
+    pub processor: Option<u32>,
     pub name: Option<String>,
     pub name_b64: Option<String>,
     pub old_name: Option<String>,

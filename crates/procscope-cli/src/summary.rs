@@ -129,7 +129,8 @@ pub(crate) fn text(source: SourceId, summary: &Summary, tally: &Tally) -> String
         ("incomplete", if incomplete.is_empty() { none() } else { incomplete.join(", ") }),
     ];
     if summary.undecided > 0 {
-        let why = "refused for what could not be learned of them; a filter that ends in `or flaws?` shows them";
+        let why =
+            "refused for what could not be learned of them; a filter that ends in `or flaws? or not FIELD?` shows them";
         rows.push(("undecided", format!("{}: {why}", summary.undecided)));
     }
     if summary.malformed > 0 {

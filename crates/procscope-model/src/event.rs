@@ -18,6 +18,8 @@ pub struct Event {
     pub process: Option<Arc<Process>>,
     /// The thread that it happened to.
     pub tid: Option<Pid>,
+    /// The number of the CPU that it happened on, as `processor` in `proc_cpuinfo(5)`; `None` where the mechanism does not tell.
+    pub processor: Option<u32>,
     /// What happened.
     pub kind: EventKind,
     /// How far the fields of this event, not those of the process, can be trusted.
@@ -34,7 +36,7 @@ impl Event {
         tid: Option<Pid>,
         kind: EventKind,
     ) -> Self {
-        Self { seq, time, source, process, tid, kind, flaws: Flaws::new() }
+        Self { seq, time, source, process, tid, processor: None, kind, flaws: Flaws::new() }
     }
 }
 
@@ -314,6 +316,12 @@ impl EventSet {
     #[must_use]
     pub const fn with(self, kind: Kind) -> Self {
         Self(self.0 | 1 << kind as u16)
+    }
+
+    /// The set with a kind less.
+    #[must_use]
+    pub const fn without(self, kind: Kind) -> Self {
+        Self(self.0 & !(1 << kind as u16))
     }
 
     /// True where the kind is in it.

@@ -216,7 +216,9 @@ pub fn decode_tracefs(bytes: &[u8]) {
             tracker.doubt();
         }
         raws.sort_by_key(|raw| raw.ns);
-        assembler.take(raws, &mut proc, &mut |mono_ns, what| settling.push(Told { mono_ns, what, look: None }));
+        assembler.take(raws, &mut proc, &mut |mono_ns, processor, what| {
+            settling.push(Told { mono_ns, processor, what, look: None })
+        });
         for told in settling.give(u64::MAX) {
             let _ = tracker.feed(told, &mut proc, &mut |record: &Record<'_>| {
                 let _ = pipeline.feed(record);

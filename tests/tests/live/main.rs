@@ -20,6 +20,7 @@ mod odd;
 mod options;
 mod personas;
 mod poll;
+mod processor;
 mod readers;
 mod rights;
 mod run;

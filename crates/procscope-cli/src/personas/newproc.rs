@@ -40,8 +40,8 @@ Differs:
   unless they are not known whole.
   Whether a program is of 32 or 64 bits is read from its file, soon after the
   exec: '??b' where that cannot be read.
-  No mechanism tells the CPU, and there is no probe with a number: solaris shows
-  '?' for both, and no line about a description.
+  There is no probe with a number: solaris shows '?' for it, and no line about a
+  description.
   Line breaks are printed as \\n, and what could act on a terminal as \\x1b.
   '[?]' are arguments that could not be read. Lost events are told on stderr.
 
@@ -99,7 +99,8 @@ impl Render for Lines {
                 };
             }
             Style::Solaris => {
-                let _ = write!(out, "{:>3} {:>6} {:>32}  ", "?", "?", "exec_common:exec-success");
+                let processor = event.processor.map_or_else(|| "?".to_owned(), |number| number.to_string());
+                let _ = write!(out, "{processor:>3} {:>6} {:>32}  ", "?", "exec_common:exec-success");
             }
         }
         match process.argv.as_deref() {

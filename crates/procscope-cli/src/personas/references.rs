@@ -249,7 +249,7 @@ fn exitsnoop_of_bcc() {
     }
 }
 
-/// CPU and probe are what no mechanism has.
+/// The probe's number is what no mechanism has.
 #[test]
 fn newproc_of_the_dtrace_toolkit() {
     let own = Row {
@@ -259,9 +259,13 @@ fn newproc_of_the_dtrace_toolkit() {
     };
     for row in rows("dtrace", "toolkit-newproc", &["CPU", "ID", "FUNCTION:NAME"]).into_iter().chain([own]) {
         let mut render = newproc::solaris_for_test();
-        let printed = rendered(&mut *render, &[exec(&row, false, time_of_day("12:00:00"))]);
+        let mut event = exec(&row, false, time_of_day("12:00:00"));
+        let number = row.line.split_whitespace().next().unwrap();
+        event.processor = number.parse().ok();
+        let printed = rendered(&mut *render, &[event]);
         let (heading, line) = printed.trim_end().split_once('\n').unwrap();
         assert_eq!(heading.trim(), row.heading.trim());
+        assert_eq!(line.split_whitespace().next(), Some(number));
         let tail = |line: &str| line.split_whitespace().skip(2).collect::<Vec<_>>().join(" ");
         assert_eq!(tail(line), tail(&row.line));
         // The same place in the line.

@@ -53,6 +53,7 @@ impl Cells {
             Column::Pid => number(out, process.map(|process| process.id.pid)),
             Column::Ppid => number(out, parent(process).map(|parent| parent.id.pid)),
             Column::Tid => number(out, event.tid),
+            Column::Processor => number(out, event.processor),
             Column::Parent => parent(process).map(|parent| reference(out, parent)).is_some(),
             Column::User => user(out, credentials),
             Column::Uid => number(out, credentials.map(|who| who.uid)),

@@ -13,6 +13,7 @@ pub(crate) enum Column {
     Pid,
     Ppid,
     Tid,
+    Processor,
     Parent,
     User,
     Uid,
@@ -53,7 +54,7 @@ use Side::{Left, Right};
 
 impl Column {
     /// Name, which in capitals is the header; width; side. A cell that is wider pushes the rest of its line.
-    const ALL: [(Self, &'static str, usize, Side); 34] = [
+    const ALL: [(Self, &'static str, usize, Side); 35] = [
         (Self::Time, "time", 12, Left),
         (Self::Date, "date", 10, Left),
         (Self::Seq, "seq", 8, Right),
@@ -61,6 +62,7 @@ impl Column {
         (Self::Pid, "pid", 7, Right),
         (Self::Ppid, "ppid", 7, Right),
         (Self::Tid, "tid", 7, Right),
+        (Self::Processor, "processor", 9, Right),
         (Self::Parent, "parent", 20, Left),
         (Self::User, "user", 8, Left),
         (Self::Uid, "uid", 5, Right),
@@ -124,9 +126,15 @@ impl Column {
             Self::Duration => &[Field::Duration],
             Self::Cpu | Self::UserTime | Self::SystemTime | Self::Rss | Self::Read | Self::Write => &[Field::Usage],
             Self::Command => &[Field::Argv],
-            Self::Seq | Self::Event | Self::Pid | Self::Tid | Self::Sid | Self::Pgid | Self::Source | Self::Flaws => {
-                &[]
-            }
+            Self::Seq
+            | Self::Event
+            | Self::Pid
+            | Self::Tid
+            | Self::Processor
+            | Self::Sid
+            | Self::Pgid
+            | Self::Source
+            | Self::Flaws => &[],
         }
     }
 }

@@ -29,6 +29,7 @@ const COLUMNS: &[(&str, Fill)] = &[
     ("pid", |row, out| number(out, row.process().map(|p| p.id.pid))),
     ("ppid", |row, out| number(out, row.parent().map(|p| p.id.pid))),
     ("tid", |row, out| number(out, row.event.tid)),
+    ("processor", |row, out| number(out, row.event.processor)),
     ("parent_name", |row, out| text(out, row.parent().and_then(|p| p.name.as_deref()))),
     ("parent_id", |row, out| word(out, row.parent().map(|p| p.id.display(row.boot)))),
     ("name", |row, out| text(out, name(row.event))),

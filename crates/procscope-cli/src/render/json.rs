@@ -55,6 +55,7 @@ impl Json {
         number!(out, "pid", Some(process.id.pid));
         number!(out, "ppid", process.parent.as_ref().map(|parent| parent.id.pid));
         number!(out, "tid", event.tid);
+        number!(out, "processor", event.processor);
         text!(out, "name", name(event));
         match &event.kind {
             EventKind::Exec(exec) => text!(out, "old_name", exec.old_name.as_deref()),

@@ -178,7 +178,11 @@ pub(crate) fn event(seq: u64, process: &Process, kind: EventKind) -> Event {
         _ => Some(process.id.pid),
     };
     let process = (!matches!(kind, EventKind::Lost(_))).then(|| Arc::new(process.clone()));
-    Event::new(seq, Timestamp(NOON.0 + seq as i64 * 1_000_000_007), SourceId::Ebpf, process, tid, kind)
+    let processor = tid.map(|_| seq as u32 % 3);
+    let time = Timestamp(NOON.0 + seq as i64 * 1_000_000_007);
+    let mut event = Event::new(seq, time, SourceId::Ebpf, process, tid, kind);
+    event.processor = processor;
+    event
 }
 
 /// Every kind of event, of an ordinary process; then of an odd one, and of one that is not known.

@@ -88,10 +88,12 @@ pub(super) struct Spec {
     pub(super) kinds: EventSet,
     /// It comes from the process's last exec.
     pub(super) image: bool,
+    /// Of these it has a value, whether it is told or not, and `flaws` does not say that it is not.
+    pub(super) always: EventSet,
 }
 
 const fn spec(name: &'static str, aliases: &'static [&'static str], of: Type, get: Get) -> Spec {
-    Spec { name, aliases, of, get, kinds: EventSet::ALL, image: false }
+    Spec { name, aliases, of, get, kinds: EventSet::ALL, image: false, always: EventSet::NONE }
 }
 
 impl Spec {
@@ -103,6 +105,22 @@ impl Spec {
     const fn of_image(mut self) -> Self {
         self.image = true;
         self
+    }
+
+    const fn always(mut self, kinds: EventSet) -> Self {
+        self.always = kinds;
+        self
+    }
+
+    /// Whether it has a value that no mechanism told.
+    pub(super) fn is_untold(&self, event: &Event) -> bool {
+        self.always.contains(event.kind.kind())
+            && match self.get {
+                Get::Number(of) => of(event).is_none(),
+                Get::Text(of) => of(event).is_none(),
+                Get::Word(of) => of(event).is_none(),
+                _ => false,
+            }
     }
 
     /// The name under which `flaws` says why its value is not to be trusted.
@@ -139,6 +157,9 @@ const NONE: EventSet = EventSet::NONE;
 const EXIT: EventSet = NONE.with(Kind::Exit);
 const ENDS: EventSet = EXIT.with(Kind::ThreadExit);
 const BEGINNINGS: EventSet = NONE.with(Kind::Fork).with(Kind::Clone);
+const ALL: EventSet = EventSet::ALL;
+/// What happens to a process in one moment.
+const HAPPENINGS: EventSet = ALL.without(Kind::Existing).without(Kind::Lost);
 const NANOSECONDS: Type = Type::Span { unit: false };
 const SPAN: Type = Type::Span { unit: true };
 const SIZE: Type = Type::Size { unit: false };
@@ -266,7 +287,10 @@ pub(super) const FIELDS: &[Spec] = &[
     spec("pid", &[], Type::Number, Get::Number(|e| Some(process(e)?.id.pid.into()))),
     spec("ppid", &["parent_pid"], Type::Number, Get::Number(|e| pid_of(parent(e)))),
     spec("tid", &[], Type::Number, Get::Number(|e| e.tid.map(i128::from))),
-    spec("ns_pid", &[], Type::Number, Get::Number(|e| process(e)?.ns_pid.map(i128::from))),
+    spec("processor", &["psr"], Type::Number, Get::Number(|e| e.processor.map(i128::from)))
+        .on(HAPPENINGS)
+        .always(HAPPENINGS),
+    spec("ns_pid", &[], Type::Number, Get::Number(|e| process(e)?.ns_pid.map(i128::from))).always(ALL),
     spec(
         "name",
         &["comm"],
@@ -306,7 +330,8 @@ pub(super) const FIELDS: &[Spec] = &[
             _ => process(e)?.path.as_deref(),
         }),
     )
-    .of_image(),
+    .of_image()
+    .always(NONE.with(Kind::Exec)),
     spec("exe", &[], Type::Text, Get::Text(|e| process(e)?.exe.as_deref())).of_image(),
     spec("interpreter", &[], Type::Text, Get::Text(|e| process(e)?.interpreter.as_deref())).of_image(),
     spec("exe_memfd", &["memfd"], Type::Truth, Get::Truth(|e| exe_is(e, ExeTraits::MEMFD))).of_image(),
@@ -342,21 +367,21 @@ pub(super) const FIELDS: &[Spec] = &[
         .on(NONE.with(Kind::Gid)),
     spec("old_egid", &[], Type::Number, Get::Number(|e| ids(e, false)?.old_effective.map(i128::from)))
         .on(NONE.with(Kind::Gid)),
-    spec("sid", &[], Type::Number, Get::Number(|e| process(e)?.sid.map(i128::from))),
-    spec("pgid", &[], Type::Number, Get::Number(|e| process(e)?.pgid.map(i128::from))),
+    spec("sid", &[], Type::Number, Get::Number(|e| process(e)?.sid.map(i128::from))).always(ALL),
+    spec("pgid", &[], Type::Number, Get::Number(|e| process(e)?.pgid.map(i128::from))).always(ALL),
     spec("tty", &[], Type::Text, Get::Tty),
     spec("cgroup", &[], Type::Text, Get::Text(|e| process(e)?.cgroup.as_deref().map(str::as_bytes))),
     spec("container", &[], Type::Text, Get::Text(|e| process(e)?.container.as_deref().map(str::as_bytes))),
     spec("unit", &[], Type::Text, Get::Text(|e| process(e)?.unit.as_deref().map(str::as_bytes))),
     spec("namespaces", &["ns"], Type::Presence, Get::Has(|e| process(e).is_some_and(|p| p.namespaces.is_some()))),
-    spec("namespaces.mnt", &["ns.mnt"], Type::Number, Get::Number(|e| namespace(e, |of| of.mnt))),
-    spec("namespaces.pid", &["ns.pid"], Type::Number, Get::Number(|e| namespace(e, |of| of.pid))),
-    spec("namespaces.net", &["ns.net"], Type::Number, Get::Number(|e| namespace(e, |of| of.net))),
-    spec("namespaces.uts", &["ns.uts"], Type::Number, Get::Number(|e| namespace(e, |of| of.uts))),
-    spec("namespaces.ipc", &["ns.ipc"], Type::Number, Get::Number(|e| namespace(e, |of| of.ipc))),
-    spec("namespaces.user", &["ns.user"], Type::Number, Get::Number(|e| namespace(e, |of| of.user))),
-    spec("namespaces.cgroup", &["ns.cgroup"], Type::Number, Get::Number(|e| namespace(e, |of| of.cgroup))),
-    spec("namespaces.time", &["ns.time"], Type::Number, Get::Number(|e| namespace(e, |of| of.time))),
+    spec("namespaces.mnt", &["ns.mnt"], Type::Number, Get::Number(|e| namespace(e, |of| of.mnt))).always(ALL),
+    spec("namespaces.pid", &["ns.pid"], Type::Number, Get::Number(|e| namespace(e, |of| of.pid))).always(ALL),
+    spec("namespaces.net", &["ns.net"], Type::Number, Get::Number(|e| namespace(e, |of| of.net))).always(ALL),
+    spec("namespaces.uts", &["ns.uts"], Type::Number, Get::Number(|e| namespace(e, |of| of.uts))).always(ALL),
+    spec("namespaces.ipc", &["ns.ipc"], Type::Number, Get::Number(|e| namespace(e, |of| of.ipc))).always(ALL),
+    spec("namespaces.user", &["ns.user"], Type::Number, Get::Number(|e| namespace(e, |of| of.user))).always(ALL),
+    spec("namespaces.cgroup", &["ns.cgroup"], Type::Number, Get::Number(|e| namespace(e, |of| of.cgroup))).always(ALL),
+    spec("namespaces.time", &["ns.time"], Type::Number, Get::Number(|e| namespace(e, |of| of.time))).always(ALL),
     spec("parent", &[], Type::Presence, Get::Has(|e| parent(e).is_some())),
     spec("parent.pid", &[], Type::Number, Get::Number(|e| pid_of(parent(e)))),
     spec("parent.name", &["parent_name"], Type::Text, Get::Text(|e| name_of(parent(e)))),
@@ -371,9 +396,11 @@ pub(super) const FIELDS: &[Spec] = &[
         Type::Word(&["fork", "vfork", "clone", "clone3"]),
         Get::Word(|e| fork(e)?.call.map(|call| call.name())),
     )
-    .on(BEGINNINGS),
+    .on(BEGINNINGS)
+    .always(BEGINNINGS),
     spec("flags", &[], Type::Number, Get::Number(|e| fork(e).and_then(|fork| fork.flags).map(Into::into)))
-        .on(BEGINNINGS),
+        .on(BEGINNINGS)
+        .always(BEGINNINGS),
     spec("creator", &[], Type::Presence, Get::Has(|e| creator(e).is_some())).on(BEGINNINGS),
     spec("creator.pid", &["creator_pid"], Type::Number, Get::Number(|e| pid_of(creator(e)))).on(BEGINNINGS),
     spec("creator.tid", &["creator_tid"], Type::Number, Get::Number(|e| fork(e)?.creator_tid.map(i128::from)))

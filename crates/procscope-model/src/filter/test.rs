@@ -99,6 +99,13 @@ impl Test {
             Subject::Field(spec) => spec.kinds.contains(event.kind.kind()),
             _ => true,
         };
+        let untold = match &self.subject {
+            Subject::Field(spec) => !matches!(self.check, Check::Present) && spec.is_untold(event),
+            _ => false,
+        };
+        if untold {
+            return None;
+        }
         let flaw = self.trust.filter(|_| has).and_then(|field| flaw(event, field));
         match flaw {
             None | Some(Flaw::Inherited | Flaw::ReadLate | Flaw::Estimated) => Some(self.holds(event, ancestry)),

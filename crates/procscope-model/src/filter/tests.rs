@@ -188,6 +188,17 @@ fn what_a_flaw_hides_is_undecided() {
     for flaw in [Flaw::ReadLate, Flaw::Inherited, Flaw::Estimated] {
         assert!(!undecided("exe == /bin/x", &flawed(Field::Exe, flaw)), "{flaw:?}");
     }
+    // Every process has these, whether they are told or not; not every one is in a container.
+    let untold = event(EventKind::Exec(crate::ExecInfo { old_name: None, old_tid: None }));
+    for text in ["processor == 0", "psr != 0", "ns.net == 7", "path ~ '*/x'"] {
+        assert!(undecided(text, &untold), "{text}");
+    }
+    for text in ["processor?", "container == abc", "call == vfork"] {
+        assert!(!undecided(text, &untold), "{text}");
+    }
+    let told = Event { processor: Some(3), ..untold };
+    assert!(!undecided("processor == 0", &told) && chosen("processor == 3", &told));
+    assert!(!undecided("processor == 0", &event(EventKind::Existing)));
     // An exec has no status that could be missing.
     let mut exec = event(EventKind::Sid);
     exec.flaws.mark(Field::Status, Flaw::NotObserved);

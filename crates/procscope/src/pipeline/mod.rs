@@ -308,6 +308,7 @@ impl Pipeline {
         }
         let time = self.clock.wall(record.boot_ns);
         let mut event = Event::new(self.seq + 1, time, self.source, Some(process), tid, kind);
+        event.processor = record.processor;
         event.flaws = flaws_of_event;
         if let Some(filter) = self.filter.as_ref().filter(|filter| !filter.matches(&event, &self.lineage)) {
             self.refused_unsure += u64::from(filter.is_undecided(&event, &self.lineage));

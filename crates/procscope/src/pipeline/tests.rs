@@ -56,7 +56,7 @@ pub(crate) fn subject(pid: Pid, start_ns: u64, name: &str) -> Subject {
 }
 
 fn record(boot_ns: u64, body: Body<'_>) -> Record<'_> {
-    Record { boot_ns, body, flaws: Flaws::new(), about: Flaws::new() }
+    Record { boot_ns, processor: None, body, flaws: Flaws::new(), about: Flaws::new() }
 }
 
 fn exec<'a>(subject: Subject, argv: &'a [u8], len: usize) -> Body<'a> {

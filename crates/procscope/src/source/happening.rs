@@ -159,6 +159,8 @@ impl Happening {
 pub(crate) struct Told {
     /// CLOCK_MONOTONIC, ns.
     pub(crate) mono_ns: u64,
+    /// The CPU that it happened on.
+    pub(crate) processor: Option<u32>,
     pub(crate) what: Happening,
     pub(crate) look: Option<Box<Look>>,
 }

@@ -156,7 +156,7 @@ impl CgroupKeys {
         self.keys.insert(path.to_vec(), key);
         let names = names_up(path);
         let body = Body::Cgroup { key, names: NamesUp(&names), cut: false };
-        let _ = put(&Record { boot_ns: 0, body, flaws: Flaws::new(), about: Flaws::new() });
+        let _ = put(&Record { boot_ns: 0, processor: None, body, flaws: Flaws::new(), about: Flaws::new() });
         key
     }
 }

@@ -101,6 +101,8 @@ impl NamesUp<'_> {
 pub(crate) struct Record<'a> {
     /// CLOCK_BOOTTIME, ns.
     pub(crate) boot_ns: u64,
+    /// The CPU that it happened on, where the source tells.
+    pub(crate) processor: Option<u32>,
     pub(crate) body: Body<'a>,
     /// What the source could not get whole.
     pub(crate) flaws: Flaws,

@@ -145,6 +145,8 @@ pub(crate) struct Tracker {
     epoch: u64,
     /// CLOCK_BOOTTIME minus CLOCK_MONOTONIC, ns.
     boot_offset_ns: u64,
+    /// The CPU of what is being told.
+    processor: Option<u32>,
 }
 
 impl Tracker {
@@ -158,6 +160,7 @@ impl Tracker {
             cgroups: CgroupKeys::default(),
             epoch: 0,
             boot_offset_ns: 0,
+            processor: None,
         }
     }
 
@@ -219,7 +222,7 @@ impl Tracker {
             let strings = Strings::of(Some(look));
             let flaws = if kthread { Flaws::new() } else { strings.flaws(Flaw::Unreadable, self.settings.env) };
             let body = Body::Existing { subject, image: strings.image() };
-            put(&Record { boot_ns: attached_ns, body, flaws, about })?;
+            put(&Record { boot_ns: attached_ns, processor: None, body, flaws, about })?;
         }
         ControlFlow::Continue(())
     }
@@ -424,7 +427,7 @@ impl Tracker {
 
     /// Makes a record of what happened.
     pub(crate) fn feed(&mut self, told: Told, proc: &mut dyn Proc, put: &mut Put<'_>) -> ControlFlow<()> {
-        let Told { mono_ns, what, look } = told;
+        let Told { mono_ns, processor, what, look } = told;
         let boot_ns = self.boot_ns(mono_ns);
         let task = what.task();
         match what {
@@ -436,6 +439,7 @@ impl Tracker {
             Happening::Signal { .. } => {}
             _ => self.make_sure(task.pid, boot_ns, proc, put),
         }
+        self.processor = processor;
         match what {
             Happening::Fork { parent, child, birth } if child.is_leader() => {
                 self.fork(mono_ns, parent, child, birth, proc, put)
@@ -456,7 +460,7 @@ impl Tracker {
                     creator: birth.map(|_| self.reference(parent)),
                     image: None,
                 };
-                put(&Record { boot_ns, body, flaws: Flaws::new(), about })
+                put(&Record { boot_ns, processor: self.processor, body, flaws: Flaws::new(), about })
             }
             Happening::Exec { task, started } => {
                 self.exec(boot_ns, task, started.map(|started| *started), look.map(|look| *look), put)
@@ -546,7 +550,7 @@ impl Tracker {
     }
 
     fn plain(&self, boot_ns: u64, body: Body<'_>, about: Flaws, put: &mut Put<'_>) -> ControlFlow<()> {
-        put(&Record { boot_ns, body, flaws: Flaws::new(), about })
+        put(&Record { boot_ns, processor: self.processor, body, flaws: Flaws::new(), about })
     }
 
     /// Looks at a living process that was not looked at, or in vain, when it became what it is.
@@ -687,7 +691,7 @@ impl Tracker {
             creator: birth.map(|_| creator),
             image: None,
         };
-        put(&Record { boot_ns, body, flaws: Flaws::new(), about })
+        put(&Record { boot_ns, processor: self.processor, body, flaws: Flaws::new(), about })
     }
 
     fn exec(
@@ -796,7 +800,7 @@ impl Tracker {
         }
         let old_tid = started.old_tid.or(alone.then_some(task.pid));
         let body = Body::Exec { subject, old_comm, old_tid, image };
-        put(&Record { boot_ns, body, flaws, about })
+        put(&Record { boot_ns, processor: self.processor, body, flaws, about })
     }
 
     fn exec_failed(&mut self, boot_ns: u64, task: Task, failed: &Failed, put: &mut Put<'_>) -> ControlFlow<()> {
@@ -815,7 +819,7 @@ impl Tracker {
         let argv = failed.argv.as_ref().map(|argv| &argv.list[..]).unwrap_or_default();
         let path = failed.path.as_ref().map(|path| &path.bytes[..]);
         let body = Body::ExecFailed { subject, errno: failed.errno, dirfd: failed.dirfd, path, argv };
-        put(&Record { boot_ns, body, flaws, about })
+        put(&Record { boot_ns, processor: self.processor, body, flaws, about })
     }
 
     fn exit(&mut self, boot_ns: u64, task: Task, end: End, parent: Option<Task>, put: &mut Put<'_>) -> ControlFlow<()> {
@@ -864,7 +868,7 @@ impl Tracker {
         if !last {
             let comm = end.comm.unwrap_or(UNKNOWN_COMM);
             let body = Body::ThreadExit { subject, wait_status: status, thread_start_ns: UNKNOWN_START, comm };
-            return put(&Record { boot_ns, body, flaws, about });
+            return put(&Record { boot_ns, processor: self.processor, body, flaws, about });
         }
         if let Some(leader) = self.leader_status.remove(&task.pid)
             && leader.wait_status != status
@@ -895,7 +899,7 @@ impl Tracker {
         // The fork was told of a little after the start, and /proc knows its tick alone.
         flaws.mark(Field::Duration, Flaw::Estimated);
         let exit = ExitRecord { wait_status: status, killer, oom: end.oom, usage: None };
-        put(&Record { boot_ns, body: Body::Exit { subject, exit }, flaws, about })
+        put(&Record { boot_ns, processor: self.processor, body: Body::Exit { subject, exit }, flaws, about })
     }
 }
 

@@ -60,7 +60,7 @@ pub(super) const BCC: Table<Key> = Table {
         both(Key::Name, b'n', "name", "Only comms that this regular expression finds").takes("NAME"),
         both(Key::Line, b'l', "line", "Only arguments, joined by blanks, that this one finds").takes("LINE"),
         both(Key::PrintUid, b'U', "print-uid", "A column with the user's number"),
-        both(Key::PrintCpu, b'C', "print-cpu", "A column with the CPU: no mechanism tells it, so ?"),
+        both(Key::PrintCpu, b'C', "print-cpu", "A column with the CPU"),
         both(Key::PrintParent, b'M', "print-pcomm", "A column with the parent's comm"),
         long(Key::MaxArgs, "max-args", "No more arguments than this, the program counted").takes("N"),
         both(Key::Ppid, b'P', "ppid", "Only children of this process").takes("PPID"),
@@ -361,7 +361,8 @@ impl Render for Columns {
         text::push_known(out, ppid(event), width);
         out.push(b' ');
         if it.print_cpu {
-            out.extend_from_slice(b"?    ");
+            text::push_known(out, event.processor, 4);
+            out.push(b' ');
         }
         let _ = write!(out, "{returned:>3} ");
         it.arguments.push(event, out);

@@ -160,7 +160,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         set.for_each(|&(_, field, flaw)| flaws.mark(field, flaw));
     }
     let body = decode_body(header, bytes)?;
-    Ok(Record { boot_ns: header.boot_ns, body, flaws, about: Flaws::new() })
+    // The list of those who ran is made on any CPU.
+    let processor = (header.kind != kind::EXISTING).then_some(header.cpu);
+    Ok(Record { boot_ns: header.boot_ns, processor, body, flaws, about: Flaws::new() })
 }
 
 #[inline(always)]

@@ -150,7 +150,7 @@ fn tell(
     image.env = env.as_deref().map(|env| ListRecord { inline: env, len: env.len() });
     // It ran when we attached: that is the time at which it is told of.
     let body = Body::Existing { subject, image };
-    out.push(&Record { boot_ns: attached_ns, body, flaws, about: Flaws::new() })
+    out.push(&Record { boot_ns: attached_ns, processor: None, body, flaws, about: Flaws::new() })
 }
 
 impl Live {
@@ -225,7 +225,13 @@ impl Live {
         // All before any is told of: ancestors do not always come first, and need not be chosen.
         for it in running.iter().filter(|it| it.subject.start_ns < self.attached_ns) {
             let body = Body::Existing { subject: it.subject, image: it.image };
-            out.note(&Record { boot_ns: self.attached_ns, body, flaws: Flaws::new(), about: Flaws::new() });
+            out.note(&Record {
+                boot_ns: self.attached_ns,
+                processor: None,
+                body,
+                flaws: Flaws::new(),
+                about: Flaws::new(),
+            });
         }
         for it in &running {
             let member = self.want.trees.is_empty() || self.members.contains(&it.subject.pid);

@@ -94,7 +94,18 @@ wire!(Shared {
     trees: u32
 });
 
-wire!(Header { size: u32, kind: u16, flags: u16, boot_ns: u64, lost: u64, tgid: u32, tid: u32, start_ns: u64 });
+wire!(Header {
+    size: u32,
+    kind: u16,
+    flags: u16,
+    boot_ns: u64,
+    lost: u64,
+    tgid: u32,
+    tid: u32,
+    start_ns: u64,
+    cpu: u32,
+    pad: u32
+});
 
 wire!(Process {
     ppid: u32,

@@ -373,7 +373,7 @@ impl Tracker {
             let strings = Strings::of(Some(sight.look));
             let flaws = if known.kthread { Flaws::new() } else { strings.flaws(Flaw::Unreadable, self.env) };
             let body = Body::Existing { subject, image: strings.image() };
-            put(&Record { boot_ns, body, flaws, about })?;
+            put(&Record { boot_ns, processor: None, body, flaws, about })?;
         }
         ControlFlow::Continue(())
     }
@@ -412,7 +412,7 @@ impl Tracker {
         let image = (!known.kthread).then_some(image);
         self.living.insert(pid, known.clone());
         let body = Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator: None, image };
-        put(&Record { boot_ns: forked_ns.min(read_ns), body, flaws: of_fork, about })?;
+        put(&Record { boot_ns: forked_ns.min(read_ns), processor: None, body, flaws: of_fork, about })?;
         if executed && !loading {
             return self.exec(pid, &known, UNKNOWN_COMM, &strings, read_ns, put);
         }
@@ -441,7 +441,7 @@ impl Tracker {
         let old_comm = (old_comm != UNKNOWN_COMM).then_some(old_comm);
         let subject = Self::subject(pid, known);
         let body = Body::Exec { subject, old_comm, old_tid: None, image: strings.image() };
-        put(&Record { boot_ns, body, flaws, about: known.marks })
+        put(&Record { boot_ns, processor: None, body, flaws, about: known.marks })
     }
 
     /// What a known process's stat says of it.
@@ -532,7 +532,7 @@ impl Tracker {
         }
         let mut tell = |known: &Known, body: &dyn Fn(Subject) -> Body<'static>| {
             let body = body(Self::subject(pid, known));
-            put(&Record { boot_ns, body, flaws, about: known.marks })
+            put(&Record { boot_ns, processor: None, body, flaws, about: known.marks })
         };
         let new = comm_of(&stat.comm);
         // By an exec that nobody saw.
@@ -620,7 +620,7 @@ impl Tracker {
         };
         let exit = ExitRecord { wait_status: end.wait_status, killer: None, oom: false, usage: Some(usage) };
         let body = Body::Exit { subject: Self::subject(pid, &known), exit };
-        put(&Record { boot_ns: end.boot_ns, body, flaws, about: known.marks })
+        put(&Record { boot_ns: end.boot_ns, processor: None, body, flaws, about: known.marks })
     }
 }
 

@@ -119,7 +119,12 @@ impl Merge {
             }
             let Received { message, look } = it;
             if let Some(what) = message.what.happening().filter(|_| !early) {
-                self.settling.push(Told { mono_ns: message.mono_ns, what, look });
+                self.settling.push(Told {
+                    mono_ns: message.mono_ns,
+                    processor: Some(message.cpu).filter(|&cpu| cpu != u32::MAX),
+                    what,
+                    look,
+                });
             }
         }
     }

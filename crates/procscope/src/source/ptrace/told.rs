@@ -48,7 +48,7 @@ impl Told {
             Self::Cgroup { key, path } => {
                 let names = names_up(path);
                 let body = Body::Cgroup { key: *key, names: NamesUp(&names), cut: false };
-                out.push(&Record { boot_ns: 0, body, flaws: Flaws::new(), about: Flaws::new() })
+                out.push(&Record { boot_ns: 0, processor: None, body, flaws: Flaws::new(), about: Flaws::new() })
             }
             Self::Event { boot_ns, subject, flaws, about, what } => {
                 let (exe, cwd);
@@ -89,7 +89,7 @@ impl Told {
                         comm: UNKNOWN_COMM,
                     },
                 };
-                out.push(&Record { boot_ns: *boot_ns, body, flaws: *flaws, about: *about })
+                out.push(&Record { boot_ns: *boot_ns, processor: None, body, flaws: *flaws, about: *about })
             }
         }
     }

@@ -150,7 +150,12 @@ impl Assembler {
     }
 
     /// Takes records in the order of time, and gives what they tell with its time.
-    pub(crate) fn take(&mut self, raws: Vec<Raw>, proc: &mut dyn Threads, put: &mut dyn FnMut(u64, Happening)) {
+    pub(crate) fn take(
+        &mut self,
+        raws: Vec<Raw>,
+        proc: &mut dyn Threads,
+        put: &mut dyn FnMut(u64, Option<u32>, Happening),
+    ) {
         // A name is a new program's where nothing comes of the thread between it and the exec.
         let mut starts = FxHashMap::default();
         self.starts_next.clear();
@@ -164,13 +169,13 @@ impl Assembler {
             }
         }
         for (at, raw) in raws.into_iter().enumerate() {
-            let starts_next = self.starts_next[at];
-            self.one(raw, starts_next, proc, &mut |ns, what| put(ns, what));
+            let (starts_next, processor) = (self.starts_next[at], raw.processor);
+            self.one(raw, starts_next, proc, &mut |ns, what| put(ns, processor, what));
         }
     }
 
     fn one(&mut self, raw: Raw, starts_next: bool, proc: &mut dyn Threads, put: &mut dyn FnMut(u64, Happening)) {
-        let Raw { ns, tid, what } = raw;
+        let Raw { ns, tid, what, .. } = raw;
         match what {
             RawWhat::NewTask { tid: child, comm, flags } => {
                 let parent = self.task(tid, proc);
@@ -369,11 +374,11 @@ mod tests {
 
     /// What records of the thread 7 tell, a nanosecond apart.
     fn told(raws: Vec<RawWhat>) -> Vec<Happening> {
-        let raws = raws.into_iter().zip(1..).map(|(what, ns)| Raw { ns, tid: 7, what }).collect();
+        let raws = raws.into_iter().zip(1..).map(|(what, ns)| Raw { ns, processor: None, tid: 7, what }).collect();
         let mut assembler = Assembler::default();
         assembler.learn(7, 7);
         let mut told = Vec::new();
-        assembler.take(raws, &mut NoThreads, &mut |_, what| told.push(what));
+        assembler.take(raws, &mut NoThreads, &mut |_, _, what| told.push(what));
         told
     }
 

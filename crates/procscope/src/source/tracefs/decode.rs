@@ -398,7 +398,7 @@ impl Schema {
         let kind = self.kind.number(record).ok_or(Malformed)?;
         let tid = self.tid.number(record).and_then(|tid| Pid::try_from(tid).ok()).ok_or(Malformed)?;
         let Some(layout) = u16::try_from(kind).ok().and_then(|kind| self.layouts.get(&kind)) else { return Ok(None) };
-        Ok(Some(Raw { ns, tid, what: layout.decode(record, self.kernel).ok_or(Malformed)? }))
+        Ok(Some(Raw { ns, processor: None, tid, what: layout.decode(record, self.kernel).ok_or(Malformed)? }))
     }
 }
 
@@ -407,6 +407,8 @@ impl Schema {
 pub(crate) struct Raw {
     /// By the clock of the trace, ns.
     pub(crate) ns: u64,
+    /// Whose buffer it was in.
+    pub(crate) processor: Option<u32>,
     /// The thread that it is of.
     pub(crate) tid: Pid,
     pub(crate) what: RawWhat,

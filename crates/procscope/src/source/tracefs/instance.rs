@@ -194,6 +194,7 @@ pub(super) enum TraceClock {
 
 /// One CPU's buffer.
 struct Cpu {
+    number: Option<u32>,
     pipe: OwnedFd,
     stats: String,
     /// When its last record was made.
@@ -284,7 +285,8 @@ impl Instance {
         for name in list_at(&home.dir, "per_cpu")? {
             let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let pipe = openat(&home.dir, format!("per_cpu/{name}/trace_pipe_raw"), flags, Mode::empty())?;
-            cpus.push(Cpu { pipe, stats: format!("per_cpu/{name}/stats"), last_ns: 0, lost: 0 });
+            let number = name.strip_prefix("cpu").and_then(|number| number.parse().ok());
+            cpus.push(Cpu { number, pipe, stats: format!("per_cpu/{name}/stats"), last_ns: 0, lost: 0 });
         }
         let mut made = Self { cpus, clock, layout, page, buffer_kib, home };
         made.measure_clock();
@@ -354,11 +356,11 @@ impl Instance {
                     Ok(len) => len,
                 };
                 let after_ns = cpu.last_ns;
-                let last_ns = &mut cpu.last_ns;
+                let (processor, last_ns) = (cpu.number, &mut cpu.last_ns);
                 let missed = layout.records(&page[..len], |ns, record| {
                     *last_ns = ns;
                     match schema.decode(ns, record) {
-                        Ok(raw) => raws.extend(raw),
+                        Ok(raw) => raws.extend(raw.map(|raw| Raw { processor, ..raw })),
                         Err(Malformed) => *malformed += 1,
                     }
                 });

@@ -501,9 +501,9 @@ impl Live {
         let raws = std::mem::replace(&mut self.raws, rest);
         let mut assembler = std::mem::take(&mut self.assembler);
         let mut told = Vec::with_capacity(raws.len());
-        assembler.take(raws, &mut ProcFiles, &mut |ns, what| told.push((ns, what)));
+        assembler.take(raws, &mut ProcFiles, &mut |ns, processor, what| told.push((ns, processor, what)));
         self.assembler = assembler;
-        for (ns, what) in told {
+        for (ns, processor, what) in told {
             if self.boot_ns(ns) < self.attached_ns {
                 continue;
             }
@@ -511,7 +511,7 @@ impl Live {
                 Happening::Exec { task, .. } => self.looks.remove(&(ns, task.pid)),
                 _ => None,
             };
-            self.settling.push(Told { mono_ns: self.mono_ns(ns), what, look });
+            self.settling.push(Told { mono_ns: self.mono_ns(ns), processor, what, look });
         }
         if self.raws.is_empty() {
             self.looks.clear();

@@ -122,10 +122,14 @@ impl Stage {
 
     fn feed_with(&mut self, mono_ns: u64, what: Happening, look: Option<Look>) {
         let told_all = &mut self.told;
-        let _ = self.tracker.feed(Told { mono_ns, what, look: look.map(Box::new) }, &mut self.proc, &mut |record| {
-            told_all.extend(told(record));
-            ControlFlow::Continue(())
-        });
+        let _ = self.tracker.feed(
+            Told { mono_ns, processor: None, what, look: look.map(Box::new) },
+            &mut self.proc,
+            &mut |record| {
+                told_all.extend(told(record));
+                ControlFlow::Continue(())
+            },
+        );
     }
 
     fn feed(&mut self, mono_ns: u64, what: Happening) {
@@ -258,12 +262,16 @@ fn what_was_read_later_is_not_the_old_value() {
     let old = |stage: &mut Stage, ns, real| {
         let mut old = None;
         let what = Happening::Uid { task: task(7, 7), real, effective: real };
-        let _ = stage.tracker.feed(Told { mono_ns: ns, what, look: None }, &mut stage.proc, &mut |record| {
-            if let Body::Uid { old: told, .. } = record.body {
-                old = told;
-            }
-            ControlFlow::Continue(())
-        });
+        let _ = stage.tracker.feed(
+            Told { mono_ns: ns, processor: None, what, look: None },
+            &mut stage.proc,
+            &mut |record| {
+                if let Body::Uid { old: told, .. } = record.body {
+                    old = told;
+                }
+                ControlFlow::Continue(())
+            },
+        );
         old
     };
     // It was 5 when it was read, which this change had made it.
@@ -289,12 +297,16 @@ fn a_name_that_an_exec_brought_is_not_its_old_one() {
         stage.feed(30 * MS, renamed.clone());
         let what = Happening::Exec { task: task(7, 7), started };
         let mut old = None;
-        let _ = stage.tracker.feed(Told { mono_ns: 31 * MS, what, look: None }, &mut stage.proc, &mut |record| {
-            if let Body::Exec { old_comm, .. } = record.body {
-                old = Some((old_comm, record.flaws.get(Field::OldName)));
-            }
-            ControlFlow::Continue(())
-        });
+        let _ = stage.tracker.feed(
+            Told { mono_ns: 31 * MS, processor: None, what, look: None },
+            &mut stage.proc,
+            &mut |record| {
+                if let Body::Exec { old_comm, .. } = record.body {
+                    old = Some((old_comm, record.flaws.get(Field::OldName)));
+                }
+                ControlFlow::Continue(())
+            },
+        );
         assert_eq!(old, Some(expected));
     }
 }
@@ -318,10 +330,14 @@ fn a_child_tells_its_creators_name() {
         let birth = Some(Birth { flags: 0, comm: comm_of(b"new") });
         let what = Happening::Fork { parent, child: task(7, 7), birth };
         let mut name = None;
-        let _ = stage.tracker.feed(Told { mono_ns: 31 * MS, what, look: None }, &mut stage.proc, &mut |record| {
-            name = record.body.subject().map(|subject| subject.parent.comm);
-            ControlFlow::Continue(())
-        });
+        let _ = stage.tracker.feed(
+            Told { mono_ns: 31 * MS, processor: None, what, look: None },
+            &mut stage.proc,
+            &mut |record| {
+                name = record.body.subject().map(|subject| subject.parent.comm);
+                ControlFlow::Continue(())
+            },
+        );
         // A thread may have another name than its process.
         assert_eq!(name.is_some_and(|name| name == comm_of(b"new")), named);
     }
