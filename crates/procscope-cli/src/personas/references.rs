@@ -162,17 +162,18 @@ fn options(heading: &str, letters: &[(&str, &str)]) -> String {
 
 #[test]
 fn execsnoop_of_bcc() {
-    let letters = [("TIME", "-T"), ("TIME(s)", "-t"), ("UID", "-U")];
+    let letters = [("TIME", "-T"), ("TIME(s)", "-t"), ("UID", "-U"), ("CPU", "-C")];
     // Older versions call the comm otherwise.
     let own = Row {
         fields: serde_json::json!({"comm": "ls", "pid": 7, "ppid": 3, "ret": -2, "args": "/no/ls -l", "uid": 4}),
-        line: "4     ls               7       3        -2 /no/ls -l".to_owned(),
-        heading: "UID   PCOMM            PID     PPID    RET ARGS".to_owned(),
+        line: "4     ls               7       3       11    -2 /no/ls -l".to_owned(),
+        heading: "UID   PCOMM            PID     PPID    CPU  RET ARGS".to_owned(),
     };
     for row in rows("linux-execsnoop", "bcc-execsnoop", &["PID", "RET", "ARGS"]).into_iter().chain([own]) {
         let begin = time_of_day(row.text("time").unwrap_or("12:00:00"));
         let elapsed = row.text("time(s)").map_or(0, |text| text.replace('.', "").parse::<i64>().unwrap() * 1_000_000);
-        let event = exec(&row, true, Timestamp(begin.0));
+        let mut event = exec(&row, true, Timestamp(begin.0));
+        event.processor = cells(&row.heading, &row.line).get("CPU").and_then(|cell| cell.parse().ok());
         let line = format!("-x {}", options(&row.heading, &letters));
         let begin = Timestamp(begin.0 - elapsed);
         let mut render = execsnoop::bcc_for_test(words(&line), begin, TimeZone::UTC);
