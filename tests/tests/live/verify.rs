@@ -221,7 +221,7 @@ fn what_cannot_be_verified_says_why() {
     let _turn = turn::take();
     let cases: [(&[&str], i32); 4] = [
         (&["--source", "ebpf", "--verify=ebpf"], 1),
-        (&["--source", "process-connector", "--verify=ebpf", "-e", "core"], 1),
+        (&["--source", "process-connector", "--verify=ebpf", "-e", "ptrace"], 1),
         (&["--verify=ptrace"], 1),
         (&["--verify=nothing"], 2),
     ];

@@ -33,8 +33,7 @@ impl Side {
     }
 }
 
-/// The kinds that are compared. Core dumps and debuggers each mechanism sees at another place in the kernel, and a snapshot tells of
-/// another moment.
+/// The kinds that are compared. Debuggers each mechanism sees at another place in the kernel, and a snapshot tells of another moment.
 pub(crate) const COMPARABLE: EventSet = EventSet::NONE
     .with(Kind::Fork)
     .with(Kind::Clone)
@@ -42,6 +41,7 @@ pub(crate) const COMPARABLE: EventSet = EventSet::NONE
     .with(Kind::ExecFailed)
     .with(Kind::Exit)
     .with(Kind::ThreadExit)
+    .with(Kind::Core)
     .with(Kind::Comm)
     .with(Kind::Uid)
     .with(Kind::Gid)
@@ -564,6 +564,10 @@ fn differences(first: &Event, second: &Event) -> Vec<Field> {
             let told = |status| status != ExitStatus::Unknown;
             let both = sure(&first.flaws, Field::Status) && sure(&second.flaws, Field::Status);
             (both && told(x.status) && told(y.status) && x.status != y.status).then_some(Field::Status)
+        }
+        (EventKind::Core(x), EventKind::Core(y)) => {
+            let signals = x.signo.zip(y.signo);
+            signals.is_some_and(|(x, y)| x != y).then_some(Field::Status)
         }
         (EventKind::Exec(_), EventKind::Exec(_)) => match (&a.argv, &b.argv) {
             (Some(x), Some(y)) => (both(Field::Argv) && x != y).then_some(Field::Argv),
