@@ -133,7 +133,7 @@ __noinline int send_losses(void)
 	record->header.tid = 0;
 	record->header.start_ns = 0;
 	record->header.cpu = 0;
-	record->header.pad = 0;
+	record->header.exec_id = 0;
 	for (int kind = 0; kind < PS_KINDS; kind++)
 		record->lost[kind] = shared.lost[kind];
 	shared.lost_told = total;

@@ -317,6 +317,7 @@ struct task_struct {
 	unsigned long nvcsw, nivcsw;
 	u64 start_boottime;
 	unsigned long min_flt, maj_flt;
+	u64 self_exec_id;
 	const struct cred *cred;
 	char comm[16];
 	struct fs_struct *fs;

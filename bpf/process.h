@@ -20,7 +20,7 @@ static __always_inline void fill_header(struct ps_header *h, struct task_struct 
 	h->tid = task->pid;
 	h->start_ns = leader->start_boottime;
 	h->cpu = bpf_get_smp_processor_id();
-	h->pad = 0;
+	h->exec_id = task->self_exec_id;
 }
 
 /* Two plain loads: a helper's call costs ten times as much. */
@@ -88,7 +88,7 @@ static __noinline int send_cgroup(u64 kn, u64 id, u64 hierarchy)
 	record->header.tid = 0;
 	record->header.start_ns = 0;
 	record->header.cpu = 0;
-	record->header.pad = 0;
+	record->header.exec_id = 0;
 	record->id = kn;
 	record->hierarchy = hierarchy;
 	record->len = 0;

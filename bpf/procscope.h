@@ -132,7 +132,7 @@ struct ps_header {
 	__u32 tid;
 	__u64 start_ns; /* of the thread group's leader */
 	__u32 cpu;
-	__u32 pad;
+	__u32 exec_id; /* self_exec_id: rises with each exec, and a copy has its creator's */
 };
 
 struct ps_process {

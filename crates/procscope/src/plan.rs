@@ -91,28 +91,26 @@ pub(crate) fn plan(want: &Want, source: SourceId, can: &Pushdown, uid_of: impl F
     if want.launch.as_ref().is_some_and(|launch| launch.wait_all) {
         asked.needs = asked.needs.with(Kind::Fork).with(Kind::Exit);
     }
-    let Some(filter) = &want.filter else { return Plan { want: asked, explanation } };
-
-    explanation.events = want.events.intersection(filter.events());
-    let needs_images = reads_images_of_others(filter, explanation.events);
+    if let Some(filter) = &want.filter {
+        explanation.events = want.events.intersection(filter.events());
+    }
+    let shows_images = shows_images_of_others(explanation.events);
+    let needs_images = shows_images && want.filter.as_ref().is_some_and(Filter::reads_image);
     if can.events {
         asked.events = explanation.events;
-        // Where execs were asked for, what the others show of a process is known from them.
-        let tell = EventSet::NONE.with(Kind::Existing).with(Kind::Exec);
-        if want.events.contains(Kind::Exec) && explanation.events.union(tell) != tell {
-            asked.events = asked.events.with(Kind::Exec);
-        }
     }
-    if needs_images {
+    // What they show of a process its last exec told, or its creator's.
+    if needs_images || shows_images && can.events {
         asked.events = asked.events.with(Kind::Exec).with(Kind::Fork);
     }
-    if filter.reads_ancestry() {
+    if want.filter.as_ref().is_some_and(Filter::reads_ancestry) {
         asked.needs = asked.needs.with(Kind::Fork).with(Kind::Exec).with(Kind::Comm).with(Kind::Exit);
     }
     let read = asked.events.union(asked.needs);
     explanation.also =
         read.iter().filter(|&kind| !explanation.events.contains(kind)).fold(EventSet::NONE, EventSet::with);
 
+    let Some(filter) = &want.filter else { return Plan { want: asked, explanation } };
     for term in filter.terms() {
         let (by, note) = if needs_images && !matches!(term.demand(), None | Some(Demand::Events(_))) {
             let note = "left here, as what processes run is told by events that this would keep away";
@@ -130,10 +128,10 @@ pub(crate) fn plan(want: &Want, source: SourceId, can: &Pushdown, uid_of: impl F
     Plan { want: asked, explanation }
 }
 
-/// What a process runs is told by other events than those that are to be shown.
-fn reads_images_of_others(filter: &Filter, events: EventSet) -> bool {
-    let tell = EventSet::NONE.with(Kind::Existing).with(Kind::Exec);
-    filter.reads_image() && events.union(tell) != tell
+/// They show what a process runs, and do not all tell it themselves.
+fn shows_images_of_others(events: EventSet) -> bool {
+    let tell = EventSet::NONE.with(Kind::Existing).with(Kind::Exec).with(Kind::Lost);
+    events.union(tell) != tell
 }
 
 fn list(kinds: EventSet) -> String {
@@ -210,6 +208,9 @@ mod tests {
 
     const EBPF: Pushdown = Pushdown { events: true, pids: 4, uids: 4, names: 4, name_bytes: 15 };
 
+    /// Ends, and what tells of who ended.
+    const ENDS: EventSet = EventSet::NONE.with(Kind::Exit).with(Kind::Exec).with(Kind::Fork).with(Kind::Lost);
+
     fn planned(filter: &str, want: Want) -> Plan {
         let want = Want { filter: Some(filter.parse().unwrap()), ..want };
         plan(&with_environment(want), SourceId::Ebpf, &EBPF, |name| (name == "root").then_some(0))
@@ -226,8 +227,17 @@ mod tests {
 
     #[test]
     fn without_a_filter_all_stays_as_it_is() {
-        let want = Want { pids: vec![1], ..Want::default() };
-        assert_eq!(plan(&want, SourceId::Ebpf, &EBPF, |_| None).want, want);
+        let plan = |want: &Want| plan(want, SourceId::Ebpf, &EBPF, |_| None);
+        let want = Want { pids: vec![1], events: kinds(&[Kind::Existing, Kind::Exec]), ..Want::default() };
+        assert_eq!(plan(&want).want, want);
+        // What has ended bears the arguments of its exec, or of its creator's.
+        let want = Want { events: kinds(&[Kind::Exit]), ..want };
+        let Plan { want: asked, explanation } = plan(&want);
+        assert_eq!((asked.events, explanation.also), (ENDS, kinds(&[Kind::Exec, Kind::Fork])));
+        assert_eq!(Want { events: want.events, ..asked }, want);
+        // Who tells of all in any case is asked for no more.
+        let can = Pushdown::default();
+        assert_eq!(super::plan(&want, SourceId::ProcessConnector, &can, |_| None).want, want);
     }
 
     #[test]
@@ -235,17 +245,17 @@ mod tests {
         let plan =
             planned("event in (exec, exit) and pid in (2, 1) and user == root and name == make", Want::default());
         assert_eq!(kernel(&plan).len(), 4);
-        assert_eq!(plan.want.events, kinds(&[Kind::Exec, Kind::Exit]));
+        assert_eq!(plan.want.events, ENDS);
         assert_eq!(
             (&*plan.want.pids, &*plan.want.uids, &plan.want.names[0][..]),
             (&[1, 2][..], &[0][..], &b"make"[..])
         );
-        assert_eq!((plan.want.needs, plan.explanation.also), (EventSet::NONE, EventSet::NONE));
+        assert_eq!((plan.want.needs, plan.explanation.also), (EventSet::NONE, kinds(&[Kind::Fork])));
         let plan = planned("duration < 1s", Want::default());
-        assert_eq!((plan.want.events, kernel(&plan).len()), (kinds(&[Kind::Exec, Kind::Exit]), 0));
+        assert_eq!((plan.want.events, kernel(&plan).len()), (ENDS, 0));
         assert_eq!(plan.explanation.events, kinds(&[Kind::Exit]));
         let exits = Want { events: kinds(&[Kind::Exit]), ..Want::default() };
-        assert_eq!(planned("duration < 1s", exits).want.events, kinds(&[Kind::Exit]));
+        assert_eq!(planned("duration < 1s", exits).want.events, ENDS);
     }
 
     #[test]
@@ -285,12 +295,12 @@ mod tests {
     fn what_the_filter_needs_is_read() {
         let exits = Want { events: kinds(&[Kind::Exit]), ..Want::default() };
         let plan = planned("exe ~ /tmp/*", exits.clone());
-        assert_eq!(plan.want.events, kinds(&[Kind::Exit, Kind::Exec, Kind::Fork]));
+        assert_eq!(plan.want.events, ENDS);
         assert_eq!(plan.explanation.also, kinds(&[Kind::Exec, Kind::Fork]));
         let plan = planned("event == exec and exe ~ /tmp/* and user == root", Want::default());
         assert_eq!((plan.want.events, kernel(&plan).len()), (kinds(&[Kind::Exec]), 2));
         let plan = planned("ancestor.name == sshd and user == root", exits.clone());
-        assert_eq!(plan.want.events, kinds(&[Kind::Exit]));
+        assert_eq!(plan.want.events, ENDS);
         assert_eq!(plan.want.needs, kinds(&[Kind::Fork, Kind::Exec, Kind::Comm, Kind::Exit]));
         assert_eq!(kernel(&plan), ["user == root"]);
         let plan = planned("env.B == x and env.A?", exits.clone());

@@ -1,5 +1,7 @@
 //! Many processes at full speed.
 
+use std::process::{Command, Stdio};
+
 use crate::turn;
 use crate::watch::Watch;
 use crate::workload::Workload;
@@ -47,4 +49,39 @@ fn only_wanted_kinds_come() {
     assert!(ended.events().iter().all(|seen| seen.event == "exit"), "{:?}", ended.events().first());
     let report = ended.compare(truth, Some(&["exit"]));
     assert_eq!(report.wrong("exit.delivered") + report.wrong("exit.status"), 0, "{report}");
+}
+
+/// What ends is known by its exec, or its creator's, though neither is asked for; and nobody by what he ran before.
+#[test]
+fn ends_alone_tell_what_ran() {
+    let _turn = turn::take();
+    let waits = |script: &str| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("read line; {script}"), "before"]).stdin(Stdio::piped()).stdout(Stdio::null());
+        shell.spawn().expect("it can be run")
+    };
+    let mut becomes = waits("exec sleep 0");
+    let mut stays = waits("(exit 3); exit 4");
+    let watch = Watch::start(["--source", "ebpf", "-e", "exit"]);
+    for shell in [&mut becomes, &mut stays] {
+        drop(shell.stdin.take());
+        let _ = shell.wait();
+    }
+    let ran = Command::new("sh").args(["-c", "exit 5", "after"]).status().expect("it can be run");
+    assert_eq!(ran.code(), Some(5));
+    let ended = watch.stop().well();
+    let told = ended.events();
+    let exits = |code: u32, flaw: Option<&str>, argv: &[&str]| {
+        let wanted: Vec<Vec<u8>> = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
+        let is = |seen: &&procscope_tests::seen::Seen| {
+            let marked = seen.flaws.get("argv").map(|flaw| &**flaw);
+            seen.exit_code == Some(code) && marked == flaw && seen.arguments().as_ref() == Some(&wanted)
+        };
+        assert_eq!(told.iter().filter(is).count(), 1, "{code} {argv:?}: {told:?}");
+    };
+    exits(0, None, &["sleep", "0"]);
+    let of_stays = ["sh", "-c", "read line; (exit 3); exit 4", "before"];
+    exits(3, Some("read-late"), &of_stays);
+    exits(4, Some("read-late"), &of_stays);
+    exits(5, None, &["sh", "-c", "exit 5", "after"]);
 }

@@ -195,7 +195,7 @@ impl Pipeline {
             }
             Body::Existing { subject, image } => {
                 let image = self.image(subject, image, record.boot_ns, flaws);
-                self.table.insert(subject.pid, subject.start_ns, image.clone());
+                self.table.insert(subject, image.clone());
                 (self.process(subject, image), Some(subject.tid), EventKind::Existing, Flaws::new())
             }
             Body::Fork { unasked: true, .. } => return None,
@@ -213,14 +213,14 @@ impl Pipeline {
                         Some(image) => self.image(subject, image, record.boot_ns, flaws),
                         None => self.copied_image(subject, creator.as_ref()),
                     };
-                    self.table.insert(subject.pid, subject.start_ns, image.clone());
+                    self.table.insert(subject, image.clone());
                     (self.process(subject, image), Some(subject.tid), EventKind::Fork(info), Flaws::new())
                 }
             }
             Body::Exec { subject, old_comm, old_tid, image } => {
                 let image = self.image(subject, image, record.boot_ns, flaws);
                 if self.keeps_images() {
-                    self.table.insert(subject.pid, subject.start_ns, image.clone());
+                    self.table.insert(subject, image.clone());
                 }
                 let mut event_flaws = Flaws::new();
                 mark_of(&mut event_flaws, flaws, |field| field == Field::OldName);
@@ -248,7 +248,7 @@ impl Pipeline {
             Body::Exit { subject, exit } => {
                 let mut event_flaws = Flaws::new();
                 mark_of(&mut event_flaws, flaws, |_| true);
-                let image = self.table.take(subject.pid, subject.start_ns).unwrap_or_else(|| unseen(subject));
+                let image = self.table.take(subject).unwrap_or_else(|| unseen(subject));
                 let process = self.process(subject, image);
                 let end = Exit {
                     status: status_of(exit.wait_status),
@@ -375,7 +375,9 @@ impl Pipeline {
             return Image::default();
         }
         let original = creator.unwrap_or(&subject.parent);
-        let Some(mut image) = self.table.image(original.pid, original.start_ns) else { return Image::unseen() };
+        let Some(mut image) = self.table.image(original.pid, original.start_ns, subject.exec_id) else {
+            return Image::unseen();
+        };
         // The worse mark stays: a cut list is cut in the copy too.
         for (field, has) in [(Field::Argv, image.argv.is_some()), (Field::Exe, image.exe.is_some())] {
             if has && image.flaws.get(field).is_none() {
@@ -401,7 +403,7 @@ impl Pipeline {
         let kind = EventKind::Ptrace(PtraceChange { attach, tracer: Some(tracer) });
         let mut process = Process::new(other.id());
         process.name = name_of(&other.comm);
-        set_image(&mut process, self.table.image(other.pid, other.start_ns).unwrap_or_else(Image::unseen));
+        set_image(&mut process, self.table.image(other.pid, other.start_ns, None).unwrap_or_else(Image::unseen));
         (Arc::new(process), Some(other.tid), kind, Flaws::new())
     }
 
@@ -413,7 +415,7 @@ impl Pipeline {
 
     /// A process with the image that was last seen of it.
     fn living(&mut self, subject: &Subject) -> Arc<Process> {
-        let image = self.table.image(subject.pid, subject.start_ns).unwrap_or_else(|| unseen(subject));
+        let image = self.table.image(subject.pid, subject.start_ns, subject.exec_id).unwrap_or_else(|| unseen(subject));
         self.process(subject, image)
     }
 

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
+use crate::source::record::Subject;
 use crate::{Argv, ExeTraits, Field, Flaw, Flaws, Pid, StartTime};
 
 /// The program that a process runs, as its last exec left it.
@@ -36,6 +37,7 @@ impl Image {
 struct Entry {
     start_ns: u64,
     image: Image,
+    exec_id: Option<u32>,
     /// How much had been lost when the image was seen.
     loss: u64,
 }
@@ -43,6 +45,11 @@ struct Entry {
 impl Entry {
     fn is(&self, start_ns: u64) -> bool {
         self.start_ns == start_ns || self.start_ns == StartTime::from_boot_ns(start_ns).boot_ns()
+    }
+
+    /// Whether the program is the same one, where that is told.
+    fn is_same(&self, exec_id: Option<u32>) -> Option<bool> {
+        self.exec_id.zip(exec_id).map(|(seen, now)| seen == now)
     }
 }
 
@@ -67,8 +74,8 @@ impl Table {
         self.loss = self.loss.saturating_add(lost);
     }
 
-    pub(crate) fn insert(&mut self, pid: Pid, start_ns: u64, mut image: Image) {
-        let slot = self.living.entry(pid);
+    pub(crate) fn insert(&mut self, subject: &Subject, mut image: Image) {
+        let slot = self.living.entry(subject.pid);
         if let Slot::Occupied(old) = &slot {
             self.bytes -= old.get().image.bytes();
         }
@@ -77,24 +84,27 @@ impl Table {
             cut(&mut image.env, Field::Env, &mut image.flaws);
         }
         self.bytes += image.bytes();
-        slot.insert_entry(Entry { start_ns, image, loss: self.loss });
+        let Subject { start_ns, exec_id, .. } = *subject;
+        slot.insert_entry(Entry { start_ns, image, exec_id, loss: self.loss });
     }
 
-    /// The image of this very process, marked where a loss may have made it stale. A start that was read from /proc has no
-    /// more than its tick.
-    pub(crate) fn image(&self, pid: Pid, start_ns: u64) -> Option<Image> {
+    /// The image of this very process, marked where a loss may have made it stale; none where it executed something that nobody
+    /// told of. A start that was read from /proc has no more than its tick.
+    pub(crate) fn image(&self, pid: Pid, start_ns: u64, exec_id: Option<u32>) -> Option<Image> {
         let entry = self.living.get(&pid).filter(|entry| entry.is(start_ns))?;
-        Some(self.doubt(entry.image.clone(), entry.loss))
+        let same = entry.is_same(exec_id);
+        (same != Some(false)).then(|| self.doubt(entry.image.clone(), entry.loss, same.is_some()))
     }
 
     /// The same of a process that has ended, which is forgotten.
-    pub(crate) fn take(&mut self, pid: Pid, start_ns: u64) -> Option<Image> {
-        let entry = self.forget(pid).filter(|entry| entry.is(start_ns))?;
-        Some(self.doubt(entry.image, entry.loss))
+    pub(crate) fn take(&mut self, subject: &Subject) -> Option<Image> {
+        let entry = self.forget(subject.pid).filter(|entry| entry.is(subject.start_ns))?;
+        let same = entry.is_same(subject.exec_id);
+        (same != Some(false)).then(|| self.doubt(entry.image, entry.loss, same.is_some()))
     }
 
-    fn doubt(&self, mut image: Image, loss: u64) -> Image {
-        if loss != self.loss {
+    fn doubt(&self, mut image: Image, loss: u64, sure: bool) -> Image {
+        if loss != self.loss && !sure {
             image.flaws.mark(Field::Argv, Flaw::AfterLoss);
             image.flaws.mark(Field::Exe, Flaw::AfterLoss);
         }

@@ -52,6 +52,7 @@ pub(crate) fn subject(pid: Pid, start_ns: u64, name: &str) -> Subject {
         cgroup: CgroupKey::default(),
         namespaces: crate::Namespaces::default(),
         kthread: false,
+        exec_id: None,
     }
 }
 
@@ -110,6 +111,30 @@ fn arguments_that_nobody_saw_are_absent() {
     unseen.mark(Field::Argv, Flaw::NotObserved);
     assert_eq!(failed(unseen), None);
     assert_eq!(failed(Flaws::new()), Some(0));
+}
+
+/// Where the kernel counts execs, nobody bears the arguments of a program that he does not run any more; and who surely runs the same
+/// one bears them whatever was lost.
+#[test]
+fn what_was_executed_unseen_is_not_taken_for_what_was_before() {
+    let of = |exec_id| Subject { exec_id: Some(exec_id), ..subject(7, 100, "p") };
+    let mut pipeline = pipeline(&all());
+    let _ = pipeline.feed(&record(150, exec(of(3), b"a\0", 2))).unwrap();
+    let mut counts = [0; KIND_COUNT];
+    counts[Kind::Exec as usize] = 1;
+    pipeline.doubt_images(&counts);
+
+    let parent = reference_to(7, 100);
+    let child = |exec_id| forked_as(Subject { exec_id: Some(exec_id), parent, ..subject(8, 160, "p") });
+    let copied = pipeline.feed(&record(160, child(3))).unwrap();
+    assert_eq!((argv_of(&copied), flaw_of(&copied, Field::Argv)), (Some(b"a\0".to_vec()), Some(Flaw::Inherited)));
+    let copied = pipeline.feed(&record(160, child(4))).unwrap();
+    assert_eq!((argv_of(&copied), flaw_of(&copied, Field::Argv)), (None, Some(Flaw::NotObserved)));
+
+    let same = pipeline.feed(&record(170, Body::Sid { subject: of(3) })).unwrap();
+    assert_eq!((argv_of(&same), flaw_of(&same, Field::Argv)), (Some(b"a\0".to_vec()), None));
+    let other = pipeline.feed(&record(180, exit(of(4)))).unwrap();
+    assert_eq!((argv_of(&other), flaw_of(&other, Field::Exe)), (None, Some(Flaw::NotObserved)));
 }
 
 #[test]
@@ -330,7 +355,10 @@ fn ancestors_are_known_from_records_that_nobody_asked_for() {
 }
 
 fn forked(pid: Pid, parent: RefRecord) -> Body<'static> {
-    let subject = Subject { parent, ..subject(pid, 900, "p") };
+    forked_as(Subject { parent, ..subject(pid, 900, "p") })
+}
+
+fn forked_as(subject: Subject) -> Body<'static> {
     Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator: None, image: None }
 }
 

@@ -62,6 +62,8 @@ pub(crate) struct Subject {
     pub(crate) cgroup: CgroupKey,
     pub(crate) namespaces: Namespaces,
     pub(crate) kthread: bool,
+    /// The same in all records that are of one program: what an exec makes another.
+    pub(crate) exec_id: Option<u32>,
 }
 
 impl Subject {

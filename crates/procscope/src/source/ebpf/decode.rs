@@ -90,6 +90,7 @@ fn decode_subject(header: &wire::Header, p: &wire::Process) -> Subject {
             time: p.ns_time,
         },
         kthread: header.flags & flag::KTHREAD != 0,
+        exec_id: Some(header.exec_id),
     }
 }
 

@@ -82,6 +82,7 @@ fn subject_of(it: &sys::ReadProcess) -> Subject {
         cgroup: CgroupKey::default(),
         namespaces: Namespaces::default(),
         kthread: it.stat.is_kthread(),
+        exec_id: None,
     }
 }
 

@@ -104,7 +104,7 @@ wire!(Header {
     tid: u32,
     start_ns: u64,
     cpu: u32,
-    pad: u32
+    exec_id: u32
 });
 
 wire!(Process {

@@ -324,6 +324,7 @@ impl Tracker {
             cgroup: known.cgroup,
             namespaces: Namespaces::default(),
             kthread: known.kthread,
+            exec_id: None,
         }
     }
 

@@ -327,6 +327,7 @@ impl Tracer {
             cgroup: known.cgroup,
             namespaces: Namespaces::default(),
             kthread: false,
+            exec_id: None,
         });
         self.send(Told::Event { boot_ns, subject, flaws, about, what });
     }
