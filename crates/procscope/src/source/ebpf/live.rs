@@ -215,7 +215,7 @@ impl Live {
     /// Reads what is there, up to a position. Returns how many records that were.
     fn drain(&mut self, end: u64, out: &mut Outlet<'_>) -> ControlFlow<(), usize> {
         let mut count = 0;
-        let mut told: u64 = self.told.iter().sum();
+        let (mut told, mut borne): (u64, u64) = (self.told.iter().sum(), 0);
         loop {
             let position = self.ring.position();
             if position >= end {
@@ -226,11 +226,17 @@ impl Live {
             match slot {
                 Slot::End | Slot::Busy => break,
                 Slot::Discarded => {}
-                Slot::Record(bytes) if position >= self.unfiltered_until && lost_before(bytes) > told => {
-                    told = lost_before(bytes);
-                    let lost = self.losses_told_next(position, end);
-                    if let Some(counts) = untold(&lost, &mut self.told) {
-                        flow = out.lose(counts);
+                Slot::Record(bytes)
+                    if position >= self.unfiltered_until
+                        && lost_before(bytes) > told
+                        && (lost_before(bytes) > borne || losses(bytes).is_some()) =>
+                {
+                    borne = lost_before(bytes);
+                    if let Some(lost) = self.losses_told_next(position, end).filter(|(total, _)| *total == borne) {
+                        told = borne;
+                        if let Some(counts) = untold(&lost.1, &mut self.told) {
+                            flow = out.lose(counts);
+                        }
                     }
                     if flow.is_continue() {
                         continue;
@@ -272,15 +278,15 @@ impl Live {
         ControlFlow::Continue(count)
     }
 
-    /// How many events of each kind were lost, as the next record that tells it has it. It stands ahead of what follows a loss, but where
-    /// there was no room for it, or another processor lost one meanwhile.
-    fn losses_told_next(&mut self, mut position: u64, end: u64) -> [u64; kind::KINDS] {
+    /// How many events were lost, all and of each kind, as the next record that tells it has it. It stands ahead of what follows a loss.
+    /// What another processor lost while a record was made is in that record's total, and told behind it.
+    fn losses_told_next(&mut self, mut position: u64, end: u64) -> Option<(u64, [u64; kind::KINDS])> {
         while position < end {
             let (slot, next) = self.ring.look(position);
             match slot {
                 Slot::Record(bytes) => {
                     if let Some(lost) = losses(bytes) {
-                        return lost;
+                        return Some((lost_before(bytes), lost));
                     }
                 }
                 Slot::Discarded => {}
@@ -288,7 +294,7 @@ impl Live {
             }
             position = next;
         }
-        self.shared.lost()
+        None
     }
 
     /// Looks at the records that wait, without taking them, and whether each was asked for.
