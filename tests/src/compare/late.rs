@@ -149,16 +149,16 @@ impl Field<'_> {
             let arguments = argv.get(1..).filter(|_| of_call && exec.interpreter.is_some());
             arguments.is_some_and(|arguments| all.len() > argv.len() && all.ends_with(arguments))
         };
-        // The kernel's own record of it.
-        let exact = tells_more(seen) && matches!(flaw(seen, "argv"), "" | "truncated");
+        // The kernel's own record of it, or of the call; the file may have been read when it ran another one.
+        let recorded = tells_more(seen) && matches!(flaw(seen, "argv"), "" | "truncated" | "estimated");
         let one = match &argv {
-            Some(argv) if exact => {
-                execs.iter().find(|exec| exe_of(exec)).zip(all.first().filter(|all| fits(argv, all)))
+            Some(argv) if recorded => {
+                let arguments = all.first().filter(|all| fits(argv, all) || is_call(argv, exec, all));
+                execs.iter().find(|exec| exe_of(exec)).zip(arguments)
             }
             _ => {
-                let is = |argv: &Vec<Bytes>, exec: &Exec, all: &Vec<Bytes>| argv == all || is_call(argv, exec, all);
-                let fits = |exec, all| argv.as_ref().is_none_or(|argv| is(argv, exec, all)) && exe_of(exec);
-                execs.iter().zip(&all).find(|(exec, all)| fits(exec, all))
+                let is = |all: &Vec<Bytes>| argv.as_ref().is_none_or(|argv| argv == all);
+                execs.iter().zip(&all).find(|(exec, all)| is(all) && exe_of(exec))
             }
         };
         let shown = argv.clone();
