@@ -68,7 +68,7 @@ fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
     look.status = read_status(dir);
     look.cgroup = dir.read(c"cgroup").and_then(|file| decode_cgroup(&file));
     if depth == Depth::Env {
-        look.env = dir.read_list(c"environ");
+        look.env = dir.environment();
     }
     // Last: one that had not begun to end by then was in its own cgroup and no other.
     look.stat = dir.stat().as_ref().map(seen);
@@ -94,7 +94,7 @@ pub(crate) fn look_between(dir: &ProcDir, depth: Depth) -> (Look, u64) {
     look.cwd = read_cwd(dir);
     look.cgroup = dir.read(c"cgroup").and_then(|file| decode_cgroup(&file));
     if depth == Depth::Env {
-        look.env = dir.read_list(c"environ");
+        look.env = dir.environment();
     }
     look.status = status.as_ref().map(status_seen);
     (look, status.map_or(0, |status| status.code_kib))

@@ -172,6 +172,18 @@ impl ProcDir {
         has_memory(&file).then_some(list)
     }
 
+    /// The environment. The kernel shows none, too, of who has no memory any more, or a new one that is not yet whole (`environ_read` in
+    /// `fs/proc/base.c`): then there are no arguments either.
+    pub(crate) fn environment(&self) -> Option<Vec<u8>> {
+        let is_whole = || self.read_list(c"cmdline").is_some_and(|argv| !argv.is_empty());
+        let first = self.read_list(c"environ")?;
+        if !first.is_empty() {
+            return Some(first);
+        }
+        let second = is_whole().then(|| self.read_list(c"environ")).flatten()?;
+        (!second.is_empty() || is_whole()).then_some(second)
+    }
+
     pub(crate) fn stat(&self) -> Option<Stat> {
         Stat::decode(&self.read(c"stat")?)
     }
@@ -285,30 +297,32 @@ pub(crate) fn list_threads(pid: Pid) -> Vec<Pid> {
 /// The longest list that an exec takes: three quarters of 8 MiB (`fs/exec.c`).
 const LONGEST_LIST: u64 = 6 << 20;
 
-/// A file of the very process that started then.
-fn read_of(pid: Pid, start: StartTime, name: &str) -> Option<Vec<u8>> {
-    let dir = File::open(format!("/proc/{pid}")).ok()?;
-    let stat = Stat::decode(&read_at(dir.as_fd(), "stat", 4096).ok()?)?;
-    if stat.start != start {
-        return None;
-    }
-    let list = read_at(dir.as_fd(), name, LONGEST_LIST).ok()?;
+/// How long the new lists of a process in the middle of an exec may take to be in place.
+const IN_PLACE: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// `/proc/PID/cmdline` of the process that started then; `None` where it is gone.
+pub(crate) fn read_argv(pid: Pid, start: StartTime) -> Option<Vec<u8>> {
+    let dir = ProcDir::open(pid)?;
+    let stat = dir.stat().filter(|stat| stat.start == start)?;
+    let list = dir.read_list(c"cmdline")?;
     if list.is_empty() && !stat.is_ending() && !stat.is_kthread() {
-        // In the middle of an exec the new list is not in place yet.
-        std::thread::sleep(std::time::Duration::from_millis(1));
-        return read_at(dir.as_fd(), name, LONGEST_LIST).ok();
+        std::thread::sleep(IN_PLACE);
+        return dir.read_list(c"cmdline");
     }
     Some(list)
 }
 
-/// `/proc/PID/cmdline` of the process that started then; `None` where it is gone.
-pub(crate) fn read_argv(pid: Pid, start: StartTime) -> Option<Vec<u8>> {
-    read_of(pid, start, "cmdline")
-}
-
 /// `/proc/PID/environ`, likewise.
 pub(crate) fn read_environment(pid: Pid, start: StartTime) -> Option<Vec<u8>> {
-    read_of(pid, start, "environ")
+    let dir = ProcDir::open(pid)?;
+    let stat = dir.stat().filter(|stat| stat.start == start)?;
+    if stat.is_kthread() {
+        return Some(Vec::new());
+    }
+    dir.environment().or_else(|| {
+        std::thread::sleep(IN_PLACE);
+        dir.environment()
+    })
 }
 
 #[cfg(test)]
