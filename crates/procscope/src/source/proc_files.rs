@@ -29,22 +29,21 @@ fn seen(stat: &Stat) -> StatSeen {
 
 fn read_exe(dir: &ProcDir) -> Option<Exe> {
     let mut path = dir.link(c"exe")?;
-    let mut traits = ExeTraits::empty();
-    if let Some((named, mode)) = dir.named_and_mode(c"exe") {
-        let bits = [(0o4000, ExeTraits::SETUID), (0o2000, ExeTraits::SETGID)];
-        traits.extend(bits.into_iter().filter(|(bit, _)| mode & bit != 0).map(|(_, of)| of));
-        if !named && path.ends_with(DELETED) {
-            path.truncate(path.len() - DELETED.len());
-            let memfd = path.starts_with(b"/memfd:");
-            traits.insert(if memfd { ExeTraits::MEMFD } else { ExeTraits::DELETED });
-        }
+    // Of one that is gone by now nobody can tell whether the mark is part of the name.
+    let (named, mode) = dir.named_and_mode(c"exe")?;
+    let bits = [(0o4000, ExeTraits::SETUID), (0o2000, ExeTraits::SETGID)];
+    let mut traits: ExeTraits = bits.into_iter().filter(|(bit, _)| mode & bit != 0).map(|(_, of)| of).collect();
+    if !named && path.ends_with(DELETED) {
+        path.truncate(path.len() - DELETED.len());
+        let memfd = path.starts_with(b"/memfd:");
+        traits.insert(if memfd { ExeTraits::MEMFD } else { ExeTraits::DELETED });
     }
     Some(Exe { path, traits })
 }
 
 fn read_cwd(dir: &ProcDir) -> Option<(Vec<u8>, bool)> {
     let mut path = dir.link(c"cwd")?;
-    let deleted = path.ends_with(DELETED) && dir.named_and_mode(c"cwd").is_some_and(|(named, _)| !named);
+    let deleted = path.ends_with(DELETED) && !dir.named_and_mode(c"cwd")?.0;
     if deleted {
         path.truncate(path.len() - DELETED.len());
     }
