@@ -57,10 +57,6 @@ pub const UNTOLD_BY_PTRACE: [&str; 8] =
 pub const ODD_UNDER_PTRACE: [&str; 6] =
     ["generator", "exec.cwd", "exec.interpreter", "exec.old_name", UNKNOWN_OLD_NAME, "thread-exit.delivered"];
 
-/// A fork is told when its creator runs on, which a machine with much else to do may keep from it: so far off a start may be that was
-/// worked out from that. How many may be at all is for those to say who hold a quiet machine to it.
-const MOST_TICKS_OFF: u64 = 20;
-
 /// A comparison under way; feed it every line.
 pub struct Comparison {
     lives: Vec<Life>,
@@ -199,8 +195,7 @@ impl Comparison {
         let Some(candidates) = self.by_pid.get(&pid) else { return };
         let started = |ticks| candidates.iter().find(|&&index| self.lives[index].started_in(ticks));
         let estimated = self.late.is_some() && seen.flaws.get("id").is_some_and(|flaw| flaw == "estimated");
-        let off_by = |off| started(ticks.saturating_sub(off)).or_else(|| started(ticks.saturating_add(off)));
-        let (exact, near) = (started(ticks), (1..=MOST_TICKS_OFF).find_map(off_by));
+        let (exact, near) = (started(ticks), started(ticks - 1).or_else(|| started(ticks + 1)));
         if estimated {
             self.report.ids_estimated += 1;
             self.report.ids_off += u64::from(exact.is_none() && near.is_some());

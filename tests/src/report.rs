@@ -127,7 +127,7 @@ impl fmt::Display for Report {
             tally.examples.iter().try_for_each(|example| writeln!(f, "    {example}"))?;
         }
         if self.ids_estimated > 0 {
-            writeln!(f, "{} of {} estimated ids are ticks off", self.ids_off, self.ids_estimated)?;
+            writeln!(f, "{} of {} estimated ids are a tick off", self.ids_off, self.ids_estimated)?;
         }
         if self.strays > 0 {
             writeln!(f, "{} events of these pids belong to other processes or bear a wrong id", self.strays)?;

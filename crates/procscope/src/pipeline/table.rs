@@ -46,11 +46,6 @@ impl Entry {
     fn is(&self, start_ns: u64) -> bool {
         self.start_ns == start_ns || self.start_ns == StartTime::from_boot_ns(start_ns).boot_ns()
     }
-
-    /// Whether the program is the same one, where that is told.
-    fn is_same(&self, exec_id: Option<u32>) -> Option<bool> {
-        self.exec_id.zip(exec_id).map(|(seen, now)| seen == now)
-    }
 }
 
 /// Longer lists than this are not kept once the table holds much; the exec itself was delivered whole.
@@ -92,23 +87,23 @@ impl Table {
     /// told of. A start that was read from /proc has no more than its tick.
     pub(crate) fn image(&self, pid: Pid, start_ns: u64, exec_id: Option<u32>) -> Option<Image> {
         let entry = self.living.get(&pid).filter(|entry| entry.is(start_ns))?;
-        let same = entry.is_same(exec_id);
-        (same != Some(false)).then(|| self.doubt(entry.image.clone(), entry.loss, same.is_some()))
+        let stale = self.may_be_stale(entry, exec_id)?;
+        Some(doubted(entry.image.clone(), stale))
     }
 
     /// The same of a process that has ended, which is forgotten.
     pub(crate) fn take(&mut self, subject: &Subject) -> Option<Image> {
         let entry = self.forget(subject.pid).filter(|entry| entry.is(subject.start_ns))?;
-        let same = entry.is_same(subject.exec_id);
-        (same != Some(false)).then(|| self.doubt(entry.image, entry.loss, same.is_some()))
+        let stale = self.may_be_stale(&entry, subject.exec_id)?;
+        Some(doubted(entry.image, stale))
     }
 
-    fn doubt(&self, mut image: Image, loss: u64, sure: bool) -> Image {
-        if loss != self.loss && !sure {
-            image.flaws.mark(Field::Argv, Flaw::AfterLoss);
-            image.flaws.mark(Field::Exe, Flaw::AfterLoss);
+    /// Whether a loss may have made an image stale; `None` where it is stale for sure.
+    fn may_be_stale(&self, entry: &Entry, exec_id: Option<u32>) -> Option<bool> {
+        match entry.exec_id.zip(exec_id) {
+            Some((seen, now)) => (seen == now).then_some(false),
+            None => Some(entry.loss != self.loss),
         }
-        image
     }
 
     fn forget(&mut self, pid: Pid) -> Option<Entry> {
@@ -120,6 +115,14 @@ impl Table {
         }
         entry
     }
+}
+
+fn doubted(mut image: Image, stale: bool) -> Image {
+    if stale {
+        image.flaws.mark(Field::Argv, Flaw::AfterLoss);
+        image.flaws.mark(Field::Exe, Flaw::AfterLoss);
+    }
+    image
 }
 
 fn cut(list: &mut Option<Arc<Argv>>, field: Field, flaws: &mut Flaws) {

@@ -319,10 +319,12 @@ pub(crate) fn read_environment(pid: Pid, start: StartTime) -> Option<Vec<u8>> {
     if stat.is_kthread() {
         return Some(Vec::new());
     }
-    dir.environment().or_else(|| {
+    let list = dir.environment();
+    if list.is_none() && !stat.is_ending() {
         std::thread::sleep(IN_PLACE);
-        dir.environment()
-    })
+        return dir.environment();
+    }
+    list
 }
 
 #[cfg(test)]
