@@ -168,6 +168,7 @@ fn what_could_not_be_decided_is_counted() {
 
 #[test]
 fn explaining_needs_no_privilege() {
+    let _turn = turn::take();
     let (_dir, program) = for_everyone();
     let mut command = Command::new(program);
     command.args(["--explain", "event == exec and pid == 1 and exe ~ /tmp/*"]).uid(54_321).gid(54_321);

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{ErrorKind, Write as _};
 use std::process::{Command, Output, Stdio};
 
+use crate::turn;
 use crate::watch::program;
 
 fn procscope(args: &[&str]) -> Vec<u8> {
@@ -27,6 +28,7 @@ fn feed(program: &str, args: &[&str], text: &[u8]) -> Option<Output> {
 
 #[test]
 fn completions_are_valid() {
+    let _turn = turn::take();
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = procscope(&["completions", shell]);
         let text = String::from_utf8_lossy(&script);
@@ -49,6 +51,7 @@ fn completions_are_valid() {
 
 #[test]
 fn zsh_completes() {
+    let _turn = turn::take();
     let dir = tempfile::tempdir().expect("a directory can be made");
     fs::write(dir.path().join("_procscope"), procscope(&["completions", "zsh"])).expect("it is ours");
     // compinit finds the function by its file's first line, and zsh loads it at the first TAB.
@@ -61,6 +64,7 @@ fn zsh_completes() {
 
 #[test]
 fn manual_pages_format_without_a_warning() {
+    let _turn = turn::take();
     let dir = tempfile::tempdir().expect("a directory can be made");
     procscope(&["man", dir.path().to_str().expect("it is text")]);
     let mut pages: Vec<_> =

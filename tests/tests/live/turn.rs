@@ -1,4 +1,5 @@
-//! One test at a time.
+//! One test at a time: every test takes its turn first. What one starts would make another's quiet machine busy, and a copy of a
+//! program that one has just made may not be run yet ("text file busy") while another is about to start something.
 
 use std::fs::{self, File};
 use std::path::Path;

@@ -14,6 +14,7 @@ fn help(words: &[&str]) -> String {
 
 #[test]
 fn links_and_words_mean_the_same() {
+    let _turn = turn::take();
     let links = Links::new();
     for (link, words) in [
         ("forkstat", &["forkstat"][..]),
@@ -35,6 +36,7 @@ fn links_and_words_mean_the_same() {
 /// The status of each original.
 #[test]
 fn a_wrong_option_has_the_originals_status() {
+    let _turn = turn::take();
     let links = Links::new();
     for (name, status) in [
         ("forkstat", 1),
