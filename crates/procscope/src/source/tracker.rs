@@ -95,13 +95,14 @@ impl Known {
         (self.start_ns != UNKNOWN_START).then(|| StartTime::from_boot_ns(self.start_ns))
     }
 
-    /// Takes the start that /proc tells. False where it is another process's.
+    /// Takes the start that /proc tells, read behind what is known. False where it is another process's.
     fn confirm(&mut self, read: StartTime) -> bool {
         match self.tick() {
             _ if self.start_ns == UNKNOWN_START => self.start_ns = read.boot_ns(),
             Some(tick) if tick == read => {}
-            // Worked out from the fork, which is told a little later.
-            Some(tick) if !self.exact && tick.0 == read.0 + 1 => self.start_ns = read.boot_ns() + TICK_NS - 1,
+            // Worked out from the fork, which is told a little later, or much where its thread was kept from running in between.
+            // Who has the pid now and had begun by then had it then.
+            Some(tick) if !self.exact && read < tick => self.start_ns = read.boot_ns() + TICK_NS - 1,
             _ => return false,
         }
         self.exact = true;
@@ -184,6 +185,18 @@ impl Tracker {
     /// Who of the living is below these, with them.
     pub(crate) fn descendants(&self, roots: &[Pid]) -> Vec<Pid> {
         descendants(roots, || self.living.iter().map(|(&pid, known)| (pid, known.parent.pid)))
+    }
+
+    /// Leaves out whose fork is yet to be told, of FORKED (pid, and when it was told, CLOCK_MONOTONIC ns), and who came later.
+    pub(crate) fn keep_those_before(&self, looks: &mut Vec<(Pid, Look)>, forked: &[(Pid, u64)], attached_ns: u64) {
+        looks.retain(|(pid, look)| {
+            let Some(stat) = look.stat else { return false };
+            let told_of = |&(child, mono_ns): &(Pid, u64)| {
+                let told = StartTime::from_boot_ns(self.boot_ns(mono_ns));
+                child == *pid && stat.start <= told && (told.0 - stat.start.0 <= 1 || mono_ns <= look.read_ns)
+            };
+            stat.start.boot_ns() <= attached_ns && !forked.iter().any(told_of)
+        });
     }
 
     /// Takes in the processes that ran when we began to listen.
@@ -333,7 +346,9 @@ impl Tracker {
             return (known.marks.get(Field::Ppid).is_none()).then_some(NOBODY);
         }
         let now = self.living.get(&parent.pid)?;
-        let same = now.start_ns.abs_diff(parent.start_ns) <= TICK_NS && now.epoch == self.epoch;
+        // Who has the pid later began later; a start that was worked out may have been corrected to any earlier one.
+        let known = parent.start_ns != UNKNOWN_START || now.start_ns == UNKNOWN_START;
+        let same = known && now.start_ns <= parent.start_ns.saturating_add(TICK_NS) && now.epoch == self.epoch;
         same.then_some(RefRecord { start_ns: now.start_ns, comm: now.comm, ..*parent })
     }
 

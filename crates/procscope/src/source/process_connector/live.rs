@@ -18,8 +18,8 @@ use crate::source::settling::SETTLE_NS;
 use crate::source::tracker::{Settings, Tracker};
 use crate::source::{Source, perhaps_filtered};
 use crate::{
-    Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StartTime, StopHandle, Timestamp,
-    Verdict, Want, sys,
+    Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StopHandle, Timestamp, Verdict, Want,
+    sys,
 };
 
 /// How long messages wait for one another while there are some.
@@ -377,15 +377,7 @@ impl Live {
         }
         let mut looks = look_at_all(self.tracker.depth());
         self.receive(out)?;
-        let forked = self.merge.forked();
-        looks.retain(|(pid, look)| {
-            let Some(stat) = look.stat else { return false };
-            !forked.iter().any(|&(child, mono_ns)| {
-                let told = StartTime::from_boot_ns(self.tracker.boot_ns(mono_ns));
-                child == *pid && stat.start <= told && told.0 - stat.start.0 <= 1
-            })
-        });
-        looks.retain(|(_, look)| look.stat.is_some_and(|stat| stat.start.boot_ns() <= self.attached_ns));
+        self.tracker.keep_those_before(&mut looks, &self.merge.forked(), self.attached_ns);
         if self.tracker.begin(&looks, &mut |record| out.push(record)).is_break() {
             return Ok(ControlFlow::Break(()));
         }

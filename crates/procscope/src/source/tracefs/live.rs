@@ -548,15 +548,7 @@ impl Live {
         let until_ns = self.trace_ns(sys::now_mono_ns());
         self.receive(out)?;
         self.assemble(until_ns);
-        let forked = self.settling.forked();
-        looks.retain(|(pid, look)| {
-            let Some(stat) = look.stat else { return false };
-            !forked.iter().any(|&(child, mono_ns)| {
-                let told = crate::StartTime::from_boot_ns(self.tracker.boot_ns(mono_ns));
-                child == *pid && stat.start <= told && told.0 - stat.start.0 <= 1
-            })
-        });
-        looks.retain(|(_, look)| look.stat.is_some_and(|stat| stat.start.boot_ns() <= self.attached_ns));
+        self.tracker.keep_those_before(&mut looks, &self.settling.forked(), self.attached_ns);
         if self.tracker.begin(&looks, &mut |record| out.push(record)).is_break() {
             return Ok(ControlFlow::Break(()));
         }
