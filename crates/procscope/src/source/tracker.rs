@@ -17,6 +17,9 @@ use crate::{EnvWanted, EventSet, Field, Flaw, Flaws, Kind, Namespaces, Pid, Star
 const TOLD_AFTER_NS: u64 = 2_000;
 /// A start so close behind the beginning of a clock tick may belong to the tick before.
 const DOUBTFUL_NS: u64 = 1_000_000;
+/// So many newborns' starts are read in a second, and in a storm only the doubtful ones'.
+const MOST_STARTS: u32 = 100;
+const SECOND_NS: u64 = 1_000_000_000;
 const TICK_NS: u64 = 10_000_000;
 /// `CLONE_PARENT` in `include/uapi/linux/sched.h`.
 const CLONE_PARENT: u64 = 0x8000;
@@ -141,6 +144,8 @@ pub(crate) struct Tracker {
     senders: FxHashMap<Pid, Vec<(u8, RefRecord)>>,
     /// Processes whose end was told, while the message about their first thread may come yet.
     leader_to_come: FxHashSet<Pid>,
+    /// The second that a start was read in last, and how many were.
+    starts_read: (u64, u32),
     cgroups: CgroupKeys,
     /// Rises with every loss.
     epoch: u64,
@@ -158,6 +163,7 @@ impl Tracker {
             leader_status: FxHashMap::default(),
             senders: FxHashMap::default(),
             leader_to_come: FxHashSet::default(),
+            starts_read: (0, 0),
             cgroups: CgroupKeys::default(),
             epoch: 0,
             boot_offset_ns: 0,
@@ -588,6 +594,14 @@ impl Tracker {
         }
     }
 
+    /// The thread that forks may have been kept from running before the fork was told, and nothing but /proc tells.
+    fn may_read_start(&mut self, boot_ns: u64) -> bool {
+        let second = boot_ns / SECOND_NS;
+        let read = if self.starts_read.0 == second { self.starts_read.1 } else { 0 };
+        self.starts_read = (second, read.saturating_add(1));
+        read < MOST_STARTS
+    }
+
     fn fork(
         &mut self,
         mono_ns: u64,
@@ -682,7 +696,7 @@ impl Tracker {
             {
                 self.learn(&mut known, &look, put);
             }
-        } else if known.start_ns % TICK_NS < DOUBTFUL_NS {
+        } else if self.may_read_start(boot_ns) || known.start_ns % TICK_NS < DOUBTFUL_NS {
             let mut sure = known.clone();
             if let Some(start) = proc.start(child.pid)
                 && sure.confirm(start)

@@ -276,6 +276,25 @@ fn a_start_that_was_worked_out_is_corrected_by_a_look() {
 }
 
 #[test]
+fn the_start_is_read_at_the_fork_but_in_a_storm() {
+    let mut stage = Stage::new();
+    for number in 0..=MOST_STARTS {
+        let pid = 10 + number;
+        stage.proc.running.insert(pid, look(pid, 2, 56 * MS));
+        stage.fork(55 * MS + u64::from(number), pid);
+        let read = number < MOST_STARTS;
+        let seen = (stage.last().start_ns / TICK_NS, stage.last().flaw(Field::Id));
+        assert_eq!(seen, if read { (2, None) } else { (5, Some(Flaw::Estimated)) }, "{number}");
+    }
+    // At the beginning of a tick it may be the tick before, and in another second it is quiet again.
+    for (told, pid) in [(60 * MS + 100_000, 7), (1_055 * MS, 8)] {
+        stage.proc.running.insert(pid, look(pid, 5, 1_060 * MS));
+        stage.fork(told, pid);
+        assert_eq!((stage.last().start_ns / TICK_NS, stage.last().flaw(Field::Id)), (5, None));
+    }
+}
+
+#[test]
 fn after_a_loss_nobody_is_known_who_cannot_be_asked() {
     let mut stage = Stage::new();
     stage.begin(&[(7, look(7, 1, MS)), (9, look(9, 1, MS))]);
