@@ -50,7 +50,9 @@ mod linux {
     fn run(args: Args) -> anyhow::Result<()> {
         println!("{}", Machine::here());
         println!("\n| | median, ms | 99 %, ms | largest, ms |\n|---|---|---|---|");
-        row("event to output, quiet", delays(args.processes)?);
+        let (execs, exits) = delays(args.processes)?;
+        row("exec to output, quiet", execs);
+        row("exit to output, quiet", exits);
         let mut starts = Vec::new();
         for _ in 0..args.starts {
             starts.push(first_event()?);
@@ -65,7 +67,8 @@ mod linux {
         println!("| {what} ({}) | {:.1} | {:.1} | {:.1} |", times.len(), at(50), at(99), at(100));
     }
 
-    fn delays(processes: u32) -> anyhow::Result<Vec<Duration>> {
+    /// Those of the execs, and of the exits soon behind them.
+    fn delays(processes: u32) -> anyhow::Result<(Vec<Duration>, Vec<Duration>)> {
         let mut child = Command::new(monitor::procscope()?)
             .args(["--format", "json", "-e", "exec,exit"])
             .stdin(Stdio::null())
@@ -96,17 +99,19 @@ mod linux {
         // SAFETY: our child, not waited for yet.
         unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
         child.wait()?;
-        let mut delays = Vec::new();
+        let (mut execs, mut exits) = (Vec::new(), Vec::new());
         for (arrived, line) in arrivals {
             let seen: Seen = serde_json::from_str(&line)?;
             if seen.pid.is_some_and(|pid| own.contains(&pid)) {
                 let now = arrived.duration_since(SystemTime::UNIX_EPOCH)?.as_nanos() as i64;
                 let happened = seen.time_ns().context("an event without a time")?;
+                let delays = if seen.event == "exec" { &mut execs } else { &mut exits };
                 delays.push(Duration::from_nanos((now - happened).max(0) as u64));
             }
         }
-        ensure!(delays.len() == 2 * processes as usize, "{} events, not {}", delays.len(), 2 * processes);
-        Ok(delays)
+        let told = [execs.len(), exits.len()];
+        ensure!(told == [processes as usize; 2], "{told:?} execs and exits, not {processes} of each");
+        Ok((execs, exits))
     }
 
     /// While something starts every 2 ms.

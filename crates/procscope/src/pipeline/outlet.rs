@@ -87,6 +87,11 @@ impl<'a> Outlet<'a> {
         self.summary.malformed += 1;
     }
 
+    /// The sink was given something since the last end of a batch.
+    pub(crate) fn has_batch(&self) -> bool {
+        self.dirty
+    }
+
     /// No further record is at hand.
     pub(crate) fn batch_end(&mut self) -> ControlFlow<()> {
         if !std::mem::take(&mut self.dirty) {

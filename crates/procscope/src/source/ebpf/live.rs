@@ -25,6 +25,9 @@ use crate::{Error, EventSet, KIND_COUNT, Kind, Pid, SourceId, StopHandle, Timest
 
 /// How long the reader stays away while there are events.
 const INTERVAL: Duration = Duration::from_millis(20);
+/// The same, after an interval without any, where what woke the reader is not shown: the exec behind a fork is half a millisecond away.
+/// Twice as long each time.
+const SOON: Duration = Duration::from_millis(1);
 /// The same where so many records came at a time that each coming, with the caches cold, is worth saving.
 const BUSY_INTERVAL: Duration = Duration::from_millis(40);
 const BUSY: usize = 200;
@@ -338,6 +341,7 @@ impl Live {
             return Ok(());
         }
         let mut idle = false;
+        let mut soon = INTERVAL;
         let mut looked = Instant::now();
         loop {
             let stopping = stop.is_stopped();
@@ -366,14 +370,20 @@ impl Live {
             {
                 return Ok(());
             }
+            let shown = out.has_batch();
             if out.batch_end().is_break() || stopping {
                 return Ok(());
             }
             if count > 0 {
                 self.shared.set_pacing(PACE_TIMER);
+                soon = if shown || count >= BUSY { INTERVAL } else { soon };
+                self.wait(if count < BUSY { soon } else { BUSY_INTERVAL })?;
+                soon = INTERVAL.min(2 * soon);
                 idle = false;
-                self.wait(if count < BUSY { INTERVAL } else { BUSY_INTERVAL })?;
             } else if !idle {
+                if soon == INTERVAL {
+                    soon = SOON;
+                }
                 self.shared.set_pacing(PACE_SLEEP);
                 idle = true;
                 self.wait(LINGER)?;
