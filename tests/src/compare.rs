@@ -550,7 +550,10 @@ impl Field<'_> {
         // An interrupt that strikes a process after its report, a disk's above all, is charged to it all the same. And what a
         // hypervisor stole of its last slice is in the report, and not in the kernel's account.
         let off = sum.map_or(0, |sum| sum.abs_diff(user + system));
-        if (slack + 1..=slack + LATE_NS).contains(&off) {
+        // Nor can more be charged behind the report than the time until its parent is told: much where the machine stood still.
+        let more = sum.is_some_and(|sum| sum < user + system);
+        let late = if more { self.behind(seen).unwrap_or(0).max(LATE_NS) } else { LATE_NS };
+        if (slack + 1..=slack + late).contains(&off) {
             self.report.charged_otherwise += 1;
         } else {
             self.check("exit.cpu", near(sum, user + system, slack), || format!("{sum:?}, not {}", user + system));
@@ -568,6 +571,12 @@ impl Field<'_> {
             let seen = [seen.rchar, seen.wchar, seen.read_bytes, seen.write_bytes];
             self.is("exit.io", &seen, &io.map(Some));
         }
+    }
+
+    /// How long after its report the process was there, at most, ns.
+    fn behind(&self, seen: &Seen) -> Option<u64> {
+        let gone = i64::try_from(self.life.died_ns?.1).ok()?;
+        u64::try_from(gone - (seen.time_ns()? - self.offset)).ok()
     }
 
     fn change(&mut self, done: &mut [bool], seen: &Seen, late: bool) {
