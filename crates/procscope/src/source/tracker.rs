@@ -21,6 +21,8 @@ const DOUBTFUL_NS: u64 = 1_000_000;
 const MOST_STARTS: u32 = 100;
 const SECOND_NS: u64 = 1_000_000_000;
 const TICK_NS: u64 = 10_000_000;
+/// Nobody is kept from running for so many ticks. A /proc that is this far off counts from elsewhere, as in a time namespace.
+const MOST_LATE_TICKS: u64 = 1_000;
 /// `CLONE_PARENT` in `include/uapi/linux/sched.h`.
 const CLONE_PARENT: u64 = 0x8000;
 /// So many senders of signals are remembered of one receiver.
@@ -105,7 +107,9 @@ impl Known {
             Some(tick) if tick == read => {}
             // Worked out from the fork, which is told a little later, or much where its thread was kept from running in between.
             // Who has the pid now and had begun by then had it then.
-            Some(tick) if !self.exact && read < tick => self.start_ns = read.boot_ns() + TICK_NS - 1,
+            Some(tick) if !self.exact && read < tick && tick.0 - read.0 <= MOST_LATE_TICKS => {
+                self.start_ns = read.boot_ns() + TICK_NS - 1
+            }
             _ => return false,
         }
         self.exact = true;

@@ -273,6 +273,15 @@ fn a_start_that_was_worked_out_is_corrected_by_a_look() {
     born(&mut stage, 145 * MS, 9);
     stage.feed_with(155 * MS, Happening::Exec { task: task(9, 9), started: None }, Some(look(9, 15, 156 * MS)));
     assert_eq!((stage.last().start_ns / TICK_NS, &stage.last().exe), (14, &None));
+    // As in a time namespace.
+    let tick = 20 + MOST_LATE_TICKS;
+    born(&mut stage, tick * TICK_NS + 5 * MS, 10);
+    stage.feed_with(
+        1 + tick * TICK_NS + 5 * MS,
+        Happening::Exec { task: task(10, 10), started: None },
+        Some(look(10, 19, 0)),
+    );
+    assert_eq!((stage.last().start_ns / TICK_NS, &stage.last().exe), (tick, &None));
 }
 
 #[test]
