@@ -696,16 +696,14 @@ impl Tracker {
         if known.kthread {
             if let Some(look) = proc.look(child.pid, Depth::Full)
                 && let Some(stat) = &look.stat
-                && known.clone().confirm(stat.start)
+                && known.confirm(stat.start)
             {
                 self.learn(&mut known, &look, put);
             }
         } else if self.may_read_start(boot_ns) || known.start_ns % TICK_NS < DOUBTFUL_NS {
-            let mut sure = known.clone();
-            if let Some(start) = proc.start(child.pid)
-                && sure.confirm(start)
-            {
-                known = sure;
+            // Where it is another one's, nothing is taken.
+            if let Some(start) = proc.start(child.pid) {
+                known.confirm(start);
             }
         }
         self.living.insert(child.pid, known);
