@@ -214,6 +214,7 @@ mod tests {
             euser: name.clone(),
             group: name.clone(),
             egroup: name,
+            login: None,
         }));
         process.exe_traits = ExeTraits::SETUID;
         process.name = Some(b"su\x07"[..].into());

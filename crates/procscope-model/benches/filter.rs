@@ -31,6 +31,7 @@ fn event() -> Event {
         euser: Some("alice".into()),
         group: Some("alice".into()),
         egroup: Some("alice".into()),
+        login: None,
     }));
     let status = ExitStatus::Code(0);
     let exit = Exit { status, killer: None, oom: false, duration_ns: Some(70_000_000), usage: Usage::default() };

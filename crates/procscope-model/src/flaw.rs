@@ -16,6 +16,9 @@ pub enum Field {
     Env,
     Cwd,
     User,
+    Login,
+    Sid,
+    Pgid,
     Tty,
     Cgroup,
     Status,
@@ -26,7 +29,7 @@ pub enum Field {
 
 impl Field {
     /// All fields, in the order of their indices.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 22] = [
         Self::Time,
         Self::Id,
         Self::Ppid,
@@ -40,6 +43,9 @@ impl Field {
         Self::Env,
         Self::Cwd,
         Self::User,
+        Self::Login,
+        Self::Sid,
+        Self::Pgid,
         Self::Tty,
         Self::Cgroup,
         Self::Status,
@@ -64,6 +70,9 @@ impl Field {
             Self::Env => "env",
             Self::Cwd => "cwd",
             Self::User => "user",
+            Self::Login => "loginuid",
+            Self::Sid => "sid",
+            Self::Pgid => "pgid",
             Self::Tty => "tty",
             Self::Cgroup => "cgroup",
             Self::Status => "status",
@@ -134,7 +143,7 @@ pub struct Flaws {
     len: u8,
 }
 
-const MOST: usize = 23;
+const MOST: usize = 31;
 const FLAW_BITS: u32 = 3;
 
 const _: () = assert!(Field::ALL.len() <= MOST && Flaw::ALL.len() <= 1 << FLAW_BITS);

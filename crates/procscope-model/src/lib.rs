@@ -27,7 +27,7 @@ pub use filter::{Ancestor, Ancestry, Demand, Filter, FilterError, Term, Users};
 pub use flaw::{Field, Flaw, Flaws};
 pub use id::{BootId, ParseBootIdError, Pid, ProcessId, SourceId, StartTime};
 pub use name::Name;
-pub use process::{Credentials, ExeTraits, Namespaces, Process, ProcessRef, Tty};
+pub use process::{Credentials, ExeTraits, Login, Namespaces, Process, ProcessRef, Tty};
 pub use signal::{signal_name, signal_number};
 pub use status::{ExitStatus, Usage};
 pub use time::Timestamp;

@@ -11,6 +11,17 @@ pub struct ProcessRef {
     pub name: Option<Name>,
 }
 
+/// Who logged in, whatever users the process became since: `/proc/PID/loginuid` and `sessionid`, `CONFIG_AUDIT`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Login {
+    /// The user id set at login.
+    pub uid: u32,
+    /// The name of `uid`; `None` where the user database has none.
+    pub user: Option<Arc<str>>,
+    /// The audit session, a number that each login gets anew.
+    pub session: Option<u32>,
+}
+
 /// Whom a process acts as. Numbers are those of the initial user namespace.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Credentials {
@@ -30,6 +41,8 @@ pub struct Credentials {
     pub group: Option<Arc<str>>,
     /// The name of `egid`.
     pub egroup: Option<Arc<str>>,
+    /// Who logged in; `None` where nobody did, as for services.
+    pub login: Option<Login>,
 }
 
 /// The controlling terminal, by its device number: `makedev(3)`.

@@ -81,7 +81,7 @@ fn process(row: &Row) -> Process {
     process.credentials = pid("uid").map(|uid| {
         let none = || None;
         let (user, euser, group, egroup) = (none(), none(), none(), none());
-        Arc::new(Credentials { uid, euid: uid, gid: 0, egid: 0, user, euser, group, egroup })
+        Arc::new(Credentials { uid, euid: uid, gid: 0, egid: 0, user, euser, group, egroup, login: None })
     });
     process
 }

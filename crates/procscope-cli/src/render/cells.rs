@@ -59,6 +59,9 @@ impl Cells {
             Column::Uid => number(out, credentials.map(|who| who.uid)),
             Column::Euid => number(out, credentials.map(|who| who.euid)),
             Column::Gid => number(out, credentials.map(|who| who.gid)),
+            Column::Login => credentials
+                .and_then(|who| who.login.as_ref())
+                .is_some_and(|login| owner(out, login.user.as_deref(), login.uid)),
             Column::Sid => number(out, process.and_then(|process| process.sid)),
             Column::Pgid => number(out, process.and_then(|process| process.pgid)),
             Column::Tty => word(out, process.and_then(|process| process.tty).map(|tty| tty.to_string())),
@@ -138,10 +141,15 @@ fn reference(out: &mut Cell, process: &ProcessRef) {
 }
 
 fn user(out: &mut Cell, who: Option<&Credentials>) -> bool {
-    who.is_some_and(|who| match &who.user {
-        Some(user) => text(out, Some(user.as_bytes())),
-        None => number(out, Some(who.uid)),
-    })
+    who.is_some_and(|who| owner(out, who.user.as_deref(), who.uid))
+}
+
+/// Appends a name, or the number that has none.
+fn owner(out: &mut Cell, name: Option<&str>, id: u32) -> bool {
+    match name {
+        Some(name) => text(out, Some(name.as_bytes())),
+        None => number(out, Some(id)),
+    }
 }
 
 fn command(out: &mut Cell, event: &Event) -> bool {

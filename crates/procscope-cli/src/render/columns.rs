@@ -19,6 +19,7 @@ pub(crate) enum Column {
     Uid,
     Euid,
     Gid,
+    Login,
     Sid,
     Pgid,
     Tty,
@@ -54,7 +55,7 @@ use Side::{Left, Right};
 
 impl Column {
     /// Name, which in capitals is the header; width; side. A cell that is wider pushes the rest of its line.
-    const ALL: [(Self, &'static str, usize, Side); 35] = [
+    const ALL: [(Self, &'static str, usize, Side); 36] = [
         (Self::Time, "time", 12, Left),
         (Self::Date, "date", 10, Left),
         (Self::Seq, "seq", 8, Right),
@@ -68,6 +69,7 @@ impl Column {
         (Self::Uid, "uid", 5, Right),
         (Self::Euid, "euid", 5, Right),
         (Self::Gid, "gid", 5, Right),
+        (Self::Login, "login", 8, Left),
         (Self::Sid, "sid", 7, Right),
         (Self::Pgid, "pgid", 7, Right),
         (Self::Tty, "tty", 7, Left),
@@ -115,6 +117,9 @@ impl Column {
             Self::Ppid => &[Field::Ppid, Field::Parent],
             Self::Parent => &[Field::Parent, Field::Ppid],
             Self::User | Self::Uid | Self::Euid | Self::Gid => &[Field::User],
+            Self::Login => &[Field::Login],
+            Self::Sid => &[Field::Sid],
+            Self::Pgid => &[Field::Pgid],
             Self::Tty => &[Field::Tty],
             Self::Name => &[Field::Name],
             Self::Exe => &[Field::Exe],
@@ -126,15 +131,7 @@ impl Column {
             Self::Duration => &[Field::Duration],
             Self::Cpu | Self::UserTime | Self::SystemTime | Self::Rss | Self::Read | Self::Write => &[Field::Usage],
             Self::Command => &[Field::Argv],
-            Self::Seq
-            | Self::Event
-            | Self::Pid
-            | Self::Tid
-            | Self::Processor
-            | Self::Sid
-            | Self::Pgid
-            | Self::Source
-            | Self::Flaws => &[],
+            Self::Seq | Self::Event | Self::Pid | Self::Tid | Self::Processor | Self::Source | Self::Flaws => &[],
         }
     }
 }

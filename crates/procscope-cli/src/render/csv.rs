@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use csv::{ByteRecord, Writer, WriterBuilder};
 use procscope::{
-    BootId, Credentials, Event, EventKind, Exit, ExitStatus, ForkInfo, Lost, Process, ProcessRef, PtraceChange, Usage,
-    errno_name, signal_name,
+    BootId, Credentials, Event, EventKind, Exit, ExitStatus, ForkInfo, Login, Lost, Process, ProcessRef, PtraceChange,
+    Usage, errno_name, signal_name,
 };
 
 use super::time::Rfc3339;
@@ -47,6 +47,9 @@ const COLUMNS: &[(&str, Fill)] = &[
     ("group", |row, out| text(out, row.who().and_then(|who| who.group.as_deref()).map(str::as_bytes))),
     ("egid", |row, out| number(out, row.who().map(|who| who.egid))),
     ("egroup", |row, out| text(out, row.who().and_then(|who| who.egroup.as_deref()).map(str::as_bytes))),
+    ("loginuid", |row, out| number(out, row.login().map(|login| login.uid))),
+    ("login_user", |row, out| text(out, row.login().and_then(|login| login.user.as_deref()).map(str::as_bytes))),
+    ("audit_session", |row, out| number(out, row.login().and_then(|login| login.session))),
     ("sid", |row, out| number(out, row.process().and_then(|p| p.sid))),
     ("pgid", |row, out| number(out, row.process().and_then(|p| p.pgid))),
     ("tty", |row, out| word(out, row.process().and_then(|p| p.tty))),
@@ -109,6 +112,10 @@ impl Row<'_> {
 
     fn who(&self) -> Option<&Credentials> {
         self.process()?.credentials.as_deref()
+    }
+
+    fn login(&self) -> Option<&Login> {
+        self.who()?.login.as_ref()
     }
 
     fn old_name(&self) -> Option<&[u8]> {

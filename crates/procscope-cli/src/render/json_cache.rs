@@ -176,6 +176,11 @@ fn push_identity(out: &mut Vec<u8>, process: &Process) {
         number(out, key!("egid"), Some(who.egid));
         text(out, key!("egroup"), key!("egroup_b64"), who.egroup.as_ref());
     }
+    if let Some(login) = process.credentials.as_deref().and_then(|who| who.login.as_ref()) {
+        number(out, key!("loginuid"), Some(login.uid));
+        text(out, key!("login_user"), key!("login_user_b64"), login.user.as_ref());
+        number(out, key!("audit_session"), login.session);
+    }
     number(out, key!("sid"), process.sid);
     number(out, key!("pgid"), process.pgid);
     if let Some(tty) = process.tty {

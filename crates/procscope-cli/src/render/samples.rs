@@ -35,6 +35,7 @@ pub(crate) fn process() -> Process {
         euser: Some("alice".into()),
         group: Some("users".into()),
         egroup: Some("users".into()),
+        login: Some(Login { uid: 1001, user: Some("bob".into()), session: Some(3) }),
     }));
     process.sid = Some(1200);
     process.pgid = Some(4711);

@@ -2,7 +2,7 @@
 
 use crate::{
     Argv, Credentials, Event, EventKind, EventSet, ExeTraits, Exit, ExitStatus, Field, Flaw, ForkInfo, IdChange, Kind,
-    Namespaces, Process, ProcessId, ProcessRef, Usage,
+    Login, Namespaces, Process, ProcessId, ProcessRef, Usage,
 };
 
 /// How a field's values are written and compared.
@@ -45,13 +45,15 @@ pub(super) enum OfAncestor {
     Exe,
 }
 
+/// A user or group: the name, where there is one, and the number.
+type Named<'a> = (Option<&'a str>, u32);
+
 /// Where a value comes from.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Get {
     Text(fn(&Event) -> Option<&[u8]>),
     Word(fn(&Event) -> Option<&'static str>),
-    /// The name, and the number that stands where there is none.
-    Owner(fn(&Credentials) -> (Option<&str>, u32)),
+    Owner(fn(&Credentials) -> Option<Named<'_>>),
     Number(fn(&Event) -> Option<i128>),
     Truth(fn(&Event) -> Option<bool>),
     Has(fn(&Event) -> bool),
@@ -139,6 +141,9 @@ impl Spec {
             "env" => Field::Env,
             "cwd" | "cwd_deleted" => Field::Cwd,
             "uid" | "user" | "euid" | "euser" | "gid" | "group" | "egid" | "egroup" => Field::User,
+            "loginuid" | "login_user" | "audit_session" => Field::Login,
+            "sid" => Field::Sid,
+            "pgid" => Field::Pgid,
             "tty" => Field::Tty,
             "cgroup" | "container" | "unit" => Field::Cgroup,
             "exit_code" | "signal" | "signo" | "core" | "oom" => Field::Status,
@@ -170,6 +175,10 @@ fn process(event: &Event) -> Option<&Process> {
 
 fn credentials(event: &Event) -> Option<&Credentials> {
     process(event)?.credentials.as_deref()
+}
+
+fn login(event: &Event) -> Option<&Login> {
+    credentials(event)?.login.as_ref()
 }
 
 fn namespace(event: &Event, of: fn(&Namespaces) -> u32) -> Option<i128> {
@@ -352,13 +361,21 @@ pub(super) const FIELDS: &[Spec] = &[
     )
     .of_image(),
     spec("uid", &[], Type::Number, Get::Number(|e| credentials(e).map(|who| who.uid.into()))),
-    spec("user", &[], Type::Owner, Get::Owner(|who| (who.user.as_deref(), who.uid))),
+    spec("user", &[], Type::Owner, Get::Owner(|who| Some((who.user.as_deref(), who.uid)))),
     spec("euid", &[], Type::Number, Get::Number(|e| credentials(e).map(|who| who.euid.into()))),
-    spec("euser", &[], Type::Owner, Get::Owner(|who| (who.euser.as_deref(), who.euid))),
+    spec("euser", &[], Type::Owner, Get::Owner(|who| Some((who.euser.as_deref(), who.euid)))),
     spec("gid", &[], Type::Number, Get::Number(|e| credentials(e).map(|who| who.gid.into()))),
-    spec("group", &[], Type::Owner, Get::Owner(|who| (who.group.as_deref(), who.gid))),
+    spec("group", &[], Type::Owner, Get::Owner(|who| Some((who.group.as_deref(), who.gid)))),
     spec("egid", &[], Type::Number, Get::Number(|e| credentials(e).map(|who| who.egid.into()))),
-    spec("egroup", &[], Type::Owner, Get::Owner(|who| (who.egroup.as_deref(), who.egid))),
+    spec("egroup", &[], Type::Owner, Get::Owner(|who| Some((who.egroup.as_deref(), who.egid)))),
+    spec("loginuid", &["auid"], Type::Number, Get::Number(|e| login(e).map(|login| login.uid.into()))),
+    spec(
+        "login_user",
+        &[],
+        Type::Owner,
+        Get::Owner(|who| who.login.as_ref().map(|login| (login.user.as_deref(), login.uid))),
+    ),
+    spec("audit_session", &["ses"], Type::Number, Get::Number(|e| login(e)?.session.map(i128::from))),
     spec("old_uid", &[], Type::Number, Get::Number(|e| ids(e, true)?.old_real.map(i128::from)))
         .on(NONE.with(Kind::Uid)),
     spec("old_euid", &[], Type::Number, Get::Number(|e| ids(e, true)?.old_effective.map(i128::from)))

@@ -141,7 +141,7 @@ impl Test {
             },
             Get::Id(of) => of(event).is_some_and(|id| self.id(id, ancestry) != self.negative),
             Get::Owner(of) => {
-                let owner = process.and_then(|process| process.credentials.as_deref()).map(of);
+                let owner = process.and_then(|process| process.credentials.as_deref()).and_then(of);
                 owner.is_some_and(|(name, number)| self.owner(name, number) != self.negative)
             }
             Get::Tty => match process.and_then(|process| process.tty) {

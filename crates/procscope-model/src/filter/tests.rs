@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Argv, CommChange, Credentials, EventSet, ExecFailure, Exit, ExitStatus, Field, Flaw, Flaws, Kind, Lost, Process,
-    ProcessRef, SourceId, StartTime, Timestamp, Tty, Usage,
+    Argv, CommChange, Credentials, EventSet, ExecFailure, Exit, ExitStatus, Field, Flaw, Flaws, Kind, Login, Lost,
+    Process, ProcessRef, SourceId, StartTime, Timestamp, Tty, Usage,
 };
 
 fn filter(text: &str) -> Filter {
@@ -33,6 +33,7 @@ fn process() -> Process {
         euser: Some("root".into()),
         group: None,
         egroup: None,
+        login: Some(Login { uid: 1001, user: Some("bob".into()), session: Some(3) }),
     }));
     process.flaws.mark(Field::Argv, Flaw::Truncated);
     process

@@ -24,8 +24,8 @@ use crate::source::record::{
 };
 use crate::{
     Argv, BootId, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit,
-    ExitStatus, Field, Filter, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Lost, Name, Namespaces, Pid, Process,
-    ProcessRef, PtraceChange, SourceId, ThreadExit, Want,
+    ExitStatus, Field, Filter, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Login, Lost, Name, Namespaces, Pid,
+    Process, ProcessRef, PtraceChange, SourceId, ThreadExit, Want,
 };
 use cgroup::Cgroups;
 use intern::Interner;
@@ -466,7 +466,12 @@ impl Pipeline {
         }
         let slot = &mut self.credentials[(subject.uid ^ subject.euid ^ subject.gid ^ subject.egid) as usize % RECENT];
         let ids = (subject.uid, subject.euid, subject.gid, subject.egid);
-        let known = slot.take().filter(|known| (known.uid, known.euid, known.gid, known.egid) == ids);
+        let login = (known(subject.login.uid), known(subject.login.session));
+        let login_of =
+            |of: &Credentials| of.login.as_ref().map_or((None, None), |login| (Some(login.uid), login.session));
+        let known = slot
+            .take()
+            .filter(|known| (known.uid, known.euid, known.gid, known.egid) == ids && login_of(known) == login);
         slot.insert(known.unwrap_or_else(|| {
             Arc::new(Credentials {
                 uid: subject.uid,
@@ -477,6 +482,7 @@ impl Pipeline {
                 euser: self.names.user(subject.euid),
                 group: self.names.group(subject.gid),
                 egroup: self.names.group(subject.egid),
+                login: login.0.map(|uid| Login { uid, user: self.names.user(uid), session: login.1 }),
             })
         }))
     }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::EventSet;
-use crate::source::record::{ExitRecord, UNKNOWN_ID, UNKNOWN_START, UsageRecord};
+use crate::source::record::{ExitRecord, LoginRecord, UNKNOWN_ID, UNKNOWN_START, UsageRecord};
 
 struct Root;
 
@@ -46,6 +46,7 @@ pub(crate) fn subject(pid: Pid, start_ns: u64, name: &str) -> Subject {
         gid: 7,
         euid: 0,
         egid: 0,
+        login: LoginRecord::default(),
         sid: 1,
         pgid: 1,
         tty: None,

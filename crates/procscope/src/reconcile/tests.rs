@@ -243,7 +243,17 @@ fn renamed(time: i64, pid: Pid, new: &[u8]) -> Event {
 
 fn became(time: i64, pid: Pid, uid: u32) -> Event {
     let mut it = event(time, pid, EventKind::Uid(IdChange { old_real: None, old_effective: None }));
-    let who = Credentials { uid, euid: uid, gid: 0, egid: 0, user: None, euser: None, group: None, egroup: None };
+    let who = Credentials {
+        uid,
+        euid: uid,
+        gid: 0,
+        egid: 0,
+        user: None,
+        euser: None,
+        group: None,
+        egroup: None,
+        login: None,
+    };
     change(&mut it, |process| process.credentials = Some(Arc::new(who)));
     it
 }

@@ -3,7 +3,7 @@
 use rustc_hash::FxHashMap;
 
 use crate::source::names_up;
-use crate::source::record::{Body, CgroupKey, Comm, ImageRecord, ListRecord, NamesUp, Put, Record};
+use crate::source::record::{Body, CgroupKey, Comm, ImageRecord, ListRecord, LoginRecord, NamesUp, Put, Record};
 use crate::{ExeTraits, Field, Flaw, Flaws, Pid, StartTime, Tty};
 
 /// How much to read.
@@ -63,6 +63,8 @@ pub(crate) struct Look {
     pub(crate) cwd: Option<(Vec<u8>, bool)>,
     pub(crate) stat: Option<StatSeen>,
     pub(crate) status: Option<StatusSeen>,
+    /// Read with the status.
+    pub(crate) login: LoginRecord,
     pub(crate) cgroup: Option<Vec<u8>>,
     /// Its threads but the first; read where it has some.
     pub(crate) threads: Vec<Pid>,

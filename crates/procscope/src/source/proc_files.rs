@@ -1,8 +1,10 @@
+use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
 use crate::source::comm_of;
 use crate::source::look::{Depth, Exe, Look, Proc, StatSeen, StatusSeen, decode_cgroup};
-use crate::sys::proc_pid::{Stat, Status};
+use crate::source::record::{LoginRecord, UNKNOWN_ID};
+use crate::sys::proc_pid::{Stat, Status, decode_id};
 use crate::sys::{self, ProcDir};
 use crate::{ExeTraits, Pid, StartTime};
 
@@ -54,6 +56,15 @@ fn status_seen(status: &Status) -> StatusSeen {
     StatusSeen { uids: status.uids, gids: status.gids, ns_pid: status.ns_pid, threads: status.threads }
 }
 
+/// Who logged in, where anybody did and the kernel keeps it.
+fn read_login(dir: &ProcDir) -> LoginRecord {
+    let id = |name: &CStr| decode_id(&dir.read(name)?);
+    match id(c"loginuid").filter(|&uid| uid != UNKNOWN_ID) {
+        None => LoginRecord::default(),
+        Some(uid) => LoginRecord { uid, session: id(c"sessionid").unwrap_or(UNKNOWN_ID) },
+    }
+}
+
 fn read_status(dir: &ProcDir) -> Option<StatusSeen> {
     dir.status().as_ref().map(status_seen)
 }
@@ -65,6 +76,7 @@ fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
     let mut look = Look { argv, exe: read_exe(dir), ..Look::default() };
     look.cwd = read_cwd(dir);
     look.status = read_status(dir);
+    look.login = read_login(dir);
     look.cgroup = dir.read(c"cgroup").and_then(|file| decode_cgroup(&file));
     if depth == Depth::Env {
         look.env = dir.environment();
@@ -96,6 +108,7 @@ pub(crate) fn look_between(dir: &ProcDir, depth: Depth) -> (Look, u64) {
         look.env = dir.environment();
     }
     look.status = status.as_ref().map(status_seen);
+    look.login = read_login(dir);
     (look, status.map_or(0, |status| status.code_kib))
 }
 

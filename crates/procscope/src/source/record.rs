@@ -21,6 +21,19 @@ pub(crate) const UNKNOWN_COUNT: u64 = u64::MAX;
 /// A start that the source does not know.
 pub(crate) const UNKNOWN_START: u64 = u64::MAX;
 
+/// Who logged in, as the kernel's audit keeps it: [`UNKNOWN_ID`] where nobody did, and where the source does not know.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct LoginRecord {
+    pub(crate) uid: u32,
+    pub(crate) session: u32,
+}
+
+impl Default for LoginRecord {
+    fn default() -> Self {
+        Self { uid: UNKNOWN_ID, session: UNKNOWN_ID }
+    }
+}
+
 fn start_of(start_ns: u64) -> Option<StartTime> {
     (start_ns != UNKNOWN_START).then(|| StartTime::from_boot_ns(start_ns))
 }
@@ -56,6 +69,7 @@ pub(crate) struct Subject {
     pub(crate) gid: u32,
     pub(crate) euid: u32,
     pub(crate) egid: u32,
+    pub(crate) login: LoginRecord,
     pub(crate) sid: Pid,
     pub(crate) pgid: Pid,
     pub(crate) tty: Option<Tty>,

@@ -8,8 +8,8 @@ use crate::source::descendants;
 use crate::source::happening::{Birth, End, Failed, Happening, Started, Task, Told};
 use crate::source::look::{CgroupKeys, Depth, Look, Proc, Strings};
 use crate::source::record::{
-    Body, CgroupKey, Comm, ExitRecord, ListRecord, NOBODY, Put, Record, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID,
-    UNKNOWN_START,
+    Body, CgroupKey, Comm, ExitRecord, ListRecord, LoginRecord, NOBODY, Put, Record, RefRecord, Subject, UNKNOWN_COMM,
+    UNKNOWN_ID, UNKNOWN_START,
 };
 use crate::{EnvWanted, EventSet, Field, Flaw, Flaws, Kind, Namespaces, Pid, StartTime, Tty, Want};
 
@@ -410,6 +410,7 @@ impl Tracker {
             gid,
             euid,
             egid,
+            login: LoginRecord::default(),
             sid: known.sid,
             pgid: known.pgid,
             tty: known.tty,

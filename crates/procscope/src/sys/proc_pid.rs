@@ -129,6 +129,11 @@ impl Status {
     }
 }
 
+/// The one number of `/proc/PID/loginuid` and `sessionid`.
+pub(crate) fn decode_id(file: &[u8]) -> Option<u32> {
+    str::from_utf8(file).ok()?.trim_ascii_end().parse().ok()
+}
+
 /// The first two numbers behind `name` in `/proc/PID/status`.
 pub(super) fn decode_ids(status: &str, name: &str) -> Option<[u32; 2]> {
     let mut numbers = status.lines().find_map(|line| line.strip_prefix(name))?.split_ascii_whitespace();
@@ -138,6 +143,14 @@ pub(super) fn decode_ids(status: &str, name: &str) -> Option<[u32; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_id() {
+        assert_eq!(
+            [&b"1000"[..], b"4294967295\n", b"", b"-1", b"4294967296"].map(decode_id),
+            [Some(1000), Some(u32::MAX), None, None, None]
+        );
+    }
 
     #[test]
     fn stat_with_a_hostile_name() {

@@ -4,7 +4,8 @@ use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::wire::{self, flag, kind};
 use crate::source::record::{
-    Body, CgroupKey, ChunkOf, ExitRecord, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, UsageRecord,
+    Body, CgroupKey, ChunkOf, ExitRecord, ImageRecord, ListRecord, LoginRecord, NamesUp, Record, RefRecord, Subject,
+    UsageRecord,
 };
 use crate::{ExeTraits, Field, Flaw, Flaws, ForkCall, Namespaces, Tty};
 
@@ -75,6 +76,7 @@ fn decode_subject(header: &wire::Header, p: &wire::Process) -> Subject {
         gid: p.gid,
         euid: p.euid,
         egid: p.egid,
+        login: LoginRecord::default(),
         sid: p.sid,
         pgid: p.pgid,
         tty: (p.tty != 0).then_some(Tty { major: p.tty >> 20, minor: p.tty & 0xf_ffff }),

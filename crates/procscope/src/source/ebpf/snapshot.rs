@@ -14,7 +14,9 @@ use super::live::Live;
 use super::object::map;
 use super::wire;
 use crate::pipeline::Outlet;
-use crate::source::record::{Body, CgroupKey, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject};
+use crate::source::record::{
+    Body, CgroupKey, Comm, ImageRecord, ListRecord, LoginRecord, NamesUp, Record, RefRecord, Subject,
+};
 use crate::source::{comm_of, names_up};
 use crate::{EnvWanted, Field, Flaw, Flaws, Kind, Namespaces, Pid, StartTime, Want, sys};
 
@@ -76,6 +78,7 @@ fn subject_of(it: &sys::ReadProcess) -> Subject {
         gid: it.gids[0],
         euid: it.uids[1],
         egid: it.gids[1],
+        login: LoginRecord::default(),
         sid: it.stat.sid,
         pgid: it.stat.pgid,
         tty: it.stat.tty(),

@@ -7,7 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
 use crate::source::look::{CgroupKeys, Look, Strings};
 use crate::source::record::{
-    Body, CgroupKey, Comm, ExitRecord, ImageRecord, NOBODY, Put, Record, RefRecord, Subject, UNKNOWN_COMM,
+    Body, CgroupKey, Comm, ExitRecord, ImageRecord, LoginRecord, NOBODY, Put, Record, RefRecord, Subject, UNKNOWN_COMM,
     UNKNOWN_COUNT, UNKNOWN_ID, UNKNOWN_START, UsageRecord,
 };
 use crate::source::{comm_of, descendants};
@@ -318,6 +318,7 @@ impl Tracker {
             gid,
             euid,
             egid,
+            login: LoginRecord::default(),
             sid: known.sid,
             pgid: known.pgid,
             tty: known.tty,

@@ -12,8 +12,8 @@ use crate::launch::filter::{CALLS, CLONE_UNTRACED, Calls, OURS};
 use crate::source::look::{Depth, Look, Proc};
 use crate::source::proc_files::ProcFiles;
 use crate::source::record::{
-    CgroupKey, Comm, ExitRecord, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_COUNT, UNKNOWN_ID, UNKNOWN_START,
-    UsageRecord,
+    CgroupKey, Comm, ExitRecord, LoginRecord, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_COUNT, UNKNOWN_ID,
+    UNKNOWN_START, UsageRecord,
 };
 use crate::sys;
 use crate::{EventSet, Field, Flaw, Flaws, Kind, Namespaces, Pid, StartTime, Tty};
@@ -321,6 +321,7 @@ impl Tracer {
             gid,
             euid,
             egid,
+            login: LoginRecord::default(),
             sid: known.sid,
             pgid: known.pgid,
             tty: known.tty,
