@@ -1,0 +1,144 @@
+use std::ops::ControlFlow;
+
+use super::Tracker;
+use super::known::Known;
+use crate::source::happening::{Failed, Started, Task};
+use crate::source::look::{Look, Strings};
+use crate::source::record::{Body, ListRecord, Put, Record, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
+use crate::{Field, Flaw, Flaws};
+
+impl Tracker {
+    pub(super) fn exec(
+        &mut self,
+        boot_ns: u64,
+        task: Task,
+        started: Option<Started>,
+        look: Option<Look>,
+        put: &mut Put<'_>,
+    ) -> ControlFlow<()> {
+        // Who tells of a program's start tells its old name, or that it is missing: what is known may be the new one by now.
+        let names_told = started.is_some();
+        let started = started.unwrap_or_default();
+        let found = self.living.remove(&task.pid);
+        let sure = found.as_ref().is_some_and(|known| known.epoch == self.epoch);
+        let mut known = found.unwrap_or_else(|| Known::unknown(self.epoch));
+        let alone = known.threads.is_empty() && known.start_ns != UNKNOWN_START;
+        let known_then = !names_told && alone && known.comm_read_ns <= boot_ns && known.comm != UNKNOWN_COMM;
+        let old_comm = known_then.then_some(known.comm);
+        let old_flaw = known.marks.get(Field::Name).filter(|flaw| *flaw == Flaw::Inherited);
+        // Read of another process, which has the pid now.
+        let look = look.filter(|look| look.stat.map_or(sure, |stat| known.confirm(stat.start)));
+        // The thread that called exec is the only one left, and bears the leader's id.
+        known.threads = Vec::new();
+        known.leader = true;
+        known.kthread = false;
+        known.found_ended = false;
+        known.exec_ns = boot_ns;
+        known.asked = false;
+        known.comm = UNKNOWN_COMM;
+        known.comm_read_ns = 0;
+        known.marks.mark(Field::Name, Flaw::Unreadable);
+        if let Some(comm) = started.comm {
+            known.comm = comm;
+            known.marks.clear(Field::Name);
+        }
+        if !alone {
+            // Each thread has ids of its own.
+            known.ids = None;
+            known.marks.mark(Field::User, Flaw::NotObserved);
+        }
+        if !self.settings.ids_told {
+            known.sid = UNKNOWN_ID;
+            if known.ids.is_some() {
+                known.marks.mark(Field::User, Flaw::Estimated);
+            }
+        }
+        // No message tells of setpgid(2), which shells call before they exec.
+        known.pgid = UNKNOWN_ID;
+        // Nor does one tell of these, which may have changed before the exec.
+        for field in [Field::Tty, Field::Cgroup] {
+            if matches!(known.marks.get(field), None | Some(Flaw::Inherited | Flaw::ReadLate)) {
+                known.marks.mark(field, Flaw::Estimated);
+            }
+        }
+        self.leader_status.remove(&task.pid);
+        let mut missing = Flaw::Unreadable;
+        if let Some(look) = &look {
+            missing = if look.brief { Flaw::NotObserved } else { Flaw::Unreadable };
+            if look.brief && look.stat.is_none() && started.comm.is_none() {
+                known.marks.mark(Field::Name, Flaw::NotObserved);
+            }
+            self.learn(&mut known, look, put);
+            known.kthread = false;
+            if self.parent(&known).is_none()
+                && let Some(stat) = &look.stat
+            {
+                known.parent = self.reference(Task { tid: stat.ppid, pid: stat.ppid });
+                known.marks.mark(Field::Ppid, Flaw::ReadLate);
+            }
+        }
+        self.living.insert(task.pid, known);
+        let (subject, about) = self.subject(task);
+        let strings = Strings::of(look);
+        let mut flaws = strings.flaws(missing, self.settings.env);
+        let mut image = strings.image();
+        image.path = started.path.as_deref();
+        if let Some(told) = started.argv.as_ref().filter(|told| !told.unreadable || !told.list.is_empty()) {
+            let late = flaws.get(Field::Argv) == Some(Flaw::ReadLate);
+            let same = late && image.argv.inline == told.list;
+            let flaw = match (told.cut, told.as_called) {
+                (false, false) => None,
+                (false, true) if same => None,
+                // What was read late is whole, and of this program: it begins alike.
+                (true, false) if late && image.argv.inline.starts_with(&told.list) => Some(Flaw::ReadLate),
+                (_, true) if late => Some(Flaw::ReadLate),
+                (true, _) if told.unreadable => Some(Flaw::Unreadable),
+                (true, _) => Some(Flaw::Truncated),
+                (false, true) => Some(Flaw::Estimated),
+            };
+            flaws.clear(Field::Argv);
+            if let Some(flaw) = flaw {
+                flaws.mark(Field::Argv, flaw);
+            }
+            if flaw != Some(Flaw::ReadLate) {
+                image.argv = ListRecord { inline: &told.list, len: told.list.len() };
+            }
+        }
+        let (old_comm, old_flaw) = match started.old_comm {
+            Some(told) => (Some(told), None),
+            None => (old_comm, old_flaw),
+        };
+        match old_comm {
+            None => flaws.mark(Field::OldName, Flaw::NotObserved),
+            Some(_) => _ = old_flaw.map(|flaw| flaws.mark(Field::OldName, flaw)),
+        }
+        let old_tid = started.old_tid.or(alone.then_some(task.pid));
+        let body = Body::Exec { subject, old_comm, old_tid, image };
+        put(&Record { boot_ns, processor: self.processor, body, flaws, about })
+    }
+
+    pub(super) fn exec_failed(
+        &mut self,
+        boot_ns: u64,
+        task: Task,
+        failed: &Failed,
+        put: &mut Put<'_>,
+    ) -> ControlFlow<()> {
+        let (subject, about) = self.subject(task);
+        let mut flaws = Flaws::new();
+        match &failed.path {
+            None => flaws.mark(Field::Path, Flaw::NotObserved),
+            Some(path) => _ = path.flaw.map(|flaw| flaws.mark(Field::Path, flaw)),
+        }
+        match &failed.argv {
+            None => flaws.mark(Field::Argv, Flaw::NotObserved),
+            Some(argv) if argv.unreadable => flaws.mark(Field::Argv, Flaw::Unreadable),
+            Some(argv) if argv.cut => flaws.mark(Field::Argv, Flaw::Truncated),
+            Some(_) => {}
+        }
+        let argv = failed.argv.as_ref().map(|argv| &argv.list[..]).unwrap_or_default();
+        let path = failed.path.as_ref().map(|path| &path.bytes[..]);
+        let body = Body::ExecFailed { subject, errno: failed.errno, dirfd: failed.dirfd, path, argv };
+        put(&Record { boot_ns, processor: self.processor, body, flaws, about })
+    }
+}

@@ -1,0 +1,95 @@
+use std::ops::ControlFlow;
+
+use super::Tracker;
+use crate::source::happening::{End, Task};
+use crate::source::record::{Body, ExitRecord, Put, Record, UNKNOWN_COMM, UNKNOWN_START};
+use crate::{Field, Flaw, Flaws};
+
+impl Tracker {
+    pub(super) fn exit(
+        &mut self,
+        boot_ns: u64,
+        task: Task,
+        end: End,
+        parent: Option<Task>,
+        put: &mut Put<'_>,
+    ) -> ControlFlow<()> {
+        let (mut subject, mut about) = self.subject(task);
+        if let Some(parent) = parent {
+            subject.parent = self.reference(parent);
+            about.clear(Field::Ppid);
+            self.mark_parent(&subject.parent, &mut about);
+        }
+        if let Some(comm) = end.comm
+            && task.is_leader()
+        {
+            subject.comm = comm;
+            about.clear(Field::Name);
+        }
+        let mut flaws = Flaws::new();
+        let mut last = true;
+        let mut status = end.wait_status;
+        if status.is_none() {
+            flaws.mark(Field::Status, Flaw::NotObserved);
+        } else if end.worked_out {
+            flaws.mark(Field::Status, Flaw::Estimated);
+        }
+        if let Some(known) = self.living.get_mut(&task.pid).filter(|known| known.exec_ns <= boot_ns) {
+            if task.is_leader() {
+                known.leader = false;
+                known.found_ended = false;
+            } else {
+                known.threads.retain(|&tid| tid != task.tid);
+            }
+            last = end.last.unwrap_or(!known.leader && known.threads.is_empty());
+            if known.epoch != self.epoch {
+                flaws.mark(Field::Status, Flaw::AfterLoss);
+            }
+            if !last && task.is_leader() {
+                self.leader_status.insert(task.pid, end);
+            }
+        } else if let Some(told) = end.last
+            && !self.living.contains_key(&task.pid)
+        {
+            last = told;
+        } else if !task.is_leader() || self.living.contains_key(&task.pid) || self.leader_to_come.remove(&task.pid) {
+            // A thread of a process of which nothing is known; or one, be it the first, that ended by the exec of another.
+            last = false;
+        }
+        if !last {
+            let comm = end.comm.unwrap_or(UNKNOWN_COMM);
+            let body = Body::ThreadExit { subject, wait_status: status, thread_start_ns: UNKNOWN_START, comm };
+            return put(&Record { boot_ns, processor: self.processor, body, flaws, about });
+        }
+        if let Some(leader) = self.leader_status.remove(&task.pid)
+            && leader.wait_status != status
+        {
+            // A signal ends all threads. Else whoever ended last decides, and who that was, messages sent at the same moment tell
+            // in any order.
+            let killed = |status: Option<u32>| status.is_some_and(|status| status & 0x7f != 0);
+            let first_decides = !self.settings.last_thread_decides && !end.of_all;
+            if first_decides || killed(leader.wait_status) && !killed(status) {
+                status = leader.wait_status;
+                flaws.clear(Field::Status);
+                if leader.worked_out {
+                    flaws.mark(Field::Status, Flaw::Estimated);
+                }
+            } else if !end.of_all && !killed(status) && status.is_some() {
+                flaws.mark(Field::Status, Flaw::Estimated);
+            }
+            if status.is_none() {
+                flaws.mark(Field::Status, Flaw::NotObserved);
+            }
+        }
+        let senders = self.senders.remove(&task.pid).unwrap_or_default();
+        let signo = status.map_or(0, |status| status & 0x7f);
+        let killer = senders.into_iter().find(|(of, _)| u32::from(*of) == signo).map(|(_, sender)| sender);
+        if self.living.remove(&task.pid).is_some_and(|known| known.found_ended) {
+            self.leader_to_come.insert(task.pid);
+        }
+        // The fork was told of a little after the start, and /proc knows its tick alone.
+        flaws.mark(Field::Duration, Flaw::Estimated);
+        let exit = ExitRecord { wait_status: status, killer, oom: end.oom, usage: None };
+        put(&Record { boot_ns, processor: self.processor, body: Body::Exit { subject, exit }, flaws, about })
+    }
+}

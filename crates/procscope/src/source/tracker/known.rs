@@ -1,0 +1,98 @@
+//! What is known of a living process.
+
+use crate::source::record::{CgroupKey, Comm, NOBODY, RefRecord, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
+use crate::{Field, Flaw, Flaws, Pid, StartTime, Tty};
+
+pub(super) const TICK_NS: u64 = 10_000_000;
+/// Nobody is kept from running for so many ticks. A /proc that is this far off counts from elsewhere, as in a time namespace.
+pub(super) const MOST_LATE_TICKS: u64 = 1_000;
+
+/// What is known of a living process.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    /// CLOCK_BOOTTIME, ns; of its tick alone where /proc told it.
+    pub(super) start_ns: u64,
+    /// The tick was read, not worked out.
+    pub(super) exact: bool,
+    pub(super) parent: RefRecord,
+    pub(super) comm: Comm,
+    /// When that was read, ns; 0 where a message told it.
+    pub(super) comm_read_ns: u64,
+    /// Real and effective user, real and effective group.
+    pub(super) ids: Option<[u32; 4]>,
+    pub(super) ids_read_ns: u64,
+    pub(super) sid: Pid,
+    pub(super) pgid: Pid,
+    pub(super) tty: Option<Tty>,
+    pub(super) ns_pid: Pid,
+    pub(super) cgroup: CgroupKey,
+    pub(super) kthread: bool,
+    /// Its first thread lives.
+    pub(super) leader: bool,
+    /// Its other threads.
+    pub(super) threads: Vec<Pid>,
+    /// It was found so, which the message may yet tell.
+    pub(super) found_ended: bool,
+    /// When it last became another program, ns.
+    pub(super) exec_ns: u64,
+    /// It ran already when we began.
+    pub(super) existing: bool,
+    /// It was looked at for want of a name.
+    pub(super) asked: bool,
+    pub(super) marks: Flaws,
+    /// How much had been lost when it was last sure who this is.
+    pub(super) epoch: u64,
+}
+
+impl Known {
+    pub(super) fn unknown(epoch: u64) -> Self {
+        let mut marks = Flaws::new();
+        for field in [Field::Id, Field::Ppid, Field::Name, Field::User, Field::Tty, Field::Cgroup] {
+            marks.mark(field, Flaw::NotObserved);
+        }
+        Self {
+            start_ns: UNKNOWN_START,
+            exact: false,
+            parent: NOBODY,
+            comm: UNKNOWN_COMM,
+            comm_read_ns: 0,
+            ids: None,
+            ids_read_ns: 0,
+            sid: UNKNOWN_ID,
+            pgid: UNKNOWN_ID,
+            tty: None,
+            ns_pid: 0,
+            cgroup: CgroupKey::default(),
+            kthread: false,
+            leader: true,
+            threads: Vec::new(),
+            found_ended: false,
+            exec_ns: 0,
+            existing: false,
+            asked: false,
+            marks,
+            epoch,
+        }
+    }
+
+    pub(super) fn tick(&self) -> Option<StartTime> {
+        (self.start_ns != UNKNOWN_START).then(|| StartTime::from_boot_ns(self.start_ns))
+    }
+
+    /// Takes the start that /proc tells, read behind what is known. False where it is another process's.
+    pub(super) fn confirm(&mut self, read: StartTime) -> bool {
+        match self.tick() {
+            _ if self.start_ns == UNKNOWN_START => self.start_ns = read.boot_ns(),
+            Some(tick) if tick == read => {}
+            // Worked out from the fork, which is told a little later, or much where its thread was kept from running in between.
+            // Who has the pid now and had begun by then had it then.
+            Some(tick) if !self.exact && read < tick && tick.0 - read.0 <= MOST_LATE_TICKS => {
+                self.start_ns = read.boot_ns() + TICK_NS - 1
+            }
+            _ => return false,
+        }
+        self.exact = true;
+        self.marks.clear(Field::Id);
+        true
+    }
+}

@@ -1,0 +1,234 @@
+//! Makes records of what happened: knows who lives, and what was learned of each, from where. No OS.
+
+mod exec;
+mod exit;
+mod fork;
+mod known;
+mod roster;
+mod subject;
+
+use std::ops::ControlFlow;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use known::Known;
+
+use crate::source::descendants;
+use crate::source::happening::{End, Happening, Task, Told};
+use crate::source::look::{CgroupKeys, Depth, Proc};
+use crate::source::record::{Body, NOBODY, Put, Record, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID};
+use crate::{EnvWanted, EventSet, Field, Flaw, Flaws, Pid, Want};
+
+/// So many senders of signals are remembered of one receiver.
+const MOST_SENDERS: usize = 8;
+
+/// What the tracker needs to know of its run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) events: EventSet,
+    /// The environment is wanted.
+    pub(crate) env: bool,
+    /// Forks and exits are listened to, so that it is known who lives.
+    pub(crate) follows: bool,
+    /// The status of a process whose threads ended one by one is the last one's (Linux 6.0), or its first thread's.
+    pub(crate) last_thread_decides: bool,
+    /// Changes of users, groups and sessions are told.
+    pub(crate) ids_told: bool,
+}
+
+impl Settings {
+    pub(crate) fn new(want: &Want, follows: bool, last_thread_decides: bool, ids_told: bool) -> Self {
+        Self { events: want.events, env: want.env != EnvWanted::No, follows, last_thread_decides, ids_told }
+    }
+}
+
+/// See the module.
+pub(crate) struct Tracker {
+    settings: Settings,
+    living: FxHashMap<Pid, Known>,
+    /// How first threads ended that did before others.
+    leader_status: FxHashMap<Pid, End>,
+    /// Who sent a process its signals, the latest of each.
+    senders: FxHashMap<Pid, Vec<(u8, RefRecord)>>,
+    /// Processes whose end was told, while the message about their first thread may come yet.
+    leader_to_come: FxHashSet<Pid>,
+    /// The second that a start was read in last, and how many were.
+    starts_read: (u64, u32),
+    cgroups: CgroupKeys,
+    /// Rises with every loss.
+    epoch: u64,
+    /// CLOCK_BOOTTIME minus CLOCK_MONOTONIC, ns.
+    boot_offset_ns: u64,
+    /// The CPU of what is being told.
+    processor: Option<u32>,
+}
+
+impl Tracker {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            living: FxHashMap::default(),
+            leader_status: FxHashMap::default(),
+            senders: FxHashMap::default(),
+            leader_to_come: FxHashSet::default(),
+            starts_read: (0, 0),
+            cgroups: CgroupKeys::default(),
+            epoch: 0,
+            boot_offset_ns: 0,
+            processor: None,
+        }
+    }
+
+    pub(crate) fn set_boot_offset(&mut self, ns: u64) {
+        self.boot_offset_ns = ns;
+    }
+
+    pub(crate) fn boot_ns(&self, mono_ns: u64) -> u64 {
+        mono_ns.saturating_add(self.boot_offset_ns)
+    }
+
+    /// Messages were lost: from here on nobody is surely who had this pid before.
+    pub(crate) fn doubt(&mut self) {
+        self.epoch += 1;
+    }
+
+    pub(crate) fn depth(&self) -> Depth {
+        if self.settings.env { Depth::Env } else { Depth::Full }
+    }
+
+    /// Who of the living is below these, with them.
+    pub(crate) fn descendants(&self, roots: &[Pid]) -> Vec<Pid> {
+        descendants(roots, || self.living.iter().map(|(&pid, known)| (pid, known.parent.pid)))
+    }
+
+    /// Makes a record of what happened.
+    pub(crate) fn feed(&mut self, told: Told, proc: &mut dyn Proc, put: &mut Put<'_>) -> ControlFlow<()> {
+        let Told { mono_ns, processor, what, look } = told;
+        let boot_ns = self.boot_ns(mono_ns);
+        let task = what.task();
+        match what {
+            Happening::Fork { parent, child, .. } if child.is_leader() => {
+                self.make_sure(parent.pid, boot_ns, proc, put)
+            }
+            // One that is not known any more has ended, and so did the process.
+            Happening::Exit { .. } if !task.is_leader() && !self.living.contains_key(&task.pid) => {}
+            Happening::Signal { .. } => {}
+            _ => self.make_sure(task.pid, boot_ns, proc, put),
+        }
+        self.processor = processor;
+        match what {
+            Happening::Fork { parent, child, birth } if child.is_leader() => {
+                self.fork(mono_ns, parent, child, birth, proc, put)
+            }
+            Happening::Fork { parent, child, birth } => {
+                if let Some(known) = self.living.get_mut(&child.pid)
+                    && !known.threads.contains(&child.tid)
+                {
+                    known.threads.push(child.tid);
+                }
+                let (subject, about) = self.subject(child);
+                let body = Body::Fork {
+                    subject,
+                    thread: true,
+                    unasked: false,
+                    call: None,
+                    flags: birth.map(|birth| birth.flags),
+                    creator: birth.map(|_| self.reference(parent)),
+                    image: None,
+                };
+                put(&Record { boot_ns, processor: self.processor, body, flaws: Flaws::new(), about })
+            }
+            Happening::Exec { task, started } => {
+                self.exec(boot_ns, task, started.map(|started| *started), look.map(|look| *look), put)
+            }
+            Happening::ExecFailed { task, failed } => self.exec_failed(boot_ns, task, &failed, put),
+            Happening::Signal { task, signo, sender } => {
+                let sender = sender.map(|sender| self.reference(sender));
+                let senders = self.senders.entry(task.pid).or_default();
+                senders.retain(|(of, _)| *of != signo);
+                if senders.len() >= MOST_SENDERS {
+                    senders.remove(0);
+                }
+                senders.extend(sender.map(|sender| (signo, sender)));
+                ControlFlow::Continue(())
+            }
+            Happening::Exit { task, end, parent } => self.exit(boot_ns, task, end, parent, put),
+            Happening::Comm { task, old: told, comm } => {
+                let old = match self.living.get_mut(&task.pid) {
+                    // What was read later than this happened is newer.
+                    Some(known) if task.is_leader() && known.comm_read_ns <= boot_ns => {
+                        known.marks.clear(Field::Name);
+                        known.comm_read_ns = 0;
+                        std::mem::replace(&mut known.comm, comm)
+                    }
+                    _ => UNKNOWN_COMM,
+                };
+                let old = told.unwrap_or(old);
+                let (subject, mut about) = self.subject(task);
+                if task.is_leader() {
+                    about.clear(Field::Name);
+                }
+                self.plain(boot_ns, Body::Comm { subject, old, new: comm }, about, put)
+            }
+            Happening::Uid { task, real, effective } => {
+                let (subject, old, about) = self.change_ids(boot_ns, task, 0, [real, effective]);
+                self.plain(boot_ns, Body::Uid { subject, old }, about, put)
+            }
+            Happening::Gid { task, real, effective } => {
+                let (subject, old, about) = self.change_ids(boot_ns, task, 2, [real, effective]);
+                self.plain(boot_ns, Body::Gid { subject, old }, about, put)
+            }
+            Happening::Sid { task } => {
+                if let Some(known) = self.living.get_mut(&task.pid) {
+                    // setsid(2): a new session and group, without a terminal.
+                    [known.sid, known.pgid] = [task.pid; 2];
+                    known.tty = None;
+                    known.marks.clear(Field::Tty);
+                }
+                let (subject, about) = self.subject(task);
+                self.plain(boot_ns, Body::Sid { subject }, about, put)
+            }
+            Happening::Ptrace { task, tracer } => {
+                let (subject, about) = self.subject(task);
+                let other = tracer.map_or(NOBODY, |tracer| self.reference(tracer));
+                let body = Body::Ptrace { subject, other, attach: tracer.is_some(), of_caller: true };
+                self.plain(boot_ns, body, about, put)
+            }
+            Happening::Core { task, signo } => {
+                let (subject, about) = self.subject(task);
+                self.plain(boot_ns, Body::Core { subject, signo }, about, put)
+            }
+        }
+    }
+
+    /// Takes over a new real and effective id, at this place of the four, and tells the old ones where they are known.
+    fn change_ids(&mut self, boot_ns: u64, task: Task, at: usize, new: [u32; 2]) -> (Subject, Option<[u32; 2]>, Flaws) {
+        let mut old = None;
+        if let Some(known) = self.living.get_mut(&task.pid)
+            && let Some(ids) = &mut known.ids
+            // What was read later than this happened is newer.
+            && known.ids_read_ns <= boot_ns
+            && task.is_leader()
+        {
+            old = Some([ids[at], ids[at + 1]]);
+            [ids[at], ids[at + 1]] = new;
+        }
+        let (mut subject, mut about) = self.subject(task);
+        if subject.uid == UNKNOWN_ID {
+            // One half of the ids alone cannot be told.
+            about.mark(Field::User, Flaw::NotObserved);
+        } else if at == 0 {
+            [subject.uid, subject.euid] = new;
+        } else {
+            [subject.gid, subject.egid] = new;
+        }
+        (subject, old, about)
+    }
+
+    fn plain(&self, boot_ns: u64, body: Body<'_>, about: Flaws, put: &mut Put<'_>) -> ControlFlow<()> {
+        put(&Record { boot_ns, processor: self.processor, body, flaws: Flaws::new(), about })
+    }
+}
+
+#[cfg(test)]
+mod tests;

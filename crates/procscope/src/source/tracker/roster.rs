@@ -1,0 +1,206 @@
+//! Who lives: listed at the beginning, and made sure of after a loss.
+
+use std::ops::ControlFlow;
+
+use super::Tracker;
+use super::known::{Known, TICK_NS};
+use crate::source::happening::Task;
+use crate::source::look::{Depth, Look, Proc, Strings};
+use crate::source::record::{Body, CgroupKey, Put, Record, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
+use crate::{Field, Flaw, Flaws, Pid, StartTime};
+
+impl Tracker {
+    /// Leaves out whose fork is yet to be told, of FORKED (pid, and when it was told, CLOCK_MONOTONIC ns), and who came later.
+    pub(crate) fn keep_those_before(&self, looks: &mut Vec<(Pid, Look)>, forked: &[(Pid, u64)], attached_ns: u64) {
+        looks.retain(|(pid, look)| {
+            let Some(stat) = look.stat else { return false };
+            let told_of = |&(child, mono_ns): &(Pid, u64)| {
+                let told = StartTime::from_boot_ns(self.boot_ns(mono_ns));
+                child == *pid && stat.start <= told && (told.0 - stat.start.0 <= 1 || mono_ns <= look.read_ns)
+            };
+            stat.start.boot_ns() <= attached_ns && !forked.iter().any(told_of)
+        });
+    }
+
+    /// Takes in the processes that ran when we began to listen.
+    pub(crate) fn begin(&mut self, looks: &[(Pid, Look)], put: &mut Put<'_>) -> ControlFlow<()> {
+        for (pid, look) in looks {
+            let mut known = Known::unknown(self.epoch);
+            self.learn(&mut known, look, put);
+            for field in [Field::Name, Field::User, Field::Tty, Field::Cgroup] {
+                if known.marks.get(field) == Some(Flaw::ReadLate) {
+                    known.marks.clear(field);
+                }
+            }
+            known.existing = true;
+            known.parent.pid = look.stat.map_or(0, |stat| stat.ppid);
+            self.living.insert(*pid, known);
+        }
+        // Now every parent is known.
+        for (pid, look) in looks {
+            let ppid = look.stat.map_or(0, |stat| stat.ppid);
+            let parent = self.reference(Task { tid: ppid, pid: ppid });
+            let Some(known) = self.living.get_mut(pid) else { continue };
+            known.parent = parent;
+            known.marks.clear(Field::Ppid);
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Tells of them.
+    pub(crate) fn tell(&mut self, looks: Vec<(Pid, Look)>, attached_ns: u64, put: &mut Put<'_>) -> ControlFlow<()> {
+        for (pid, look) in looks {
+            let kthread = self.living.get(&pid).is_some_and(|known| known.kthread);
+            let (subject, mut about) = self.subject(Task { tid: pid, pid });
+            if about.get(Field::User) == Some(Flaw::Estimated) {
+                about.clear(Field::User);
+            }
+            let strings = Strings::of(Some(look));
+            let flaws = if kthread { Flaws::new() } else { strings.flaws(Flaw::Unreadable, self.settings.env) };
+            let body = Body::Existing { subject, image: strings.image() };
+            put(&Record { boot_ns: attached_ns, processor: None, body, flaws, about })?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// After a loss: makes sure of who lives.
+    pub(crate) fn resume(&mut self, looks: Vec<(Pid, Look)>, put: &mut Put<'_>) {
+        for (pid, look) in &looks {
+            // Of the dead that are not waited for the end was told.
+            let dead = look.stat.is_some_and(|stat| stat.ended) && look.threads.is_empty();
+            if !dead || self.living.contains_key(pid) {
+                self.renew(*pid, look, put);
+            }
+        }
+        let epoch = self.epoch;
+        self.living.retain(|_, known| known.epoch == epoch);
+        self.leader_status.retain(|pid, _| self.living.contains_key(pid));
+        self.senders.retain(|pid, _| self.living.contains_key(pid));
+        // Now every parent is known.
+        for (pid, look) in &looks {
+            let ppid = look.stat.map_or(0, |stat| stat.ppid);
+            let parent = self.reference(Task { tid: ppid, pid: ppid });
+            if let Some(known) = self.living.get_mut(pid) {
+                known.parent = parent;
+            }
+        }
+    }
+
+    /// Takes the look for what is known of the process that has this pid, but for what cannot change.
+    pub(super) fn renew(&mut self, pid: Pid, look: &Look, put: &mut Put<'_>) {
+        let Some(stat) = &look.stat else { return };
+        let known = self.living.remove(&pid).and_then(|mut known| known.confirm(stat.start).then_some(known));
+        let mut known = known.unwrap_or_else(|| Known::unknown(self.epoch));
+        known.epoch = self.epoch;
+        // What may have changed unseen.
+        known.comm = UNKNOWN_COMM;
+        known.ids = None;
+        known.sid = UNKNOWN_ID;
+        known.cgroup = CgroupKey::default();
+        for field in [Field::Name, Field::User, Field::Tty, Field::Cgroup] {
+            known.marks.mark(field, Flaw::Unreadable);
+        }
+        self.learn(&mut known, look, put);
+        known.parent = self.reference(Task { tid: stat.ppid, pid: stat.ppid });
+        known.marks.mark(Field::Ppid, Flaw::ReadLate);
+        self.living.insert(pid, known);
+    }
+
+    /// Fills in what is not known better.
+    pub(super) fn learn(&mut self, known: &mut Known, look: &Look, put: &mut Put<'_>) {
+        let late = |known: &mut Known, field| known.marks.mark(field, Flaw::ReadLate);
+        let read_ns = self.boot_ns(look.read_ns);
+        if let Some(stat) = &look.stat {
+            if known.comm == UNKNOWN_COMM {
+                known.comm = stat.comm;
+                known.comm_read_ns = read_ns;
+                late(known, Field::Name);
+            }
+            if known.sid == UNKNOWN_ID {
+                known.sid = stat.sid;
+            }
+            known.pgid = stat.pgid;
+            if !stat.ending {
+                known.tty = stat.tty;
+                late(known, Field::Tty);
+            }
+            known.kthread = stat.kthread;
+            known.found_ended = stat.ended && known.leader;
+            known.leader = !stat.ended;
+            known.threads = look.threads.clone();
+            known.confirm(stat.start);
+        }
+        if let Some(status) = &look.status {
+            let ids = [status.uids[0], status.uids[1], status.gids[0], status.gids[1]];
+            match known.ids {
+                _ if !self.settings.ids_told => {
+                    known.ids = Some(ids);
+                    known.ids_read_ns = read_ns;
+                    late(known, Field::User);
+                }
+                // No message told of a change, so these they were all the time.
+                Some(inherited) if inherited == ids => known.marks.clear(Field::User),
+                Some(_) if known.marks.get(Field::User).is_none() => {}
+                _ => {
+                    known.ids = Some(ids);
+                    known.ids_read_ns = read_ns;
+                    late(known, Field::User);
+                }
+            }
+            known.ns_pid = status.ns_pid;
+        }
+        if let Some(path) = &look.cgroup {
+            known.cgroup = self.cgroups.key(path, put);
+            late(known, Field::Cgroup);
+        }
+    }
+
+    /// After a loss, or where forks are not listened to: finds out whether this is still who had the pid. Whoever cannot be
+    /// asked any more may be another one, and is nobody known.
+    pub(super) fn make_sure(&mut self, pid: Pid, boot_ns: u64, proc: &mut dyn Proc, put: &mut Put<'_>) {
+        let follows = self.settings.follows;
+        if follows && self.living.get(&pid).is_some_and(|known| known.epoch == self.epoch) {
+            return;
+        }
+        if !follows
+            && let Some(known) = self.living.get_mut(&pid)
+            && known.epoch == self.epoch
+            && let Some(start) = proc.start(pid)
+            && known.tick() == Some(start)
+        {
+            return;
+        }
+        let depth = self.depth();
+        let look = proc.look(pid, depth).filter(|look| {
+            // A process that started after the event is another one. Without forks to tell it is good enough that nobody else
+            // had the pid within a tick.
+            look.stat.is_some_and(|stat| stat.start.boot_ns() + if follows { TICK_NS } else { 0 } <= boot_ns)
+        });
+        match look {
+            Some(look) => self.renew(pid, &look, put),
+            None => {
+                self.living.remove(&pid);
+                self.leader_status.remove(&pid);
+            }
+        }
+    }
+
+    /// Looks at a living process that was not looked at, or in vain, when it became what it is.
+    pub(super) fn name(&mut self, pid: Pid, proc: &mut dyn Proc, put: &mut Put<'_>) {
+        match self.living.get_mut(&pid) {
+            Some(known) if known.comm == UNKNOWN_COMM && !known.asked && known.start_ns != UNKNOWN_START => {
+                known.asked = true
+            }
+            _ => return,
+        }
+        if let Some(look) = proc.look(pid, Depth::Full)
+            && let Some(stat) = look.stat
+            && let Some(mut known) = self.living.remove(&pid)
+        {
+            if known.confirm(stat.start) {
+                self.learn(&mut known, &look, put);
+            }
+            self.living.insert(pid, known);
+        }
+    }
+}
