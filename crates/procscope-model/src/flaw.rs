@@ -105,7 +105,7 @@ pub enum Flaw {
 
 impl Flaw {
     /// All flaws, in the order of their indices.
-    const ALL: [Self; 7] = [
+    pub const ALL: [Self; 7] = [
         Self::Truncated,
         Self::Unreadable,
         Self::ReadLate,
@@ -116,7 +116,7 @@ impl Flaw {
     ];
 
     /// The word that JSON's `flaws` uses.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Truncated => "truncated",
             Self::Unreadable => "unreadable",

@@ -107,7 +107,7 @@ impl SourceId {
     pub const ALL: [Self; 5] = [Self::Ebpf, Self::Ptrace, Self::ProcessConnector, Self::Tracefs, Self::ProcPoll];
 
     /// The name that `--source` and JSON's `source` use.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Ebpf => "ebpf",
             Self::Ptrace => "ptrace",

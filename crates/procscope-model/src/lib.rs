@@ -2,10 +2,12 @@
 //!
 //! No operating system, no I/O: every type here means the same on Linux, Windows and macOS.
 
+mod access;
 mod argv;
 mod capabilities;
 mod errno;
 mod event;
+mod fields;
 mod filter;
 mod flaw;
 mod id;
@@ -23,11 +25,12 @@ pub use event::{
     PtraceChange, ThreadExit,
 };
 pub use event::{EventSet, KIND_COUNT, Kind, ParseEventSetError};
+pub use fields::{AncestorField, FIELDS, FieldSpec, FieldType, Value, field};
 pub use filter::{Ancestor, Ancestry, Demand, Filter, FilterError, Term, Users};
 pub use flaw::{Field, Flaw, Flaws};
 pub use id::{BootId, ParseBootIdError, Pid, ProcessId, SourceId, StartTime};
 pub use name::Name;
-pub use process::{Credentials, ExeTraits, Login, Namespaces, Process, ProcessRef, Tty};
+pub use process::{Credentials, ExeTraits, Login, Namespaces, ParseTtyError, Process, ProcessRef, Tty};
 pub use signal::{signal_name, signal_number};
 pub use status::{ExitStatus, Usage};
 pub use time::Timestamp;

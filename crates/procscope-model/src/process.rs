@@ -45,6 +45,13 @@ pub struct Credentials {
     pub login: Option<Login>,
 }
 
+impl Credentials {
+    /// Real and effective ids, without any names.
+    pub fn new([uid, euid]: [u32; 2], [gid, egid]: [u32; 2]) -> Self {
+        Self { uid, euid, gid, egid, user: None, euser: None, group: None, egroup: None, login: None }
+    }
+}
+
 /// The controlling terminal, by its device number: `makedev(3)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tty {
@@ -68,6 +75,48 @@ impl std::fmt::Display for Tty {
             229 => write!(f, "hvc{minor}"),
             _ => write!(f, "{major}:{minor}"),
         }
+    }
+}
+
+/// The text is no terminal's name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ParseTtyError;
+
+impl std::fmt::Display for ParseTtyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a terminal is named as under /dev, as pts/3, or by its numbers, as 136:3")
+    }
+}
+
+impl std::error::Error for ParseTtyError {}
+
+impl std::str::FromStr for Tty {
+    type Err = ParseTtyError;
+
+    /// Reads what `Display` writes.
+    fn from_str(text: &str) -> Result<Self, ParseTtyError> {
+        if text == "console" {
+            return Ok(Self { major: 5, minor: 1 });
+        }
+        if let Some((major, minor)) = text.split_once(':') {
+            let number = |text: &str| text.parse().map_err(|_| ParseTtyError);
+            return Ok(Self { major: number(major)?, minor: number(minor)? });
+        }
+        let number = |prefix: &str| text.strip_prefix(prefix)?.parse::<u32>().ok();
+        let tty = if let Some(n) = number("pts/") {
+            Some(Self { major: 136 + (n >> 8).min(7), minor: n - ((n >> 8).min(7) << 8) })
+        } else if let Some(n) = number("ttyS") {
+            Some(Self { major: 4, minor: n.checked_add(64).ok_or(ParseTtyError)? })
+        } else if let Some(minor) = number("ttyUSB") {
+            Some(Self { major: 188, minor })
+        } else if let Some(n) = number("ttyAMA") {
+            Some(Self { major: 204, minor: n.checked_add(64).ok_or(ParseTtyError)? })
+        } else if let Some(minor) = number("tty") {
+            Some(Self { major: 4, minor })
+        } else {
+            number("hvc").map(|minor| Self { major: 229, minor })
+        };
+        tty.filter(|tty| tty.to_string() == text).ok_or(ParseTtyError)
     }
 }
 
@@ -184,6 +233,20 @@ impl Process {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn any_terminal_is_read_again(major in 0u32..300, minor in 0u32..1 << 20) {
+            let name = Tty { major, minor }.to_string();
+            let again: Tty = name.parse().unwrap();
+            proptest::prop_assert_eq!(again.to_string(), name);
+        }
+
+        #[test]
+        fn any_text_is_taken(text: String) {
+            let _ = text.parse::<Tty>();
+        }
+    }
+
     #[test]
     fn tty_names() {
         for (major, minor, name) in [
@@ -195,6 +258,7 @@ mod tests {
             (99, 7, "99:7"),
         ] {
             assert_eq!(Tty { major, minor }.to_string(), name);
+            assert_eq!(name.parse(), Ok(Tty { major, minor }));
         }
     }
 }

@@ -58,6 +58,13 @@ pub struct Usage {
     pub majflt: Option<u64>,
 }
 
+impl Usage {
+    /// The CPU time in both modes, ns; unknown where one is.
+    pub fn cpu_ns(&self) -> Option<u64> {
+        self.user_ns?.checked_add(self.system_ns?)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

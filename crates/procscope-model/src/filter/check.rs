@@ -3,12 +3,14 @@
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::error::{Fault, nearest, shown};
-use super::field::{FIELDS, Get, Spec, Type};
+use super::field::{self, Type, fields};
 use super::glob::Glob;
 use super::lex::{Operator, Value, quote, quote_pattern, unescape, unquote_pattern};
 use super::number::{SIZES, SPANS, time, whole, with_unit};
 use super::test::{Check, Order, Subject, Test, Wanted};
-use crate::{Argv, BootId, EventSet, Field, Kind, ProcessId, StartTime, errno_name, signal_name, signal_number};
+use crate::{
+    Argv, BootId, EventSet, Field, FieldSpec, Kind, ProcessId, StartTime, errno_name, signal_name, signal_number,
+};
 
 /// A compiled regular expression takes at most this much, bytes; so does the table that it fills while matching.
 const REGEX_BYTES: usize = 1 << 18;
@@ -46,9 +48,9 @@ pub(super) fn subject(name: &str, index: Option<&str>) -> Result<Subject, Fault>
             if near.is_some() { fault.or_nearest(near) } else { fault.or(format!("they are of {}", names.join(" "))) }
         });
     }
-    let named = FIELDS.iter().find(|spec| spec.name == plain || spec.aliases.contains(&&*plain));
+    let named = fields().find(|spec| spec.name == plain || spec.aliases.contains(&&*plain));
     named.map(Subject::Field).ok_or_else(|| {
-        let names = FIELDS.iter().flat_map(|spec| std::iter::once(&spec.name).chain(spec.aliases)).copied();
+        let names = fields().flat_map(|spec| std::iter::once(&spec.name).chain(spec.aliases)).copied();
         let near = member(&plain).map(str::to_owned).or_else(|| nearest(&plain, names));
         Fault::new(format!("there is no field '{}'", shown(name))).or_nearest(near)
     })
@@ -57,10 +59,7 @@ pub(super) fn subject(name: &str, index: Option<&str>) -> Result<Subject, Fault>
 /// The likeliest field of a group.
 fn member(group: &str) -> Option<&'static str> {
     let members = || {
-        FIELDS
-            .iter()
-            .map(|spec| spec.name)
-            .filter(|name| name.strip_prefix(group).is_some_and(|rest| rest.starts_with('.')))
+        fields().map(|spec| spec.name).filter(|name| name.strip_prefix(group).is_some_and(|rest| rest.starts_with('.')))
     };
     members().find(|name| name.ends_with(".name")).or_else(|| members().next())
 }
@@ -361,9 +360,9 @@ fn number(subject: &Subject, value: &Value<'_>) -> Result<(i128, String), Fault>
             let number = whole(&text).ok_or_else(|| {
                 let fault = Fault::new(format!("{subject} is a number, and '{}' is none", shown(&text)));
                 match subject {
-                    Subject::Field(Spec { name: "uid" | "euid", .. }) => fault.or("user compares names"),
-                    Subject::Field(Spec { name: "gid" | "egid", .. }) => fault.or("group compares names"),
-                    Subject::Field(Spec { name: "exit_code", .. }) => fault.or("signal and errno compare names"),
+                    Subject::Field(FieldSpec { name: "uid" | "euid", .. }) => fault.or("user compares names"),
+                    Subject::Field(FieldSpec { name: "gid" | "egid", .. }) => fault.or("group compares names"),
+                    Subject::Field(FieldSpec { name: "exit_code", .. }) => fault.or("signal and errno compare names"),
                     _ => fault,
                 }
             })?;
@@ -402,22 +401,14 @@ fn id(text: &str) -> Option<(Option<[u8; 4]>, ProcessId)> {
 impl Subject {
     pub(super) fn of(&self) -> Type {
         match self {
-            Self::Field(spec) => spec.of,
+            Self::Field(spec) => Type::of(spec),
             Self::Arg(_) | Self::Variable(_) => Type::Text,
-            Self::Flaw(_) => Type::Word(super::field::FLAWS),
+            Self::Flaw(_) => Type::Word(&field::FLAWS),
         }
     }
 
     pub(super) fn is_any(&self) -> bool {
-        matches!(self, Self::Field(spec) if spec.get.is_any())
-    }
-
-    pub(super) fn get(&self) -> Option<Get> {
-        match self {
-            Self::Field(spec) => Some(spec.get),
-            Self::Flaw(field) => Some(Get::Flaw(*field)),
-            Self::Arg(_) | Self::Variable(_) => None,
-        }
+        matches!(self, Self::Field(spec) if field::is_any(spec))
     }
 }
 

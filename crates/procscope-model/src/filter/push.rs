@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Filter;
-use super::field::{Get, Type};
+
 use super::parse::Node;
 use super::test::{Check, Order, Subject, Test, Wanted};
-use crate::{EventSet, Kind, Pid};
+use crate::{EventSet, FieldType, Kind, Pid};
 
 /// Users by number and by name.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -95,7 +95,9 @@ impl Filter {
     /// True where it asks about ancestors.
     pub fn reads_ancestry(&self) -> bool {
         let mut reads = false;
-        visit(&self.root, &mut |test| reads |= matches!(test.subject.get(), Some(Get::Ancestor(_))));
+        visit(&self.root, &mut |test| {
+            reads |= matches!(&test.subject, Subject::Field(spec) if matches!(spec.of, FieldType::Ancestor(_)))
+        });
         reads
     }
 
@@ -104,7 +106,7 @@ impl Filter {
         let mut reads = false;
         visit(&self.root, &mut |test| {
             reads |= match &test.subject {
-                Subject::Field(spec) => spec.image || matches!(spec.get, Get::AnyFlaw),
+                Subject::Field(spec) => spec.of_image || spec.of == FieldType::Flaws,
                 Subject::Arg(_) | Subject::Variable(_) | Subject::Flaw(_) => true,
             }
         });
@@ -114,7 +116,7 @@ impl Filter {
     /// True where it asks about the environment as a whole.
     pub fn reads_environment(&self) -> bool {
         let mut reads = false;
-        visit(&self.root, &mut |test| reads |= matches!(test.subject.get(), Some(Get::AnyEnv)));
+        visit(&self.root, &mut |test| reads |= matches!(&test.subject, Subject::Field(spec) if spec.name == "env"));
         reads
     }
 
@@ -230,7 +232,7 @@ fn of_test(test: &Test) -> Option<Demand> {
     match (spec.name, spec.of, &test.check) {
         ("pid", ..) => numbers().map(Demand::Pids),
         ("uid", ..) => numbers().map(|uids| Demand::Users(Users { uids, names: Vec::new() })),
-        ("user", Type::Owner, Check::Owner { names, numbers }) => {
+        ("user", FieldType::Owner, Check::Owner { names, numbers }) => {
             let names = names.iter().map(|name| String::from_utf8(name.to_vec()).ok()).collect::<Option<_>>()?;
             Some(Demand::Users(Users { uids: numbers.clone(), names }))
         }

@@ -6,10 +6,10 @@ use std::fmt::{self, Write as _};
 use regex::bytes::Regex;
 
 use super::check::variable;
-use super::field::{Get, OfAncestor, Spec, argv, flaw};
+use super::field::is_unknown;
 use super::glob::Glob;
 use super::{Ancestor, Ancestry};
-use crate::{Argv, Event, EventSet, Field, Flaw, ProcessId};
+use crate::{AncestorField, Argv, Event, EventSet, Field, FieldSpec, FieldType, Flaw, ProcessId, Value};
 
 /// So many generations are looked at.
 const MOST_GENERATIONS: usize = 4096;
@@ -17,7 +17,7 @@ const MOST_GENERATIONS: usize = 4096;
 /// What a test asks about.
 #[derive(Clone, Debug)]
 pub(super) enum Subject {
-    Field(&'static Spec),
+    Field(&'static FieldSpec),
     Arg(usize),
     Variable(Box<str>),
     Flaw(Field),
@@ -85,7 +85,7 @@ impl Test {
         let trust = match (&subject, &check) {
             // Whether something is known, is.
             (_, Check::Present) | (Subject::Flaw(_), _) => None,
-            (Subject::Field(spec), _) => spec.flaw(),
+            (Subject::Field(spec), _) => spec.flaw,
             (Subject::Arg(_), _) => Some(Field::Argv),
             (Subject::Variable(_), _) => Some(Field::Env),
         };
@@ -100,13 +100,13 @@ impl Test {
             _ => true,
         };
         let untold = match &self.subject {
-            Subject::Field(spec) => !matches!(self.check, Check::Present) && spec.is_untold(event),
+            Subject::Field(spec) => !matches!(self.check, Check::Present) && is_unknown(spec, event),
             _ => false,
         };
         if untold {
             return None;
         }
-        let flaw = self.trust.filter(|_| has).and_then(|field| flaw(event, field));
+        let flaw = self.trust.filter(|_| has).and_then(|field| event.flaw(field));
         match flaw {
             None | Some(Flaw::Inherited | Flaw::ReadLate | Flaw::Estimated) => Some(self.holds(event, ancestry)),
             Some(Flaw::Truncated | Flaw::Unreadable | Flaw::NotObserved | Flaw::AfterLoss) => None,
@@ -114,52 +114,41 @@ impl Test {
     }
 
     pub(super) fn holds(&self, event: &Event, ancestry: &dyn Ancestry) -> bool {
-        let process = event.process.as_deref();
-        let get = match &self.subject {
-            Subject::Field(spec) => spec.get,
-            Subject::Flaw(field) => Get::Flaw(*field),
+        let spec = match &self.subject {
+            Subject::Field(spec) => spec,
+            Subject::Flaw(field) => return self.flaw(event.flaw(*field)),
             Subject::Arg(index) => {
-                return self.text(argv(event).and_then(|argv| argv.iter().nth(*index)).map(|arg| &**arg));
+                return self.text(event.argv().and_then(|argv| argv.iter().nth(*index)).map(|arg| &**arg));
             }
-            Subject::Variable(name) => {
-                let env = process.and_then(|process| process.env.as_deref());
-                return self.text(env.and_then(|env| variable(env, name)));
-            }
+            Subject::Variable(name) => return self.text(event.env().and_then(|env| variable(env, name))),
         };
-        match get {
-            Get::Text(of) => self.text(of(event)),
-            Get::Word(of) => self.text(of(event).map(str::as_bytes)),
-            Get::Number(of) => of(event).is_some_and(|number| self.number(number) != self.negative),
-            Get::Truth(of) => of(event).is_some_and(|truth| match self.check {
+        match spec.of {
+            FieldType::Ancestor(of) => self.ancestor(event, of, ancestry),
+            FieldType::Flaws => Field::ALL.into_iter().any(|field| self.flaw(event.flaw(field))),
+            of => spec.value(event).is_some_and(|value| self.value(value, of == FieldType::AnyText, ancestry)),
+        }
+    }
+
+    fn value(&self, value: Value<'_>, any: bool, ancestry: &dyn Ancestry) -> bool {
+        match value {
+            Value::Text(text) => self.text(Some(text)),
+            Value::Texts(list) if any => list.iter().any(|text| self.text(Some(text))),
+            Value::Texts(list) => joined(list, |text| self.text(Some(text))),
+            Value::Word(word) => self.text(Some(word.as_bytes())),
+            Value::Owner(name, number) => self.owner(name, number) != self.negative,
+            Value::Number(number) => self.number(number) != self.negative,
+            Value::Time(time) => self.number(time.0.into()) != self.negative,
+            Value::Truth(truth) => match self.check {
                 Check::Truth(wanted) => (truth == wanted) != self.negative,
                 _ => true,
-            }),
-            Get::Has(of) => of(event),
-            Get::Kind => match self.check {
-                Check::Kinds(kinds) => kinds.contains(event.kind.kind()) != self.negative,
+            },
+            Value::Kind(kind) => match self.check {
+                Check::Kinds(kinds) => kinds.contains(kind) != self.negative,
                 _ => true,
             },
-            Get::Id(of) => of(event).is_some_and(|id| self.id(id, ancestry) != self.negative),
-            Get::Owner(of) => {
-                let owner = process.and_then(|process| process.credentials.as_deref()).and_then(of);
-                owner.is_some_and(|(name, number)| self.owner(name, number) != self.negative)
-            }
-            Get::Tty => match process.and_then(|process| process.tty) {
-                Some(tty) => self.text(Some(Small::of(tty).bytes())),
-                None => false,
-            },
-            Get::Argv => match argv(event) {
-                Some(argv) => joined(argv, |text| self.text(Some(text))),
-                None => false,
-            },
-            Get::AnyArg => argv(event).is_some_and(|argv| argv.iter().any(|arg| self.text(Some(arg)))),
-            Get::AnyEnv => {
-                let env = process.and_then(|process| process.env.as_deref());
-                env.is_some_and(|env| env.iter().any(|variable| self.text(Some(variable))))
-            }
-            Get::AnyFlaw => Field::ALL.into_iter().any(|field| self.flaw(flaw(event, field))),
-            Get::Flaw(field) => self.flaw(flaw(event, field)),
-            Get::Ancestor(of) => self.ancestor(event, of, ancestry),
+            Value::Id(id) => self.id(id, ancestry) != self.negative,
+            Value::Tty(tty) => self.text(Some(Small::of(tty).bytes())),
+            Value::Process(_) | Value::Namespaces(_) | Value::Counts(_) | Value::Flaw(..) => true,
         }
     }
 
@@ -217,13 +206,13 @@ impl Test {
         })
     }
 
-    fn ancestor(&self, event: &Event, of: OfAncestor, ancestry: &dyn Ancestry) -> bool {
+    fn ancestor(&self, event: &Event, of: AncestorField, ancestry: &dyn Ancestry) -> bool {
         let Some(process) = event.process.as_deref() else { return false };
         let is = |ancestor: &Ancestor<'_>| match of {
-            OfAncestor::Pid => self.number(ancestor.id.pid.into()),
-            OfAncestor::Name => self.text(ancestor.name),
-            OfAncestor::Exe => self.text(ancestor.exe),
-            OfAncestor::Id => self.id(ancestor.id, ancestry),
+            AncestorField::Pid => self.number(ancestor.id.pid.into()),
+            AncestorField::Name => self.text(ancestor.name),
+            AncestorField::Exe => self.text(ancestor.exe),
+            AncestorField::Id => self.id(ancestor.id, ancestry),
         };
         // Without a lineage there is still the parent.
         let parent = process.parent.as_ref();
