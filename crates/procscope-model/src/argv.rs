@@ -4,7 +4,7 @@ use bstr::{BStr, ByteSlice};
 ///
 /// Used for arguments and for environments. Exact: empty strings, newlines and bytes that are no UTF-8 stay as they were.
 /// Source: Linux keeps both at `mm->arg_start..arg_end` and `mm->env_start..env_end` in this form (`fs/exec.c`).
-#[derive(Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Default)]
 pub struct Argv {
     /// Every string followed by a NUL, but perhaps the last where the list was cut.
     bytes: Box<[u8]>,
@@ -42,16 +42,35 @@ impl Argv {
         self.iter().count()
     }
 
+    /// Whether there is any string, and all of them with a NUL between each.
+    fn strings(&self) -> (bool, &[u8]) {
+        (self.is_empty(), self.bytes.strip_suffix(b"\0").unwrap_or(&self.bytes))
+    }
+
     /// The strings in order, without their NULs.
     pub fn iter(&self) -> impl Iterator<Item = &BStr> + Clone {
-        let block = self.bytes.strip_suffix(b"\0").unwrap_or(&self.bytes);
-        let some = !self.bytes.is_empty();
-        some.then(|| block.split(|&b| b == 0).map(|s| s.as_bstr())).into_iter().flatten()
+        let (empty, block) = self.strings();
+        (!empty).then(|| block.split(|&b| b == 0).map(|s| s.as_bstr())).into_iter().flatten()
     }
 
     /// The first string, which by custom names the program.
     pub fn first(&self) -> Option<&BStr> {
         self.iter().next()
+    }
+}
+
+impl PartialEq for Argv {
+    /// True where the strings are the same: a last NUL that was cut off makes no difference.
+    fn eq(&self, other: &Self) -> bool {
+        self.strings() == other.strings()
+    }
+}
+
+impl Eq for Argv {}
+
+impl std::hash::Hash for Argv {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.strings().hash(state);
     }
 }
 

@@ -136,6 +136,14 @@ pub fn errno_name(errno: u32) -> Option<&'static str> {
     })
 }
 
+/// The number of a name that [`errno_name`] gives, or of an `E` with the number behind it.
+pub fn errno_number(name: &str) -> Option<u32> {
+    (1..=MOST_ERRNO).find(|&errno| errno_name(errno) == Some(name)).or_else(|| name.strip_prefix('E')?.parse().ok())
+}
+
+/// The highest number that `errno(3)` lists.
+const MOST_ERRNO: u32 = 133;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -146,6 +154,8 @@ mod tests {
         assert_eq!(errno_name(7), Some("E2BIG"));
         assert_eq!(errno_name(13), Some("EACCES"));
         assert_eq!(errno_name(11), Some("EAGAIN"));
+        assert_eq!((errno_number("EACCES"), errno_number("E4000"), errno_number("E")), (Some(13), Some(4000), None));
+        assert_eq!(errno_name(MOST_ERRNO + 1), None);
         assert_eq!(errno_name(0), None);
         assert_eq!(errno_name(u32::MAX), None);
     }

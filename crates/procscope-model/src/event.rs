@@ -75,6 +75,31 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// A kind of event of which nothing more is known.
+    pub fn unknown(kind: Kind) -> Self {
+        let fork = ForkInfo { call: None, flags: None, creator: None, creator_tid: None };
+        let ids = IdChange { old_real: None, old_effective: None };
+        let status = ExitStatus::Unknown;
+        match kind {
+            Kind::Existing => Self::Existing,
+            Kind::Fork => Self::Fork(fork),
+            Kind::Clone => Self::Clone(fork),
+            Kind::Exec => Self::Exec(ExecInfo { old_name: None, old_tid: None }),
+            Kind::ExecFailed => Self::ExecFailed(ExecFailure { errno: 0, path: None, argv: None, dirfd: None }),
+            Kind::Exit => {
+                Self::Exit(Exit { status, killer: None, oom: false, duration_ns: None, usage: Usage::default() })
+            }
+            Kind::ThreadExit => Self::ThreadExit(ThreadExit { status, duration_ns: None, thread_name: None }),
+            Kind::Core => Self::Core(CoreDump { signo: None }),
+            Kind::Comm => Self::Comm(CommChange { old: None, new: Name::new(b"") }),
+            Kind::Uid => Self::Uid(ids),
+            Kind::Gid => Self::Gid(ids),
+            Kind::Sid => Self::Sid,
+            Kind::Ptrace => Self::Ptrace(PtraceChange { attach: false, tracer: None }),
+            Kind::Lost => Self::Lost(Lost::default()),
+        }
+    }
+
     /// The kind without its data.
     pub fn kind(&self) -> Kind {
         match self {
@@ -293,6 +318,15 @@ impl Kind {
             Self::Ptrace => "ptrace",
             Self::Lost => "lost",
         }
+    }
+}
+
+impl FromStr for Kind {
+    type Err = ParseEventSetError;
+
+    fn from_str(word: &str) -> Result<Self, ParseEventSetError> {
+        let known = Self::ALL.into_iter().find(|kind| kind.name() == word);
+        known.ok_or_else(|| ParseEventSetError { word: word.to_owned() })
     }
 }
 

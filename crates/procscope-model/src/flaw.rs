@@ -134,6 +134,48 @@ impl Flaw {
     }
 }
 
+/// A word that names no field, no flaw or no mechanism.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UnknownWord {
+    /// What it should have named.
+    pub what: &'static str,
+    /// The word.
+    pub word: String,
+}
+
+impl std::fmt::Display for UnknownWord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "there is no {} '{}'", self.what, self.word.escape_debug())
+    }
+}
+
+impl std::error::Error for UnknownWord {}
+
+/// `FromStr` and `Display` by the type's own `ALL` and `name`.
+macro_rules! named {
+    ($type:ty, $what:literal) => {
+        impl std::str::FromStr for $type {
+            type Err = $crate::UnknownWord;
+
+            fn from_str(word: &str) -> Result<Self, $crate::UnknownWord> {
+                let known = Self::ALL.into_iter().find(|known| known.name() == word);
+                known.ok_or_else(|| $crate::UnknownWord { what: $what, word: word.to_owned() })
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.name())
+            }
+        }
+    };
+}
+
+pub(crate) use named;
+
+named!(Field, "field");
+named!(Flaw, "flaw");
+
 /// The flaws of an event or a process, at most one a field; the worst known.
 #[derive(Clone, Copy, Default)]
 pub struct Flaws {
@@ -201,7 +243,7 @@ fn flaw_of(mark: u8) -> Flaw {
 
 impl PartialEq for Flaws {
     fn eq(&self, other: &Self) -> bool {
-        self.marks() == other.marks()
+        self.len == other.len && self.iter().all(|(field, flaw)| other.get(field) == Some(flaw))
     }
 }
 

@@ -118,6 +118,8 @@ impl SourceId {
     }
 }
 
+crate::flaw::named!(SourceId, "mechanism");
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ mod argv;
 mod capabilities;
 mod errno;
 mod event;
+mod feed;
 mod fields;
 mod filter;
 mod flaw;
@@ -14,23 +15,28 @@ mod id;
 mod name;
 mod process;
 mod signal;
+mod sink;
 mod status;
+mod stop;
 mod time;
 
 pub use argv::Argv;
 pub use capabilities::Capabilities;
-pub use errno::errno_name;
+pub use errno::{errno_name, errno_number};
 pub use event::{
     CommChange, CoreDump, Event, EventKind, ExecFailure, ExecInfo, Exit, ForkCall, ForkInfo, IdChange, Lost,
     PtraceChange, ThreadExit,
 };
 pub use event::{EventSet, KIND_COUNT, Kind, ParseEventSetError};
+pub use feed::{Feed, FeedError};
 pub use fields::{AncestorField, FIELDS, FieldSpec, FieldType, Value, field};
 pub use filter::{Ancestor, Ancestry, Demand, Filter, FilterError, Term, Users};
-pub use flaw::{Field, Flaw, Flaws};
+pub use flaw::{Field, Flaw, Flaws, UnknownWord};
 pub use id::{BootId, ParseBootIdError, Pid, ProcessId, SourceId, StartTime};
 pub use name::Name;
 pub use process::{Credentials, ExeTraits, Login, Namespaces, ParseTtyError, Process, ProcessRef, Tty};
 pub use signal::{signal_name, signal_number};
+pub use sink::{Session, Sink, Summary};
 pub use status::{ExitStatus, Usage};
+pub use stop::StopHandle;
 pub use time::Timestamp;

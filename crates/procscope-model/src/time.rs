@@ -1,3 +1,27 @@
 /// A moment: nanoseconds since 1970-01-01T00:00:00Z, without leap seconds.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// What the system's clock shows.
+    pub fn now() -> Self {
+        std::time::SystemTime::now().into()
+    }
+}
+
+impl From<Timestamp> for std::time::SystemTime {
+    fn from(time: Timestamp) -> Self {
+        let since = std::time::Duration::from_nanos(time.0.unsigned_abs());
+        if time.0 < 0 { Self::UNIX_EPOCH - since } else { Self::UNIX_EPOCH + since }
+    }
+}
+
+impl From<std::time::SystemTime> for Timestamp {
+    /// Clamps to the years that fit.
+    fn from(time: std::time::SystemTime) -> Self {
+        match time.duration_since(std::time::SystemTime::UNIX_EPOCH) {
+            Ok(since) => Self(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)),
+            Err(before) => Self(i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |ns| -ns)),
+        }
+    }
+}

@@ -292,7 +292,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{BootId, EventSet, SourceId, Timestamp};
+    use crate::{BootId, SourceId, Timestamp};
 
     fn event(seq: u64) -> Event {
         Event::new(seq, Timestamp(0), SourceId::Ebpf, None, None, EventKind::Sid)
@@ -301,22 +301,14 @@ mod tests {
     /// A consumer whose monitor is this function.
     fn events(run: impl FnOnce(&mut Producer, &StopHandle) -> Result<Summary, Error> + Send + 'static) -> Events {
         let shared = Arc::<Shared>::default();
-        let stop = StopHandle::new().unwrap();
+        let stop = StopHandle::default();
         let mut producer = Producer { shared: Arc::clone(&shared), batch: Vec::new(), batch_bytes: 0 };
         let stopped = stop.clone();
         let thread = thread::spawn(move || {
             let outcome = run(&mut producer, &stopped);
             producer.shared.close(outcome);
         });
-        let session = Session {
-            boot_id: BootId::default(),
-            source: SourceId::Ebpf,
-            attached: Timestamp(0),
-            events: EventSet::default(),
-            untold: EventSet::NONE,
-            notes: Vec::new(),
-            rights: &[],
-        };
+        let session = Session::new(BootId::default(), SourceId::Ebpf);
         Events { shared, ready: VecDeque::new(), session, stop, thread: Some(thread), summary: None }
     }
 
@@ -334,7 +326,9 @@ mod tests {
                 }
             }
             producer.batch_end().unwrap();
-            Ok(Summary { malformed: 3, ..Summary::default() })
+            let mut summary = Summary::default();
+            summary.malformed = 3;
+            Ok(summary)
         });
         let seqs: Vec<u64> = events.by_ref().map(|event| event.unwrap().seq).collect();
         assert!(seqs.into_iter().eq(0..10_000));

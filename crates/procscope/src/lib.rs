@@ -127,7 +127,6 @@
 // A system without a source of its own still compiles and tests every decoder.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]
 
-mod clocks;
 mod error;
 mod events;
 #[cfg(feature = "fuzzing")]
@@ -137,13 +136,10 @@ mod monitor;
 mod pipeline;
 mod plan;
 mod reconcile;
-mod sink;
 mod source;
-mod stop;
 mod sys;
 mod want;
 
-pub use clocks::{monotonic_origin, start_of};
 pub use error::{Cause, Error, Obstacle, SourceInfo, Verdict};
 #[cfg(feature = "stream")]
 pub use events::EventStream;
@@ -153,7 +149,5 @@ pub use monitor::{Monitor, MonitorBuilder};
 pub use plan::{DecidedBy, ExplainedTerm, Explanation};
 pub use procscope_model::*;
 pub use reconcile::{Discrepancy, Reconciler, Side, Verification};
-pub use sink::{Session, Sink, Summary};
 pub use source::sources;
-pub use stop::StopHandle;
 pub use want::{EnvWanted, Want};

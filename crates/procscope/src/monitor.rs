@@ -12,9 +12,13 @@ use crate::events::Events;
 use crate::launch::{Held, Kin, RunningCommand};
 use crate::pipeline::{Names, Outlet, Pipeline};
 use crate::plan::{self, Explanation};
+use crate::source::stop::Stop;
 use crate::source::{self, Opened, Source};
 use crate::sys::{self, Numeric, UserDatabase};
-use crate::{EnvWanted, Error, Event, EventSet, Filter, Kind, Pid, Session, Sink, SourceId, StopHandle, Summary, Want};
+use crate::{
+    EnvWanted, Error, Event, EventSet, Feed, FeedError, Filter, Kind, Pid, Session, Sink, SourceId, StopHandle,
+    Summary, Want,
+};
 
 /// Builds a [`Monitor`].
 #[derive(Clone, Debug, Default)]
@@ -171,8 +175,9 @@ impl MonitorBuilder {
             command = Some(Commanded { held, kin });
         }
         let fail = |error| Error::System { what: "making an event descriptor", error };
-        let stop = StopHandle::new().map_err(fail)?;
-        let Opened { id, source, notes } = source::open(self.source, &self.want)?;
+        let stop = StopHandle::default();
+        let wake = Stop::new(stop.clone()).map_err(fail)?;
+        let Opened { id, capabilities, source, notes } = source::open(self.source, &self.want)?;
         let names: Box<dyn Names> =
             if self.want.user_names { Box::new(UserDatabase::new()) } else { Box::new(Numeric) };
         let mut pipeline = Pipeline::new(id, &self.want, names, sys::page_bytes());
@@ -181,19 +186,18 @@ impl MonitorBuilder {
             pipeline.follow(kin);
         }
         source.prepare(&mut pipeline);
-        let session = Session {
-            boot_id: sys::boot_id(),
-            source: id,
-            attached: source.attached(),
-            events: match &self.want.filter {
-                Some(filter) => self.want.events.intersection(filter.events()),
-                None => self.want.events,
-            },
-            untold: source.untold(),
-            notes,
-            rights: source.rights(),
+        let mut session = Session::new(sys::boot_id(), id);
+        session.host = sys::host_name();
+        session.capabilities = capabilities;
+        session.attached = source.attached();
+        session.events = match &self.want.filter {
+            Some(filter) => self.want.events.intersection(filter.events()),
+            None => self.want.events,
         };
-        Ok(Monitor { session, stop, source, pipeline, duration: self.want.duration, command })
+        session.untold = source.untold();
+        session.notes = notes;
+        session.rights = source.rights();
+        Ok(Monitor { session, stop, wake, source, pipeline, duration: self.want.duration, command })
     }
 }
 
@@ -201,6 +205,7 @@ impl MonitorBuilder {
 pub struct Monitor {
     session: Session,
     stop: StopHandle,
+    wake: Stop,
     source: Box<dyn Source>,
     pipeline: Pipeline,
     duration: Option<Duration>,
@@ -283,7 +288,7 @@ impl Monitor {
         let waits = self.command.as_ref().filter(|_| self.session.source != SourceId::Ptrace);
         let waiting = waits.map(|command| command.begin(self.stop.clone())).transpose()?;
         let mut out = Outlet::new(self.pipeline, sink);
-        let result = self.source.run(&mut out, &self.stop);
+        let result = self.source.run(&mut out, &self.wake);
         drop(timer);
         // Lets go of the system, as the command may live on.
         drop(self.source);
@@ -303,6 +308,23 @@ impl Monitor {
     #[cfg(feature = "stream")]
     pub fn stream(self) -> EventStream {
         EventStream::begin(self)
+    }
+}
+
+impl Feed for Monitor {
+    fn session(&self) -> &Session {
+        &self.session
+    }
+
+    fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Summary, FeedError> {
+        Monitor::run(*self, sink).map_err(|error| match error {
+            Error::Sink(error) => FeedError::Sink(error),
+            error => FeedError::Source(Box::new(error)),
+        })
     }
 }
 

@@ -26,7 +26,6 @@ mod rights;
 mod run;
 mod storm;
 mod terminal;
-mod timens;
 mod traced;
 mod tracefs;
 mod turn;

@@ -3,7 +3,6 @@ use std::ops::ControlFlow;
 
 use super::{Clock, Pipeline};
 use crate::source::record::Record;
-use crate::stop;
 use crate::{Event, EventKind, Field, KIND_COUNT, Kind, Pid, Sink, Summary, Timestamp};
 
 /// Where a source puts its records: through the pipeline into the sink.
@@ -110,7 +109,7 @@ impl<'a> Outlet<'a> {
         }
         self.summary.elapsed_ns = elapsed_ns;
         self.summary.undecided = self.pipeline.refused_unsure();
-        self.summary.until = [self.last_wanted, stopped].into_iter().flatten().min().unwrap_or_else(stop::now);
+        self.summary.until = [self.last_wanted, stopped].into_iter().flatten().min().unwrap_or_else(Timestamp::now);
         self.summary.incomplete = Field::ALL
             .into_iter()
             .map(|field| (field, self.incomplete[field as usize]))

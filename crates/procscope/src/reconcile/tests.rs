@@ -11,15 +11,9 @@ use crate::{
 const SECOND: i64 = 1_000_000_000;
 
 fn session(source: SourceId, attached: i64) -> Session {
-    Session {
-        boot_id: BootId::default(),
-        source,
-        attached: Timestamp(attached),
-        events: EventSet::ALL,
-        untold: EventSet::NONE,
-        notes: Vec::new(),
-        rights: &[],
-    }
+    let mut session = Session::new(BootId::default(), source);
+    session.attached = Timestamp(attached);
+    session
 }
 
 fn reconciler() -> Reconciler {

@@ -19,16 +19,14 @@ pub(crate) mod process_connector;
 pub(crate) mod ptrace;
 pub(crate) mod record;
 pub(crate) mod settling;
+pub(crate) mod stop;
 pub(crate) mod tracefs;
 pub(crate) mod tracker;
 
 use crate::launch::Launch;
 use crate::pipeline::{Outlet, Pipeline};
 use crate::plan::{Explanation, Pushdown, plan};
-use crate::{
-    Capabilities, Cause, Error, EventSet, Obstacle, Pid, SourceId, SourceInfo, StopHandle, Timestamp, Verdict, Want,
-    sys,
-};
+use crate::{Capabilities, Cause, Error, EventSet, Obstacle, Pid, SourceId, SourceInfo, Timestamp, Verdict, Want, sys};
 
 /// One way by which a system tells of its processes.
 pub(crate) trait Mechanism: Sync {
@@ -93,7 +91,7 @@ pub(crate) trait Source: Send {
     fn prepare(&self, pipeline: &mut Pipeline);
 
     /// Puts records into the outlet until stopped, then what had happened by then. It stays attached until dropped.
-    fn run(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error>;
+    fn run(&mut self, out: &mut Outlet<'_>, stop: &stop::Stop) -> Result<(), Error>;
 }
 
 /// Every mechanism of this build: of two that can tell the same, the better one first.
@@ -190,6 +188,7 @@ fn to_come() -> &'static str {
 /// A mechanism that was opened.
 pub(crate) struct Opened {
     pub(crate) id: SourceId,
+    pub(crate) capabilities: Capabilities,
     pub(crate) source: Box<dyn Source>,
     /// What it cannot do here. Where it is not the best there is, that comes first: why, what it costs, and what mends it.
     pub(crate) notes: Vec<String>,
@@ -209,20 +208,16 @@ pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error
     if named.is_none() && !cfg!(target_os = "linux") {
         return Err(none);
     }
-    #[cfg(target_os = "linux")]
-    sys::timens::renew();
     let mut failures = Vec::new();
     for mechanism in candidates(named, want) {
         let plan = plan(want, mechanism.id(), &mechanism.pushdown(), sys::uid_of);
         match mechanism.open(&plan.want) {
             Ok(source) => {
-                let mut notes = match failures.first() {
+                let notes = match failures.first() {
                     Some(better) => [vec![instead_of(better, mechanism)], source.surprises()].concat(),
                     None => source.notes(),
                 };
-                #[cfg(target_os = "linux")]
-                notes.extend((!sys::timens::is_known()).then(unknown_time));
-                return Ok(Opened { id: mechanism.id(), source, notes });
+                return Ok(Opened { id: mechanism.id(), capabilities: mechanism.capabilities(), source, notes });
             }
             Err(error @ (Error::Filter { .. } | Error::Sink(_))) => return Err(error),
             Err(error) => failures.push(error),
@@ -233,13 +228,6 @@ pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error
         1 => failures.swap_remove(0),
         _ => Error::NoneWorks { failures },
     })
-}
-
-/// What nobody can tell without /proc.
-#[cfg(target_os = "linux")]
-fn unknown_time() -> String {
-    "times may be off by what a time namespace adds, which only /proc tells; mount it: mount -t proc proc /proc"
-        .to_owned()
 }
 
 /// Says in one line why this mechanism was taken, what that costs, and how to have the better one.

@@ -21,7 +21,8 @@ use crate::source::Source;
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::comm_of;
 use crate::source::record::{Body, Record};
-use crate::{Error, EventSet, KIND_COUNT, Kind, Pid, SourceId, StopHandle, Timestamp, Want, sys};
+use crate::source::stop::Stop;
+use crate::{Error, EventSet, KIND_COUNT, Kind, Pid, SourceId, Timestamp, Want, sys};
 
 /// How long the reader stays away while there are events.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -334,7 +335,7 @@ impl Live {
         }
     }
 
-    fn pump(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> io::Result<()> {
+    fn pump(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> io::Result<()> {
         out.set_clock(sys::clock());
         epoll::add(&self.epoll, stop.fd(), epoll::EventData::new_u64(1), epoll::EventFlags::IN)?;
         if self.snapshot(out)?.is_break() || out.batch_end().is_break() {
@@ -420,7 +421,7 @@ impl Source for Live {
         pipeline.filter_cgroup_paths(self.cgroup_paths.clone());
     }
 
-    fn run(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error> {
+    fn run(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> Result<(), Error> {
         self.pump(out, stop).map_err(|error| Error::Source {
             source_id: SourceId::Ebpf,
             what: "reading the ring",

@@ -22,12 +22,12 @@ use crate::pipeline::{Outlet, Pipeline};
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::look::{Depth, Look};
 use crate::source::proc_files::look_between;
+use crate::source::stop::Stop;
 use crate::source::{Source, foreign_proc};
 use crate::sys::proc_pid::Stat;
 use crate::sys::{self, ProcDir};
 use crate::{
-    Cause, EnvWanted, Error, Flaw, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StartTime, StopHandle, Timestamp,
-    Verdict, Want,
+    Cause, EnvWanted, Error, Flaw, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StartTime, Timestamp, Verdict, Want,
 };
 
 /// How long it waits where something happened, and where nothing does, each time twice as long.
@@ -678,7 +678,7 @@ impl Live {
         Ok(ControlFlow::Continue(met + ended))
     }
 
-    fn pump(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> io::Result<()> {
+    fn pump(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> io::Result<()> {
         if self.begin(out).is_break() || out.batch_end().is_break() {
             return Ok(());
         }
@@ -716,7 +716,7 @@ impl Live {
     }
 
     /// Rests, then waits for the next round. Says how the time of an end is to be taken that shows now.
-    fn wait(&self, rest: Duration, stop: &StopHandle) -> io::Result<Flaw> {
+    fn wait(&self, rest: Duration, stop: &Stop) -> io::Result<Flaw> {
         // A short one does not tire anybody.
         let slack = SHORTEST;
         if rest > slack {
@@ -806,7 +806,7 @@ impl Source for Live {
         pipeline.filter_cgroup_paths(self.cgroup_paths.clone());
     }
 
-    fn run(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error> {
+    fn run(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> Result<(), Error> {
         let fail = |error| Error::Source { source_id: SourceId::ProcPoll, what: "reading /proc", error };
         self.pump(out, stop).map_err(fail)
     }

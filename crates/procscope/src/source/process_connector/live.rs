@@ -15,11 +15,11 @@ use crate::source::look::{Depth, Look, Proc};
 use crate::source::looker::{Inlet, Looker, wait};
 use crate::source::proc_files::{Pace, ProcFiles, look_at_all};
 use crate::source::settling::SETTLE_NS;
+use crate::source::stop::Stop;
 use crate::source::tracker::{Settings, Tracker};
 use crate::source::{Source, perhaps_filtered};
 use crate::{
-    Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StopHandle, Timestamp, Verdict, Want,
-    sys,
+    Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Obstacle, Pid, SourceId, Timestamp, Verdict, Want, sys,
 };
 
 /// How long messages wait for one another while there are some.
@@ -427,7 +427,7 @@ impl Live {
         Ok(ControlFlow::Continue(count))
     }
 
-    fn pump(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> io::Result<()> {
+    fn pump(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> io::Result<()> {
         if self.begin(out)?.is_break() || out.batch_end().is_break() {
             return Ok(());
         }
@@ -475,7 +475,7 @@ impl Source for Live {
         pipeline.filter_cgroup_paths(self.cgroup_paths.clone());
     }
 
-    fn run(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error> {
+    fn run(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> Result<(), Error> {
         let fail = |error| Error::Source { source_id: SourceId::ProcessConnector, what: "receiving messages", error };
         let pumped = match self.looker.clone() {
             Some(looker) => looker.beside(|| self.pump(out, stop))?,

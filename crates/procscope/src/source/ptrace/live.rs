@@ -11,8 +11,9 @@ use crate::launch::Held;
 use crate::launch::filter::CALLS;
 use crate::pipeline::{Outlet, Pipeline};
 use crate::source::cgroups::resolve_cgroups;
+use crate::source::stop::Stop;
 use crate::source::{Source, foreign_proc, perhaps_filtered};
-use crate::{Cause, EnvWanted, Error, EventSet, Kind, Obstacle, SourceId, StopHandle, Timestamp, Verdict, Want, sys};
+use crate::{Cause, EnvWanted, Error, EventSet, Kind, Obstacle, SourceId, Timestamp, Verdict, Want, sys};
 
 /// How long records are gathered while there are some: a wakening for each would take the command's time.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -171,7 +172,7 @@ impl Live {
     }
 
     /// Delivers what is there; false at the end.
-    fn deliver(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> bool {
+    fn deliver(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> bool {
         let mut first = match self.told.recv_timeout(ASLEEP) {
             Ok(told) => Some(told),
             Err(RecvTimeoutError::Timeout) => return !stop.is_stopped(),
@@ -232,7 +233,7 @@ impl Source for Live {
         pipeline.filter_cgroup_paths(self.cgroup_paths.clone());
     }
 
-    fn run(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error> {
+    fn run(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> Result<(), Error> {
         if let Some(go) = self.go.take() {
             let _ = go.send(());
         }

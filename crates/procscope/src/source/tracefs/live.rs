@@ -20,10 +20,11 @@ use crate::source::looker::{Inlet, Looker, wait};
 use crate::source::proc_files::{Pace, ProcFiles, look_at_all};
 use crate::source::record::Record;
 use crate::source::settling::{SETTLE_NS, Settling};
+use crate::source::stop::Stop;
 use crate::source::tracker::{Settings, Tracker};
 use crate::{
-    Cause, EnvWanted, Error, EventSet, Field, Flaw, KIND_COUNT, Kind, Obstacle, Pid, SourceId, StopHandle, Timestamp,
-    Verdict, Want, sys,
+    Cause, EnvWanted, Error, EventSet, Field, Flaw, KIND_COUNT, Kind, Obstacle, Pid, SourceId, Timestamp, Verdict,
+    Want, sys,
 };
 
 /// How long records wait for one another while there are some.
@@ -618,7 +619,7 @@ impl Live {
         self.settling.is_empty() && self.raws.is_empty()
     }
 
-    fn pump(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> io::Result<()> {
+    fn pump(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> io::Result<()> {
         if self.begin(out)?.is_break() || out.batch_end().is_break() {
             return Ok(());
         }
@@ -672,7 +673,7 @@ impl Source for Live {
         pipeline.filter_cgroup_paths(self.cgroup_paths.clone());
     }
 
-    fn run(&mut self, out: &mut Outlet<'_>, stop: &StopHandle) -> Result<(), Error> {
+    fn run(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> Result<(), Error> {
         let fail = |error| Error::Source { source_id: SourceId::Tracefs, what: "reading the trace", error };
         let looker = Arc::clone(&self.looker);
         looker.beside(|| self.pump(out, stop))?.map_err(fail)

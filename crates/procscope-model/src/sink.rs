@@ -1,16 +1,20 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use crate::{BootId, Event, EventSet, ExitStatus, Field, KIND_COUNT, Kind, SourceId, Timestamp};
+use crate::{BootId, Capabilities, Event, EventSet, ExitStatus, Field, KIND_COUNT, Kind, SourceId, Timestamp};
 
-/// What holds for all events of one monitor.
+/// What holds for all events of one feed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Session {
+    /// The name of the system that the events are of; `None` where the feed does not know it.
+    pub host: Option<String>,
     /// The boot that the ids belong to.
     pub boot_id: BootId,
     /// The mechanism.
     pub source: SourceId,
+    /// What that mechanism can know at its best; nothing where the feed does not say.
+    pub capabilities: Capabilities,
     /// Since when nothing is missed: every event asked for that happened later is delivered or counted as lost.
     pub attached: Timestamp,
     /// The kinds that can come: those asked for, as far as a filter can take them.
@@ -20,11 +24,28 @@ pub struct Session {
     /// What the mechanism cannot do here, in words fit for a person.
     pub notes: Vec<String>,
     /// What the mechanism still needs while it runs, as `capabilities(7)` names it: a program may give up all other rights
-    /// before it calls [`crate::Monitor::run`], on the thread that does.
+    /// before it calls [`crate::Feed::run`], on the thread that does.
     pub rights: &'static [&'static str],
 }
 
-/// Where events go. Every method is called on the thread that called [`crate::Monitor::run`].
+impl Session {
+    /// A session of which no more is known.
+    pub fn new(boot_id: BootId, source: SourceId) -> Self {
+        Self {
+            host: None,
+            boot_id,
+            source,
+            capabilities: Capabilities::new(EventSet::NONE),
+            attached: Timestamp(0),
+            events: EventSet::ALL,
+            untold: EventSet::NONE,
+            notes: Vec::new(),
+            rights: &[],
+        }
+    }
+}
+
+/// Where events go. Every method is called on the thread that runs the feed.
 pub trait Sink {
     /// Called once, before the first event.
     fn begin(&mut self, session: &Session) -> io::Result<()> {
