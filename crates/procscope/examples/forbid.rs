@@ -27,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 mod kill {
     use std::io;
 
-    use procscope::{ProcessId, StartTime};
+    use procscope::ProcessId;
     use rustix::io::Errno;
     use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -40,7 +40,7 @@ mod kill {
             Err(error) => return Err(error.into()),
         };
         // From here on the descriptor means one process; whether it is ours, its start tells.
-        if id.start.is_none() || start_of(id.pid) != id.start {
+        if id.start.is_none() || procscope::start_of(id.pid) != id.start {
             return Ok(false);
         }
         match pidfd_send_signal(&pidfd, Signal::KILL) {
@@ -48,14 +48,6 @@ mod kill {
             Err(Errno::SRCH) => Ok(false),
             Err(error) => Err(error.into()),
         }
-    }
-
-    /// Field 22 of `proc_pid_stat(5)`; the second one, the name in parentheses, may hold anything.
-    fn start_of(pid: u32) -> Option<StartTime> {
-        let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
-        let after_name = &stat[stat.iter().rposition(|&b| b == b')')? + 1..];
-        let field = after_name.split(|&b| b == b' ').filter(|field| !field.is_empty()).nth(19)?;
-        str::from_utf8(field).ok()?.parse().ok().map(StartTime)
     }
 }
 

@@ -127,6 +127,7 @@
 // A system without a source of its own still compiles and tests every decoder.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]
 
+mod clocks;
 mod error;
 mod events;
 #[cfg(feature = "fuzzing")]
@@ -140,6 +141,7 @@ mod source;
 mod sys;
 mod want;
 
+pub use clocks::{monotonic_origin, start_of};
 pub use error::{Cause, Error, Obstacle, SourceInfo, Verdict};
 #[cfg(feature = "stream")]
 pub use events::EventStream;

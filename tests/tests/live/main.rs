@@ -26,6 +26,7 @@ mod rights;
 mod run;
 mod storm;
 mod terminal;
+mod timens;
 mod traced;
 mod tracefs;
 mod turn;

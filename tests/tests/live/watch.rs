@@ -46,8 +46,17 @@ pub(crate) struct Ended {
 impl Watch {
     /// Starts it with these options beside those for the output, and waits until it watches.
     pub(crate) fn start<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> Self {
+        Self::prepared(|_| {}, options)
+    }
+
+    /// The same, after something was done to the command.
+    pub(crate) fn prepared<S: AsRef<OsStr>>(
+        prepare: impl FnOnce(&mut Command),
+        options: impl IntoIterator<Item = S>,
+    ) -> Self {
         let dir = tempfile::tempdir().expect("a directory can be made");
         let mut command = Command::new(program());
+        prepare(&mut command);
         command.args(["--format", "json", "-o"]).arg(dir.path().join("events")).args(options);
         let (child, stderr) = begin(command);
         Self { child, stderr: Some(stderr), dir }

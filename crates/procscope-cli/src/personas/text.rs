@@ -99,17 +99,7 @@ pub(crate) struct BootClock {
 impl BootClock {
     /// As the clocks stand now.
     pub(crate) fn now() -> Self {
-        #[cfg(target_os = "linux")]
-        {
-            use rustix::time::{ClockId, clock_gettime};
-            let ns = |clock| {
-                let time = clock_gettime(clock);
-                time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
-            };
-            Self { offset_ns: ns(ClockId::Realtime).saturating_sub(ns(ClockId::Monotonic)) }
-        }
-        #[cfg(not(target_os = "linux"))]
-        Self { offset_ns: 0 }
+        Self { offset_ns: procscope::monotonic_origin().0 }
     }
 
     #[cfg(test)]

@@ -291,6 +291,9 @@ impl Pipeline {
             mark_of(&mut Arc::make_mut(&mut process).flaws, &record.about, |_| true);
         }
         mark_of(&mut flaws_of_event, &record.flaws, |field| field == Field::Time);
+        if self.clock.is_doubtful() {
+            self.doubt_clock(&mut process, &mut flaws_of_event);
+        }
         let forked = matches!(kind, EventKind::Fork(_));
         if forked && self.choice.as_ref().is_some_and(|choice| choice.is_undecided(&process)) {
             self.undecided += 1;
@@ -317,6 +320,18 @@ impl Pipeline {
         }
         self.seq = event.seq;
         Some(event)
+    }
+
+    /// Marks what the time namespace leaves open; a mark that is there already says more.
+    fn doubt_clock(&self, process: &mut Arc<Process>, of_event: &mut Flaws) {
+        let doubts = self.clock.doubts(process, self.source);
+        for (field, flaw) in doubts.iter() {
+            let of_process = matches!(field, Field::Id | Field::Parent);
+            let flaws = if of_process { &mut Arc::make_mut(process).flaws } else { &mut *of_event };
+            if flaws.get(field).is_none() {
+                flaws.mark(field, flaw);
+            }
+        }
     }
 
     /// Events are missing by which programs may have been replaced.

@@ -208,15 +208,19 @@ pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error
     if named.is_none() && !cfg!(target_os = "linux") {
         return Err(none);
     }
+    #[cfg(target_os = "linux")]
+    sys::timens::renew();
     let mut failures = Vec::new();
     for mechanism in candidates(named, want) {
         let plan = plan(want, mechanism.id(), &mechanism.pushdown(), sys::uid_of);
         match mechanism.open(&plan.want) {
             Ok(source) => {
-                let notes = match failures.first() {
+                let mut notes = match failures.first() {
                     Some(better) => [vec![instead_of(better, mechanism)], source.surprises()].concat(),
                     None => source.notes(),
                 };
+                #[cfg(target_os = "linux")]
+                notes.extend((!sys::timens::is_known()).then(unknown_time));
                 return Ok(Opened { id: mechanism.id(), capabilities: mechanism.capabilities(), source, notes });
             }
             Err(error @ (Error::Filter { .. } | Error::Sink(_))) => return Err(error),
@@ -228,6 +232,13 @@ pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error
         1 => failures.swap_remove(0),
         _ => Error::NoneWorks { failures },
     })
+}
+
+/// What nobody can tell without /proc.
+#[cfg(target_os = "linux")]
+fn unknown_time() -> String {
+    "times may be off by what a time namespace adds, which only /proc tells; mount it: mount -t proc proc /proc"
+        .to_owned()
 }
 
 /// Says in one line why this mechanism was taken, what that costs, and how to have the better one.

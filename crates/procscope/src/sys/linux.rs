@@ -4,25 +4,31 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, openat};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use rustix::thread::CapabilitySet;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::pipeline::Clock;
 use crate::sys::proc_pid::{Stat, Status, decode_ids};
-use crate::{BootId, Pid, StartTime};
+use crate::sys::timens;
+use crate::{BootId, Pid, StartTime, Timestamp};
 
 fn ns(time: Timespec) -> i64 {
     time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
 }
 
-/// CLOCK_BOOTTIME, ns.
+/// CLOCK_BOOTTIME as the kernel has it, ns.
 pub(crate) fn now_boot_ns() -> u64 {
-    ns(clock_gettime(ClockId::Boottime)).unsigned_abs()
+    kernel_ns(ClockId::Boottime, timens::offsets().boot_ns)
 }
 
-/// CLOCK_MONOTONIC, ns.
+/// CLOCK_MONOTONIC as the kernel has it, ns.
 pub(crate) fn now_mono_ns() -> u64 {
-    ns(clock_gettime(ClockId::Monotonic)).unsigned_abs()
+    kernel_ns(ClockId::Monotonic, timens::offsets().mono_ns)
+}
+
+fn kernel_ns(clock: ClockId, offset_ns: i64) -> u64 {
+    u64::try_from(ns(clock_gettime(clock)).saturating_sub(offset_ns)).unwrap_or(0)
 }
 
 /// What this thread has used.
@@ -40,7 +46,13 @@ pub(crate) fn kernel_version() -> (u32, u32) {
 
 /// How boot time and wall time stand to each other now.
 pub(crate) fn clock() -> Clock {
-    Clock::new(ns(clock_gettime(ClockId::Realtime)), now_boot_ns())
+    let clock = Clock::new(ns(clock_gettime(ClockId::Realtime)), now_boot_ns());
+    clock.read_in(timens::offsets(), timens::is_known())
+}
+
+/// When CLOCK_MONOTONIC as the kernel has it stood at 0, as the clocks stand now.
+pub(crate) fn monotonic_origin() -> Timestamp {
+    Timestamp(ns(clock_gettime(ClockId::Realtime)).saturating_sub_unsigned(now_mono_ns()))
 }
 
 pub(crate) fn page_bytes() -> u64 {
@@ -91,7 +103,31 @@ pub(crate) fn has_capabilities(capabilities: CapabilitySet) -> bool {
     rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(capabilities))
 }
 
-fn read_at(dir: BorrowedFd<'_>, name: &str, most: u64) -> io::Result<Vec<u8>> {
+/// Mounts a filesystem where nobody sees it; it ends with the descriptor.
+pub(crate) fn mount_nameless(kind: &str) -> io::Result<OwnedFd> {
+    let fs = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(fs.as_fd())?;
+    let mount = fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
+    Ok(openat(&mount, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+pub(super) fn exists(dir: BorrowedFd<'_>, path: &str) -> bool {
+    rustix::fs::accessat(dir, path, rustix::fs::Access::EXISTS, rustix::fs::AtFlags::empty()).is_ok()
+}
+
+/// Reads the stat of a process, with its start by the kernel's own clock.
+fn decode_stat(stat: &[u8]) -> Option<Stat> {
+    let mut stat = Stat::decode(stat)?;
+    stat.start = timens::offsets().start(stat.start);
+    Some(stat)
+}
+
+/// Whether the start that was read of a process is this one.
+pub(crate) fn is_start(read: StartTime, start: StartTime) -> bool {
+    read == start || read.0 + 1 == start.0 && timens::offsets().blurs(read)
+}
+
+pub(super) fn read_at(dir: BorrowedFd<'_>, name: &str, most: u64) -> io::Result<Vec<u8>> {
     let file = File::from(openat(dir, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
     let mut bytes = Vec::new();
     file.take(most).read_to_end(&mut bytes)?;
@@ -120,7 +156,7 @@ pub(crate) fn list_processes() -> Vec<Pid> {
 pub(crate) fn read_process(pid: Pid) -> Option<ReadProcess> {
     // Once opened, the directory never becomes another process's.
     let dir = File::open(format!("/proc/{pid}")).ok()?;
-    let stat = Stat::decode(&read_at(dir.as_fd(), "stat", 4096).ok()?)?;
+    let stat = decode_stat(&read_at(dir.as_fd(), "stat", 4096).ok()?)?;
     let status = read_at(dir.as_fd(), "status", 1 << 16).ok()?;
     let status = String::from_utf8_lossy(&status);
     let link = |name| rustix::fs::readlinkat(&dir, name, Vec::new()).ok().map(|path| path.into_bytes());
@@ -191,7 +227,7 @@ impl ProcDir {
     }
 
     pub(crate) fn stat(&self) -> Option<Stat> {
-        Stat::decode(&self.read(c"stat")?)
+        decode_stat(&self.read(c"stat")?)
     }
 
     pub(crate) fn status(&self) -> Option<Status> {
@@ -228,7 +264,7 @@ impl ProcFile {
     pub(crate) fn stat(&self) -> Option<Stat> {
         let mut bytes = [0; ONE_READ];
         let len = rustix::io::pread(&self.0, &mut bytes, 0).ok()?;
-        Stat::decode(&bytes[..len])
+        decode_stat(&bytes[..len])
     }
 }
 
@@ -309,7 +345,7 @@ const IN_PLACE: std::time::Duration = std::time::Duration::from_millis(1);
 /// `/proc/PID/cmdline` of the process that started then; `None` where it is gone.
 pub(crate) fn read_argv(pid: Pid, start: StartTime) -> Option<Vec<u8>> {
     let dir = ProcDir::open(pid)?;
-    let stat = dir.stat().filter(|stat| stat.start == start)?;
+    let stat = dir.stat().filter(|stat| is_start(stat.start, start))?;
     let list = dir.read_list(c"cmdline")?;
     if list.is_empty() && !stat.is_ending() && !stat.is_kthread() {
         std::thread::sleep(IN_PLACE);
@@ -321,7 +357,7 @@ pub(crate) fn read_argv(pid: Pid, start: StartTime) -> Option<Vec<u8>> {
 /// `/proc/PID/environ`, likewise.
 pub(crate) fn read_environment(pid: Pid, start: StartTime) -> Option<Vec<u8>> {
     let dir = ProcDir::open(pid)?;
-    let stat = dir.stat().filter(|stat| stat.start == start)?;
+    let stat = dir.stat().filter(|stat| is_start(stat.start, start))?;
     if stat.is_kthread() {
         return Some(Vec::new());
     }

@@ -10,13 +10,16 @@ use crate::pipeline::Names;
 #[cfg(target_os = "linux")]
 mod linux;
 pub(crate) mod proc_pid;
+pub(crate) mod timens;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     ProcDir, ReadProcess, be_prompt, boot_id, clock, has_capabilities, host_name, in_initial_pid_namespace,
-    in_initial_user_namespace, is_filtered, kernel_version, list_processes, list_threads, now_boot_ns, now_mono_ns,
-    page_bytes, proc_has_own_pids, process_of, read_argv, read_argv_now, read_environment, read_process, start_of,
-    thread_cpu_time,
+    in_initial_user_namespace, is_filtered, is_start, kernel_version, list_processes, list_threads, monotonic_origin,
+    mount_nameless, now_boot_ns, now_mono_ns, page_bytes, proc_has_own_pids, process_of, read_argv, read_argv_now,
+    read_environment, read_process, start_of, thread_cpu_time,
 };
+#[cfg(target_os = "linux")]
+use linux::{exists, read_at};
 
 #[cfg(not(target_os = "linux"))]
 mod other {
@@ -36,9 +39,14 @@ mod other {
     pub(crate) fn start_of(_: crate::Pid) -> Option<crate::StartTime> {
         None
     }
+
+    /// Every clock that events have there is the wall's.
+    pub(crate) fn monotonic_origin() -> crate::Timestamp {
+        crate::Timestamp(0)
+    }
 }
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other::{boot_id, host_name, page_bytes, start_of};
+pub(crate) use other::{boot_id, host_name, monotonic_origin, page_bytes, start_of};
 
 /// The id of a user, where that user's name is this one: of two with one id the system names but one.
 #[cfg(unix)]

@@ -1,6 +1,8 @@
 //! What came of the probes, held against what the mechanism claims.
 
-use procscope::{Argv, Capabilities, Event, EventKind, ExitStatus, Field, Flaw, Flaws, Kind, Pid, Process};
+use procscope::{
+    Argv, Capabilities, Event, EventKind, ExitStatus, Field, Flaw, Flaws, Kind, Pid, Process, StartTime, Timestamp,
+};
 
 /// What a mechanism claims of a thing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,7 +34,7 @@ impl Claim {
         }
     }
 
-    fn of_field(capabilities: &Capabilities, field: Field) -> Self {
+    pub(super) fn of_field(capabilities: &Capabilities, field: Field) -> Self {
         if capabilities.exact.contains(&field) {
             Self::Exact
         } else if capabilities.late.contains(&field) {
@@ -46,7 +48,7 @@ impl Claim {
         if capabilities.events.contains(kind) { Self::Exact } else { Self::No }
     }
 
-    fn of_loss(capabilities: &Capabilities) -> Self {
+    pub(super) fn of_loss(capabilities: &Capabilities) -> Self {
         if capabilities.counts_loss { Self::Exact } else { Self::No }
     }
 }
@@ -73,7 +75,7 @@ pub(super) struct Check {
 }
 
 impl Check {
-    fn new(name: &'static str, claim: Claim, (found, detail): (Found, String)) -> Self {
+    pub(super) fn new(name: &'static str, claim: Claim, (found, detail): (Found, String)) -> Self {
         Self { name, claim, found, detail }
     }
 
@@ -113,6 +115,10 @@ pub(super) struct Truth {
     /// Events bear other pids than the doctor knows.
     pub(super) other_pids: bool,
     pub(super) probes: Vec<Probe>,
+    /// The wall clock before and after all that.
+    pub(super) span: [Timestamp; 2],
+    /// When the parent was started, as /proc shows it.
+    pub(super) parent_start: Option<StartTime>,
     /// The arguments of an exec that failed for want of a file, the last of which no other process has.
     pub(super) failed: Vec<Vec<u8>>,
 }
@@ -220,6 +226,7 @@ pub(super) fn judge(truth: &Truth, capabilities: &Capabilities, events: &[Event]
     vec![
         came(Kind::Fork),
         came(Kind::Exec),
+        time(truth, capabilities, events),
         field("argv", Field::Argv, &argv),
         field("parent", Field::Ppid, &parent),
         came(Kind::Exit),
@@ -230,14 +237,32 @@ pub(super) fn judge(truth: &Truth, capabilities: &Capabilities, events: &[Event]
     ]
 }
 
+/// So far may a time be from when it was: clocks are set, and some are read late. A clock of another kind is off by more.
+const SLACK_NS: i64 = 2_000_000_000;
+
+/// Whether events bear times at which the probes were at work.
+fn time(truth: &Truth, capabilities: &Capabilities, events: &[Event]) -> Check {
+    let [begun, ended] = truth.span;
+    let of_probe = |event: &&Event| truth.probes.iter().any(|probe| pid(event) == truth.pid_of(probe, events));
+    let off = |event: &Event| (begun.0 - event.time.0).max(event.time.0 - ended.0).max(0);
+    let found = |event: &Event| match off(event) {
+        0..=SLACK_NS => by_flaw(&event.flaws, Field::Time),
+        _ => Found::Wrong,
+    };
+    let (found, mut detail) = together(events.iter().filter(of_probe).map(found));
+    if found == Found::Wrong {
+        let most = events.iter().filter(of_probe).map(off).max().unwrap_or(0);
+        detail = format!("off by {} s", most / 1_000_000_000);
+    }
+    Check::new("time", Claim::of_field(capabilities, Field::Time), (found, detail))
+}
+
 fn is_parent(truth: &Truth, process: &Process) -> Found {
     let Some(parent) = &process.parent else { return Found::Missing };
     let named_so = parent.name.as_deref().is_none_or(|name| *name == *truth.parent_name);
-    if named_so && (truth.other_pids || parent.id.pid == truth.parent) {
-        by_flaw(&process.flaws, Field::Ppid)
-    } else {
-        Found::Wrong
-    }
+    let starts = truth.parent_start.zip(parent.id.start);
+    let is_it = parent.id.pid == truth.parent && starts.is_none_or(|(one, other)| one.0.abs_diff(other.0) <= 1);
+    if named_so && (truth.other_pids || is_it) { by_flaw(&process.flaws, Field::Ppid) } else { Found::Wrong }
 }
 
 fn failed_exec(truth: &Truth, capabilities: &Capabilities, events: &[Event]) -> Check {
@@ -264,104 +289,11 @@ fn failed_exec(truth: &Truth, capabilities: &Capabilities, events: &[Event]) -> 
     Check::new("exec-failed", Claim::of_kind(capabilities, Kind::ExecFailed), (found, String::new()))
 }
 
-/// How many processes a storm was made of, and how many of each event came or were lost.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Storm {
-    pub(super) made: u64,
-    pub(super) forks: u64,
-    pub(super) execs: u64,
-    pub(super) exits: u64,
-    /// Execs with the very arguments, and with others.
-    pub(super) exact: u64,
-    pub(super) wrong: u64,
-    pub(super) lost: u64,
-    /// Losses may be of other processes too, or of other kinds.
-    pub(super) lost_elsewhere: bool,
-    /// What other mechanisms told of the same storm.
-    pub(super) agreements: Vec<Agreement>,
-}
-
-/// What another mechanism told of the same time.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Agreement {
-    pub(super) with: &'static str,
-    pub(super) compared: u64,
-    pub(super) agreed: u64,
-    /// Events of which this one alone told, and of which the other one alone did, with no loss that explains it.
-    pub(super) alone: u64,
-    pub(super) missing: u64,
-    /// Events that are missing, and were counted as lost.
-    pub(super) explained: u64,
-    /// Values that differ.
-    pub(super) differing: u64,
-    /// Both count what they lose: nothing is to be missing.
-    pub(super) claimed: bool,
-}
-
-/// Holds what came of a storm, and what was lost, against what was made, and against what others told.
-pub(super) fn judge_storm(storm: &Storm, capabilities: &Capabilities) -> Vec<Check> {
-    let came = storm.forks + storm.execs + storm.exits;
-    let (all, accounted) = (3 * storm.made, came + storm.lost);
-    let too_many = [storm.forks, storm.execs, storm.exits].into_iter().any(|count| count > storm.made);
-    let found = if too_many || (accounted > all && !storm.lost_elsewhere) {
-        Found::Wrong
-    } else if accounted < all {
-        Found::Missing
-    } else {
-        Found::Ok
-    };
-    let whose = if storm.lost_elsewhere { "of anybody's, " } else { "" };
-    let detail = format!(
-        "{} processes: {} forks, {} execs, {} exits came; {whose}{} events were lost and counted",
-        storm.made, storm.forks, storm.execs, storm.exits, storm.lost
-    );
-    let claim = Claim::of_field(capabilities, Field::Argv);
-    let argv = match storm.exact {
-        _ if storm.wrong > 0 => Found::Wrong,
-        exact if exact >= storm.execs => Found::Ok,
-        // Of so short a life it may be all or nothing.
-        _ if claim == Claim::Late => Found::Late,
-        _ => Found::Missing,
-    };
-    let wrong = if storm.wrong > 0 { format!(", {} wrong", storm.wrong) } else { String::new() };
-    let arguments = format!("exact of {} of {} execs{wrong}", storm.exact, storm.execs);
-    let mut checks = vec![
-        Check::new("storm", Claim::of_loss(capabilities), (found, detail)),
-        Check::new("storm-argv", claim, (argv, arguments)),
-    ];
-    checks.extend(storm.agreements.iter().map(judge_agreement));
-    checks
-}
-
-fn judge_agreement(it: &Agreement) -> Check {
-    let found = if it.differing > 0 {
-        Found::Wrong
-    } else if it.missing > 0 {
-        Found::Missing
-    } else {
-        Found::Ok
-    };
-    let mut detail = format!("with {} on {} of {} events", it.with, it.agreed, it.compared);
-    let others = [
-        (it.missing, "it alone told of"),
-        (it.alone, "it did not tell of"),
-        (it.explained, "one of both counted as lost"),
-        (it.differing, "values differ:"),
-    ];
-    for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
-        detail += &format!("; {what} {count}");
-    }
-    let claim = if it.claimed { Claim::Exact } else { Claim::No };
-    Check::new("agreement", claim, (found, detail))
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
-    use procscope::{
-        ExecFailure, ExecInfo, Exit, ForkInfo, ProcessId, ProcessRef, SourceId, Timestamp, Usage, sources,
-    };
+    use procscope::{ExecFailure, ExecInfo, Exit, ForkInfo, ProcessId, ProcessRef, SourceId, Usage, sources};
 
     use super::*;
 
@@ -375,12 +307,15 @@ mod tests {
             parent_name: b"procscope".to_vec(),
             other_pids: false,
             probes: vec![probe(11, "one", End::Code(7)), probe(12, "two", End::Signal(9))],
+            span: [Timestamp(-SLACK_NS), Timestamp(SLACK_NS)],
+            parent_start: Some(StartTime(77)),
             failed: vec![b"f".to_vec(), b"three".to_vec()],
         }
     }
 
     fn events() -> Vec<Event> {
-        let parent = || ProcessRef { id: ProcessId { pid: 10, start: None }, name: Some("procscope".into()) };
+        let id = ProcessId { pid: 10, start: Some(StartTime(78)) };
+        let parent = || ProcessRef { id, name: Some("procscope".into()) };
         let mut events = Vec::new();
         let mut push = |process: &Process, kind| {
             let process = Some(Arc::new(process.clone()));
@@ -422,7 +357,7 @@ mod tests {
 
     #[test]
     fn all_is_well() {
-        let names = ["fork", "exec", "argv", "parent", "exit", "status", "killer", "exec-failed", "loss"];
+        let names = ["fork", "exec", "time", "argv", "parent", "exit", "status", "killer", "exec-failed", "loss"];
         assert_eq!(judged(&truth(), &events()), names.map(|name| (name, Found::Ok)));
         let mut truth = truth();
         (truth.other_pids, truth.parent) = (true, 1);
@@ -455,6 +390,16 @@ mod tests {
         let stranger = ProcessRef { id: ProcessId { pid: 1, start: None }, name: None };
         change(&mut it, Kind::Exec, |process| process.parent = Some(stranger.clone()));
         assert_eq!(judged(&truth(), &it), but("parent", Found::Wrong));
+
+        let later = ProcessRef { id: ProcessId { pid: 10, start: Some(StartTime(864)) }, name: None };
+        change(&mut it, Kind::Exec, |process| process.parent = Some(later.clone()));
+        assert_eq!(judged(&truth(), &it), but("parent", Found::Wrong));
+
+        let mut it = events();
+        it.iter_mut().for_each(|event| event.time.0 += 864_000_000_000_000);
+        assert_eq!(judged(&truth(), &it), but("time", Found::Wrong));
+        let time = judge(&truth(), &all(), &it, 0).into_iter().find(|check| check.name == "time").unwrap();
+        assert_eq!(time.detail, "off by 863998 s");
 
         let mut it = events();
         for event in &mut it {
@@ -494,49 +439,5 @@ mod tests {
         assert!(check(Claim::Exact, Found::Ok) && !check(Claim::Exact, Found::Late));
         assert!(check(Claim::Late, Found::Late) && !check(Claim::Late, Found::Missing));
         assert!(check(Claim::No, Found::Missing) && !check(Claim::No, Found::Wrong));
-    }
-
-    #[test]
-    fn storms_are_counted() {
-        let whole = Storm { made: 100, forks: 100, execs: 100, exits: 100, exact: 100, ..Storm::default() };
-        let checks = |storm: Storm| judge_storm(&storm, &all()).iter().map(|it| it.found).collect::<Vec<_>>();
-        let found = |storm: Storm| checks(storm)[0];
-        let whole = || whole.clone();
-        assert_eq!(checks(whole()), [Found::Ok, Found::Ok]);
-        assert_eq!(found(Storm { execs: 90, lost: 10, ..whole() }), Found::Ok);
-        assert_eq!(found(Storm { execs: 90, lost: 9, ..whole() }), Found::Missing);
-        assert_eq!(found(Storm { lost: 1, ..whole() }), Found::Wrong);
-        assert_eq!(found(Storm { lost: 1, lost_elsewhere: true, ..whole() }), Found::Ok);
-        assert_eq!(found(Storm { exits: 101, forks: 99, lost_elsewhere: true, ..whole() }), Found::Wrong);
-        assert_eq!(checks(Storm { exact: 99, ..whole() })[1], Found::Missing);
-        assert_eq!(checks(Storm { exact: 99, wrong: 1, ..whole() })[1], Found::Wrong);
-        let mut late = all();
-        (late.exact, late.late) = (&[], &[Field::Argv]);
-        assert!(judge_storm(&Storm { exact: 3, ..whole() }, &late)[1].holds());
-    }
-
-    #[test]
-    fn who_is_alone_with_an_event_is_told() {
-        let whole = Agreement {
-            with: "ebpf",
-            compared: 300,
-            agreed: 300,
-            alone: 0,
-            missing: 0,
-            explained: 0,
-            differing: 0,
-            claimed: true,
-        };
-        let check = |it: &Agreement| {
-            let check = judge_agreement(it);
-            (check.found, check.holds(), check.detail)
-        };
-        assert_eq!(check(&whole), (Found::Ok, true, "with ebpf on 300 of 300 events".to_owned()));
-        let holed = Agreement { agreed: 297, missing: 2, explained: 1, ..whole.clone() };
-        let detail = "with ebpf on 297 of 300 events; it alone told of 2; one of both counted as lost 1";
-        assert_eq!(check(&holed), (Found::Missing, false, detail.to_owned()));
-        assert!(check(&Agreement { alone: 2, ..whole.clone() }).1);
-        assert!(!check(&Agreement { differing: 2, ..whole.clone() }).1);
-        assert!(check(&Agreement { missing: 2, claimed: false, ..whole }).1);
     }
 }

@@ -3,10 +3,12 @@
 // Where there is no mechanism to try yet, what judges them is compiled and tested all the same.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code))]
 
+mod document;
 mod facts;
 mod judge;
 #[cfg(target_os = "linux")]
 pub(crate) mod probe;
+mod storm;
 mod text;
 
 use std::io;
@@ -18,8 +20,10 @@ use std::time::Duration;
 use procscope::{Error, Obstacle, SourceInfo, Verdict};
 use serde::Serialize;
 
+use self::document::JsonReport;
 use self::facts::Facts;
-use self::judge::{Agreement, Check, Storm};
+use self::judge::Check;
+use self::storm::{Storm, judge_storm};
 use crate::args::{Doctor, Report as Format};
 use crate::failure::Failure;
 use crate::program;
@@ -218,7 +222,7 @@ fn try_storm(tried: &mut [Tried], other_pids: bool) {
             for (it, storm) in able.into_iter().zip(storms) {
                 match storm {
                     Ok(storm) => {
-                        it.trial.checks.extend(judge::judge_storm(&storm, &it.info.capabilities));
+                        it.trial.checks.extend(judge_storm(&storm, &it.info.capabilities));
                         it.trial.storm = Some(storm);
                     }
                     Err(error) => it.trial.troubles.push(mechanism_fails(it.trial.id, error)),
@@ -273,7 +277,10 @@ fn conclude(mut trial: Trial, verdict: &Verdict, notes: &[String]) -> Trial {
     let unexplained: Vec<_> = failed.filter(|check| !explained(check)).collect();
     if !unexplained.is_empty() {
         let list = unexplained.iter().map(|check| format!("{} {}", check.name, check.found.name()));
-        let cause = if notes.is_empty() { "nothing in the way is known".to_owned() } else { notes.join("; ") };
+        let details = unexplained.iter().filter(|check| check.name == "time" && !check.detail.is_empty());
+        let details = details.map(|check| format!("the times of events are {}", check.detail));
+        let causes: Vec<_> = details.chain(notes.iter().cloned()).collect();
+        let cause = if causes.is_empty() { "nothing in the way is known".to_owned() } else { causes.join("; ") };
         let trouble = Trouble {
             what: format!("{id} did not tell of the probes as it should: {}", list.collect::<Vec<_>>().join(", ")),
             cause,
@@ -292,109 +299,12 @@ fn conclude(mut trial: Trial, verdict: &Verdict, notes: &[String]) -> Trial {
     trial
 }
 
-#[derive(Serialize)]
-struct JsonReport<'a> {
-    v: u32,
-    #[serde(flatten)]
-    facts: &'a Facts,
-    auto: Option<&'a str>,
-    works: &'a str,
-    sources: Vec<JsonTrial<'a>>,
-}
-
-#[derive(Serialize)]
-struct JsonTrial<'a> {
-    id: &'a str,
-    works: &'a str,
-    checks: Vec<JsonCheck<'a>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    storm: Option<JsonStorm<'a>>,
-    troubles: &'a [Trouble],
-}
-
-#[derive(Serialize)]
-struct JsonCheck<'a> {
-    name: &'a str,
-    claimed: &'a str,
-    found: &'a str,
-    holds: bool,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    detail: &'a str,
-}
-
-#[derive(Serialize)]
-struct JsonStorm<'a> {
-    made: u64,
-    fork: u64,
-    exec: u64,
-    exit: u64,
-    argv_exact: u64,
-    argv_wrong: u64,
-    lost: u64,
-    agreements: Vec<JsonAgreement<'a>>,
-}
-
-#[derive(Serialize)]
-struct JsonAgreement<'a> {
-    with: &'a str,
-    compared: u64,
-    agreed: u64,
-    alone: u64,
-    missing: u64,
-    explained: u64,
-    differing: u64,
-}
-
-impl<'a> JsonReport<'a> {
-    fn new(report: &'a Report) -> Self {
-        let check = |check: &'a Check| JsonCheck {
-            name: check.name,
-            claimed: check.claim.name(),
-            found: check.found.name(),
-            holds: check.holds(),
-            detail: &check.detail,
-        };
-        let agreement = |it: &'a Agreement| JsonAgreement {
-            with: it.with,
-            compared: it.compared,
-            agreed: it.agreed,
-            alone: it.alone,
-            missing: it.missing,
-            explained: it.explained,
-            differing: it.differing,
-        };
-        let storm = |it: &'a Storm| JsonStorm {
-            made: it.made,
-            fork: it.forks,
-            exec: it.execs,
-            exit: it.exits,
-            argv_exact: it.exact,
-            argv_wrong: it.wrong,
-            lost: it.lost,
-            agreements: it.agreements.iter().map(agreement).collect(),
-        };
-        let trial = |trial: &'a Trial| JsonTrial {
-            id: trial.id,
-            works: trial.works.name(),
-            checks: trial.checks.iter().map(check).collect(),
-            storm: trial.storm.as_ref().map(storm),
-            troubles: &trial.troubles,
-        };
-        Self {
-            v: 1,
-            facts: &report.facts,
-            auto: report.auto,
-            works: report.works().unwrap_or(Works::No).name(),
-            sources: report.trials.iter().map(trial).collect(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use procscope::Cause;
 
     use super::judge::{Claim, Found};
+    use super::storm::Agreement;
     use super::*;
 
     fn check(name: &'static str, claim: Claim, found: Found) -> Check {
@@ -485,7 +395,7 @@ mod tests {
         };
         let capabilities = |n: usize| procscope::sources().swap_remove(n).capabilities;
         let mut first = [came(), vec![check("exec-failed", Claim::Exact, Found::Missing)]].concat();
-        first.extend(judge::judge_storm(&storm, &capabilities(0)));
+        first.extend(judge_storm(&storm, &capabilities(0)));
         let first = Trial { storm: Some(storm), ..conclude(trial(first), &degraded(), &[]) };
         let mut second =
             [came(), vec![check("argv", Claim::Late, Found::Late), check("killer", Claim::No, Found::Missing)]]

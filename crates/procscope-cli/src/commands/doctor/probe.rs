@@ -12,10 +12,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use procscope::{
-    Error, Event, EventKind, EventSet, Kind, Monitor, Process, Reconciler, Side, SourceId, Summary, Verification,
+    Error, Event, EventKind, EventSet, Kind, Monitor, Process, Reconciler, Side, SourceId, Summary, Timestamp,
+    Verification,
 };
 
-use super::judge::{Agreement, End, Probe, Storm, Truth, has_label};
+use super::judge::{End, Probe, Truth, has_label};
+use super::storm::{Agreement, Storm};
 
 /// The first argument of a process that is a probe. Then come its exit code and what makes its arguments odd.
 const PROBE: &str = "doctor-probe";
@@ -171,6 +173,11 @@ impl From<Error> for Refusal {
     }
 }
 
+fn now() -> Timestamp {
+    let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default();
+    Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
 fn label(what: &str) -> Vec<u8> {
     let now = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_nanos();
     format!("{what}-{}-{now}", std::process::id()).into_bytes()
@@ -228,6 +235,7 @@ pub(super) fn try_family(source: SourceId) -> Result<Tried, Refusal> {
     let monitor = builder.command(words).wait_all(true).build()?;
     let (notes, command) = (monitor.session().notes.clone(), monitor.command());
     let mut keep = Keep::new(None);
+    let begun = now();
     let summary = monitor.run(&mut keep)?;
     let [code, signal, failed] = family_labels(&base);
     let probe = |label: Vec<u8>, end| Probe { pid: 0, argv: probe_argv(&label), label, end };
@@ -238,7 +246,8 @@ pub(super) fn try_family(source: SourceId) -> Result<Tried, Refusal> {
     let own = |event: &&Event| event.process.as_ref().is_some_and(|process| process.id.pid == parent);
     let name = events.iter().filter(own).find_map(|event| event.process.as_ref()?.name.clone());
     let parent_name = name.map(|name| name.to_vec()).unwrap_or_default();
-    let truth = Truth { parent, parent_name, other_pids: true, probes, failed: failed_argv(failed) };
+    let (span, failed) = ([begun, now()], failed_argv(failed));
+    let truth = Truth { parent, parent_name, other_pids: true, probes, span, parent_start: None, failed };
     Ok(Tried { truth, events, lost: summary.total_lost(), notes })
 }
 
@@ -246,7 +255,7 @@ pub(super) fn try_family(source: SourceId) -> Result<Tried, Refusal> {
 pub(super) fn try_few(source: SourceId, other_pids: bool) -> Result<Tried, Refusal> {
     let events = PROBED.into_iter().fold(EventSet::NONE, EventSet::with);
     let running = Running::start(attach(source, events, other_pids)?, Keep::new(None));
-    let program = own_program();
+    let (program, span_begun) = (own_program(), now());
     let argv = probe_argv;
     let mut children = Vec::new();
     let mut probes = Vec::new();
@@ -262,7 +271,9 @@ pub(super) fn try_few(source: SourceId, other_pids: bool) -> Result<Tried, Refus
     let _ = spawn(&"/nonexistent/procscope-doctor".into(), &failed);
 
     let name = rustix::thread::name().map(|name| name.into_bytes()).unwrap_or_default();
-    let truth = Truth { parent: std::process::id(), parent_name: name, other_pids, probes, failed };
+    let (parent, span) = (std::process::id(), [span_begun; 2]);
+    let parent_start = procscope::start_of(parent);
+    let mut truth = Truth { parent, parent_name: name, other_pids, probes, span, parent_start, failed };
     let begun = Instant::now();
     running.wait(PATIENCE, |seen| truth.have_come(Kind::Exec, &seen.events));
     thread::sleep(LIFE.saturating_sub(begun.elapsed()));
@@ -273,6 +284,7 @@ pub(super) fn try_few(source: SourceId, other_pids: bool) -> Result<Tried, Refus
         drop(child.stdin.take());
         child.wait().map_err(Refusal::Probe)?;
     }
+    truth.span[1] = now();
     running.wait(PATIENCE, |seen| truth.have_come(Kind::Exit, &seen.events));
     let notes = running.notes.clone();
     let (seen, summary) = running.end()?;

@@ -306,7 +306,9 @@ impl Live {
                 planted.insert(pid);
                 // The programs take out who ends: not who had ended before it was put in, and whose pid is free for a stranger.
                 let start = sys::read_process(pid).map(|it| it.stat.start);
-                let same = |(of, _, ns): &(Pid, Pid, u64)| *of == pid && start == Some(StartTime::from_boot_ns(*ns));
+                let same = |(of, _, ns): &(Pid, Pid, u64)| {
+                    *of == pid && start.is_some_and(|start| sys::is_start(start, StartTime::from_boot_ns(*ns)))
+                };
                 if proc_is_here && !born.iter().any(same) {
                     let _ = map.delete(&pid.to_ne_bytes());
                 }

@@ -2,11 +2,12 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
+
+use crate::sys;
 
 /// A way into tracefs: where it is mounted, or a mount of our own that has no name anywhere and ends with us.
 pub(super) struct Tracefs(OwnedFd);
@@ -25,9 +26,7 @@ impl Tracefs {
                 return Ok(Self(File::open(path)?.into()));
             }
         }
-        let fs = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-        fsconfig_create(fs.as_fd())?;
-        Ok(Self(fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?))
+        sys::mount_nameless("tracefs").map(Self)
     }
 
     /// The id of `syscalls:NAME`.

@@ -2,12 +2,11 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, mkdirat, openat, unlinkat};
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 use super::decode::{Malformed, PageLayout, Raw, Schema};
 use crate::{Pid, StartTime, sys};
@@ -47,13 +46,8 @@ impl Tracefs {
                 Err(error) => refused = Some(error),
             }
         }
-        let mount = || {
-            let fs = fsopen("tracefs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-            fsconfig_create(fs.as_fd())?;
-            let mount = fsmount(fs.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())?;
-            openat(&mount, ".", directory, Mode::empty())
-        };
-        Ok(Self(mount().map_err(|error| refused.unwrap_or(error))?))
+        let mounted = sys::mount_nameless("tracefs");
+        Ok(Self(mounted.map_err(|error| refused.map_or(error, Into::into))?))
     }
 
     pub(super) fn has(&self, path: &str) -> bool {
@@ -128,7 +122,8 @@ impl Owner {
 
     /// It may live in another namespace, and then nobody here knows better: only the initial one gets here.
     fn lives(self) -> bool {
-        sys::start_of(self.pid) == Some(self.start)
+        // Seen from another time namespace it may differ by a tick.
+        sys::start_of(self.pid).is_some_and(|start| start.0.abs_diff(self.start.0) <= 1)
     }
 }
 
