@@ -40,10 +40,33 @@ pub(crate) fn run(act: &str) -> io::Result<()> {
         "leader-name" => {
             in_thread(|| drop(fs::write(format!("/proc/self/task/{}/comm", std::process::id()), "by-a-thread")))
         }
+        "leader-gone" => leave_to_a_thread(),
         _ => return Err(io::Error::other(format!("there is no act '{act}'"))),
     }
     wait();
     Ok(())
+}
+
+/// The first thread ends, and another one forks and then ends the process with 7.
+fn leave_to_a_thread() -> ! {
+    thread::spawn(|| {
+        wait();
+        // SAFETY: the child does nothing but system calls.
+        let child = unsafe { libc::fork() };
+        if child == 0 {
+            wait();
+            // SAFETY: ends the child alone.
+            unsafe { libc::_exit(5) }
+        }
+        tell(child);
+        // SAFETY: nothing is filled in.
+        unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+        // SAFETY: ends the process without what belongs to its first thread.
+        unsafe { libc::_exit(7) }
+    });
+    // SAFETY: ends this thread alone.
+    unsafe { libc::syscall(libc::SYS_exit, 3) };
+    unreachable!("it has ended")
 }
 
 /// Does something in a thread that has come and gone when this returns, and tells its tid.

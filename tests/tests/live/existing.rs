@@ -1,6 +1,14 @@
 //! Processes that ran already.
 
 use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use procscope_tests::proc_files::{self, Sight};
 
 use crate::turn;
 use crate::watch::Watch;
@@ -64,4 +72,98 @@ fn start_within_a_storm() {
     }
     let twice = |map: &HashMap<String, u32>| map.iter().filter(|(_, n)| **n > 1).map(|(id, _)| id.clone()).next();
     assert_eq!((twice(&begun), twice(&ended_ids)), (None, None));
+}
+
+/// The sources that look at /proc, or as deep as it does.
+const SOURCES: [&str; 3] = ["tracefs", "process-connector", "proc-poll"];
+
+/// Waits until the first thread of a process has ended.
+fn until_ended(pid: u32) {
+    let begun = Instant::now();
+    while proc_files::stat(pid).expect("nobody waits for it").state != b'Z' {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{pid} does not end");
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A program whose first thread is about to end. It reads bytes of its standard input, and writes lines to its output.
+fn with_a_thread_to_end() -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ps-workload"));
+    command.args(["act", "leader-gone"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    // SAFETY: copies descriptors in the child, to where its acts have them.
+    unsafe {
+        command.pre_exec(|| {
+            for (from, to) in [(std::io::stdout().as_raw_fd(), 200), (std::io::stdin().as_raw_fd(), 201)] {
+                if libc::dup2(from, to) < 0 {
+                    return Err(std::io::Error::last_os_error());
+                }
+            }
+            Ok(())
+        });
+    }
+    command.spawn().expect("it can be run")
+}
+
+/// What its dead first thread would show is nothing, or wrong: the root for a cgroup.
+#[test]
+fn a_process_lives_on_in_another_thread() {
+    let _turn = turn::take();
+    SOURCES.iter().for_each(|source| live_on_in_another_thread(source));
+}
+
+fn live_on_in_another_thread(source: &str) {
+    let mut child = with_a_thread_to_end();
+    let pid = child.id();
+    let mut told = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let mut go = child.stdin.take().expect("it is piped");
+    let mut next = || told.next().expect("a line").expect("it can be read");
+    next();
+    let truth = Sight::of(pid).expect("it is held");
+    go.write_all(b".").expect("it waits");
+    until_ended(pid);
+    let watch = Watch::start(["--source", source, "-e", "existing,fork,exit"]);
+    watch.wait_for(&format!(r#""pid":{pid},"#));
+    go.write_all(b".").expect("it waits");
+    let born: u32 = next().parse().expect("a pid");
+    watch.wait_for(&format!(r#""pid":{born},"#));
+    go.write_all(b".").expect("it waits");
+    assert_eq!(child.wait().expect("our own child").code(), Some(7));
+    thread::sleep(Duration::from_millis(300));
+    let events = watch.stop().well().events();
+    let of = |event: &str, pid| {
+        let all: Vec<_> = events.iter().filter(|seen| seen.event == event && seen.pid == Some(pid)).collect();
+        assert_eq!(all.len(), 1, "{source}: {event} of {pid}: {all:?}");
+        all[0]
+    };
+    let seen = of("existing", pid);
+    let exe = truth.exe.clone();
+    assert_eq!(seen.arguments(), Some(truth.argv), "{source}: {seen:?}");
+    assert_eq!(seen.exe.clone().map(String::into_bytes), Some(exe), "{source}: {seen:?}");
+    assert_eq!(seen.cwd.clone().map(String::into_bytes), Some(truth.cwd), "{source}: {seen:?}");
+    assert_eq!((seen.uid, seen.pgid, seen.sid), (Some(truth.ids[0]), Some(truth.pgid), Some(truth.sid)), "{source}");
+    for (event, pid) in [("existing", pid), ("fork", born), ("exit", born), ("exit", pid)] {
+        let seen = of(event, pid);
+        let right = match &seen.cgroup {
+            Some(cgroup) => *cgroup == truth.cgroup,
+            None => seen.flaws.contains_key("cgroup"),
+        };
+        assert!(right && (event != "existing" || seen.cgroup.is_some()), "{source}: {seen:?}");
+    }
+    assert_eq!(of("exit", pid).exit_code, Some(7), "{source}");
+}
+
+/// A process that has ended before, and that nobody has waited for, does not exist, and does not end again.
+#[test]
+fn zombies_do_not_exist() {
+    let _turn = turn::take();
+    for source in [&SOURCES[..], &["ebpf"]].concat() {
+        let mut child = Command::new("true").spawn().expect("it can be run");
+        until_ended(child.id());
+        let watch = Watch::start(["--source", source, "-e", "all"]);
+        let _ = child.wait();
+        thread::sleep(Duration::from_millis(100));
+        let events = watch.stop().well().events();
+        assert!(events.iter().any(|seen| seen.event == "existing"), "{source}");
+        assert!(!events.iter().any(|seen| seen.pid == Some(child.id())), "{source}");
+    }
 }

@@ -72,6 +72,13 @@ pub(crate) struct Look {
     pub(crate) brief: bool,
 }
 
+impl Look {
+    /// All its threads have ended, and nobody has waited for it yet.
+    pub(crate) fn is_zombie(&self) -> bool {
+        self.stat.is_some_and(|stat| stat.ended) && self.threads.is_empty()
+    }
+}
+
 /// Reads /proc; a trait so that the tracker can be tried without one.
 pub(crate) trait Proc {
     /// `None` where there is no such process.

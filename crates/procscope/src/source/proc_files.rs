@@ -69,22 +69,41 @@ fn read_status(dir: &ProcDir) -> Option<StatusSeen> {
     dir.status().as_ref().map(status_seen)
 }
 
-/// Reads a process that is there. The arguments come first: they are gone first.
-fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
+/// The cgroup, as far as that is known: of who is ending an old hierarchy's is said to be the root (`proc_cgroup_show` in
+/// `kernel/cgroup/cgroup.c`).
+fn read_cgroup(dir: &ProcDir) -> Option<Vec<u8>> {
+    let path = dir.read(c"cgroup").and_then(|file| decode_cgroup(&file))?;
+    let holds = path != b"/" || dir.stat().is_some_and(|stat| !stat.is_ending() || stat.is_kthread());
+    holds.then_some(path)
+}
+
+/// Reads what a thread of the process shows. The arguments come first: they are gone first.
+fn look_through(dir: &ProcDir, depth: Depth) -> Look {
     // Nobody runs without arguments (Linux 5.18): the memory of who is ending is gone.
     let argv = dir.read_list(c"cmdline").filter(|argv| !argv.is_empty());
     let mut look = Look { argv, exe: read_exe(dir), ..Look::default() };
     look.cwd = read_cwd(dir);
     look.status = read_status(dir);
     look.login = read_login(dir);
-    look.cgroup = dir.read(c"cgroup").and_then(|file| decode_cgroup(&file));
+    look.cgroup = read_cgroup(dir);
     if depth == Depth::Env {
         look.env = dir.environment();
     }
-    // Last: one that had not begun to end by then was in its own cgroup and no other.
-    look.stat = dir.stat().as_ref().map(seen);
-    if look.stat.is_none_or(|stat| stat.ending && !stat.kthread) {
-        look.cgroup = None;
+    look
+}
+
+/// Reads a process that is there.
+fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
+    let mut look = look_through(dir, depth);
+    let stat = dir.stat();
+    look.stat = stat.as_ref().map(seen);
+    if stat.is_some_and(|stat| stat.has_lost_leader())
+        && let Some(thread) = dir.living_thread()
+    {
+        let stat = look.stat;
+        look = Look { stat, ..look_through(&thread, depth) };
+        let ending = thread.stat().is_none_or(|stat| stat.is_ending());
+        look.stat.iter_mut().for_each(|stat| stat.ending = ending);
     }
     if look.status.is_some_and(|status| status.threads > 1) {
         look.threads = sys::list_threads(pid).into_iter().filter(|&tid| tid != pid).collect();
@@ -93,8 +112,10 @@ fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
     look
 }
 
-/// What is read of a process between two readings of its stat, and the size of its code.
-pub(crate) fn look_between(dir: &ProcDir, depth: Depth) -> (Look, u64) {
+/// What is read of a process between two readings of its stat, of which this is the first, and the size of its code.
+pub(crate) fn look_between(dir: &ProcDir, first: &Stat, depth: Depth) -> (Look, u64) {
+    let thread = first.has_lost_leader().then(|| dir.living_thread()).flatten();
+    let dir = thread.as_ref().unwrap_or(dir);
     let argv = dir.read_list(c"cmdline").filter(|argv| !argv.is_empty());
     let mut look = Look { argv, brief: depth == Depth::Brief, ..Look::default() };
     if look.brief {
@@ -103,7 +124,7 @@ pub(crate) fn look_between(dir: &ProcDir, depth: Depth) -> (Look, u64) {
     let status = dir.status();
     look.exe = read_exe(dir);
     look.cwd = read_cwd(dir);
-    look.cgroup = dir.read(c"cgroup").and_then(|file| decode_cgroup(&file));
+    look.cgroup = read_cgroup(dir);
     if depth == Depth::Env {
         look.env = dir.environment();
     }

@@ -1,5 +1,7 @@
 //! Puts what was told in the order of time, and drops looks that may have seen somebody else.
 
+use rustc_hash::FxHashSet;
+
 use super::happening::{Happening, Told};
 use crate::Pid;
 
@@ -42,6 +44,15 @@ impl Settling {
             _ => None,
         });
         forked.collect()
+    }
+
+    /// Of which processes threads ended, as far as that is not yet given.
+    pub(crate) fn ended(&self) -> FxHashSet<Pid> {
+        let ended = self.pending.iter().filter_map(|it| match it.what {
+            Happening::Exit { task, .. } => Some(task.pid),
+            _ => None,
+        });
+        ended.collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -3,7 +3,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{Mode, OFlags, openat};
+use rustix::fs::{Dir, Mode, OFlags, openat};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 use rustix::thread::CapabilitySet;
 use rustix::time::{ClockId, Timespec, clock_gettime};
@@ -177,6 +177,20 @@ impl ProcDir {
     pub(crate) fn open(pid: Pid) -> Option<Self> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         openat(rustix::fs::CWD, format!("/proc/{pid}"), flags, Mode::empty()).ok().map(Self)
+    }
+
+    /// The directory of a thread that lives, of those but the first: once that one has ended, its own files are empty, or say
+    /// what no longer holds.
+    pub(crate) fn living_thread(&self) -> Option<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let tasks = openat(&self.0, c"task", flags, Mode::empty()).ok()?;
+        let names = Dir::new(tasks).ok()?.filter_map(|entry| Some(entry.ok()?.file_name().to_owned()));
+        names.filter(|name| name.to_bytes() != b"." && name.to_bytes() != b"..").find_map(|name| {
+            let path = [b"task/", name.to_bytes()].concat();
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let thread = openat(&self.0, &path[..], flags, Mode::empty()).ok().map(Self)?;
+            thread.stat().filter(|stat| !stat.is_ending()).map(|_| thread)
+        })
     }
 
     fn read_most(&self, name: &CStr, most: usize) -> Option<Vec<u8>> {

@@ -96,6 +96,11 @@ impl Stat {
         matches!(self.state, b'Z' | b'X' | b'x')
     }
 
+    /// Its first thread has ended, and others are left.
+    pub(crate) fn has_lost_leader(&self) -> bool {
+        self.has_ended() && self.threads > 1
+    }
+
     pub(crate) fn tty(&self) -> Option<Tty> {
         let (major, minor) = (self.tty >> 8 & 0xfff, self.tty & 0xff | self.tty >> 12 & 0xf_ff00);
         (self.tty != 0).then_some(Tty { major, minor })

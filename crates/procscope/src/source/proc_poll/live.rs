@@ -753,7 +753,7 @@ fn sight(dir: &ProcDir, pid: Pid, depth: Depth) -> Option<Sight> {
     let file = dir.open_file(c"stat")?;
     for _ in 0..3 {
         let first = file.stat()?;
-        let (look, code_kib) = look_between(dir, depth);
+        let (look, code_kib) = look_between(dir, &first, depth);
         if let Some((stat, look)) = settle(&first, look, file.stat().as_ref()) {
             let loading = is_loading(&stat, &look, code_kib);
             return Some(Sight { pid, read_ns: sys::now_boot_ns(), stat, look, code_kib, loading });

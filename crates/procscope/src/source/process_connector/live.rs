@@ -377,7 +377,8 @@ impl Live {
         }
         let mut looks = look_at_all(self.tracker.depth());
         self.receive(out)?;
-        self.tracker.keep_those_before(&mut looks, &self.merge.forked(), self.attached_ns);
+        let (forked, ended) = (self.merge.forked(), self.merge.ended());
+        self.tracker.keep_those_before(&mut looks, &forked, &ended, self.attached_ns);
         if self.tracker.begin(&looks, &mut |record| out.push(record)).is_break() {
             return Ok(ControlFlow::Break(()));
         }

@@ -1,6 +1,6 @@
 //! Makes one stream of what several sockets received, and finds what is missing in it.
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::decode::{Message, What};
 use crate::Pid;
@@ -162,6 +162,11 @@ impl Merge {
     /// See [`Settling::forked`].
     pub(crate) fn forked(&self) -> Vec<(Pid, u64)> {
         self.settling.forked()
+    }
+
+    /// See [`Settling::ended`].
+    pub(crate) fn ended(&self) -> FxHashSet<Pid> {
+        self.settling.ended()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -549,7 +549,8 @@ impl Live {
         let until_ns = self.trace_ns(sys::now_mono_ns());
         self.receive(out)?;
         self.assemble(until_ns);
-        self.tracker.keep_those_before(&mut looks, &self.settling.forked(), self.attached_ns);
+        let (forked, ended) = (self.settling.forked(), self.settling.ended());
+        self.tracker.keep_those_before(&mut looks, &forked, &ended, self.attached_ns);
         if self.tracker.begin(&looks, &mut |record| out.push(record)).is_break() {
             return Ok(ControlFlow::Break(()));
         }

@@ -2,6 +2,8 @@
 
 use std::ops::ControlFlow;
 
+use rustc_hash::FxHashSet;
+
 use super::Tracker;
 use super::known::{Known, TICK_NS};
 use crate::source::happening::Task;
@@ -10,15 +12,23 @@ use crate::source::record::{Body, CgroupKey, Put, Record, UNKNOWN_COMM, UNKNOWN_
 use crate::{Field, Flaw, Flaws, Pid, StartTime};
 
 impl Tracker {
-    /// Leaves out whose fork is yet to be told, of FORKED (pid, and when it was told, CLOCK_MONOTONIC ns), and who came later.
-    pub(crate) fn keep_those_before(&self, looks: &mut Vec<(Pid, Look)>, forked: &[(Pid, u64)], attached_ns: u64) {
+    /// Leaves out whose fork is yet to be reported, of FORKED (pid, and when it was reported, CLOCK_MONOTONIC ns), and who came
+    /// later. And the dead that nobody has waited for, except those whose end is yet to be reported, of ENDED.
+    pub(crate) fn keep_those_before(
+        &self,
+        looks: &mut Vec<(Pid, Look)>,
+        forked: &[(Pid, u64)],
+        ended: &FxHashSet<Pid>,
+        attached_ns: u64,
+    ) {
         looks.retain(|(pid, look)| {
             let Some(stat) = look.stat else { return false };
             let told_of = |&(child, mono_ns): &(Pid, u64)| {
                 let told = StartTime::from_boot_ns(self.boot_ns(mono_ns));
                 child == *pid && stat.start <= told && (told.0 - stat.start.0 <= 1 || mono_ns <= look.read_ns)
             };
-            stat.start.boot_ns() <= attached_ns && !forked.iter().any(told_of)
+            let lives = !look.is_zombie() || ended.contains(pid);
+            lives && stat.start.boot_ns() <= attached_ns && !forked.iter().any(told_of)
         });
     }
 
@@ -67,8 +77,7 @@ impl Tracker {
     pub(crate) fn resume(&mut self, looks: Vec<(Pid, Look)>, put: &mut Put<'_>) {
         for (pid, look) in &looks {
             // Of the dead that are not waited for the end was told.
-            let dead = look.stat.is_some_and(|stat| stat.ended) && look.threads.is_empty();
-            if !dead || self.living.contains_key(pid) {
+            if !look.is_zombie() || self.living.contains_key(pid) {
                 self.renew(*pid, look, put);
             }
         }

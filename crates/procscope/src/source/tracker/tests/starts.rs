@@ -2,6 +2,25 @@ use super::*;
 use crate::source::tracker::fork::MOST_STARTS;
 use crate::source::tracker::known::MOST_LATE_TICKS;
 
+#[test]
+fn a_zombie_exists_where_its_end_is_yet_to_be_reported() {
+    let stage = Stage::new();
+    let zombie = |threads: Vec<Pid>| {
+        let mut look = look(7, 2, 60 * MS);
+        look.stat.as_mut().unwrap().ended = true;
+        Look { threads, ..look }
+    };
+    let exists = |look: Look, ended: &[Pid]| {
+        let mut looks = vec![(7, look)];
+        stage.tracker.keep_those_before(&mut looks, &[], &ended.iter().copied().collect(), 99 * MS);
+        !looks.is_empty()
+    };
+    assert!(!exists(zombie(vec![]), &[8]));
+    assert!(exists(zombie(vec![]), &[7]));
+    // Its first thread alone has ended.
+    assert!(exists(zombie(vec![9]), &[]));
+}
+
 /// One that is seen in the list before its fork is told comes once.
 #[test]
 fn existing_ones_do_not_come_as_forks() {
@@ -19,7 +38,7 @@ fn whose_fork_is_told_late_is_not_among_those_before() {
     let stage = Stage::new();
     let kept = |start, read_ms: u64, told_ms: u64| {
         let mut looks = vec![(7, look(7, start, read_ms * MS))];
-        stage.tracker.keep_those_before(&mut looks, &[(7, told_ms * MS)], 99 * MS);
+        stage.tracker.keep_those_before(&mut looks, &[(7, told_ms * MS)], &FxHashSet::default(), 99 * MS);
         !looks.is_empty()
     };
     assert!(!kept(2, 24, 25) && !kept(2, 24, 35) && !kept(2, 75, 70));
