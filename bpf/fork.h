@@ -42,9 +42,10 @@ static __always_inline int on_newtask(struct task_struct *trusted, u64 clone_fla
 	u64 now;
 
 	if (config.filter_trees && !thread) {
-		u32 parent = task->real_parent->tgid;
+		/* With CLONE_PARENT these are two. */
+		u32 parent = task->real_parent->tgid, maker = creator->tgid;
 
-		if (bpf_map_lookup_elem(&trees, &parent)) {
+		if (bpf_map_lookup_elem(&trees, &parent) || (maker != parent && bpf_map_lookup_elem(&trees, &maker))) {
 			u8 in = 1;
 
 			bpf_map_update_elem(&trees, &tgid, &in, BPF_ANY);

@@ -23,6 +23,7 @@
 //! | `zN` | sleeps N ms |
 //! | `c` | becomes the program that the first argument after its name tells, with the arguments from there; the steps go on in it |
 //! | `p(…)` | starts a thread that takes the steps in parentheses |
+//! | `o(…)` | clones a process with its own parent (CLONE_PARENT) that takes the steps in parentheses |
 
 #![no_std]
 #![no_main]
@@ -91,16 +92,12 @@ unsafe fn steps(mut at: *const u8) {
         }
         // SAFETY: the byte was not the NUL.
         at = unsafe { at.add(1) };
-        if step == b'p' {
+        if matches!(step, b'p' | b'o') {
             // SAFETY: stays within the string.
             unsafe {
-                start_thread(at.add(1));
-                while *at != 0 && *at != b')' {
-                    at = at.add(1);
-                }
-                if *at != 0 {
-                    at = at.add(1);
-                }
+                let start = if step == b'p' { start_thread } else { start_sister };
+                start(at.add(1));
+                at = past_parentheses(at);
             }
             continue;
         }
@@ -113,6 +110,29 @@ unsafe fn steps(mut at: *const u8) {
             }
         }
         take(step, first, second, at);
+    }
+}
+
+/// Behind the parenthesis that closes the one here.
+///
+/// # Safety
+/// `at` ends with a NUL.
+unsafe fn past_parentheses(mut at: *const u8) -> *const u8 {
+    let mut depth = 0usize;
+    loop {
+        // SAFETY: never moved past the NUL.
+        let byte = unsafe { *at };
+        if byte == 0 {
+            return at;
+        }
+        // SAFETY: the byte was not the NUL.
+        at = unsafe { at.add(1) };
+        match byte {
+            b'(' => depth = depth.wrapping_add(1),
+            b')' if depth <= 1 => return at,
+            b')' => depth -= 1,
+            _ => {}
+        }
     }
 }
 
@@ -284,6 +304,18 @@ unsafe fn start_thread(script: *const u8) {
         #[cfg(target_arch = "aarch64")]
         core::arch::asm!("svc #0", "cbnz x0, 2f", "mov x29, #0", "ldp x0, x1, [sp], #16", "blr x1", "brk #0", "2:",
             in("x8") nr::CLONE, inout("x0") THREAD_FLAGS => _, inout("x1") top => _, in("x2") 0, in("x3") 0, in("x4") 0);
+    }
+}
+
+/// # Safety
+/// `script` ends with a NUL.
+unsafe fn start_sister(script: *const u8) {
+    const CLONE_PARENT: usize = 0x8000;
+    const SIGCHLD: usize = 17;
+    if call(nr::CLONE, CLONE_PARENT | SIGCHLD, 0, 0) == 0 {
+        // SAFETY: the caller vouches for it.
+        unsafe { steps(script) };
+        exit_group(0);
     }
 }
 

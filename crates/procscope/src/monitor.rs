@@ -144,6 +144,14 @@ impl MonitorBuilder {
         self
     }
 
+    /// With a command: promises that this program starts no other process while the monitor runs. A child of this process is then one of the
+    /// command's, made with CLONE_PARENT, also where the mechanism reports parents alone. Without the promise such a child is counted as lost.
+    #[must_use]
+    pub fn sole_command(mut self, sole: bool) -> Self {
+        self.want.launch.get_or_insert_default().sole = sole;
+        self
+    }
+
     /// What the filter would make the mechanism do. Attaches to nothing, and needs no privilege.
     ///
     /// # Errors
@@ -171,7 +179,7 @@ impl MonitorBuilder {
             // It runs already, but not as what it is to become.
             let others = self.want.events.iter().filter(|&kind| kind != Kind::Existing);
             self.want.events = others.fold(EventSet::NONE, EventSet::with);
-            let kin = launch.wait_all.then(|| Kin::of(held.pid()));
+            let kin = launch.wait_all.then(|| Kin::of(held.pid(), held.home()));
             command = Some(Commanded { held, kin });
         }
         let fail = |error| Error::System { what: "making an event descriptor", error };

@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use procscope_tests::compare::{Comparison, ODD_UNDER_PTRACE, UNTOLD_BY_PTRACE};
 use procscope_tests::seen::Seen;
+use procscope_tests::tiny::Bin;
 
 use crate::turn;
-use crate::watch::{events, for_everyone, program, wait};
+use crate::watch::{Watch, events, for_everyone, program, wait};
 
 /// `procscope run` with JSON in a file.
 pub(crate) struct Run {
@@ -147,6 +148,46 @@ fn a_daemon_is_followed_to_its_end() {
         let alone = sh(source, &["-e", "exit"], "sleep 20 >/dev/null 2>&1 & exit 5");
         assert_eq!(alone.status.code(), Some(5), "{source}");
         assert!(begun.elapsed() < Duration::from_secs(10), "{source}: {:?}", begun.elapsed());
+    }
+}
+
+/// CLONE_PARENT makes a child of procscope, or of whoever else made the process that calls it. It becomes a program and clones once more.
+#[test]
+fn a_sister_of_the_command_is_followed_to_its_end() {
+    let _turn = turn::take();
+    let bin = Bin::new().expect("a directory can be made");
+    let tiny = bin.tiny();
+    let tiny = tiny.to_str().expect("text");
+    let script = "o(z200o(z200e11)cz100e9)e7";
+    for source in ["ebpf", "ptrace", "process-connector", "tracefs", "proc-poll"] {
+        let (_dir, file, mut command) = command(source, &["-e", "exit", "--wait-all"], &[tiny, tiny]);
+        let output = command.env("PS", script).output().expect("procscope can be run");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(7), "{source}: {stderr}");
+        let codes: Vec<_> = events(&file).iter().filter_map(|seen| seen.exit_code).collect();
+        assert!([7, 9, 11].iter().all(|code| codes.contains(code)), "{source}: {codes:?} {stderr}");
+    }
+}
+
+/// The same of a process that is watched, by those that report who made a process; the others say that they do not.
+#[test]
+fn a_sister_of_a_watched_process_is_of_its_tree() {
+    let _turn = turn::take();
+    let bin = Bin::new().expect("a directory can be made");
+    for source in ["ebpf", "tracefs", "process-connector", "proc-poll"] {
+        let mut held = Command::new(bin.tiny());
+        held.env("PS", "r0o(z100e9)e7").stdin(Stdio::piped());
+        let mut held = held.spawn().expect("the tiny program can be run");
+        let watch = Watch::start(["--source", source, "-e", "exit", "--tree", &held.id().to_string()]);
+        held.stdin.take().expect("it is piped").write_all(b".").expect("it reads");
+        held.wait().expect("our own child");
+        watch.wait_for(r#""exit_code":7"#);
+        let knows = matches!(source, "ebpf" | "tracefs");
+        if knows {
+            watch.wait_for(r#""exit_code":9"#);
+        }
+        let ended = watch.stop();
+        assert_eq!(ended.stderr.contains("CLONE_PARENT"), !knows, "{source}: {}", ended.stderr);
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
         Some(path) => Output::open(Some(path))?,
         None => Output::stderr()?,
     };
-    let builder = watch::builder(options).command(&run.command).wait_all(run.wait_all);
+    let builder = watch::builder(options).command(&run.command).wait_all(run.wait_all).sole_command(true);
     let monitor = match builder.build() {
         Err(error) => return refused(error),
         Ok(monitor) => monitor,

@@ -4,29 +4,35 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustc_hash::FxHashMap;
 
+use super::Home;
 use crate::source::record::Body;
 use crate::{Pid, StartTime};
 
 /// The command and all its living descendants, however they were reparented. Shared by the pipeline, which sees forks and
 /// exits, and the thread that waits. Bounded by the number of pids.
 #[derive(Clone, Debug)]
-pub(crate) struct Kin(Arc<Mutex<FxHashMap<Pid, Option<StartTime>>>>);
+pub(crate) struct Kin {
+    living: Arc<Mutex<FxHashMap<Pid, Option<StartTime>>>>,
+    home: Home,
+}
 
 impl Kin {
-    pub(crate) fn of(root: Pid) -> Self {
-        Self(Arc::new(Mutex::new([(root, None)].into_iter().collect())))
+    pub(crate) fn of(root: Pid, home: Home) -> Self {
+        Self { living: Arc::new(Mutex::new([(root, None)].into_iter().collect())), home }
     }
 
     fn lock(&self) -> MutexGuard<'_, FxHashMap<Pid, Option<StartTime>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.living.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn see(&self, body: &Body<'_>) {
         match body {
-            Body::Fork { subject, thread: false, creator, .. } => {
+            Body::Fork { subject, thread: false, .. } => {
                 let mut living = self.lock();
-                let creator = creator.as_ref().map_or(subject.parent.pid, |creator| creator.pid);
-                if living.contains_key(&creator) || living.contains_key(&subject.parent.pid) {
+                let joins = body.descent().is_some_and(|descent| {
+                    descent.is_below(|pid| living.contains_key(&pid)) || self.home.adopts(&descent) == Some(true)
+                });
+                if joins {
                     living.insert(subject.pid, subject.id().start);
                 } else {
                     // A stranger with the pid of one whose end was lost.
@@ -55,12 +61,16 @@ impl Kin {
 mod tests {
     use super::*;
     use crate::pipeline::tests::subject;
-    use crate::source::record::ExitRecord;
+    use crate::source::record::{ExitRecord, RefRecord};
 
     fn born(pid: Pid, parent: Pid) -> Body<'static> {
+        made(pid, parent, None)
+    }
+
+    fn made(pid: Pid, parent: Pid, creator: Option<RefRecord>) -> Body<'static> {
         let mut subject = subject(pid, u64::from(pid) * 10_000_000, "x");
         subject.parent.pid = parent;
-        Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator: None, image: None }
+        Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator, image: None }
     }
 
     fn ended(pid: Pid) -> Body<'static> {
@@ -70,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_last_descendant_counts() {
-        let kin = Kin::of(10);
+        let kin = Kin::of(10, Home::default());
         kin.see(&born(11, 10));
         kin.see(&ended(10));
         kin.see(&born(12, 11));
@@ -82,5 +92,23 @@ mod tests {
         assert!(!kin.is_empty());
         kin.check(|_| Some(StartTime(99)));
         assert!(kin.is_empty());
+    }
+
+    /// CLONE_PARENT makes a child of the command's parent.
+    #[test]
+    fn a_sister_of_the_command_counts() {
+        let (own, creator) = (5, subject(10, 0, "x").parent);
+        for (home, creator, counts) in [
+            (Home::default(), Some(RefRecord { pid: 10, ..creator }), true),
+            (Home::default(), None, false),
+            (Home { pid: own, sole: false }, None, false),
+            (Home { pid: own, sole: true }, None, true),
+            (Home { pid: own, sole: true }, Some(RefRecord { pid: own, ..creator }), false),
+        ] {
+            let kin = Kin::of(10, home);
+            kin.see(&made(11, own, creator));
+            kin.see(&ended(10));
+            assert_eq!(!kin.is_empty(), counts, "{home:?} {creator:?}");
+        }
     }
 }

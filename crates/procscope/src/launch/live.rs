@@ -7,7 +7,7 @@ use std::ptr;
 use std::sync::Mutex;
 
 use super::filter;
-use super::{Launch, RunningCommand, find_program};
+use super::{Home, Launch, RunningCommand, find_program};
 use crate::{Error, Pid};
 
 /// A child of ours that becomes the command once released. Dropped before, it ends.
@@ -15,6 +15,7 @@ use crate::{Error, Pid};
 pub(crate) struct Held {
     command: RunningCommand,
     name: String,
+    home: Home,
     gate: Mutex<Option<File>>,
     /// The error of its exec, if any; ends with the exec.
     refusal: Mutex<File>,
@@ -29,6 +30,20 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
         }
         Ok((OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])))
     }
+}
+
+/// Whether this process has no child, and gets no orphans.
+fn is_childless() -> bool {
+    // SAFETY: plain data, of which all zeroes is a value.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
+    // SAFETY: the kernel fills what it is given.
+    let waited = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) };
+    let childless = waited != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD);
+    let mut heir: libc::c_int = 1;
+    // SAFETY: as above.
+    let asked = unsafe { libc::prctl(libc::PR_GET_CHILD_SUBREAPER, &raw mut heir) };
+    childless && asked == 0 && heir == 0 && std::process::id() != 1
 }
 
 fn c_string(text: &OsStr) -> io::Result<CString> {
@@ -92,6 +107,7 @@ impl Held {
         let image = Image::new(launch).map_err(|error| Error::Command { name: name.clone(), error })?;
         let system = |error| Error::System { what: "starting a command", error };
         let (gate, refusal) = (pipe().map_err(system)?, pipe().map_err(system)?);
+        let home = Home { pid: std::process::id(), sole: launch.sole && is_childless() };
         let argv = pointers(&image.argv);
         let env = pointers(&image.env);
         // A script without a first line that names an interpreter is the shell's, as for execvp(3).
@@ -132,6 +148,7 @@ impl Held {
         Ok(Self {
             command: RunningCommand::new(pid as Pid),
             name,
+            home,
             gate: Mutex::new(Some(gate.1.into())),
             refusal: Mutex::new(refusal.0.into()),
         })
@@ -143,6 +160,10 @@ impl Held {
 
     pub(crate) fn pid(&self) -> Pid {
         self.command.pid()
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        self.home
     }
 
     /// Lets it go.

@@ -19,6 +19,7 @@ pub(crate) use live::Held;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::Held;
 
+use crate::source::record::Descent;
 use crate::{ExitStatus, Pid};
 
 /// How far a command is.
@@ -147,6 +148,24 @@ pub(crate) struct Launch {
     pub(crate) argv: Vec<OsString>,
     /// Goes on until all descendants have ended.
     pub(crate) wait_all: bool,
+    /// The caller starts no other process meanwhile.
+    pub(crate) sole: bool,
+}
+
+/// The process that started the command, which CLONE_PARENT makes the parent of whatever the command clones.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Home {
+    /// 0 where there is no command.
+    pub(crate) pid: Pid,
+    /// It has no other child, and starts none.
+    pub(crate) sole: bool,
+}
+
+impl Home {
+    /// Whether a new process is the command's, where the source reports its parent alone; `None` where that says nothing about it.
+    pub(crate) fn adopts(self, descent: &Descent) -> Option<bool> {
+        (descent.creator.is_none() && self.pid != 0 && descent.parent == self.pid).then_some(self.sole)
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 use std::io;
 
-use super::{Launch, RunningCommand};
+use super::{Home, Launch, RunningCommand};
 use crate::{Error, Pid};
 
 /// No command on this system yet: [`Held::start`] says so.
@@ -18,6 +18,10 @@ impl Held {
 
     pub(crate) fn pid(&self) -> Pid {
         0
+    }
+
+    pub(crate) fn home(&self) -> Home {
+        Home::default()
     }
 
     pub(crate) fn open_gate(&self) {}

@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 
+use crate::launch::Home;
 use crate::source::record::{Body, Record, UNKNOWN_START};
 use crate::{Field, Flaw, Pid, Process, Want};
 
@@ -16,6 +17,8 @@ pub(super) struct Choice {
     members: Option<HashSet<Pid>>,
     /// Those of whom nobody knows whether they are among them: who made them was not seen.
     perhaps: HashSet<Pid>,
+    /// Who started the command that is a root.
+    home: Home,
 }
 
 impl Choice {
@@ -27,6 +30,7 @@ impl Choice {
             uids: want.uids.clone(),
             members: (!want.trees.is_empty()).then(|| want.trees.iter().copied().collect()),
             perhaps: HashSet::new(),
+            home: want.held.as_ref().map_or_else(Home::default, |held| held.home()),
         }
     }
 
@@ -38,17 +42,23 @@ impl Choice {
 
     /// Sees who joins a tree.
     pub(super) fn follow(&mut self, record: &Record<'_>) {
-        if let (Some(members), Body::Fork { subject, thread: false, .. }) = (&mut self.members, &record.body) {
-            let parent = &subject.parent;
-            // A stranger may have the pid of one who ended unseen.
-            members.remove(&subject.pid);
-            self.perhaps.remove(&subject.pid);
-            let unseen = parent.start_ns == UNKNOWN_START || record.about.get(Field::Ppid) == Some(Flaw::Estimated);
-            if members.contains(&parent.pid) {
-                members.insert(subject.pid);
-            } else if parent.pid != 0 && (unseen || self.perhaps.contains(&parent.pid)) {
-                self.perhaps.insert(subject.pid);
-            }
+        let (Some(members), Some(subject), Some(descent)) =
+            (&mut self.members, record.body.subject(), record.body.descent())
+        else {
+            return;
+        };
+        // A stranger may have the pid of one who ended unseen.
+        members.remove(&descent.pid);
+        self.perhaps.remove(&descent.pid);
+        let adopted = self.home.adopts(&descent);
+        if descent.is_below(|pid| members.contains(&pid)) || adopted == Some(true) {
+            members.insert(descent.pid);
+            return;
+        }
+        let unseen = descent.parent != 0
+            && (subject.parent.start_ns == UNKNOWN_START || record.about.get(Field::Ppid) == Some(Flaw::Estimated));
+        if unseen || adopted.is_some() || descent.is_below(|pid| pid != 0 && self.perhaps.contains(&pid)) {
+            self.perhaps.insert(descent.pid);
         }
     }
 

@@ -44,6 +44,13 @@ impl<'a> Outlet<'a> {
         self.pipeline.take_undecided()
     }
 
+    /// Marks how many were forked of whom nobody knows whether they are wanted.
+    pub(crate) fn miss_undecided(&mut self) -> ControlFlow<()> {
+        let mut counts = [0; KIND_COUNT];
+        counts[Kind::Lost as usize] = self.take_undecided();
+        if counts[Kind::Lost as usize] == 0 { ControlFlow::Continue(()) } else { self.miss(counts) }
+    }
+
     /// Takes a record. `Break`: the sink wants no more, or failed.
     pub(crate) fn push(&mut self, record: &Record<'_>) -> ControlFlow<()> {
         match self.pipeline.feed(record) {

@@ -388,6 +388,21 @@ fn who_may_be_in_a_tree_is_counted() {
     assert_eq!(feed(18, reference_to(14, 900), Flaws::new()), (false, 0));
 }
 
+/// With CLONE_PARENT the creator is not the parent.
+#[test]
+fn what_a_member_makes_is_in_its_tree() {
+    let want = Want { trees: vec![10], ..all() };
+    let mut pipeline = pipeline(&want);
+    pipeline.choose(&want);
+    let mut feed = |pid, creator| {
+        let Body::Fork { subject, .. } = forked(pid, reference_to(2, 5)) else { unreachable!() };
+        let creator = Some(reference_to(creator, 5));
+        let body = Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator, image: None };
+        pipeline.feed(&record(900, body)).is_some()
+    };
+    assert!(feed(11, 10) && feed(12, 11) && !feed(13, 2) && !feed(11, 2) && !feed(14, 11));
+}
+
 #[test]
 fn who_may_be_anybodys_is_counted() {
     let want = Want { uids: vec![7], ..all() };

@@ -149,6 +149,15 @@ pub(crate) fn foreign_proc() -> Obstacle {
     }
 }
 
+/// What a source does not see of trees that reports a new process's parent, and not who made it.
+#[cfg(target_os = "linux")]
+pub(crate) fn parents_alone(want: &Want) -> Option<String> {
+    let alone = !want.trees.is_empty() && want.held.is_none();
+    alone.then(|| {
+        "a child that the tree's own process makes with CLONE_PARENT is missing: only parents are reported here".into()
+    })
+}
+
 /// A name as the kernel keeps it.
 pub(crate) fn comm_of(name: &[u8]) -> record::Comm {
     let mut comm = record::Comm::default();

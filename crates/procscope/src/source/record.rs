@@ -239,7 +239,35 @@ pub(crate) enum Body<'a> {
     },
 }
 
+/// From whom a new process descends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Descent {
+    pub(crate) pid: Pid,
+    pub(crate) parent: Pid,
+    /// Who made it, with CLONE_PARENT not the parent; `None` where the source reports the parent alone.
+    pub(crate) creator: Option<Pid>,
+}
+
+impl Descent {
+    /// Whether it belongs to a tree with these members: those that its creator is in count, and those of its parent.
+    pub(crate) fn is_below(&self, is_member: impl Fn(Pid) -> bool) -> bool {
+        is_member(self.parent) || self.creator.is_some_and(is_member)
+    }
+}
+
 impl Body<'_> {
+    /// Of a new process, from whom it descends.
+    pub(crate) fn descent(&self) -> Option<Descent> {
+        match self {
+            Self::Fork { subject, thread: false, creator, .. } => Some(Descent {
+                pid: subject.pid,
+                parent: subject.parent.pid,
+                creator: creator.as_ref().map(|creator| creator.pid),
+            }),
+            _ => None,
+        }
+    }
+
     /// The process that it is about.
     pub(crate) fn subject(&self) -> Option<&Subject> {
         match self {

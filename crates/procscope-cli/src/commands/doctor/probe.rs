@@ -232,7 +232,7 @@ pub(super) fn try_family(source: SourceId) -> Result<Tried, Refusal> {
     let words = [own_program().into_os_string(), FAMILY.into(), OsString::from_vec(base.clone())];
     let events = PROBED.into_iter().fold(EventSet::NONE, EventSet::with);
     let builder = Monitor::builder().source(source).events(events).user_names(false);
-    let monitor = builder.command(words).wait_all(true).build()?;
+    let monitor = builder.command(words).wait_all(true).sole_command(true).build()?;
     let (notes, command) = (monitor.session().notes.clone(), monitor.command());
     let mut keep = Keep::new(None);
     let begun = now();

@@ -140,7 +140,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
         (builder, root) = (builder.tree(pid), pid);
     }
     if !line.operands.is_empty() {
-        (builder, root) = (builder.command(&line.operands), std::process::id());
+        (builder, root) = (builder.command(&line.operands).sole_command(true), std::process::id());
     }
     let mut watch = Watch::new(builder, line.common)?;
     watch.quiet = options.quiet;

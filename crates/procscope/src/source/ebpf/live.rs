@@ -458,7 +458,7 @@ fn uncaught(fd: &OwnedFd, caught: impl Fn() -> u64) -> u64 {
 /// Whether a record that was sent before the programs knew the trees is of a member; a member's child becomes one.
 fn adopt(members: &mut HashSet<Pid>, body: &Body<'_>) -> bool {
     let Some(subject) = body.subject() else { return true };
-    if matches!(body, Body::Fork { thread: false, .. }) && members.contains(&subject.parent.pid) {
+    if body.descent().is_some_and(|descent| descent.is_below(|pid| members.contains(&pid))) {
         members.insert(subject.pid);
     }
     members.contains(&subject.pid)

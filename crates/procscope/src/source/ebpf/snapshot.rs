@@ -273,7 +273,7 @@ impl Live {
         }
         let bytes = self.read_existing()?;
         let running = decode_existing(&bytes, &mut 0);
-        // pid, parent, start
+        // pid, parent or creator, start
         let mut born: Vec<_> =
             running.iter().map(|it| (it.subject.pid, it.subject.parent.pid, it.subject.start_ns)).collect();
         let hidden = read_hidden(&running.iter().map(|it| it.subject.pid).collect());
@@ -283,8 +283,9 @@ impl Live {
         loop {
             // Children forked meanwhile by members that the programs did not know yet.
             self.peek(|record, _| {
-                if let Body::Fork { subject, thread: false, .. } = &record.body {
-                    born.push((subject.pid, subject.parent.pid, subject.start_ns));
+                if let (Some(subject), Some(descent)) = (record.body.subject(), record.body.descent()) {
+                    let above = [Some(descent.parent), descent.creator.filter(|creator| *creator != descent.parent)];
+                    born.extend(above.into_iter().flatten().map(|above| (descent.pid, above, subject.start_ns)));
                 }
             });
             loop {

@@ -23,7 +23,7 @@ use crate::source::cgroups::resolve_cgroups;
 use crate::source::look::{Depth, Look};
 use crate::source::proc_files::look_between;
 use crate::source::stop::Stop;
-use crate::source::{Source, foreign_proc};
+use crate::source::{Source, foreign_proc, parents_alone};
 use crate::sys::proc_pid::Stat;
 use crate::sys::{self, ProcDir};
 use crate::{
@@ -318,6 +318,7 @@ impl Live {
         if !missing.is_empty() {
             self.notes.push(format!("{} events are missing: /proc does not show them", missing.join(", ")));
         }
+        self.notes.extend(parents_alone(&self.want));
         if !reads_others() {
             self.notes.push(
                 "the programs' paths, directories and environments of other users' processes are missing: CAP_SYS_PTRACE \

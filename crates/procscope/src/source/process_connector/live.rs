@@ -17,7 +17,7 @@ use crate::source::proc_files::{Pace, ProcFiles, look_at_all};
 use crate::source::settling::SETTLE_NS;
 use crate::source::stop::Stop;
 use crate::source::tracker::{Settings, Tracker};
-use crate::source::{Source, perhaps_filtered};
+use crate::source::{Source, parents_alone, perhaps_filtered};
 use crate::{
     Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Obstacle, Pid, SourceId, Timestamp, Verdict, Want, sys,
 };
@@ -297,6 +297,7 @@ impl Live {
     }
 
     fn note(&mut self, buffer: usize) {
+        self.notes.extend(parents_alone(&self.want));
         if self.want.events.contains(Kind::ExecFailed) {
             self.notes.push("exec-failed events are missing: the process connector does not tell of them".to_owned());
         }
@@ -418,6 +419,9 @@ impl Live {
         }
         let ControlFlow::Continue(after) = self.give(until_ns, out) else { return Ok(ControlFlow::Break(())) };
         count += after;
+        if self.want.held.as_ref().is_some_and(|held| !held.home().sole) && out.miss_undecided().is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
         let quiet = count == 0 && self.merge.is_empty();
         if self.doubtful && (quiet || self.resumed.elapsed() > RESUME_EVERY) {
             self.resumed = Instant::now();

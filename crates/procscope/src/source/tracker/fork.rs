@@ -4,7 +4,7 @@ use super::Tracker;
 use super::known::{Known, TICK_NS};
 use crate::source::happening::{Birth, Task};
 use crate::source::look::{Depth, Proc};
-use crate::source::record::{Body, NOBODY, Put, Record, UNKNOWN_COMM, UNKNOWN_ID};
+use crate::source::record::{Body, ImageRecord, NOBODY, Put, Record, UNKNOWN_COMM, UNKNOWN_ID};
 use crate::{Field, Flaw, Flaws, Kind};
 
 /// The kernel notes a process's start this much before it tells of the fork, at the usual speed (`copy_process`, `kernel/fork.c`).
@@ -56,7 +56,9 @@ impl Tracker {
             _ if brother => None,
             _ => Some(creator),
         };
-        let mut known = match self.living.get(&parent.pid).filter(|known| known.epoch == self.epoch) {
+        // Who made a child of ours is not known.
+        let orphaned = birth.is_none() && parent.pid == self.settings.home;
+        let mut known = match self.living.get(&parent.pid).filter(|known| known.epoch == self.epoch && !orphaned) {
             Some(parent_known) => {
                 let mut known = parent_known.clone();
                 known.marks = Flaws::new();
@@ -113,7 +115,7 @@ impl Tracker {
         self.leader_status.remove(&child.pid);
         self.senders.remove(&child.pid);
         self.leader_to_come.remove(&child.pid);
-        if known.kthread {
+        if known.kthread || orphaned {
             if let Some(look) = proc.look(child.pid, Depth::Full)
                 && let Some(stat) = &look.stat
                 && known.confirm(stat.start)
@@ -141,8 +143,12 @@ impl Tracker {
             call: None,
             flags: birth.map(|birth| birth.flags),
             creator: birth.map(|_| creator),
-            image: None,
+            image: orphaned.then(ImageRecord::default),
         };
-        put(&Record { boot_ns, processor: self.processor, body, flaws: Flaws::new(), about })
+        let mut flaws = Flaws::new();
+        if orphaned {
+            [Field::Argv, Field::Exe, Field::Cwd].into_iter().for_each(|field| flaws.mark(field, Flaw::NotObserved));
+        }
+        put(&Record { boot_ns, processor: self.processor, body, flaws, about })
     }
 }
