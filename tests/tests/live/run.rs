@@ -160,12 +160,19 @@ fn a_sister_of_the_command_is_followed_to_its_end() {
     let tiny = tiny.to_str().expect("text");
     let script = "o(z200o(z200e11)cz100e9)e7";
     for source in ["ebpf", "ptrace", "process-connector", "tracefs", "proc-poll"] {
-        let (_dir, file, mut command) = command(source, &["-e", "exit", "--wait-all"], &[tiny, tiny]);
+        let (_dir, file, mut command) = command(source, &["-e", "fork,exit", "--wait-all"], &[tiny, tiny]);
         let output = command.env("PS", script).output().expect("procscope can be run");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(7), "{source}: {stderr}");
-        let codes: Vec<_> = events(&file).iter().filter_map(|seen| seen.exit_code).collect();
+        let events = events(&file);
+        let codes: Vec<_> = events.iter().filter_map(|seen| seen.exit_code).collect();
         assert!([7, 9, 11].iter().all(|code| codes.contains(code)), "{source}: {codes:?} {stderr}");
+        // They are children of procscope, but no copies of it.
+        let forks: Vec<&Seen> = events.iter().filter(|seen| seen.event == "fork").collect();
+        let copies = |seen: &&&Seen| {
+            seen.name.as_deref() == Some("procscope") || seen.argv.iter().flatten().any(|word| word == "--wait-all")
+        };
+        assert!(forks.len() == 2 && forks.iter().find(copies).is_none(), "{source}: {forks:?}");
     }
 }
 

@@ -57,7 +57,7 @@ impl Tracker {
             _ => Some(creator),
         };
         // Who made a child of ours is not known.
-        let orphaned = birth.is_none() && parent.pid == self.settings.home;
+        let orphaned = birth.is_none() && self.settings.home == Some(parent.pid);
         let mut known = match self.living.get(&parent.pid).filter(|known| known.epoch == self.epoch && !orphaned) {
             Some(parent_known) => {
                 let mut known = parent_known.clone();

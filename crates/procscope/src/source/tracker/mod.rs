@@ -34,13 +34,13 @@ pub(crate) struct Settings {
     pub(crate) last_thread_decides: bool,
     /// Changes of users, groups and sessions are told.
     pub(crate) ids_told: bool,
-    /// Who started the command, if any; 0 is nobody. A child of it that has no other creator is a copy of somebody else.
-    pub(crate) home: Pid,
+    /// Who started the command, if any: a child of it whose creator is not reported is a copy of another process.
+    pub(crate) home: Option<Pid>,
 }
 
 impl Settings {
     pub(crate) fn new(want: &Want, follows: bool, last_thread_decides: bool, ids_told: bool) -> Self {
-        let home = want.held.as_ref().map_or(0, |held| held.home().pid);
+        let home = want.held.as_ref().map(|held| held.home().pid);
         Self { events: want.events, env: want.env != EnvWanted::No, follows, last_thread_decides, ids_told, home }
     }
 }

@@ -113,8 +113,14 @@ struct Stage {
 
 impl Stage {
     fn new() -> Self {
-        let settings =
-            Settings { events: EventSet::ALL, env: false, follows: true, last_thread_decides: true, ids_told: true };
+        let settings = Settings {
+            events: EventSet::ALL,
+            env: false,
+            follows: true,
+            last_thread_decides: true,
+            ids_told: true,
+            home: None,
+        };
         Self { tracker: Tracker::new(settings), proc: FakeProc::default(), told: Vec::new() }
     }
 
