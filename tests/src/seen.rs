@@ -39,6 +39,7 @@ pub struct Seen {
     pub gid: Option<u32>,
     pub egid: Option<u32>,
     pub user: Option<String>,
+    pub group: Option<String>,
     pub sid: Option<u32>,
     pub pgid: Option<u32>,
     pub tty: Option<String>,

@@ -81,3 +81,17 @@ fn a_failed_start_leaves_the_file_alone() {
     assert_eq!(stderr(&output).lines().count(), 3, "{}", stderr(&output));
     assert_eq!(std::fs::read(&path).unwrap(), b"kept");
 }
+
+/// What a system without compilers and libraries for them has.
+#[test]
+#[cfg(target_os = "linux")]
+fn it_needs_the_c_library_alone() {
+    // That which is released, where there is one.
+    let program = std::env::var("PROCSCOPE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_procscope").to_owned());
+    let output = Command::new("readelf").args(["--dynamic", "--wide", &program]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let needed: Vec<_> = text.lines().filter(|line| line.contains("(NEEDED)")).collect();
+    assert!(needed.iter().any(|line| line.contains("[libc.so")), "{text}");
+    let has = |line: &str| ["[libc.so", "[libgcc_s.so", "[libm.so", "[ld-linux"].iter().any(|name| line.contains(name));
+    assert!(needed.iter().all(|line| has(line)), "{needed:?}");
+}

@@ -19,6 +19,10 @@ use crate::{EnvWanted, EventSet, Pid, Sink, SourceId, StartTime, Want};
 struct NoNames;
 
 impl Names for NoNames {
+    fn renew(&mut self) -> bool {
+        false
+    }
+
     fn user(&mut self, _: u32) -> Option<Arc<str>> {
         None
     }
@@ -231,6 +235,10 @@ pub fn decode_tracefs(bytes: &[u8]) {
 struct Root;
 
 impl Names for Root {
+    fn renew(&mut self) -> bool {
+        false
+    }
+
     fn user(&mut self, _: u32) -> Option<Arc<str>> {
         Some("root".into())
     }

@@ -16,6 +16,7 @@ mod library;
 mod library_examples;
 mod limits;
 mod loss;
+mod names;
 mod odd;
 mod options;
 mod personas;

@@ -162,7 +162,7 @@ pub(super) fn builder(watch: &Options) -> MonitorBuilder {
 fn renderer(watch: &Options, session: &Session, screen: Option<&Screen>) -> Box<dyn Render> {
     match watch.format {
         Format::Json => Box::new(Json::new(session.boot_id)),
-        Format::Csv => Box::new(Csv::new(session.boot_id, !watch.no_header)),
+        Format::Csv => Box::new(Csv::new(session.boot_id, !watch.no_header).safe(watch.csv_safe)),
         Format::Table => {
             let look = Look {
                 columns: watch.columns.clone().unwrap_or_default(),

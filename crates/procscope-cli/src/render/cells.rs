@@ -24,18 +24,24 @@ impl Cells {
     ///
     /// `?` is what could not be learned, `-` what is not there; ` …[cut]` follows what is not whole and `~` what may have
     /// been otherwise at the time of the event. What was inherited at a fork is exact and bears no mark.
+    ///
+    /// Whatever of this stands in or for a command is a comment to a shell.
     pub(crate) fn fill(&mut self, column: Column, event: &Event, out: &mut Cell) {
         let flaw = column.fields().iter().find_map(|&field| flaw(event, field).filter(|flaw| flaw.is_incomplete()));
         let mark = match (column, flaw) {
             (_, None) => "",
-            (_, Some(Flaw::Truncated)) => " …[cut]",
             (Column::Command, Some(_)) if argv(event).is_none() => "",
-            (Column::Command, Some(_)) => " ~",
+            (Column::Command, Some(Flaw::Truncated)) => " #…[cut]",
+            (Column::Command, Some(_)) => " #~",
+            (_, Some(Flaw::Truncated)) => " …[cut]",
             (_, Some(_)) => "~",
         };
         out.reserve(mark);
         let some = self.value(column, event, out);
         if !some {
+            if column == Column::Command {
+                out.piece("#");
+            }
             out.piece(if flaw.is_some() { "?" } else { "-" });
         }
         out.mark(if some { mark } else { "" });
@@ -158,11 +164,12 @@ fn command(out: &mut Cell, event: &Event) -> bool {
         return true;
     }
     if let EventKind::ExecFailed(failure) = &event.kind {
-        return text(out, failure.path.as_deref());
+        return failure.path.as_deref().map(|path| quote::program(path, out)).is_some();
     }
     // A kernel thread has no arguments; of others we may not have seen them.
     let name = event.process.as_ref().and_then(|process| process.name.as_deref());
     name.map(|name| {
+        out.piece("#");
         out.piece("[");
         quote::text(name, out);
         out.piece("]");

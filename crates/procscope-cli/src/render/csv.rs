@@ -2,6 +2,7 @@ use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
 
+use bstr::ByteSlice as _;
 use csv::{ByteRecord, Writer, WriterBuilder};
 use procscope::{
     BootId, Credentials, Event, EventKind, Exit, ExitStatus, ForkInfo, Login, Lost, Process, ProcessRef, PtraceChange,
@@ -243,6 +244,7 @@ fn pairs(out: &mut Vec<u8>, pairs: impl Iterator<Item = (&'static str, impl std:
 pub(crate) struct Csv {
     boot: BootId,
     header: bool,
+    safe: bool,
     time: Rfc3339,
     cell: Vec<u8>,
     record: ByteRecord,
@@ -254,7 +256,13 @@ impl Csv {
     pub(crate) fn new(boot: BootId, header: bool) -> Self {
         let written = Tap::default();
         let writer = WriterBuilder::new().from_writer(written.clone());
-        Self { boot, header, time: Rfc3339::new(), cell: Vec::new(), record: ByteRecord::new(), writer, written }
+        let (time, cell, record) = (Rfc3339::new(), Vec::new(), ByteRecord::new());
+        Self { boot, header, safe: false, time, cell, record, writer, written }
+    }
+
+    /// Where `safe`, no cell is a formula to a spreadsheet: see [`is_formula`].
+    pub(crate) fn safe(self, safe: bool) -> Self {
+        Self { safe, ..self }
     }
 
     /// Moves the record to the buffer. The writer's own end is a Vec, which takes everything.
@@ -281,6 +289,9 @@ impl Render for Csv {
         for (_, fill) in COLUMNS {
             self.cell.clear();
             fill(&row, &mut self.cell);
+            if self.safe && is_formula(&self.cell) {
+                self.cell.insert(0, b'\'');
+            }
             self.record.push_field(&self.cell);
         }
         self.write_record(out);
@@ -291,6 +302,13 @@ impl Render for Csv {
             self.written.0.replace(Vec::new());
         }
     }
+}
+
+/// Whether a spreadsheet may compute a cell in place of showing it: by its first character (OWASP, "CSV Injection"), in full width too. Numbers
+/// of ours have no sign, and TAB and CR stand as `$'\t'` and `$'\r'`.
+fn is_formula(cell: &[u8]) -> bool {
+    let first = cell.chars().next();
+    first.is_some_and(|first| "=+-@\t\r\n\u{ff1d}\u{ff0b}\u{ff0d}\u{ff20}".contains(first))
 }
 
 /// The end of the csv writer, which does not let go of what it writes to.
@@ -352,6 +370,27 @@ mod tests {
     #[test]
     fn the_header_can_be_left_out() {
         assert_eq!(samples::rendered(&mut Csv::new(BOOT, false), &[]), "");
+    }
+
+    #[test]
+    fn a_spreadsheet_computes_nothing_where_it_must_not() {
+        let mut process = samples::odd_process();
+        process.name = Some(procscope::Name::from_comm(b"@SUM(1+1)\0\0\0\0\0\0\0"));
+        process.argv = Some(std::sync::Arc::new(procscope::Argv::from_strings(["-bash", "=1"])));
+        process.path = Some(b"=cmd|calc"[..].into());
+        process.exe = Some("\u{ff1d}1".as_bytes().into());
+        process.cwd = Some(b"\t=1"[..].into());
+        let event = samples::event(1, &process, samples::kinds().swap_remove(5));
+        let row = |safe| {
+            let text = samples::rendered(&mut Csv::new(BOOT, false).safe(safe), std::slice::from_ref(&event));
+            let cell = |name| COLUMNS.iter().position(|(column, _)| *column == name).unwrap();
+            let row = read(&text).remove(0);
+            ["name", "command", "path", "exe", "cwd", "pid"].map(|name| row[cell(name)].to_owned())
+        };
+        let (plain, safe) = (row(false), row(true));
+        assert_eq!(plain[..5], ["@SUM(1+1)", "-bash =1", "=cmd|calc", "\u{ff1d}1", "$'\\t=1'"]);
+        assert_eq!(safe[..5], ["'@SUM(1+1)", "'-bash =1", "'=cmd|calc", "'\u{ff1d}1", "$'\\t=1'"]);
+        assert_eq!(plain[5], safe[5]);
     }
 
     proptest! {

@@ -1,25 +1,32 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// True for what may act on a terminal or change how a line reads: control characters, and the invisible ones that turn
-/// the direction of text, join or hide it.
+/// True for what may act on a terminal or change how a line reads: control characters, separators of lines, and every
+/// character that nothing shows.
 ///
-/// Source: Unicode's general categories Cc, Zl, Zp and Cf, without those of Cf that have a shape of their own, and
-/// without ZWNJ and ZWJ, which words of Persian and emoji need; UAX #9 lists the directional ones.
+/// Source: Unicode's general categories Cc, Zl and Zp; its property Default_Ignorable_Code_Point, also where it is of code points
+/// that are not assigned; and the three marks of interlinear annotations.
 pub(crate) fn is_unsafe(c: char) -> bool {
     matches!(c,
         '\0'..='\x1f'
         | '\x7f'..='\u{9f}'
         | '\u{ad}'
+        | '\u{34f}'
         | '\u{61c}'
-        | '\u{180e}'
-        | '\u{200b}'
-        | '\u{200e}'..='\u{200f}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}'
         | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}'
+        | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}'
         | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}')
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A text of our own for stderr, with what is unsafe as `\u{…}`.
@@ -271,6 +278,15 @@ mod tests {
         // Those that the documentation promises.
         let promised = "\x1b\x7f\u{9b}\u{200e}\u{200f}\u{202a}\u{202e}\u{2066}\u{2069}\u{61c}\u{feff}\u{2028}\u{2029}";
         assert!(promised.chars().all(is_unsafe));
+    }
+
+    #[test]
+    fn what_nothing_shows_is_unsafe_and_nothing_else() {
+        let unsafe_ones = r"[\p{Default_Ignorable_Code_Point}\p{Cc}\p{Zl}\p{Zp}\x{FFF9}-\x{FFFB}]";
+        let unsafe_ones = regex::Regex::new(unsafe_ones).unwrap();
+        for c in '\0'..=char::MAX {
+            assert_eq!(is_unsafe(c), unsafe_ones.is_match(c.encode_utf8(&mut [0; 4])), "{c:?}");
+        }
     }
 
     proptest! {

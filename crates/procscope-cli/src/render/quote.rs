@@ -38,13 +38,18 @@ pub(crate) fn command(argv: &Argv, out: &mut impl Pieces) {
         if index > 0 {
             out.piece(" ");
         }
-        // The first word must be taken neither for an assignment, nor for a job, nor for grammar.
-        let plain = index > 0
-            || !argument.contains(&b'=')
-                && !argument.starts_with(b"%")
-                && !RESERVED.iter().any(|word| argument == word);
-        word(argument, plain, out);
+        match index {
+            0 => program(argument, out),
+            _ => word(argument, true, out),
+        }
     }
+}
+
+/// Appends the first word of a command, which must be taken neither for an assignment, nor for a job, nor for grammar.
+pub(crate) fn program(text: &[u8], out: &mut impl Pieces) {
+    let plain =
+        !text.contains(&b'=') && !text.starts_with(b"%") && !RESERVED.iter().any(|word| text == word.as_bytes());
+    word(text, plain, out);
 }
 
 /// Appends one word; where `plain`, without quotes if it needs none.

@@ -211,7 +211,40 @@ mod tests {
         let event = samples::event(1, &process, samples::kinds().swap_remove(5));
         let line = samples::rendered(&mut table(Look { header: false, ..narrow(120) }), &[event]);
         assert_eq!(line.trim_end().width(), 120);
-        assert!(line.ends_with("x… …[cut]\n"), "{line}");
+        assert!(line.ends_with("x… #…[cut]\n"), "{line}");
+    }
+
+    /// What stands in or for a command besides its words is nothing to a shell; nor is a name or a path that is made to be.
+    #[test]
+    #[cfg(unix)]
+    fn a_pasted_command_has_its_words_alone() {
+        use procscope::{Argv, Field, Flaw, Name};
+        let look = Look { columns: "command".parse().unwrap(), header: false, ..look() };
+        let argv = ["load", "300", "", "~", "#~", "\u{3164}"];
+        let mut lines = String::new();
+        for flaw in [None, Some(Flaw::Truncated), Some(Flaw::ReadLate), Some(Flaw::Unreadable)] {
+            for (argv, name) in [(Some(&argv), None), (None, Some(b"$(kill $$)\0\0\0\0\0\0")), (None, None)] {
+                let mut process = samples::odd_process();
+                process.argv = argv.map(|argv| std::sync::Arc::new(Argv::from_strings(argv)));
+                process.name = name.map(Name::from_comm);
+                process.flaws = procscope::Flaws::new();
+                flaw.into_iter().for_each(|flaw| process.flaws.mark(Field::Argv, flaw));
+                let event = samples::event(1, &process, samples::kinds().swap_remove(5));
+                lines += &samples::rendered(&mut table(look.clone()), &[event]);
+            }
+        }
+        let path = procscope::ExecFailure { errno: 2, path: Some(b"/x y;kill $$"[..].into()), argv: None, dirfd: None };
+        let event = samples::event(1, &samples::odd_process(), EventKind::ExecFailed(path));
+        lines += &samples::rendered(&mut table(look), &[event]);
+        let expected = "load,300,,~,#~,\u{3164},\n\n\n".repeat(4) + "/x y;kill $$,\n";
+        let script: String = lines.lines().map(|line| format!("words {line}\n")).collect();
+        let words = "words() { [ $# = 0 ] || printf '%s,' \"$@\"; echo; }\n";
+        for options in [&["-c"][..], &["-i", "-c"]] {
+            let mut bash = std::process::Command::new("bash");
+            let output =
+                bash.args(["--norc", "--noprofile"]).args(options).arg(format!("{words}{script}")).output().unwrap();
+            assert_eq!(String::from_utf8_lossy(&output.stdout), expected, "{script}");
+        }
     }
 
     proptest! {

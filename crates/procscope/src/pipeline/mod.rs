@@ -34,6 +34,8 @@ use table::{Image, Table};
 
 /// Looks up names of users and groups; `None` where the number has none.
 pub(crate) trait Names: Send {
+    /// A batch begins. True where what was given before may no longer hold.
+    fn renew(&mut self) -> bool;
     fn user(&mut self, uid: u32) -> Option<Arc<str>>;
     fn group(&mut self, gid: u32) -> Option<Arc<str>>;
 }
@@ -71,7 +73,8 @@ pub(crate) struct Pipeline {
     interner: Interner,
     chunks: HashMap<(Pid, u64), Chunks>,
     credentials: [Option<Arc<Credentials>>; RECENT],
-    asked: u64,
+    /// Since the last credentials a batch began.
+    names_due: bool,
     ended: Vec<(Pid, u64)>,
     spare: Option<Arc<Process>>,
     seq: u64,
@@ -106,7 +109,7 @@ impl Pipeline {
             interner: Interner::new(),
             chunks: HashMap::new(),
             credentials: Default::default(),
-            asked: 0,
+            names_due: true,
             ended: vec![(0, u64::MAX); ENDED],
             spare: None,
             seq: 0,
@@ -114,8 +117,10 @@ impl Pipeline {
         }
     }
 
+    /// To be called at the beginning of each batch.
     pub(crate) fn set_clock(&mut self, clock: Clock) {
         self.clock = clock;
+        self.names_due = true;
     }
 
     /// Only processes in these cgroups or below pass; for a source that cannot see to it itself.
@@ -474,9 +479,7 @@ impl Pipeline {
     }
 
     fn credentials(&mut self, subject: &Subject) -> &Arc<Credentials> {
-        // Names may change: none is remembered here for longer than so many events.
-        self.asked += 1;
-        if self.asked.is_multiple_of(4096) {
+        if std::mem::take(&mut self.names_due) && self.names.renew() {
             self.credentials = Default::default();
         }
         let slot = &mut self.credentials[(subject.uid ^ subject.euid ^ subject.gid ^ subject.egid) as usize % RECENT];

@@ -5,6 +5,10 @@ use crate::source::record::{ExitRecord, LoginRecord, UNKNOWN_ID, UNKNOWN_START, 
 struct Root;
 
 impl Names for Root {
+    fn renew(&mut self) -> bool {
+        false
+    }
+
     fn user(&mut self, uid: u32) -> Option<Arc<str>> {
         (uid == 0).then(|| "root".into())
     }

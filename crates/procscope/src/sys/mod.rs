@@ -1,16 +1,11 @@
 //! What each OS must supply besides its sources: the boot's id, the clocks, the names of users, the size of a page,
 //! and on Linux what /proc tells of a process.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use crate::pipeline::Names;
-
 #[cfg(target_os = "linux")]
 mod linux;
 pub(crate) mod proc_pid;
 pub(crate) mod timens;
+mod users;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     ProcDir, ReadProcess, be_prompt, boot_id, clock, has_capabilities, host_name, in_initial_pid_namespace,
@@ -47,92 +42,4 @@ mod other {
 }
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::{boot_id, host_name, monotonic_origin, page_bytes, start_of};
-
-/// The id of a user, where that user's name is this one: of two with one id the system names but one.
-#[cfg(unix)]
-pub(crate) fn uid_of(name: &str) -> Option<u32> {
-    let uid = uzers::get_user_by_name(name)?.uid();
-    uzers::get_user_by_uid(uid).filter(|user| user.name() == name).map(|_| uid)
-}
-
-#[cfg(not(unix))]
-pub(crate) fn uid_of(_: &str) -> Option<u32> {
-    None
-}
-
-/// How long a looked-up name stands.
-const FRESH: Duration = Duration::from_secs(60);
-/// So many names are remembered.
-const MOST: usize = 4096;
-
-type Cache = HashMap<u32, Option<Arc<str>>>;
-
-/// Names from the system's user database, looked up once a minute at most.
-pub(crate) struct UserDatabase {
-    users: Cache,
-    groups: Cache,
-    since: Instant,
-    asked: u32,
-}
-
-impl UserDatabase {
-    pub(crate) fn new() -> Self {
-        Self { users: Cache::new(), groups: Cache::new(), since: Instant::now(), asked: 0 }
-    }
-
-    fn renew(&mut self) {
-        // The clock is looked at now and then only: this is asked four times an event.
-        self.asked = self.asked.wrapping_add(1);
-        let stale = self.asked.is_multiple_of(256) && self.since.elapsed() > FRESH;
-        if stale || self.users.len() > MOST || self.groups.len() > MOST {
-            self.users.clear();
-            self.groups.clear();
-            self.since = Instant::now();
-        }
-    }
-}
-
-impl Names for UserDatabase {
-    fn user(&mut self, uid: u32) -> Option<Arc<str>> {
-        self.renew();
-        self.users.entry(uid).or_insert_with(|| read_user_name(uid)).clone()
-    }
-
-    fn group(&mut self, gid: u32) -> Option<Arc<str>> {
-        self.renew();
-        self.groups.entry(gid).or_insert_with(|| read_group_name(gid)).clone()
-    }
-}
-
-/// No names: numbers alone.
-pub(crate) struct Numeric;
-
-impl Names for Numeric {
-    fn user(&mut self, _: u32) -> Option<Arc<str>> {
-        None
-    }
-
-    fn group(&mut self, _: u32) -> Option<Arc<str>> {
-        None
-    }
-}
-
-#[cfg(unix)]
-fn read_user_name(uid: u32) -> Option<Arc<str>> {
-    uzers::get_user_by_uid(uid).map(|user| user.name().to_string_lossy().into())
-}
-
-#[cfg(unix)]
-fn read_group_name(gid: u32) -> Option<Arc<str>> {
-    uzers::get_group_by_gid(gid).map(|group| group.name().to_string_lossy().into())
-}
-
-#[cfg(not(unix))]
-fn read_user_name(_: u32) -> Option<Arc<str>> {
-    None
-}
-
-#[cfg(not(unix))]
-fn read_group_name(_: u32) -> Option<Arc<str>> {
-    None
-}
+pub(crate) use users::{Numeric, UserDatabase, uid_of};
