@@ -53,9 +53,8 @@ pub const UNTOLD_BY_PTRACE: [&str; 8] =
     ["exit.killer", "exit.nvcsw", "exit.io", "exit.oom", "fork.call", "fork.flags", "clone.call", "exec.namespaces"];
 
 /// What else differs under ptrace in the odd cases. A traced process cannot be traced by the cases that want to; a path longer than
-/// PATH_MAX cannot be read; scripts; the name of a thread; a first thread that ends before the others is told of with its process.
-pub const ODD_UNDER_PTRACE: [&str; 6] =
-    ["generator", "exec.cwd", "exec.interpreter", "exec.old_name", UNKNOWN_OLD_NAME, "thread-exit.delivered"];
+/// PATH_MAX cannot be read; scripts.
+pub const ODD_UNDER_PTRACE: [&str; 3] = ["generator", "exec.cwd", "exec.interpreter"];
 
 /// A comparison under way; feed it every line.
 pub struct Comparison {
@@ -470,10 +469,7 @@ impl Field<'_> {
                 ("setuid", seen.exe_setuid),
                 ("setgid", seen.exe_setgid),
             ];
-            // A memfd never has a name, so both words fit it.
-            let memfd = traits.iter().any(|t| t == "memfd");
-            let seen: Vec<&str> =
-                all.iter().filter(|(t, is)| *is && !(memfd && *t == "deleted")).map(|t| t.0).collect();
+            let seen: Vec<&str> = all.iter().filter(|(_, is)| *is).map(|t| t.0).collect();
             self.is("exec.traits", &seen, &traits.iter().map(|t| &**t).collect());
         }
         let span = self.life.born_ns.zip(self.life.died_ns).map(|(born, died)| (born.0, died.1));

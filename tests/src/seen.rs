@@ -58,6 +58,7 @@ pub struct Seen {
     pub tracer: Option<SeenRef>,
     pub old_tid: Option<u32>,
     pub exit_code: Option<u32>,
+    pub thread_name: Option<String>,
     pub signal: Option<String>,
     pub core: Option<bool>,
     pub oom: Option<bool>,

@@ -182,6 +182,11 @@ impl MonitorBuilder {
             let kin = launch.wait_all.then(|| Kin::of(held.pid(), held.home()));
             command = Some(Commanded { held, kin });
         }
+        let id_maps = sys::id_maps();
+        if let Some(maps) = &id_maps {
+            // They are chosen by the numbers of this namespace; one without a number outside is nobody's there.
+            self.want.uids.iter_mut().for_each(|uid| *uid = maps.users.outside(*uid).unwrap_or(u32::MAX));
+        }
         let fail = |error| Error::System { what: "making an event descriptor", error };
         let stop = StopHandle::default();
         let wake = Stop::new(stop.clone()).map_err(fail)?;
@@ -190,6 +195,10 @@ impl MonitorBuilder {
             if self.want.user_names { Box::new(UserDatabase::new()) } else { Box::new(Numeric) };
         let mut pipeline = Pipeline::new(id, &self.want, names, sys::page_bytes());
         pipeline.set_boot_id(sys::boot_id());
+        // The kernel's own records have the initial namespace's ids.
+        if id != SourceId::Ebpf {
+            pipeline.translate_ids(id_maps);
+        }
         if let Some(kin) = command.as_ref().and_then(|command| command.kin.clone()) {
             pipeline.follow(kin);
         }

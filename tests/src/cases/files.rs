@@ -71,12 +71,12 @@ fn plain(stage: &mut Stage, path: &Path) -> io::Result<()> {
 
 fn execveat(stage: &mut Stage) -> io::Result<()> {
     let dir = File::open(stage.bin.path())?;
-    by_descriptor(stage, dir.as_raw_fd(), Path::new("ps-tiny"), 0, None)
+    by_descriptor(stage, dir.as_raw_fd(), Path::new("ps-tiny"), 0, &[])
 }
 
 fn fexecve(stage: &mut Stage) -> io::Result<()> {
     let file = File::open(stage.bin.tiny())?;
-    by_descriptor(stage, file.as_raw_fd(), Path::new(""), libc::AT_EMPTY_PATH, None)
+    by_descriptor(stage, file.as_raw_fd(), Path::new(""), libc::AT_EMPTY_PATH, &[])
 }
 
 fn memfd(stage: &mut Stage) -> io::Result<()> {
@@ -86,17 +86,17 @@ fn memfd(stage: &mut Stage) -> io::Result<()> {
         File::from_raw_fd(fd as RawFd)
     };
     file.write_all(tiny::program()?)?;
-    by_descriptor(stage, file.as_raw_fd(), Path::new(""), libc::AT_EMPTY_PATH, Some("memfd"))
+    by_descriptor(stage, file.as_raw_fd(), Path::new(""), libc::AT_EMPTY_PATH, &["memfd", "deleted"])
 }
 
 fn deleted_before(stage: &mut Stage) -> io::Result<()> {
     let path = stage.bin.copy("soon-gone")?;
     let file = File::open(&path)?;
     fs::remove_file(&path)?;
-    by_descriptor(stage, file.as_raw_fd(), Path::new(""), libc::AT_EMPTY_PATH, Some("deleted"))
+    by_descriptor(stage, file.as_raw_fd(), Path::new(""), libc::AT_EMPTY_PATH, &["deleted"])
 }
 
-fn by_descriptor(stage: &mut Stage, fd: RawFd, path: &Path, flags: i32, special: Option<&str>) -> io::Result<()> {
+fn by_descriptor(stage: &mut Stage, fd: RawFd, path: &Path, flags: i32, special: &[&str]) -> io::Result<()> {
     let (argv, env) = (List::new([stage.case, "a"]), List::steps(&format!("{HOLD}e0")));
     let mut actor = stage.actor(|child| child.exec_at(fd, path, &argv, &env, flags))?;
     actor.go()?;
@@ -106,7 +106,7 @@ fn by_descriptor(stage: &mut Stage, fd: RawFd, path: &Path, flags: i32, special:
     if path.as_os_str().is_empty() {
         exec.path = Some(format!("/dev/fd/{fd}").into());
     }
-    exec.traits = Some(special.map(str::to_owned).into_iter().collect());
+    exec.traits = Some(special.iter().map(|word| (*word).to_owned()).collect());
     stage.note(actor.end()?);
     Ok(())
 }

@@ -228,9 +228,8 @@ impl Field<'_> {
                 ("setuid", seen.exe_setuid),
                 ("setgid", seen.exe_setgid),
             ];
-            let memfd = traits.iter().any(|t| t == "memfd");
             // It may have been deleted before it was looked at.
-            let later = memfd || !traits.iter().any(|t| t == "deleted");
+            let later = !traits.iter().any(|t| t == "deleted");
             let seen: Vec<&str> =
                 all.iter().filter(|(t, is)| *is && !(later && *t == "deleted")).map(|t| t.0).collect();
             self.is("exec.traits", &seen, &traits.iter().map(|t| &**t).collect());

@@ -29,6 +29,7 @@ mod storm;
 mod terminal;
 mod timens;
 mod traced;
+mod traced_changes;
 mod tracefs;
 mod turn;
 mod verify;

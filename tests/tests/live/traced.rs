@@ -16,7 +16,7 @@ use crate::watch::for_everyone;
 const NOBODY: u32 = 65534;
 
 /// Compiles a program in C.
-fn compiled(dir: &Path, text: &str) -> String {
+pub(crate) fn compiled(dir: &Path, text: &str) -> String {
     let (source, program) = (dir.join("it.c"), dir.join("it"));
     fs::write(&source, text).expect("it is ours");
     let made = Command::new("gcc").args(["-O1", "-o"]).arg(&program).arg(&source).output().expect("gcc can be run");

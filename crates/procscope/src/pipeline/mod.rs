@@ -3,6 +3,7 @@
 mod cgroup;
 mod choice;
 mod clock;
+mod ids;
 mod intern;
 mod lineage;
 mod outlet;
@@ -22,6 +23,7 @@ use crate::source::record::{
     Body, CgroupKey, ChunkOf, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, UNKNOWN_COMM,
     UNKNOWN_ID,
 };
+use crate::sys::id_maps::IdMaps;
 use crate::{
     Argv, BootId, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit,
     ExitStatus, Field, Filter, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Login, Lost, Name, Namespaces, Pid,
@@ -67,6 +69,8 @@ pub(crate) struct Pipeline {
     filter: Option<Filter>,
     lineage: Lineage,
     kin: Option<Kin>,
+    /// Of a source that reads the ids of a user namespace.
+    id_maps: Option<IdMaps>,
     wanted: crate::EventSet,
     table: Table,
     cgroups: Cgroups,
@@ -103,6 +107,7 @@ impl Pipeline {
             filter: want.filter.clone(),
             lineage: Lineage::new(want.filter.as_ref().is_some_and(Filter::reads_ancestry)),
             kin: None,
+            id_maps: None,
             wanted: want.events,
             table: Table::default(),
             cgroups: Cgroups::default(),
@@ -149,6 +154,11 @@ impl Pipeline {
         self.lineage.set_boot_id(boot);
     }
 
+    /// The source reads ids as a user namespace numbers them.
+    pub(crate) fn translate_ids(&mut self, maps: Option<IdMaps>) {
+        self.id_maps = maps;
+    }
+
     /// Keeps account of a command's living descendants.
     pub(crate) fn follow(&mut self, kin: Kin) {
         self.kin = Some(kin);
@@ -189,7 +199,7 @@ impl Pipeline {
         if let Some(choice) = &mut self.choice {
             choice.follow(record);
         }
-        let (mut process, tid, kind, mut flaws_of_event) = match &record.body {
+        let (mut process, tid, mut kind, mut flaws_of_event) = match &record.body {
             Body::Chunk { tid, of, offset, bytes } => {
                 self.take_chunk(*tid, record.boot_ns, *of, *offset, bytes);
                 return None;
@@ -270,7 +280,9 @@ impl Pipeline {
                     duration_ns: record.boot_ns.checked_sub(*thread_start_ns),
                     thread_name: name_of(comm),
                 };
-                (self.living(subject), Some(subject.tid), EventKind::ThreadExit(end), Flaws::new())
+                let mut event_flaws = Flaws::new();
+                mark_of(&mut event_flaws, flaws, |field| field == Field::Status);
+                (self.living(subject), Some(subject.tid), EventKind::ThreadExit(end), event_flaws)
             }
             Body::Core { subject, signo } => {
                 (self.living(subject), Some(subject.tid), EventKind::Core(CoreDump { signo: *signo }), Flaws::new())
@@ -294,6 +306,9 @@ impl Pipeline {
         };
         if !record.about.is_empty() {
             mark_of(&mut Arc::make_mut(&mut process).flaws, &record.about, |_| true);
+        }
+        if let Some(maps) = &self.id_maps {
+            ids::translate(Arc::make_mut(&mut process), &mut kind, maps);
         }
         mark_of(&mut flaws_of_event, &record.flaws, |field| field == Field::Time);
         if self.clock.is_doubtful() {

@@ -423,3 +423,31 @@ fn who_may_be_anybodys_is_counted() {
     assert_eq!(feed(8), (false, 0));
     assert_eq!(feed(UNKNOWN_ID), (false, 1));
 }
+
+/// In a user namespace /proc shows the numbers that ids have there.
+#[test]
+fn ids_of_a_user_namespace_are_those_outside() {
+    use crate::sys::id_maps::{IdMap, IdMaps};
+
+    let mut pipeline = Pipeline::new(SourceId::ProcPoll, &all(), Box::new(Root), 4096);
+    let map = |map: &str| IdMap::decode(map, "65534");
+    pipeline.translate_ids(Some(IdMaps { users: map("0 1000 1"), groups: map("0 2000 10") }));
+    let mut ids = |uid, gid| {
+        let subject = Subject { uid, euid: uid, gid, egid: gid, ..subject(7, 70, "x") };
+        let body = Body::Uid { subject, old: Some([uid, 5]) };
+        let flaws = Flaws::new();
+        pipeline.feed(&Record { boot_ns: 80, processor: None, body, flaws, about: flaws }).unwrap()
+    };
+    let event = ids(0, 3);
+    let EventKind::Uid(change) = event.kind else { panic!("{event:?}") };
+    assert_eq!((change.old_real, change.old_effective), (Some(1000), None));
+    let process = event.process.unwrap();
+    let who = process.credentials.as_ref().unwrap();
+    assert_eq!((who.uid, who.user.as_deref(), who.egid), (1000, Some("root"), 2003));
+    assert_eq!(process.flaws.get(Field::User), Some(Flaw::Estimated));
+    for (uid, gid) in [(1, 3), (65534, 3), (0, 10)] {
+        let process = ids(uid, gid).process.unwrap();
+        assert!(process.credentials.is_none(), "{uid} {gid}");
+        assert_eq!(process.flaws.get(Field::User), Some(Flaw::Unreadable));
+    }
+}

@@ -37,8 +37,11 @@ fn read_exe(dir: &ProcDir) -> Option<Exe> {
     let mut traits: ExeTraits = bits.into_iter().filter(|(bit, _)| mode & bit != 0).map(|(_, of)| of).collect();
     if !named && path.ends_with(DELETED) {
         path.truncate(path.len() - DELETED.len());
-        let memfd = path.starts_with(b"/memfd:");
-        traits.insert(if memfd { ExeTraits::MEMFD } else { ExeTraits::DELETED });
+        // A file that lives in memory alone never had a name.
+        if path.starts_with(b"/memfd:") {
+            traits.insert(ExeTraits::MEMFD);
+        }
+        traits.insert(ExeTraits::DELETED);
     }
     Some(Exe { path, traits })
 }
@@ -141,10 +144,17 @@ impl ProcFiles {
 }
 
 impl ProcFiles {
-    /// What changes with a fork.
-    pub(crate) fn look_at_newborn(&self, pid: Pid) -> Look {
-        let Some(dir) = ProcDir::open(pid) else { return Look::default() };
-        Look { stat: dir.stat().as_ref().map(seen), status: read_status(&dir), ..Look::default() }
+    /// What changes without an exec, read of a thread that is held still.
+    pub(crate) fn look_at_held(&self, tid: Pid) -> Look {
+        let Some(dir) = ProcDir::open(tid) else { return Look::default() };
+        let mut look = Look { status: read_status(&dir), login: read_login(&dir), ..Look::default() };
+        look.cgroup = dir.read(c"cgroup").and_then(|file| decode_cgroup(&file));
+        // Last: one that had not begun to end by then was in its own cgroup and no other.
+        look.stat = dir.stat().as_ref().map(seen);
+        if look.stat.is_none_or(|stat| stat.ending) {
+            look.cgroup = None;
+        }
+        look
     }
 }
 

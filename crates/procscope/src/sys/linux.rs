@@ -9,7 +9,8 @@ use rustix::thread::CapabilitySet;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::pipeline::Clock;
-use crate::sys::proc_pid::{Stat, Status, decode_ids};
+use crate::sys::id_maps::{IdMap, IdMaps};
+use crate::sys::proc_pid::{Stat, Status, decode_handled, decode_ids};
 use crate::sys::timens;
 use crate::{BootId, Pid, StartTime, Timestamp};
 
@@ -96,6 +97,18 @@ pub(crate) fn is_filtered() -> bool {
 pub(crate) fn in_initial_user_namespace() -> bool {
     let link = std::fs::read_link("/proc/self/ns/user");
     link.map_or(true, |link| link.as_os_str() == "user:[4026531837]")
+}
+
+/// What the namespace above calls the ids that /proc shows here. `None` in the initial one, where they are the kernel's own.
+pub(crate) fn id_maps() -> Option<IdMaps> {
+    if in_initial_user_namespace() {
+        return None;
+    }
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    let map = |kind: &str| {
+        IdMap::decode(&read(&format!("/proc/self/{kind}_map")), &read(&format!("/proc/sys/kernel/overflow{kind}")))
+    };
+    Some(IdMaps { users: map("uid"), groups: map("gid") })
 }
 
 /// Whether the calling thread has these capabilities, in whatever user namespace it is.
@@ -269,6 +282,21 @@ pub(crate) fn process_of(tid: Pid) -> Option<Pid> {
     let status = ProcDir::open(tid)?.read(c"status")?;
     let status = String::from_utf8_lossy(&status);
     status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
+}
+
+/// The name of whoever has this pid now: `/proc/PID/comm`.
+pub(crate) fn read_comm(pid: Pid) -> Option<Vec<u8>> {
+    let mut name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
+    if name.last() == Some(&b'\n') {
+        name.pop();
+    }
+    Some(name)
+}
+
+/// Whether a thread catches or ignores a signal, so that it does not end by it.
+pub(crate) fn handles_signal(tid: Pid, signo: i32) -> bool {
+    let status = ProcDir::open(tid).and_then(|dir| dir.read(c"status")).unwrap_or_default();
+    decode_handled(&String::from_utf8_lossy(&status), signo)
 }
 
 /// A small file in the directory of a process, which can be read again.

@@ -1,6 +1,7 @@
 //! What each OS must supply besides its sources: the boot's id, the clocks, the names of users, the size of a page,
 //! and on Linux what /proc tells of a process.
 
+pub(crate) mod id_maps;
 #[cfg(target_os = "linux")]
 mod linux;
 pub(crate) mod proc_pid;
@@ -8,10 +9,10 @@ pub(crate) mod timens;
 mod users;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    ProcDir, ReadProcess, be_prompt, boot_id, clock, has_capabilities, host_name, in_initial_pid_namespace,
-    in_initial_user_namespace, is_filtered, is_start, kernel_version, list_processes, list_threads, monotonic_origin,
-    mount_nameless, now_boot_ns, now_mono_ns, page_bytes, proc_has_own_pids, process_of, read_argv, read_argv_now,
-    read_environment, read_process, start_of, thread_cpu_time,
+    ProcDir, ReadProcess, be_prompt, boot_id, clock, handles_signal, has_capabilities, host_name, id_maps,
+    in_initial_pid_namespace, in_initial_user_namespace, is_filtered, is_start, kernel_version, list_processes,
+    list_threads, monotonic_origin, mount_nameless, now_boot_ns, now_mono_ns, page_bytes, proc_has_own_pids,
+    process_of, read_argv, read_argv_now, read_comm, read_environment, read_process, start_of, thread_cpu_time,
 };
 #[cfg(target_os = "linux")]
 use linux::{exists, read_at};
@@ -24,6 +25,10 @@ mod other {
     }
 
     pub(crate) fn host_name() -> Option<String> {
+        None
+    }
+
+    pub(crate) fn id_maps() -> Option<super::id_maps::IdMaps> {
         None
     }
 
@@ -41,5 +46,5 @@ mod other {
     }
 }
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other::{boot_id, host_name, monotonic_origin, page_bytes, start_of};
+pub(crate) use other::{boot_id, host_name, id_maps, monotonic_origin, page_bytes, start_of};
 pub(crate) use users::{Numeric, UserDatabase, uid_of};

@@ -139,6 +139,16 @@ pub(crate) fn decode_id(file: &[u8]) -> Option<u32> {
     str::from_utf8(file).ok()?.trim_ascii_end().parse().ok()
 }
 
+/// Whether `/proc/PID/status` says that the process catches or ignores this signal.
+pub(super) fn decode_handled(status: &str, signo: i32) -> bool {
+    let Some(bit) = u32::try_from(signo.saturating_sub(1)).ok().and_then(|nth| 1u64.checked_shl(nth)) else {
+        return false;
+    };
+    let mask = |line: &str| line.strip_prefix("SigCgt:").or_else(|| line.strip_prefix("SigIgn:")).map(str::to_owned);
+    let masks = status.lines().filter_map(|line| u64::from_str_radix(mask(line)?.trim(), 16).ok());
+    masks.fold(0, |all, mask| all | mask) & bit != 0
+}
+
 /// The first two numbers behind `name` in `/proc/PID/status`.
 pub(super) fn decode_ids(status: &str, name: &str) -> Option<[u32; 2]> {
     let mut numbers = status.lines().find_map(|line| line.strip_prefix(name))?.split_ascii_whitespace();
@@ -155,6 +165,14 @@ mod tests {
             [&b"1000"[..], b"4294967295\n", b"", b"-1", b"4294967296"].map(decode_id),
             [Some(1000), Some(u32::MAX), None, None, None]
         );
+    }
+
+    #[test]
+    fn handled_signals() {
+        let status = "Name:\tx\nSigBlk:\t0000000000000001\nSigIgn:\t0000000000001000\nSigCgt:\t8000000000000002\n";
+        let handled: Vec<i32> = (-1..70).filter(|&signo| decode_handled(status, signo)).collect();
+        assert_eq!(handled, [2, 13, 64]);
+        assert!(!decode_handled("", 1) && !decode_handled("SigCgt: x", 1));
     }
 
     #[test]

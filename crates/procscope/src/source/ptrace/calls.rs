@@ -40,10 +40,11 @@ pub(super) fn is_refused() -> bool {
     request(libc::PTRACE_CONT, Pid::MAX >> 1, 0, 0).is_err_and(|error| error.raw_os_error() == Some(libc::EPERM))
 }
 
-/// Takes hold of it. With `to_the_end` it and all its descendants end with this thread.
-pub(super) fn seize(pid: Pid, to_the_end: bool) -> io::Result<()> {
-    let options = if to_the_end { OPTIONS | libc::PTRACE_O_EXITKILL } else { OPTIONS };
-    request(PTRACE_SEIZE, pid, 0, options as usize).map(|_| ())
+/// Takes hold of it, so that it stops as it ends where ENDS says so. With TO_THE_END it and all its descendants end with this thread.
+pub(super) fn seize(pid: Pid, ends: bool, to_the_end: bool) -> io::Result<()> {
+    let ends = if ends { libc::PTRACE_O_TRACEEXIT } else { 0 };
+    let kill = if to_the_end { libc::PTRACE_O_EXITKILL } else { 0 };
+    request(PTRACE_SEIZE, pid, 0, (OPTIONS | ends | kill) as usize).map(|_| ())
 }
 
 /// Lets a stopped thread go on, with a signal. One that was killed meanwhile is told of by [`wait`].
@@ -57,21 +58,60 @@ pub(super) fn go(tid: Pid, how: Go, signo: i32) {
     let _ = request(how, tid, 0, signo as usize);
 }
 
-/// The number that came with an event: a new thread, or the thread that execed.
-pub(super) fn event_message(tid: Pid) -> Option<Pid> {
+/// The number that came with an event.
+pub(super) fn event_number(tid: Pid) -> Option<u64> {
     let mut message: libc::c_ulong = 0;
     request(libc::PTRACE_GETEVENTMSG, tid, 0, (&raw mut message).expose_provenance()).ok()?;
-    Pid::try_from(message).ok()
+    Some(message as u64)
 }
 
-/// Who sent the signal that stopped it: the code, and the sender's pid.
-pub(super) fn signal_sender(tid: Pid) -> Option<(i32, Pid)> {
+/// The same, where it is that of a thread: a new one, or the one that execed.
+pub(super) fn event_message(tid: Pid) -> Option<Pid> {
+    Pid::try_from(event_number(tid)?).ok()
+}
+
+/// Where the signal that stopped a thread came from.
+#[derive(Clone, Copy)]
+pub(super) struct SignalInfo {
+    pub(super) code: i32,
+    /// Of a signal that a process sent this is the sender, by the number that it has for the receiver; else any number.
+    pub(super) pid: Pid,
+}
+
+pub(super) fn signal_info(tid: Pid) -> Option<SignalInfo> {
     // SAFETY: plain data, of which all zeroes is a value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     request(libc::PTRACE_GETSIGINFO, tid, 0, (&raw mut info).expose_provenance()).ok()?;
-    // SAFETY: of a signal that a process sent this is the sender; of others it is a number that nobody reads.
+    // SAFETY: whatever stands there is a number.
     let pid = unsafe { info.si_pid() };
-    Some((info.si_code, pid as Pid))
+    Some(SignalInfo { code: info.si_code, pid: pid as Pid })
+}
+
+/// A call from which a thread comes that stopped for a signal.
+#[derive(Clone, Copy)]
+pub(super) struct Interrupted {
+    /// It was kill(2).
+    pub(super) is_kill: bool,
+    pub(super) result: i32,
+}
+
+/// `None` where it does not come from a call.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn interrupted(tid: Pid) -> Option<Interrupted> {
+    const USER_CODE_32: u64 = 0x23;
+    // SAFETY: plain data, of which all zeroes is a value.
+    let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    request(libc::PTRACE_GETREGS, tid, 0, (&raw mut registers).expose_provenance()).ok()?;
+    let number = u32::try_from(registers.orig_rax).ok()?;
+    let kill = if registers.cs == USER_CODE_32 { 37 } else { libc::SYS_kill as u32 };
+    // x32 programs put a mark on their numbers.
+    Some(Interrupted { is_kill: number & !0x4000_0000 == kill, result: registers.rax as i32 })
+}
+
+/// That machine's kernel has forgotten the call by then.
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn interrupted(_: Pid) -> Option<Interrupted> {
+    None
 }
 
 /// `struct ptrace_syscall_info`, as far as it is of use.

@@ -115,11 +115,14 @@ impl Live {
         let (seized, answer) = channel::<io::Result<()>>();
         let (events, env) = (want.events, want.env != EnvWanted::No);
         let filtered = filter && can_stop;
+        // Of those of whom only execs are wanted none needs to be stopped at its end.
+        let ends =
+            [Kind::Fork, Kind::Clone, Kind::Exit, Kind::ThreadExit].into_iter().any(|kind| events.contains(kind));
         // Half a command is worse than none: with a filter none goes on without us. Without one all may.
         let to_the_last = filtered || want.launch.as_ref().is_some_and(|launch| launch.wait_all);
         let (theirs, members) = (Arc::clone(&held), living.clone());
         let trace = move || {
-            let result = calls::seize(theirs.pid(), filtered);
+            let result = calls::seize(theirs.pid(), ends, filtered);
             let failed = result.is_err();
             if seized.send(result).is_err() || failed {
                 return;

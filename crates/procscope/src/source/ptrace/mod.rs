@@ -6,9 +6,13 @@ mod calls;
 #[cfg(target_os = "linux")]
 mod live;
 #[cfg(target_os = "linux")]
+mod memory;
+#[cfg(target_os = "linux")]
 mod told;
 #[cfg(target_os = "linux")]
 mod tracer;
+#[cfg(target_os = "linux")]
+mod usage;
 
 use super::{Mechanism, Source};
 use crate::{Capabilities, Error, EventSet, Field, Kind, SourceId, Verdict, Want};
@@ -43,6 +47,10 @@ impl Mechanism for Ptrace {
             Field::Argv,
             Field::Env,
             Field::Cwd,
+            Field::User,
+            Field::Login,
+            Field::Sid,
+            Field::Pgid,
             Field::Tty,
             Field::Cgroup,
             Field::Status,
@@ -51,7 +59,7 @@ impl Mechanism for Ptrace {
         it.order = "as the kernel reports to the tracer";
         it.clock = "CLOCK_BOOTTIME";
         it.needs = "Linux 5.3, on x86_64 or aarch64, and a command to run; no privilege";
-        it.cost = "every fork and exec of the command stops for a moment, set-uid programs gain nothing, debuggers do not work on \
+        it.cost = "every fork, exec and end of the command stops for a moment, set-uid programs gain nothing, debuggers do not work on \
                    it, and procscope stays until the last descendant has ended";
         it
     }

@@ -5,8 +5,7 @@ use std::ops::ControlFlow;
 use crate::pipeline::Outlet;
 use crate::source::names_up;
 use crate::source::record::{
-    Body, CgroupKey, Comm, ExitRecord, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, UNKNOWN_COMM,
-    UNKNOWN_START,
+    Body, CgroupKey, Comm, ExitRecord, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, UNKNOWN_START,
 };
 use crate::{ExeTraits, Flaws, Pid};
 
@@ -24,11 +23,11 @@ pub(super) struct Strings {
 
 #[derive(Debug)]
 pub(super) enum What {
-    Fork { thread: bool, creator: RefRecord },
+    Fork { thread: bool, creator: Option<RefRecord> },
     Exec { old_comm: Option<Comm>, old_tid: Pid, strings: Box<Strings> },
     ExecFailed { errno: u32, dirfd: Option<i32>, path: Option<Vec<u8>>, argv: Vec<u8> },
     Exit { exit: ExitRecord },
-    ThreadExit { wait_status: u32 },
+    ThreadExit { wait_status: Option<u32>, comm: Comm },
 }
 
 /// A cgroup's path stands alone, all else is about a process.
@@ -60,7 +59,7 @@ impl Told {
                         unasked: false,
                         call: None,
                         flags: None,
-                        creator: Some(*creator),
+                        creator: *creator,
                         image: None,
                     },
                     What::Exec { old_comm, old_tid, strings } => {
@@ -82,11 +81,11 @@ impl Told {
                         Body::ExecFailed { subject, errno: *errno, dirfd: *dirfd, path: path.as_deref(), argv }
                     }
                     What::Exit { exit } => Body::Exit { subject, exit: *exit },
-                    What::ThreadExit { wait_status } => Body::ThreadExit {
+                    What::ThreadExit { wait_status, comm } => Body::ThreadExit {
                         subject,
-                        wait_status: Some(*wait_status),
+                        wait_status: *wait_status,
                         thread_start_ns: UNKNOWN_START,
-                        comm: UNKNOWN_COMM,
+                        comm: *comm,
                     },
                 };
                 out.push(&Record { boot_ns: *boot_ns, processor: None, body, flaws: *flaws, about: *about })
