@@ -23,12 +23,7 @@ impl Failure {
 
     /// An output that does not take what it is given.
     pub(crate) fn writing(target: &str, error: &io::Error) -> Self {
-        let help = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                "free some space (df -h shows where), or write elsewhere: procscope -o FILE"
-            }
-            _ => "write elsewhere: procscope -o FILE",
-        };
+        let help = remedy(error).unwrap_or("write elsewhere: procscope -o FILE");
         Self { what: format!("cannot write to {target}"), cause: describe(error), help: help.to_owned() }
     }
 }
@@ -70,11 +65,14 @@ impl From<Error> for Failure {
             Error::Source { source_id, what, error } => Self {
                 what: format!("{} broke off, and events after this moment are missing", source_id.name()),
                 cause: format!("{what}: {}", describe(&error)),
-                help: "start procscope again; report it, with what `uname -r` prints, if it comes back".to_owned(),
+                help: remedy(&error)
+                    .unwrap_or("start procscope again; report it, with what `uname -r` prints, if it comes back")
+                    .to_owned(),
             },
             Error::Command { name, error } => Self {
                 what: format!("cannot run {name}"),
                 help: match error.kind() {
+                    _ if remedy(&error).is_some() => remedy(&error).unwrap_or_default(),
                     io::ErrorKind::NotFound => "name a program of $PATH, or a file by its path: ./program",
                     io::ErrorKind::PermissionDenied => "see whether it may be executed: ls -l; chmod +x makes it so",
                     _ => "see what it is: file FILE",
@@ -85,7 +83,9 @@ impl From<Error> for Failure {
             Error::System { what, error } => Self {
                 what: "cannot begin to watch".to_owned(),
                 cause: format!("{what}: {}", describe(&error)),
-                help: "look at the limits that `ulimit -a` prints, then start procscope again".to_owned(),
+                help: remedy(&error)
+                    .unwrap_or("look at the limits that `ulimit -a` prints, then start procscope again")
+                    .to_owned(),
             },
             other => Self {
                 what: "cannot go on".to_owned(),
@@ -94,6 +94,31 @@ impl From<Error> for Failure {
             },
         }
     }
+}
+
+/// What to type where a limit was reached, whatever it was that was tried.
+pub(crate) fn remedy(error: &io::Error) -> Option<&'static str> {
+    match error.kind() {
+        io::ErrorKind::StorageFull => {
+            return Some("free some space (df -h shows where), or write elsewhere: procscope -o FILE");
+        }
+        io::ErrorKind::QuotaExceeded => {
+            return Some("free some of your space (quota -s shows it), or write elsewhere: procscope -o FILE");
+        }
+        io::ErrorKind::FileTooLarge => {
+            return Some("raise the limit: ulimit -f unlimited, or write elsewhere: procscope -o FILE");
+        }
+        _ => {}
+    }
+    #[cfg(target_os = "linux")]
+    match error.raw_os_error() {
+        Some(libc::EMFILE) => return Some("raise the limit: ulimit -n 1024, then start procscope again"),
+        Some(libc::ENFILE) => {
+            return Some("close programs, or raise the limit: sudo sysctl -w fs.file-max=1000000");
+        }
+        _ => {}
+    }
+    None
 }
 
 /// The system's words for an error, without Rust's "(os error 28)".
@@ -135,8 +160,9 @@ mod tests {
         for error in errors {
             text += &format!("{}\n\n", Failure::from(error));
         }
-        for kind in [io::ErrorKind::StorageFull, io::ErrorKind::PermissionDenied] {
-            text += &format!("{}\n\n", Failure::writing("/var/log/x", &kind.into()));
+        // ENOSPC, EDQUOT, EFBIG, EMFILE, ENFILE, EIO.
+        for number in [28, 122, 27, 24, 23, 5] {
+            text += &format!("{}\n\n", Failure::writing("/var/log/x", &io::Error::from_raw_os_error(number)));
         }
         assert!(text.split("\n\n").filter(|part| !part.is_empty()).all(|part| part.lines().count() == 3));
         insta::assert_snapshot!(text);

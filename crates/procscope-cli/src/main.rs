@@ -12,6 +12,8 @@ mod render;
 mod rights;
 #[cfg(unix)]
 mod signals;
+#[cfg(target_os = "linux")]
+mod standard;
 mod summary;
 mod telling;
 mod verify;
@@ -26,10 +28,16 @@ fn main() -> ExitCode {
     if let Some(status) = commands::doctor::probe::answer(std::env::args_os()) {
         return status;
     }
+    #[cfg(unix)]
+    signals::outlive_file_limit();
     if let Some(call) = personas::called(std::env::args_os()) {
         return call.run();
     }
-    let ran = match args::parse() {
+    let command = match args::parse() {
+        Ok(command) => command,
+        Err(status) => return status,
+    };
+    let ran = match command {
         Command::Watch(watch) => commands::watch::run(&watch.options),
         Command::Run(run) => commands::run::run(&run),
         Command::Sources(sources) => commands::sources::run(&sources),

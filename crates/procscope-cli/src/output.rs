@@ -1,11 +1,20 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::path::Path;
+use std::time::Duration;
+#[cfg(target_os = "linux")]
+use std::time::Instant;
 
 use terminal_size::{Height, Width, terminal_size_of};
 
-use crate::failure::{Failure, describe};
+use crate::failure::{Failure, describe, remedy};
 use crate::render::Size;
+#[cfg(target_os = "linux")]
+use crate::render::escape::visible;
+#[cfg(target_os = "linux")]
+use crate::standard;
+#[cfg(target_os = "linux")]
+use crate::telling::say;
 
 /// Where the events go: a file, or standard output.
 pub(crate) struct Output {
@@ -18,13 +27,13 @@ pub(crate) struct Output {
 
 impl Output {
     /// Opens a file, or standard output where there is none or it is `-`. What the file held stays until
-    /// [`Output::into_writer`].
-    pub(crate) fn open(path: Option<&Path>) -> Result<Self, Failure> {
+    /// [`Output::into_writer`]. A named pipe is waited for until somebody reads it, for this time at the most.
+    pub(crate) fn open(path: Option<&Path>, time: Option<Duration>, quiet: bool) -> Result<Self, Failure> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             return Ok(Self { name: "standard output".to_owned(), file: None, empties: false });
         };
         let name = path.display().to_string();
-        match OpenOptions::new().write(true).create(true).truncate(false).open(path) {
+        match open_to_write(path, time, quiet) {
             Ok(file) => Ok(Self { name, file: Some(file), empties: true }),
             Err(error) => {
                 let help = match error.kind() {
@@ -34,7 +43,8 @@ impl Output {
                     io::ErrorKind::NotFound => {
                         format!("mkdir -p {}", path.parent().unwrap_or(Path::new(".")).display())
                     }
-                    _ => "name a file that you may write: -o FILE".to_owned(),
+                    io::ErrorKind::TimedOut => format!("start what reads it first: cat {name}"),
+                    _ => remedy(&error).unwrap_or("name a file that you may write: -o FILE").to_owned(),
                 };
                 Err(Failure { what: format!("cannot open {name} for writing"), cause: describe(&error), help })
             }
@@ -46,6 +56,10 @@ impl Output {
     pub(crate) fn stderr() -> Result<Self, Failure> {
         use std::os::fd::AsFd as _;
         let name = "standard error".to_owned();
+        #[cfg(target_os = "linux")]
+        if standard::error_is_closed() {
+            return Err(Failure::writing(&name, &closed()));
+        }
         match io::stderr().as_fd().try_clone_to_owned() {
             Ok(fd) => Ok(Self { name, file: Some(fd.into()), empties: false }),
             Err(error) => Err(Failure::writing(&name, &error)),
@@ -85,7 +99,7 @@ impl Output {
     /// Empties the file and gives the end to write to.
     pub(crate) fn into_writer(self) -> io::Result<Box<dyn Write + Send>> {
         match self.file {
-            None => Ok(Box::new(io::stdout())),
+            None => stdout(),
             Some(file) => {
                 // A pipe or a device has no length to set.
                 if self.empties && file.metadata()?.is_file() {
@@ -97,14 +111,80 @@ impl Output {
     }
 }
 
+/// Opens a file for writing, which is made where there is none.
+fn open_to_write(path: &Path, time: Option<Duration>, quiet: bool) -> io::Result<File> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::fs::FileTypeExt as _;
+        if std::fs::metadata(path).is_ok_and(|found| found.file_type().is_fifo()) {
+            return open_pipe(path, time, quiet);
+        }
+    }
+    let _ = (time, quiet);
+    OpenOptions::new().write(true).create(true).truncate(false).open(path)
+}
+
+/// Opens a named pipe as soon as somebody reads it. To wait in open(2) would know no end.
+#[cfg(target_os = "linux")]
+fn open_pipe(path: &Path, time: Option<Duration>, quiet: bool) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+    const EVERY: Duration = Duration::from_millis(20);
+    let begun = Instant::now();
+    let mut said = quiet;
+    loop {
+        match OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path) {
+            // Nobody reads.
+            Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {}
+            Err(error) => return Err(error),
+            Ok(file) => {
+                fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+                return Ok(file);
+            }
+        }
+        if time.is_some_and(|time| begun.elapsed() >= time) {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "nobody reads this pipe"));
+        }
+        if !std::mem::replace(&mut said, true) {
+            say(&format!("procscope: waiting for what reads {}\n", visible(&path.display().to_string())));
+        }
+        std::thread::sleep(EVERY);
+    }
+}
+
+/// The end of standard output to write to: not std's own, to which it is no error where nothing can be written.
+fn stdout() -> io::Result<Box<dyn Write + Send>> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsFd as _;
+        if standard::output_is_closed() {
+            return Err(closed());
+        }
+        Ok(Box::new(File::from(io::stdout().as_fd().try_clone_to_owned()?)))
+    }
+    #[cfg(not(target_os = "linux"))]
+    Ok(Box::new(io::stdout()))
+}
+
+#[cfg(target_os = "linux")]
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "it was closed when procscope began")
+}
+
+/// What the environment says: NO_COLOR as on no-color.org, and a terminal that knows no colours.
+pub(crate) fn colors_are_welcome() -> bool {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
+}
+
 /// Prints a text as a whole. Whoever closes the pipe has seen enough.
 pub(crate) fn print(text: &[u8]) -> Result<(), Failure> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+    match stdout().and_then(|mut stdout| stdout.write_all(text).and_then(|()| stdout.flush())) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure {
             what: "cannot write to standard output".to_owned(),
             cause: describe(&error),
-            help: "redirect it to a file that can be written".to_owned(),
+            help: remedy(&error).unwrap_or("redirect it to a file that can be written").to_owned(),
         }),
         _ => Ok(()),
     }
@@ -133,7 +213,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
         std::fs::write(&path, "old and long").unwrap();
-        let output = Output::open(Some(&path)).unwrap();
+        let output = Output::open(Some(&path), None, true).unwrap();
         assert!(output.screen().unwrap().is_none());
         assert_eq!(std::fs::read(&path).unwrap(), b"old and long");
         output.into_writer().unwrap().write_all(b"new").unwrap();
@@ -143,9 +223,9 @@ mod tests {
     #[test]
     fn what_cannot_be_opened_says_what_to_do() {
         let dir = tempfile::tempdir().unwrap();
-        let failure = Output::open(Some(&dir.path().join("no/such/file"))).err().unwrap();
+        let failure = Output::open(Some(&dir.path().join("no/such/file")), None, true).err().unwrap();
         assert!(failure.help.starts_with("mkdir -p ") && failure.help.ends_with("such"), "{failure}");
-        let failure = Output::open(Some(dir.path())).err().unwrap();
+        let failure = Output::open(Some(dir.path()), None, true).err().unwrap();
         assert!(failure.what.starts_with("cannot open"), "{failure}");
     }
 }

@@ -1,20 +1,32 @@
 use std::io;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use procscope::{RunningCommand, StopHandle};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
-use crate::failure::{Failure, describe};
+use crate::failure::{Failure, describe, remedy};
 
 /// Why signals cannot be caught.
 pub(crate) fn failure(error: io::Error) -> Failure {
     Failure {
-        what: "cannot catch Ctrl-C".to_owned(),
-        cause: describe(&error),
-        help: "start procscope again".to_owned(),
+        what: "cannot begin to watch".to_owned(),
+        cause: format!("making ready for Ctrl-C: {}", describe(&error)),
+        help: remedy(&error)
+            .unwrap_or("look at the limits that `ulimit -a` prints, then start procscope again")
+            .to_owned(),
+    }
+}
+
+/// Makes a write beyond `ulimit -f` fail like one to a full disk: by SIGXFSZ the program would end without a word. A command does not
+/// inherit the handler, as it would an ignored signal.
+pub(crate) fn outlive_file_limit() {
+    if !is_ignored(SIGXFSZ) {
+        // Where it fails, the signal ends the program.
+        let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     }
 }
 

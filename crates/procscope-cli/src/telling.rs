@@ -55,8 +55,8 @@ where
         if let Some(pipe) = pipe {
             writer.watch_reader(pipe).map_err(writing)?;
         }
-        let mut sink =
-            Written { render, buffer: Writer::buffer(), writer, screen, watch: self.watch, left: self.count };
+        let buffer = Writer::buffer();
+        let mut sink = Written { render, buffer, writer, screen, begun: false, watch: self.watch, left: self.count };
         let ran = monitor.run(&mut sink);
         if let Ok(summary) = &ran {
             sink.render.end(summary, &mut sink.buffer);
@@ -87,6 +87,8 @@ struct Written<W> {
     buffer: Vec<u8>,
     writer: Writer,
     screen: Option<Screen>,
+    /// Something of this batch was rendered.
+    begun: bool,
     watch: W,
     /// How many events are still wanted.
     left: Option<u64>,
@@ -107,6 +109,11 @@ impl<W: FnMut(&Event)> Sink for Written<W> {
     }
 
     fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>> {
+        if !std::mem::replace(&mut self.begun, true)
+            && let Some(size) = self.screen.as_ref().and_then(Screen::size)
+        {
+            self.render.resize(size);
+        }
         self.render.event(event, &mut self.buffer);
         (self.watch)(event);
         if self.buffer.len() >= CHUNK_BYTES {
@@ -124,11 +131,8 @@ impl<W: FnMut(&Event)> Sink for Written<W> {
     }
 
     fn batch_end(&mut self) -> io::Result<()> {
-        self.writer.push(&mut self.buffer)?;
-        if let Some(size) = self.screen.as_ref().and_then(Screen::size) {
-            self.render.resize(size);
-        }
-        Ok(())
+        self.begun = false;
+        self.writer.push(&mut self.buffer)
     }
 }
 
@@ -146,6 +150,7 @@ mod tests {
             buffer: Writer::buffer(),
             writer: Writer::spawn(Box::new(io::sink()), || ()).unwrap(),
             screen: None,
+            begun: false,
             watch: |_: &Event| (),
             left: Some(2),
         };

@@ -46,6 +46,22 @@ fn wrong_usage_is_status_2() {
     assert!(stderr(&procscope(&["-u", "no-such-user-here"])).contains("there is no such user"));
 }
 
+/// Words of a command line may be somebody else's.
+#[test]
+fn messages_show_all_of_what_they_repeat() {
+    for args in
+        [&["--duration", "1\u{200d}\x1b]0;x\x07"][..], &["-u", "a\u{3164}b"], &["name == 'x\u{115f}"], &["a\u{fe0f}b"]]
+    {
+        let text = stderr(&procscope(args));
+        assert!(!text.contains(['\u{200d}', '\x1b', '\x07', '\u{3164}', '\u{115f}', '\u{fe0f}']), "{text:?}");
+    }
+    for filter in ["name == 'x\u{115f}'", "exe ~ '/\u{200d}*'", "exe =~ 'a\u{3164}'"] {
+        let output = procscope(&["--explain", filter]);
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(!text.is_empty() && !text.contains(['\u{115f}', '\u{200d}', '\u{3164}']), "{text:?}");
+    }
+}
+
 #[test]
 fn a_file_that_cannot_be_opened_is_status_1_in_three_lines() {
     let dir = tempfile::tempdir().unwrap();

@@ -31,6 +31,24 @@ pub struct Obstacle {
     pub remedy: String,
 }
 
+impl Obstacle {
+    /// What stands in the way where no more files can be opened, whatever it was for; `None` of other errors.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn of_limit(error: Option<i32>) -> Option<Self> {
+        let (what, remedy) = match error? {
+            libc::EMFILE => {
+                ("this process may open no more files", "raise the limit: ulimit -n 1024, then start procscope again")
+            }
+            libc::ENFILE => (
+                "the system may open no more files",
+                "close programs, or raise the limit: sudo sysctl -w fs.file-max=1000000",
+            ),
+            _ => return None,
+        };
+        Some(Self { what: what.to_owned(), cause: Cause::Busy, remedy: remedy.to_owned() })
+    }
+}
+
 impl std::fmt::Display for Obstacle {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}; {}", self.what, self.remedy)

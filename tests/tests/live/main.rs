@@ -7,6 +7,7 @@
 
 mod connector;
 mod doctor;
+mod ends;
 mod examples;
 mod existing;
 mod filters;

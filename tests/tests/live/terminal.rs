@@ -1,8 +1,8 @@
-//! A command on a terminal: Ctrl-C and Ctrl-Z, typed.
+//! On a terminal: its size; and a command on it: Ctrl-C and Ctrl-Z, typed.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{FromRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command};
 use std::ptr;
@@ -57,6 +57,13 @@ impl Shell {
         self.keyboard.write_all(keys.as_bytes()).expect("the terminal takes it");
     }
 
+    fn resize(&self, columns: u16) {
+        let size = libc::winsize { ws_row: 40, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: the size is read, of our own terminal.
+        let set = unsafe { libc::ioctl(self.keyboard.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+        assert_eq!(set, 0, "{}", io::Error::last_os_error());
+    }
+
     /// Waits until the screen shows this, and forgets what came up to it.
     fn sees(&mut self, text: &str) {
         let begun = Instant::now();
@@ -89,6 +96,22 @@ fn path() -> std::ffi::OsString {
 }
 
 const SOURCES: &[&str] = &["ebpf", "ptrace"];
+
+/// The very first line behind it has the new width.
+#[test]
+fn a_resized_terminal_shows_at_once() {
+    let _turn = turn::take();
+    let mut shell = Shell::new();
+    shell.resize(50);
+    shell.types("procscope -q -e exec -n true\n");
+    shell.sees("TIME");
+    std::thread::sleep(Duration::from_millis(300));
+    shell.resize(200);
+    let argument = format!("{}-the-very-end", "x".repeat(80));
+    Command::new("true").arg(argument).status().expect("it can be run");
+    shell.sees("-the-very-end");
+    shell.types("\x03");
+}
 
 #[test]
 fn ctrl_c_is_the_commands_business() {

@@ -3,7 +3,9 @@ pub(crate) mod help;
 pub(crate) mod values;
 
 use std::ffi::OsString;
+use std::io::{self, IsTerminal as _};
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
@@ -15,7 +17,10 @@ use procscope::{EnvWanted, EventSet, Filter, Pid};
 use self::values::{
     RingSize, Source, parse_container, parse_count, parse_duration, parse_env, parse_name, parse_pid, parse_user,
 };
+use crate::output;
 use crate::render::columns::Columns;
+use crate::render::escape::visible_lines;
+use crate::telling::say;
 
 /// The command line.
 #[derive(Parser, Debug)]
@@ -190,11 +195,11 @@ pub(crate) struct Options {
     pub(crate) explain: bool,
 
     /// Only this process
-    #[arg(short, long = "pid", value_name = "PID", value_parser = parse_pid)]
+    #[arg(short, long = "pid", value_name = "PID", value_parser = parse_pid, allow_negative_numbers = true)]
     pub(crate) pids: Vec<Pid>,
 
     /// Only this process and all below it, also to come
-    #[arg(long = "tree", value_name = "PID", value_parser = parse_pid)]
+    #[arg(long = "tree", value_name = "PID", value_parser = parse_pid, allow_negative_numbers = true)]
     pub(crate) trees: Vec<Pid>,
 
     /// Only processes of this name: the first 15 bytes count
@@ -202,7 +207,7 @@ pub(crate) struct Options {
     pub(crate) names: Vec<Vec<u8>>,
 
     /// Only processes of this user, by name or number
-    #[arg(short, long = "user", value_name = "USER", value_parser = parse_user)]
+    #[arg(short, long = "user", value_name = "USER", value_parser = parse_user, allow_negative_numbers = true)]
     pub(crate) uids: Vec<u32>,
 
     /// Only processes in this cgroup and below
@@ -256,11 +261,11 @@ pub(crate) struct Options {
     pub(crate) color: Color,
 
     /// Stop after this time: 10, 10s, 500ms, 5m, 1h
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_negative_numbers = true)]
     pub(crate) duration: Option<Duration>,
 
     /// Stop after N events
-    #[arg(long, value_name = "N", value_parser = parse_count)]
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true)]
     pub(crate) count: Option<u64>,
 
     /// Say nothing on stderr but errors
@@ -280,7 +285,7 @@ pub(crate) struct Options {
     pub(crate) verify: Option<Source>,
 
     /// The kernel's buffer, such as 256KiB or 64MiB
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", allow_negative_numbers = true)]
     pub(crate) ring_size: Option<RingSize>,
 }
 
@@ -302,9 +307,25 @@ pub(crate) enum Color {
     Never,
 }
 
-/// Reads the command line; ends the program where it is wrong, or where it asks for help.
-pub(crate) fn parse() -> Command {
-    parse_from(std::env::args_os()).unwrap_or_else(|error| error.exit())
+/// Reads the command line. The status to end with where it is wrong, or where it asks for help, which is printed.
+pub(crate) fn parse() -> Result<Command, ExitCode> {
+    parse_from(std::env::args_os()).map_err(|error| {
+        if error.use_stderr() {
+            // It repeats words that others may have chosen, so it is without colours of its own.
+            say(&visible_lines(&error.render().to_string()));
+            return ExitCode::from(2);
+        }
+        let text = error.render();
+        let colors = io::stdout().is_terminal() && output::colors_are_welcome();
+        let text = if colors { text.ansi().to_string() } else { text.to_string() };
+        match output::print(text.as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(failure) => {
+                failure.print();
+                ExitCode::from(1)
+            }
+        }
+    })
 }
 
 /// The command line as clap knows it.

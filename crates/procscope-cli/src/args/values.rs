@@ -55,11 +55,15 @@ impl FromStr for RingSize {
 }
 
 pub(crate) fn parse_pid(text: &str) -> Result<Pid, String> {
-    text.parse().ok().filter(|&pid| pid > 0).ok_or_else(|| "type a process id, such as 1234".to_owned())
+    let pid = text.parse().ok().filter(|&pid| pid > 0 && pid <= i32::MAX as Pid);
+    pid.ok_or_else(|| "type a process id from 1 to 2147483647, such as 1234".to_owned())
 }
 
 pub(crate) fn parse_count(text: &str) -> Result<u64, String> {
-    text.parse().ok().filter(|&count| count > 0).ok_or_else(|| "type a number from 1 on, such as 100".to_owned())
+    text.parse()
+        .ok()
+        .filter(|&count| count > 0)
+        .ok_or_else(|| format!("type a number from 1 to {}, such as 100", u64::MAX))
 }
 
 /// A comm, whatever its bytes are.
@@ -95,8 +99,12 @@ pub(crate) fn parse_container(id: &str) -> Result<String, String> {
 
 /// A user id, or the name of one.
 pub(crate) fn parse_user(user: &str) -> Result<u32, String> {
-    if let Ok(uid) = user.parse() {
+    // The highest is no user, but says "leave it as it is" in setreuid(2) and others.
+    if let Some(uid) = user.parse().ok().filter(|&uid| uid != u32::MAX) {
         return Ok(uid);
+    }
+    if !user.is_empty() && user.bytes().all(|b| b.is_ascii_digit()) {
+        return user_by_name(user).ok_or_else(|| format!("type a number up to {}, or a name", u32::MAX - 1));
     }
     user_by_name(user)
         .ok_or_else(|| "there is no such user; type a number, or a name that `getent passwd` lists".to_owned())
@@ -112,6 +120,9 @@ fn user_by_name(_: &str) -> Option<u32> {
     None
 }
 
+/// Nobody waits longer; and all clocks can count it.
+const LONGEST_DAYS: u32 = 36_500;
+
 /// A time such as `10`, `1.5s`, `500ms`, `5m`, `1h`; seconds where no unit is named.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -125,6 +136,9 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     };
     let is_number = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let seconds = unit.filter(|_| is_number).and_then(|unit| Some(digits.parse::<f64>().ok()? * unit));
+    if seconds.is_some_and(|seconds| seconds > f64::from(LONGEST_DAYS) * 86_400.0) {
+        return Err(format!("type a time of at most {LONGEST_DAYS}d, such as 10, 500ms, 30s, 5m or 1h"));
+    }
     match seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
         Some(time) if !time.is_zero() => Ok(time),
         _ => Err("type a time above 0, such as 10, 500ms, 30s, 5m or 1h".to_owned()),
@@ -147,6 +161,25 @@ mod tests {
         for text in ["", "0", "0s", "-1", "s", "1e3", "inf", "nan", "5 m", "5parsecs", "1.2.3", "99999999999999999999d"]
         {
             assert!(parse_duration(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_that_are_too_large_say_how_large_they_may_be() {
+        for text in ["99999999999999999999d", "36500.1d", &"9".repeat(400)] {
+            assert!(parse_duration(text).unwrap_err().contains("at most 36500d"), "{text}");
+        }
+        assert!(parse_duration("36500d").is_ok());
+        assert!(parse_duration("0.0000000001").unwrap_err().contains("above 0"));
+        for text in ["4294967295", "99999999999"] {
+            assert!(parse_user(text).unwrap_err().contains("up to 4294967294"), "{text}");
+        }
+        assert_eq!(parse_user("4294967294"), Ok(4_294_967_294));
+        for text in ["0", "-1", "2147483648", "99999999999999999999", "1.5", "nan", ""] {
+            assert!(parse_pid(text).unwrap_err().contains("from 1 to 2147483647"), "{text}");
+        }
+        for text in ["0", "-1", "18446744073709551616", "1e3", ""] {
+            assert!(parse_count(text).unwrap_err().contains("from 1 to 18446744073709551615"), "{text}");
         }
     }
 

@@ -20,7 +20,7 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
         return watch::explain(options);
     }
     let output = match &options.output {
-        Some(path) => Output::open(Some(path))?,
+        Some(path) => Output::open(Some(path), options.duration, options.quiet)?,
         None => Output::stderr()?,
     };
     let builder = watch::builder(options).command(&run.command).wait_all(run.wait_all).sole_command(true);

@@ -1,4 +1,3 @@
-use std::io::{self, Write};
 use std::process::ExitCode;
 
 use jiff::tz::TimeZone;
@@ -6,7 +5,7 @@ use procscope::{DecidedBy, Error, Event, EventSet, Monitor, MonitorBuilder, Sess
 
 use crate::args::{Color, Format, Options};
 use crate::failure::Failure;
-use crate::output::{Output, Screen};
+use crate::output::{self, Output, Screen};
 use crate::render::Render;
 use crate::render::csv::Csv;
 use crate::render::escape;
@@ -24,7 +23,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     if options.explain {
         return explain(options);
     }
-    let output = Output::open(options.output.as_deref())?;
+    let output = Output::open(options.output.as_deref(), options.duration, options.quiet)?;
     let monitor = builder(options).build()?;
     let second = verify::open(options, monitor.session(), None)?;
     #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
@@ -126,11 +125,7 @@ pub(super) fn explain(watch: &Options) -> Result<ExitCode, Failure> {
     if explanation.terms.iter().any(|term| term.by == DecidedBy::Kernel) {
         text += "What the kernel decides procscope checks again.\n";
     }
-    let writing = |error: io::Error| Failure::writing("standard output", &error);
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(ExitCode::SUCCESS),
-        written => written.map(|()| ExitCode::SUCCESS).map_err(writing),
-    }
+    output::print(escape::visible_lines(&text).as_bytes()).map(|()| ExitCode::SUCCESS)
 }
 
 pub(super) fn builder(watch: &Options) -> MonitorBuilder {
@@ -170,19 +165,13 @@ fn renderer(watch: &Options, session: &Session, screen: Option<&Screen>) -> Box<
                 color: match watch.color {
                     Color::Always => true,
                     Color::Never => false,
-                    Color::Auto => screen.is_some() && colors_are_welcome(),
+                    Color::Auto => screen.is_some() && output::colors_are_welcome(),
                 },
                 size: screen.and_then(Screen::size),
             };
             Box::new(Table::new(look, TimeZone::system()))
         }
     }
-}
-
-/// What the environment says: NO_COLOR as on no-color.org, and a terminal that knows no colours.
-fn colors_are_welcome() -> bool {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
 fn greeting(session: &Session, ends: &str, notes: &[String]) -> String {

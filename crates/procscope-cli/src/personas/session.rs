@@ -35,7 +35,13 @@ impl Watch {
             Some(duration) => builder.duration(duration),
             None => builder,
         };
-        Ok(Self { builder, output: Output::open(None)?, realtime: false, quiet: false, meanwhile: Vec::new() })
+        Ok(Self {
+            builder,
+            output: Output::open(None, None, false)?,
+            realtime: false,
+            quiet: false,
+            meanwhile: Vec::new(),
+        })
     }
 
     /// Watches until stopped; `None` where nobody reads any more.

@@ -31,12 +31,21 @@ pub(crate) fn is_unsafe(c: char) -> bool {
 
 /// A text of our own for stderr, with what is unsafe as `\u{…}`.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unsafe) {
+    escaped(text, is_unsafe)
+}
+
+/// The same of a text of several lines.
+pub(crate) fn visible_lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c != '\n' && is_unsafe(c))
+}
+
+fn escaped(text: &str, hidden: fn(char) -> bool) -> Cow<'_, str> {
+    if !text.contains(hidden) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        match is_unsafe(c) {
+        match hidden(c) {
             true => _ = write!(safe, "{}", c.escape_unicode()),
             false => safe.push(c),
         }

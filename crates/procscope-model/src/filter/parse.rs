@@ -58,7 +58,7 @@ impl<'a> Parser<'a> {
 
     fn one(&mut self, depth: usize) -> Result<Node, FilterError> {
         let start = self.lexer.skip_blanks();
-        if depth >= DEEPEST {
+        if depth > DEEPEST {
             let fault = Fault::new(format!("parentheses and not are nested deeper than {DEEPEST}"));
             return Err(self.lexer.error(start..start, fault));
         }

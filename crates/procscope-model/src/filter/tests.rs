@@ -54,6 +54,20 @@ fn chosen(text: &str, event: &Event) -> bool {
 }
 
 #[test]
+fn parentheses_and_not_are_as_deep_as_the_documentation_says() {
+    let page = include_str!("../../../../docs/filter.md");
+    assert!(page.contains(" 128 levels of parentheses and `not`"));
+    for (before, after) in [("(", ")"), ("not ", ""), ("!(not ", ")")] {
+        let levels = before.matches("not").count() + before.matches('!').count() + after.len();
+        let nested =
+            |times: usize| format!("{}pid == 1{}", before.repeat(times), after.repeat(times)).parse::<Filter>();
+        let most = 128 / levels;
+        assert!(nested(most).is_ok(), "{before}");
+        assert!(nested(most + 1).is_err_and(|error| error.what().contains("deeper than 128")), "{before}");
+    }
+}
+
+#[test]
 fn terms_hold() {
     let ended = exit(ExitStatus::Code(3));
     for text in [

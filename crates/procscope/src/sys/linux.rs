@@ -159,6 +159,11 @@ pub(crate) struct ReadProcess {
     pub(crate) cwd: Option<Vec<u8>>,
 }
 
+/// What keeps /proc from being listed where it is no fault of /proc's.
+pub(crate) fn limit_at_proc() -> Option<crate::Obstacle> {
+    crate::Obstacle::of_limit(std::fs::read_dir("/proc").err()?.raw_os_error())
+}
+
 /// The pids under /proc.
 pub(crate) fn list_processes() -> Vec<Pid> {
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();

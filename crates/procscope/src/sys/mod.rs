@@ -10,9 +10,10 @@ mod users;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     ProcDir, ReadProcess, be_prompt, boot_id, clock, handles_signal, has_capabilities, host_name, id_maps,
-    in_initial_pid_namespace, in_initial_user_namespace, is_filtered, is_start, kernel_version, list_processes,
-    list_threads, monotonic_origin, mount_nameless, now_boot_ns, now_mono_ns, page_bytes, proc_has_own_pids,
-    process_of, read_argv, read_argv_now, read_comm, read_environment, read_process, start_of, thread_cpu_time,
+    in_initial_pid_namespace, in_initial_user_namespace, is_filtered, is_start, kernel_version, limit_at_proc,
+    list_processes, list_threads, monotonic_origin, mount_nameless, now_boot_ns, now_mono_ns, page_bytes,
+    proc_has_own_pids, process_of, read_argv, read_argv_now, read_comm, read_environment, read_process, start_of,
+    thread_cpu_time,
 };
 #[cfg(target_os = "linux")]
 use linux::{exists, read_at};

@@ -216,8 +216,12 @@ impl Options {
                 Key::PrintCpu => it.print_cpu = true,
                 Key::PrintParent => it.print_parent = true,
                 Key::MaxArgs => {
-                    let most = leading_number(value).filter(|&most| !libbpf || most >= 0);
-                    let help = "type how many arguments to show, such as 20";
+                    // Its TOTAL_MAX_ARGS.
+                    let most = leading_number(value).filter(|most| !libbpf || (1..=60).contains(most));
+                    let help = match libbpf {
+                        true => "type how many arguments to show, from 1 to 60; without it all are shown",
+                        false => "type how many arguments to show, such as 20",
+                    };
                     let most = most.ok_or_else(|| bad("--max-args", help))?;
                     it.arguments.most = Some(usize::try_from(most).unwrap_or(0));
                 }
@@ -452,7 +456,13 @@ mod tests {
         ] {
             assert!(Options::read(&LIBBPF, &LIBBPF.parse(words(line)).unwrap()).is_ok(), "{line}");
         }
-        for (table, line) in [(&BCC, "-u no-such-user"), (&BCC, "x"), (&LIBBPF, "-u -1"), (&LIBBPF, "--max-args x")] {
+        let refused = ["-u -1", "-u 4294967295", "-u 99999999999"].into_iter();
+        let refused = refused.chain(["x", "0", "61", "-1", "99999999999999999999"].map(|most| {
+            let line: &str = Box::leak(format!("--max-args {most}").into_boxed_str());
+            line
+        }));
+        let refused = refused.map(|line| (&LIBBPF, line)).chain([(&BCC, "-u no-such-user"), (&BCC, "x")]);
+        for (table, line) in refused {
             let read = table.parse(words(line)).and_then(|line| Options::read(table, &line).map(|_| ()));
             assert!(matches!(read, Err(Refusal::Wrong(_, status)) if status == table.wrong_status), "{line}");
         }

@@ -126,7 +126,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     }
     let mut watch = Watch::new(Monitor::builder().events(wanted(true)).user_names(false), line.common)?;
     if let Some(output) = options.output {
-        watch.output = Output::open(Some(&path(output)))?;
+        watch.output = Output::open(Some(&path(output)), line.common.duration, false)?;
     }
     watch.meanwhile = options.command;
     let attached = watch.attach()?;

@@ -145,7 +145,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     let mut watch = Watch::new(builder, line.common)?;
     watch.quiet = options.quiet;
     if let Some(output) = &options.output {
-        watch.output = Output::open(Some(&path(output.clone())))?;
+        watch.output = Output::open(Some(&path(output.clone())), line.common.duration, watch.quiet)?;
     }
     watch.run(|_, _| Box::new(Lines::new(options, root)))?;
     Ok(ExitCode::SUCCESS)

@@ -261,9 +261,9 @@ fn refusal(error: &libbpf_rs::Error) -> Error {
     }
     // Its number is to be had in the text alone.
     let whole = format!("{error:#}");
-    if whole.contains(&format!("(os error {})", libc::EMFILE)) {
-        let what = "this process may open no more files";
-        return unavailable(what, Cause::Busy, "raise the limit: ulimit -n 1024, then start procscope again");
+    let number = [libc::EMFILE, libc::ENFILE].into_iter().find(|it| whole.contains(&format!("(os error {it})")));
+    if let Some(Obstacle { what, cause, remedy }) = Obstacle::of_limit(number) {
+        return unavailable(what, cause, remedy);
     }
     let complaint = Complaints::take().into_iter().find(|line| line.contains("failed"));
     let complaint = complaint.unwrap_or(whole);

@@ -67,13 +67,14 @@ fn reads_others() -> bool {
 }
 
 fn no_proc() -> Option<Obstacle> {
-    sys::list_processes().is_empty().then(|| {
+    let unmounted = || {
         unavailable(
             "/proc is not mounted, and it is all that proc-poll has",
             Cause::NotConfigured,
             "mount it: mount -t proc proc /proc",
         )
-    })
+    };
+    sys::list_processes().is_empty().then(|| sys::limit_at_proc().unwrap_or_else(unmounted))
 }
 
 fn hides_others() -> bool {

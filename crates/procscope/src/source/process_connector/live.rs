@@ -184,7 +184,12 @@ fn refused(refusal: Refusal) -> Error {
                 Cause::Privilege,
                 "run procscope on the host, or start the container with --network=host --pid=host",
             ),
-            _ => unavailable(format!("{what}: {error}"), Cause::Io, "see `ulimit -n`, then start procscope again"),
+            number => match Obstacle::of_limit(number) {
+                Some(Obstacle { what, cause, remedy }) => unavailable(what, cause, remedy),
+                None => {
+                    unavailable(format!("{what}: {error}"), Cause::Io, "see `ulimit -a`, then start procscope again")
+                }
+            },
         },
         Refusal::Answer(error) if privilege(&error) || error.raw_os_error() == Some(libc::EPERM) => unavailable(
             format!("the kernel refused to tell of processes: {error}"),

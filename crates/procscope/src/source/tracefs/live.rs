@@ -64,6 +64,9 @@ fn locked_down() -> bool {
 }
 
 fn refused(error: &io::Error) -> Obstacle {
+    if let Some(limit) = Obstacle::of_limit(error.raw_os_error()) {
+        return limit;
+    }
     match error.raw_os_error() {
         _ if locked_down() => obstacle(
             "the kernel is locked down for confidentiality, and keeps tracefs from everybody",
@@ -121,11 +124,13 @@ fn open_tracefs() -> Result<Tracefs, Obstacle> {
         }
     }
     if sys::list_processes().is_empty() {
-        return Err(obstacle(
-            "/proc is not mounted, and it alone tells whose the threads are that ftrace names",
-            Cause::NotConfigured,
-            "mount -t proc proc /proc",
-        ));
+        return Err(sys::limit_at_proc().unwrap_or_else(|| {
+            obstacle(
+                "/proc is not mounted, and it alone tells whose the threads are that ftrace names",
+                Cause::NotConfigured,
+                "mount -t proc proc /proc",
+            )
+        }));
     }
     Ok(tracefs)
 }

@@ -1,0 +1,26 @@
+//! Whether standard output and standard error were open when the program began: std opens /dev/null in place of what was not, before main.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static CLOSED: [AtomicBool; 2] = [AtomicBool::new(false), AtomicBool::new(false)];
+
+/// What the C library calls before anything of std begins.
+// SAFETY: the section holds addresses of functions of this kind, and `look` needs nothing that is not there yet.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static LOOK: extern "C" fn() = look;
+
+extern "C" fn look() {
+    for (number, closed) in [libc::STDOUT_FILENO, libc::STDERR_FILENO].into_iter().zip(&CLOSED) {
+        // SAFETY: it asks for the flags of a descriptor, which may be none.
+        closed.store(unsafe { libc::fcntl(number, libc::F_GETFD) } == -1, Ordering::Relaxed);
+    }
+}
+
+pub(crate) fn output_is_closed() -> bool {
+    CLOSED[0].load(Ordering::Relaxed)
+}
+
+pub(crate) fn error_is_closed() -> bool {
+    CLOSED[1].load(Ordering::Relaxed)
+}
