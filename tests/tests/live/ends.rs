@@ -115,7 +115,7 @@ fn too_few_files() {
     let _turn = turn::take();
     let mut refused = 0;
     for source in ["auto", "ebpf", "process-connector", "tracefs", "proc-poll"] {
-        for most in 4..24 {
+        for most in [4, 5, 6, 8, 10, 12] {
             let line = format!("f=$(mktemp); ulimit -n {most}; $P -q --source {source} --duration 0.2 -o $f");
             let (status, stderr) = shell(&line);
             if status == Some(0) {
