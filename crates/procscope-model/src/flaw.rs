@@ -101,11 +101,13 @@ pub enum Flaw {
     Inherited,
     /// Worked out from other values, not read.
     Estimated,
+    /// An id that another process had before: its pid was used again within the same clock tick.
+    Repeated,
 }
 
 impl Flaw {
     /// All flaws, in the order of their indices.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Truncated,
         Self::Unreadable,
         Self::ReadLate,
@@ -113,6 +115,7 @@ impl Flaw {
         Self::AfterLoss,
         Self::Inherited,
         Self::Estimated,
+        Self::Repeated,
     ];
 
     /// The word that JSON's `flaws` uses.
@@ -125,6 +128,7 @@ impl Flaw {
             Self::AfterLoss => "after-loss",
             Self::Inherited => "inherited",
             Self::Estimated => "estimated",
+            Self::Repeated => "repeated",
         }
     }
 

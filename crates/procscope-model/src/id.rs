@@ -63,7 +63,8 @@ impl StartTime {
     }
 }
 
-/// What tells one process from all others of a boot, however often its pid is used again.
+/// What tells one process from all others of a boot, however often its pid is used again: except within the clock tick in which it
+/// started, where the later process has the flaw [`Flaw::Repeated`](crate::Flaw::Repeated).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ProcessId {
     /// The process id.

@@ -42,7 +42,8 @@ impl MonitorBuilder {
         self
     }
 
-    /// Chooses a process; again for another.
+    /// Chooses a process; again for another. Of a pid that is in use it is the process that has it when this is built, and none that
+    /// gets it later; of one that is not in use, every process that gets it.
     #[must_use]
     pub fn pid(mut self, pid: Pid) -> Self {
         self.want.pids.push(pid);
@@ -190,6 +191,8 @@ impl MonitorBuilder {
         let fail = |error| Error::System { what: "making an event descriptor", error };
         let stop = StopHandle::default();
         let wake = Stop::new(stop.clone()).map_err(fail)?;
+        // Before anything is attached: a process that gets one of these pids from here on is not meant.
+        let pins: Vec<_> = self.want.pids.iter().filter_map(|&pid| Some((pid, sys::start_of(pid)?))).collect();
         let Opened { id, capabilities, source, notes } = source::open(self.source, &self.want)?;
         let names: Box<dyn Names> =
             if self.want.user_names { Box::new(UserDatabase::new()) } else { Box::new(Numeric) };
@@ -198,6 +201,10 @@ impl MonitorBuilder {
         // The kernel's own records have the initial namespace's ids.
         if id != SourceId::Ebpf {
             pipeline.translate_ids(id_maps);
+        }
+        // In a pid namespace eBPF has the pids of the initial one, and /proc does not.
+        if id != SourceId::Ebpf || sys::in_initial_pid_namespace() {
+            pipeline.pin(pins);
         }
         if let Some(kin) = command.as_ref().and_then(|command| command.kin.clone()) {
             pipeline.follow(kin);

@@ -194,7 +194,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) explain: bool,
 
-    /// Only this process
+    /// Only this process, and no later one of its pid
     #[arg(short, long = "pid", value_name = "PID", value_parser = parse_pid, allow_negative_numbers = true)]
     pub(crate) pids: Vec<Pid>,
 

@@ -46,7 +46,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .column("event")
         .get(|e| Some(Value::Kind(e.kind.kind())))
         .set(|e, v| v == Value::Kind(e.kind.kind())),
-    F::new("id", FieldType::Id, "Which process: unlike `pid` not used again. Every event of one process bears the same.")
+    F::new("id", FieldType::Id, "Which process: unlike `pid` not used again, except within a clock tick (flaw `repeated`). Every event of one process bears the same.")
         .column("id")
         .flaw(Field::Id)
         .get(|e| e.id().map(Value::Id))

@@ -108,7 +108,9 @@ impl Test {
         }
         let flaw = self.trust.filter(|_| has).and_then(|field| event.flaw(field));
         match flaw {
-            None | Some(Flaw::Inherited | Flaw::ReadLate | Flaw::Estimated) => Some(self.holds(event, ancestry)),
+            None | Some(Flaw::Inherited | Flaw::ReadLate | Flaw::Estimated | Flaw::Repeated) => {
+                Some(self.holds(event, ancestry))
+            }
             Some(Flaw::Truncated | Flaw::Unreadable | Flaw::NotObserved | Flaw::AfterLoss) => None,
         }
     }

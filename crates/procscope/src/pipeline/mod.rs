@@ -3,6 +3,7 @@
 mod cgroup;
 mod choice;
 mod clock;
+mod identity;
 mod ids;
 mod intern;
 mod lineage;
@@ -27,9 +28,10 @@ use crate::sys::id_maps::IdMaps;
 use crate::{
     Argv, BootId, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit,
     ExitStatus, Field, Filter, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Login, Lost, Name, Namespaces, Pid,
-    Process, ProcessRef, PtraceChange, SourceId, ThreadExit, Want,
+    Process, ProcessRef, PtraceChange, SourceId, StartTime, ThreadExit, Want,
 };
 use cgroup::Cgroups;
+use identity::Identity;
 use intern::Interner;
 use lineage::Lineage;
 use table::{Image, Table};
@@ -79,14 +81,11 @@ pub(crate) struct Pipeline {
     credentials: [Option<Arc<Credentials>>; RECENT],
     /// Since the last credentials a batch began.
     names_due: bool,
-    ended: Vec<(Pid, u64)>,
+    identity: Identity,
     spare: Option<Arc<Process>>,
     seq: u64,
     last_ns: u64,
 }
-
-/// So many ended processes are remembered, each at the place that its pid chooses.
-const ENDED: usize = 256;
 
 /// So many different credentials are kept at hand.
 const RECENT: usize = 16;
@@ -115,7 +114,7 @@ impl Pipeline {
             chunks: HashMap::new(),
             credentials: Default::default(),
             names_due: true,
-            ended: vec![(0, u64::MAX); ENDED],
+            identity: Identity::new(matches!(source, SourceId::Ebpf)),
             spare: None,
             seq: 0,
             last_ns: 0,
@@ -136,6 +135,11 @@ impl Pipeline {
     /// Only processes that are wanted pass; for a source that cannot see to it itself.
     pub(crate) fn choose(&mut self, want: &Want) {
         self.choice = Some(choice::Choice::new(want));
+    }
+
+    /// Of those that were chosen by pid, these ran already.
+    pub(crate) fn pin(&mut self, pins: impl IntoIterator<Item = (Pid, StartTime)>) {
+        self.identity.pin(pins);
     }
 
     /// These are in the trees that are wanted.
@@ -186,7 +190,9 @@ impl Pipeline {
     /// Takes a record and gives the event that it makes, if any.
     pub(crate) fn feed(&mut self, record: &Record<'_>) -> Option<Event> {
         self.see(&record.body);
+        self.identity.meet(&record.body);
         let event = self.event_of(record);
+        self.identity.leave(&record.body);
         self.lineage.end(&record.body);
         event
     }
@@ -255,7 +261,7 @@ impl Pipeline {
                 };
                 (self.living(subject), Some(subject.tid), EventKind::ExecFailed(failure), event_flaws)
             }
-            Body::Exit { subject, .. } if self.has_ended(subject) => {
+            Body::Exit { subject, .. } if self.identity.has_ended(subject) => {
                 // Before Linux 6.16 two threads that end at once may each find itself the last.
                 let end = ThreadExit { status: ExitStatus::Unknown, duration_ns: None, thread_name: None };
                 (self.living(subject), Some(subject.tid), EventKind::ThreadExit(end), Flaws::new())
@@ -310,6 +316,7 @@ impl Pipeline {
         if let Some(maps) = &self.id_maps {
             ids::translate(Arc::make_mut(&mut process), &mut kind, maps);
         }
+        self.identity.mark(&mut process);
         mark_of(&mut flaws_of_event, &record.flaws, |field| field == Field::Time);
         if self.clock.is_doubtful() {
             self.doubt_clock(&mut process, &mut flaws_of_event);
@@ -319,8 +326,9 @@ impl Pipeline {
             self.undecided += 1;
         }
         let asked = self.wanted.contains(kind.kind());
-        let passes = self.passes(&process);
-        if asked && !passes && !forked && self.is_unsure(&process) {
+        let chosen = self.identity.is_chosen(process.id);
+        let passes = chosen && self.passes(&process);
+        if asked && chosen && !passes && !forked && self.is_unsure(&process) {
             self.refused_unsure += 1;
         }
         if let Some(choice) = &mut self.choice {
@@ -440,12 +448,6 @@ impl Pipeline {
         process.name = name_of(&other.comm);
         set_image(&mut process, self.table.image(other.pid, other.start_ns, None).unwrap_or_else(Image::unseen));
         (Arc::new(process), Some(other.tid), kind, Flaws::new())
-    }
-
-    /// True where this very process was told to have ended, just now; it is remembered that it has.
-    fn has_ended(&mut self, subject: &Subject) -> bool {
-        let slot = &mut self.ended[subject.pid as usize % ENDED];
-        std::mem::replace(slot, (subject.pid, subject.start_ns)) == (subject.pid, subject.start_ns)
     }
 
     /// A process with the image that was last seen of it.

@@ -2,7 +2,7 @@ use super::*;
 use crate::EventSet;
 use crate::source::record::{ExitRecord, LoginRecord, UNKNOWN_ID, UNKNOWN_START, UsageRecord};
 
-struct Root;
+pub(crate) struct Root;
 
 impl Names for Root {
     fn renew(&mut self) -> bool {
@@ -61,7 +61,7 @@ pub(crate) fn subject(pid: Pid, start_ns: u64, name: &str) -> Subject {
     }
 }
 
-fn record(boot_ns: u64, body: Body<'_>) -> Record<'_> {
+pub(crate) fn record(boot_ns: u64, body: Body<'_>) -> Record<'_> {
     Record { boot_ns, processor: None, body, flaws: Flaws::new(), about: Flaws::new() }
 }
 

@@ -377,6 +377,11 @@ pub(crate) fn be_prompt() {
     }
 }
 
+/// Whether this kernel keeps who logged in (`CONFIG_AUDIT`).
+pub(crate) fn keeps_logins() -> bool {
+    std::fs::exists("/proc/self/loginuid").unwrap_or(false)
+}
+
 /// The threads of a process.
 pub(crate) fn list_threads(pid: Pid) -> Vec<Pid> {
     let entries = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();

@@ -10,10 +10,10 @@ mod users;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
     ProcDir, ReadProcess, be_prompt, boot_id, clock, handles_signal, has_capabilities, host_name, id_maps,
-    in_initial_pid_namespace, in_initial_user_namespace, is_filtered, is_start, kernel_version, limit_at_proc,
-    list_processes, list_threads, monotonic_origin, mount_nameless, now_boot_ns, now_mono_ns, page_bytes,
-    proc_has_own_pids, process_of, read_argv, read_argv_now, read_comm, read_environment, read_process, start_of,
-    thread_cpu_time,
+    in_initial_pid_namespace, in_initial_user_namespace, is_filtered, is_start, keeps_logins, kernel_version,
+    limit_at_proc, list_processes, list_threads, monotonic_origin, mount_nameless, now_boot_ns, now_mono_ns,
+    page_bytes, proc_has_own_pids, process_of, read_argv, read_argv_now, read_comm, read_environment, read_process,
+    start_of, thread_cpu_time,
 };
 #[cfg(target_os = "linux")]
 use linux::{exists, read_at};
@@ -37,6 +37,10 @@ mod other {
         4096
     }
 
+    pub(crate) fn in_initial_pid_namespace() -> bool {
+        true
+    }
+
     pub(crate) fn start_of(_: crate::Pid) -> Option<crate::StartTime> {
         None
     }
@@ -47,5 +51,5 @@ mod other {
     }
 }
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other::{boot_id, host_name, id_maps, monotonic_origin, page_bytes, start_of};
+pub(crate) use other::{boot_id, host_name, id_maps, in_initial_pid_namespace, monotonic_origin, page_bytes, start_of};
 pub(crate) use users::{Numeric, UserDatabase, uid_of};

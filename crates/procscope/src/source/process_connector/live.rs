@@ -279,7 +279,8 @@ impl Live {
         };
         let since_ns = if follows { sys::now_mono_ns() } else { 0 };
         let attached_ns = sys::now_boot_ns();
-        let settings = Settings::new(want, follows, sys::kernel_version() >= (6, 0), true);
+        let mut settings = Settings::new(want, follows, sys::kernel_version() >= (6, 0), true);
+        settings.logins = sys::keeps_logins();
         let mut live = Self {
             want: want.clone(),
             settings,

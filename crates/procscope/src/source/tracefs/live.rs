@@ -356,7 +356,8 @@ impl Live {
             malformed: 0,
         };
         let looker = Looker::new(pipes, execs)?;
-        let settings = Settings::new(want, true, last_thread_decides, false);
+        let mut settings = Settings::new(want, true, last_thread_decides, false);
+        settings.logins = sys::keeps_logins();
         let mut live = Self {
             want: want.clone(),
             looker,
@@ -436,6 +437,13 @@ impl Live {
                 let why = "this kernel has neither kprobes nor event probes";
                 without.into_iter().for_each(|what| note(format!("exec-failed events have {what}: {why}")));
             }
+        }
+        let calls = has(Role::LeaveExec) && events.contains(Kind::ExecFailed) || has(Role::LeaveSetsid);
+        if calls && cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
+            note(
+                "failed execs and sessions of 32-bit programs are missing: the kernel's events of system calls skip them"
+                    .to_owned(),
+            );
         }
         if matches!(self.main.clock, TraceClock::Other(_)) {
             note("times are worked out: this kernel's traces have no clock that can be read".to_owned());

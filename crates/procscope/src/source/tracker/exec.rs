@@ -29,6 +29,7 @@ impl Tracker {
         // Read of another process, which has the pid now.
         let look = look.filter(|look| look.stat.map_or(sure, |stat| known.confirm(stat.start)));
         // The thread that called exec is the only one left, and bears the leader's id.
+        let common_ids = known.common_ids();
         known.threads = Vec::new();
         known.leader = true;
         known.kthread = false;
@@ -44,23 +45,16 @@ impl Tracker {
         }
         if !alone {
             // Each thread has ids of its own.
-            known.ids = None;
-            known.marks.mark(Field::User, Flaw::NotObserved);
-        }
-        if !self.settings.ids_told {
-            known.sid = UNKNOWN_ID;
-            if known.ids.is_some() {
-                known.marks.mark(Field::User, Flaw::Estimated);
+            known.ids = common_ids;
+            if common_ids.is_none() {
+                known.marks.mark(Field::User, Flaw::NotObserved);
             }
+        }
+        if self.settings.is_unreported(Field::Sid) {
+            known.sid = UNKNOWN_ID;
         }
         // No message tells of setpgid(2), which shells call before they exec.
         known.pgid = UNKNOWN_ID;
-        // Nor does one tell of these, which may have changed before the exec.
-        for field in [Field::Tty, Field::Cgroup] {
-            if matches!(known.marks.get(field), None | Some(Flaw::Inherited | Flaw::ReadLate)) {
-                known.marks.mark(field, Flaw::Estimated);
-            }
-        }
         self.leader_status.remove(&task.pid);
         let mut missing = Flaw::Unreadable;
         if let Some(look) = &look {
@@ -78,7 +72,7 @@ impl Tracker {
             }
         }
         self.living.insert(task.pid, known);
-        let (subject, about) = self.subject(task);
+        let (subject, about) = self.subject(task, boot_ns);
         let strings = Strings::of(look);
         let mut flaws = strings.flaws(missing, self.settings.env);
         let mut image = strings.image();
@@ -124,7 +118,7 @@ impl Tracker {
         failed: &Failed,
         put: &mut Put<'_>,
     ) -> ControlFlow<()> {
-        let (subject, about) = self.subject(task);
+        let (subject, about) = self.subject(task, boot_ns);
         let mut flaws = Flaws::new();
         match &failed.path {
             None => flaws.mark(Field::Path, Flaw::NotObserved),

@@ -14,7 +14,7 @@ impl Tracker {
         parent: Option<Task>,
         put: &mut Put<'_>,
     ) -> ControlFlow<()> {
-        let (mut subject, mut about) = self.subject(task);
+        let (mut subject, mut about) = self.subject(task, boot_ns);
         if let Some(parent) = parent {
             subject.parent = self.reference(parent);
             about.clear(Field::Ppid);
@@ -39,7 +39,7 @@ impl Tracker {
                 known.leader = false;
                 known.found_ended = false;
             } else {
-                known.threads.retain(|&tid| tid != task.tid);
+                known.threads.retain(|thread| thread.tid != task.tid);
             }
             last = end.last.unwrap_or(!known.leader && known.threads.is_empty());
             if known.epoch != self.epoch {

@@ -4,7 +4,7 @@ use super::Tracker;
 use super::known::{Known, TICK_NS};
 use crate::source::happening::{Birth, Task};
 use crate::source::look::{Depth, Proc};
-use crate::source::record::{Body, ImageRecord, NOBODY, Put, Record, UNKNOWN_COMM, UNKNOWN_ID};
+use crate::source::record::{Body, CgroupKey, ImageRecord, NOBODY, Put, Record, UNKNOWN_COMM};
 use crate::{Field, Flaw, Flaws, Kind};
 
 /// The kernel notes a process's start this much before it tells of the fork, at the usual speed (`copy_process`, `kernel/fork.c`).
@@ -16,6 +16,8 @@ pub(super) const MOST_STARTS: u32 = 100;
 const SECOND_NS: u64 = 1_000_000_000;
 /// `CLONE_PARENT` in `include/uapi/linux/sched.h`.
 const CLONE_PARENT: u64 = 0x8000;
+/// `CLONE_INTO_CGROUP`, likewise: `clone3(2)` alone takes it.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 impl Tracker {
     /// The thread that forks may have been kept from running before the fork was told, and nothing but /proc tells.
@@ -24,6 +26,73 @@ impl Tracker {
         let read = if self.starts_read.0 == second { self.starts_read.1 } else { 0 };
         self.starts_read = (second, read.saturating_add(1));
         read < MOST_STARTS
+    }
+
+    /// What a process is known to be that this thread has just made.
+    fn newborn(&self, boot_ns: u64, parent: Task, birth: Option<Birth>, orphaned: bool) -> Known {
+        let creator = self.living.get(&parent.pid).filter(|known| known.epoch == self.epoch && !orphaned);
+        let mut known =
+            creator.map_or_else(|| Known::unknown(self.epoch), |creator| self.copy(creator, boot_ns, parent));
+        if let Some(birth) = birth {
+            known.comm = birth.comm;
+            known.comm_read_ns = 0;
+            known.marks.clear(Field::Name);
+            if birth.flags & CLONE_INTO_CGROUP != 0 {
+                known.cgroup = CgroupKey::default();
+                known.marks.mark(Field::Cgroup, Flaw::NotObserved);
+            }
+        }
+        known.start_ns = boot_ns.saturating_sub(TOLD_AFTER_NS);
+        known.exact = false;
+        known.marks.clear(Field::Id);
+        known.marks.clear(Field::Ppid);
+        known.ns_pid = 0;
+        known.leader = true;
+        known.threads = Vec::new();
+        known.found_ended = false;
+        known.exec_ns = 0;
+        known.looked_ns = 0;
+        known.existing = false;
+        known.asked = false;
+        known.epoch = self.epoch;
+        known
+    }
+
+    /// What a child has of its creator.
+    fn copy(&self, creator: &Known, boot_ns: u64, by: Task) -> Known {
+        let mut known = creator.clone();
+        known.marks = Flaws::new();
+        known.comm_read_ns = if creator.comm_read_ns > boot_ns { creator.comm_read_ns } else { 0 };
+        known.ids_read_ns = if creator.ids_read_ns > boot_ns { creator.ids_read_ns } else { 0 };
+        for field in [Field::Name, Field::User, Field::Login, Field::Sid, Field::Tty, Field::Cgroup] {
+            let read_later = match field {
+                Field::Name => known.comm_read_ns != 0,
+                Field::User => known.ids_read_ns != 0,
+                _ => false,
+            };
+            let mark = match creator.marks.get(field) {
+                Some(Flaw::ReadLate) if field == Field::Sid && creator.looked_ns > boot_ns => Flaw::Estimated,
+                Some(Flaw::ReadLate) if read_later => Flaw::ReadLate,
+                None | Some(Flaw::ReadLate | Flaw::Inherited) => Flaw::Inherited,
+                Some(worse) => worse,
+            };
+            known.marks.mark(field, mark);
+        }
+        // Each thread has ids of its own.
+        let (ids, assumed) = if self.settings.ids_told { creator.ids_of(by) } else { (creator.ids, false) };
+        known.ids = ids;
+        match ids {
+            None => known.marks.mark(Field::User, Flaw::NotObserved),
+            Some(_) if assumed => known.marks.mark(Field::User, Flaw::Estimated),
+            Some(_) => {}
+        }
+        // Another thread may have another name than its process, and a kernel thread gets its own without a message.
+        if !by.is_leader() || known.kthread {
+            known.comm = UNKNOWN_COMM;
+            known.comm_read_ns = 0;
+            known.marks.mark(Field::Name, Flaw::NotObserved);
+        }
+        known
     }
 
     pub(super) fn fork(
@@ -58,60 +127,11 @@ impl Tracker {
         };
         // Who made a child of ours is not known.
         let orphaned = birth.is_none() && self.settings.home == Some(parent.pid);
-        let mut known = match self.living.get(&parent.pid).filter(|known| known.epoch == self.epoch && !orphaned) {
-            Some(parent_known) => {
-                let mut known = parent_known.clone();
-                known.marks = Flaws::new();
-                for field in [Field::Name, Field::User, Field::Tty, Field::Cgroup] {
-                    let read_later = match field {
-                        Field::Name => parent_known.comm_read_ns > boot_ns,
-                        Field::User => parent_known.ids_read_ns > boot_ns,
-                        _ => false,
-                    };
-                    let mark = match parent_known.marks.get(field) {
-                        _ if field == Field::User && !self.settings.ids_told && known.ids.is_some() => Flaw::Estimated,
-                        Some(Flaw::ReadLate) if read_later => Flaw::ReadLate,
-                        None | Some(Flaw::ReadLate | Flaw::Inherited) => Flaw::Inherited,
-                        Some(worse) => worse,
-                    };
-                    known.marks.mark(field, mark);
-                }
-                known.comm_read_ns = if parent_known.comm_read_ns > boot_ns { parent_known.comm_read_ns } else { 0 };
-                known.ids_read_ns = if parent_known.ids_read_ns > boot_ns { parent_known.ids_read_ns } else { 0 };
-                // Another thread may have another name than its process, and a kernel thread gets its own without a message.
-                if !parent.is_leader() || known.kthread {
-                    known.comm = UNKNOWN_COMM;
-                    known.comm_read_ns = 0;
-                    known.marks.mark(Field::Name, Flaw::NotObserved);
-                }
-                known
-            }
-            None => Known::unknown(self.epoch),
-        };
-        if !self.settings.ids_told {
-            known.sid = UNKNOWN_ID;
-        }
-        if let Some(birth) = birth {
-            known.comm = birth.comm;
-            known.comm_read_ns = 0;
-            known.marks.clear(Field::Name);
-        }
-        known.start_ns = boot_ns.saturating_sub(TOLD_AFTER_NS);
-        known.exact = false;
-        known.marks.clear(Field::Id);
-        known.marks.clear(Field::Ppid);
+        let mut known = self.newborn(boot_ns, parent, birth, orphaned);
         known.parent = from.unwrap_or(NOBODY);
         if from.is_none() {
             known.marks.mark(Field::Ppid, Flaw::NotObserved);
         }
-        known.ns_pid = 0;
-        known.leader = true;
-        known.threads = Vec::new();
-        known.found_ended = false;
-        known.exec_ns = 0;
-        known.existing = false;
-        known.asked = false;
-        known.epoch = self.epoch;
         self.leader_status.remove(&child.pid);
         self.senders.remove(&child.pid);
         self.leader_to_come.remove(&child.pid);
@@ -129,7 +149,7 @@ impl Tracker {
             }
         }
         self.living.insert(child.pid, known);
-        let (mut subject, mut about) = self.subject(child);
+        let (mut subject, mut about) = self.subject(child, boot_ns);
         if let Some(from) = from {
             // The parent lived when it forked.
             subject.parent = from;

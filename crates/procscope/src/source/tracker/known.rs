@@ -1,11 +1,22 @@
 //! What is known of a living process.
 
-use crate::source::record::{CgroupKey, Comm, NOBODY, RefRecord, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
+use crate::source::happening::Task;
+use crate::source::record::{CgroupKey, Comm, LoginRecord, NOBODY, RefRecord, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
 use crate::{Field, Flaw, Flaws, Pid, StartTime, Tty};
 
 pub(super) const TICK_NS: u64 = 10_000_000;
 /// Nobody is kept from running for so many ticks. A /proc that is this far off counts from elsewhere, as in a time namespace.
 pub(super) const MOST_LATE_TICKS: u64 = 1_000;
+
+/// A thread that is not its process's first.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Thread {
+    pub(super) tid: Pid,
+    /// Its own, which a system call may change for it alone; as [`Known::ids`].
+    pub(super) ids: Option<[u32; 4]>,
+    /// Nobody saw it begin: what is not known of them is taken to be as its process has it.
+    pub(super) assumed: bool,
+}
 
 /// What is known of a living process.
 #[derive(Clone, Debug)]
@@ -30,7 +41,11 @@ pub(super) struct Known {
     /// Its first thread lives.
     pub(super) leader: bool,
     /// Its other threads.
-    pub(super) threads: Vec<Pid>,
+    pub(super) threads: Vec<Thread>,
+    /// Who logged in.
+    pub(super) login: LoginRecord,
+    /// When it was last looked at, ns: what [`Flaw::ReadLate`] marks was read by then.
+    pub(super) looked_ns: u64,
     /// It was found so, which the message may yet tell.
     pub(super) found_ended: bool,
     /// When it last became another program, ns.
@@ -47,7 +62,7 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn unknown(epoch: u64) -> Self {
         let mut marks = Flaws::new();
-        for field in [Field::Id, Field::Ppid, Field::Name, Field::User, Field::Tty, Field::Cgroup] {
+        for field in [Field::Id, Field::Ppid, Field::Name, Field::User, Field::Login, Field::Tty, Field::Cgroup] {
             marks.mark(field, Flaw::NotObserved);
         }
         Self {
@@ -66,12 +81,36 @@ impl Known {
             kthread: false,
             leader: true,
             threads: Vec::new(),
+            login: LoginRecord::default(),
+            looked_ns: 0,
             found_ended: false,
             exec_ns: 0,
             existing: false,
             asked: false,
             marks,
             epoch,
+        }
+    }
+
+    /// The thread that began just now. Where all have the same ids, that one has them too; else nobody knows whose it has.
+    pub(super) fn add_thread(&mut self, tid: Pid) {
+        let assumed = self.threads.iter().any(|thread| thread.assumed);
+        let thread = Thread { tid, ids: self.common_ids(), assumed };
+        self.threads.retain(|thread| thread.tid != tid);
+        self.threads.push(thread);
+    }
+
+    /// The ids of all its threads, as far as they are known to be the same.
+    pub(super) fn common_ids(&self) -> Option<[u32; 4]> {
+        self.ids.filter(|&ids| self.threads.iter().all(|thread| !thread.assumed && thread.ids == Some(ids)))
+    }
+
+    /// The ids of one thread, and whether some are those of its process for want of its own.
+    pub(super) fn ids_of(&self, task: Task) -> (Option<[u32; 4]>, bool) {
+        match self.threads.iter().find(|thread| thread.tid == task.tid) {
+            _ if task.is_leader() => (self.ids, false),
+            Some(thread) => (thread.ids.or(self.ids.filter(|_| thread.assumed)), thread.assumed),
+            None => (self.ids, true),
         }
     }
 

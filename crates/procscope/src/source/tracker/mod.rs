@@ -22,6 +22,15 @@ use crate::{EnvWanted, EventSet, Field, Flaw, Flaws, Pid, Want};
 /// So many senders of signals are remembered of one receiver.
 const MOST_SENDERS: usize = 8;
 
+/// What may change without any report, on one source at least.
+const UNREPORTED: [Field; 6] = [Field::User, Field::Login, Field::Sid, Field::Pgid, Field::Tty, Field::Cgroup];
+
+/// The four ids with a new real and effective one at this place.
+fn with(mut ids: [u32; 4], at: usize, new: [u32; 2]) -> [u32; 4] {
+    [ids[at], ids[at + 1]] = new;
+    ids
+}
+
 /// What the tracker needs to know of its run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
@@ -36,12 +45,20 @@ pub(crate) struct Settings {
     pub(crate) ids_told: bool,
     /// Who started the command, if any: a child of it whose creator is not reported is a copy of another process.
     pub(crate) home: Option<Pid>,
+    /// The kernel keeps who logged in.
+    pub(crate) logins: bool,
 }
 
 impl Settings {
     pub(crate) fn new(want: &Want, follows: bool, last_thread_decides: bool, ids_told: bool) -> Self {
         let home = want.held.as_ref().map(|held| held.home().pid);
-        Self { events: want.events, env: want.env != EnvWanted::No, follows, last_thread_decides, ids_told, home }
+        let env = want.env != EnvWanted::No;
+        Self { events: want.events, env, follows, last_thread_decides, ids_told, home, logins: true }
+    }
+
+    /// Nothing reports a change of this field.
+    fn is_unreported(&self, field: Field) -> bool {
+        UNREPORTED.contains(&field) && !(self.ids_told && matches!(field, Field::User | Field::Sid))
     }
 }
 
@@ -124,12 +141,10 @@ impl Tracker {
                 self.fork(mono_ns, parent, child, birth, proc, put)
             }
             Happening::Fork { parent, child, birth } => {
-                if let Some(known) = self.living.get_mut(&child.pid)
-                    && !known.threads.contains(&child.tid)
-                {
-                    known.threads.push(child.tid);
+                if let Some(known) = self.living.get_mut(&child.pid) {
+                    known.add_thread(child.tid);
                 }
-                let (subject, about) = self.subject(child);
+                let (subject, about) = self.subject(child, boot_ns);
                 let body = Body::Fork {
                     subject,
                     thread: true,
@@ -167,7 +182,7 @@ impl Tracker {
                     _ => UNKNOWN_COMM,
                 };
                 let old = told.unwrap_or(old);
-                let (subject, mut about) = self.subject(task);
+                let (subject, mut about) = self.subject(task, boot_ns);
                 if task.is_leader() {
                     about.clear(Field::Name);
                 }
@@ -186,19 +201,22 @@ impl Tracker {
                     // setsid(2): a new session and group, without a terminal.
                     [known.sid, known.pgid] = [task.pid; 2];
                     known.tty = None;
-                    known.marks.clear(Field::Tty);
+                    [Field::Sid, Field::Pgid, Field::Tty].into_iter().for_each(|field| known.marks.clear(field));
                 }
-                let (subject, about) = self.subject(task);
+                let (subject, mut about) = self.subject(task, boot_ns);
+                if subject.sid == task.pid {
+                    [Field::Sid, Field::Pgid, Field::Tty].into_iter().for_each(|field| about.clear(field));
+                }
                 self.plain(boot_ns, Body::Sid { subject }, about, put)
             }
             Happening::Ptrace { task, tracer } => {
-                let (subject, about) = self.subject(task);
+                let (subject, about) = self.subject(task, boot_ns);
                 let other = tracer.map_or(NOBODY, |tracer| self.reference(tracer));
                 let body = Body::Ptrace { subject, other, attach: tracer.is_some(), of_caller: true };
                 self.plain(boot_ns, body, about, put)
             }
             Happening::Core { task, signo } => {
-                let (subject, about) = self.subject(task);
+                let (subject, about) = self.subject(task, boot_ns);
                 self.plain(boot_ns, Body::Core { subject, signo }, about, put)
             }
         }
@@ -206,24 +224,34 @@ impl Tracker {
 
     /// Takes over a new real and effective id, at this place of the four, and tells the old ones where they are known.
     fn change_ids(&mut self, boot_ns: u64, task: Task, at: usize, new: [u32; 2]) -> (Subject, Option<[u32; 2]>, Flaws) {
-        let mut old = None;
-        if let Some(known) = self.living.get_mut(&task.pid)
-            && let Some(ids) = &mut known.ids
+        let (mut old, mut now, mut part_assumed) = (None, None, false);
+        if let Some(known) = self.living.get_mut(&task.pid) {
+            let (ids, assumed) = known.ids_of(task);
+            let doubtful = matches!(known.marks.get(Field::User), Some(Flaw::Estimated | Flaw::AfterLoss));
             // What was read later than this happened is newer.
-            && known.ids_read_ns <= boot_ns
-            && task.is_leader()
-        {
-            old = Some([ids[at], ids[at + 1]]);
-            [ids[at], ids[at + 1]] = new;
+            let newer = known.ids_read_ns > boot_ns;
+            now = ids.map(|ids| with(ids, at, new));
+            old = ids.filter(|_| !newer && !assumed && !doubtful).map(|ids| [ids[at], ids[at + 1]]);
+            if task.is_leader() {
+                known.ids = if newer { known.ids } else { now };
+            } else if let Some(thread) = known.threads.iter_mut().find(|thread| thread.tid == task.tid) {
+                thread.ids = now;
+            }
+            part_assumed = assumed;
         }
-        let (mut subject, mut about) = self.subject(task);
-        if subject.uid == UNKNOWN_ID {
+        let (mut subject, mut about) = self.subject(task, boot_ns);
+        match now {
+            Some(ids) => {
+                [subject.uid, subject.euid, subject.gid, subject.egid] = ids;
+                if part_assumed {
+                    about.mark(Field::User, Flaw::Estimated);
+                }
+            }
             // One half of the ids alone cannot be told.
-            about.mark(Field::User, Flaw::NotObserved);
-        } else if at == 0 {
-            [subject.uid, subject.euid] = new;
-        } else {
-            [subject.gid, subject.egid] = new;
+            None => {
+                [subject.uid, subject.euid, subject.gid, subject.egid] = [UNKNOWN_ID; 4];
+                about.mark(Field::User, Flaw::NotObserved);
+            }
         }
         (subject, old, about)
     }

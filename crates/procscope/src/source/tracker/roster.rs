@@ -5,7 +5,8 @@ use std::ops::ControlFlow;
 use rustc_hash::FxHashSet;
 
 use super::Tracker;
-use super::known::{Known, TICK_NS};
+use super::UNREPORTED;
+use super::known::{Known, TICK_NS, Thread};
 use crate::source::happening::Task;
 use crate::source::look::{Depth, Look, Proc, Strings};
 use crate::source::record::{Body, CgroupKey, Put, Record, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
@@ -37,11 +38,7 @@ impl Tracker {
         for (pid, look) in looks {
             let mut known = Known::unknown(self.epoch);
             self.learn(&mut known, look, put);
-            for field in [Field::Name, Field::User, Field::Tty, Field::Cgroup] {
-                if known.marks.get(field) == Some(Flaw::ReadLate) {
-                    known.marks.clear(field);
-                }
-            }
+            self.forgive(&mut known.marks, |field| !self.settings.is_unreported(field));
             known.existing = true;
             known.parent.pid = look.stat.map_or(0, |stat| stat.ppid);
             self.living.insert(*pid, known);
@@ -57,14 +54,21 @@ impl Tracker {
         ControlFlow::Continue(())
     }
 
+    /// Those who ran already are told of as they are now, however late that was read.
+    fn forgive(&self, marks: &mut Flaws, which: impl Fn(Field) -> bool) {
+        for field in [Field::Name, Field::User, Field::Login, Field::Sid, Field::Pgid, Field::Tty, Field::Cgroup] {
+            if which(field) && marks.get(field) == Some(Flaw::ReadLate) {
+                marks.clear(field);
+            }
+        }
+    }
+
     /// Tells of them.
     pub(crate) fn tell(&mut self, looks: Vec<(Pid, Look)>, attached_ns: u64, put: &mut Put<'_>) -> ControlFlow<()> {
         for (pid, look) in looks {
             let kthread = self.living.get(&pid).is_some_and(|known| known.kthread);
-            let (subject, mut about) = self.subject(Task { tid: pid, pid });
-            if about.get(Field::User) == Some(Flaw::Estimated) {
-                about.clear(Field::User);
-            }
+            let (subject, mut about) = self.subject(Task { tid: pid, pid }, attached_ns);
+            self.forgive(&mut about, |field| self.settings.is_unreported(field));
             let strings = Strings::of(Some(look));
             let flaws = if kthread { Flaws::new() } else { strings.flaws(Flaw::Unreadable, self.settings.env) };
             let body = Body::Existing { subject, image: strings.image() };
@@ -106,7 +110,7 @@ impl Tracker {
         known.ids = None;
         known.sid = UNKNOWN_ID;
         known.cgroup = CgroupKey::default();
-        for field in [Field::Name, Field::User, Field::Tty, Field::Cgroup] {
+        for field in [Field::Name, Field::User, Field::Login, Field::Tty, Field::Cgroup] {
             known.marks.mark(field, Flaw::Unreadable);
         }
         self.learn(&mut known, look, put);
@@ -119,16 +123,25 @@ impl Tracker {
     pub(super) fn learn(&mut self, known: &mut Known, look: &Look, put: &mut Put<'_>) {
         let late = |known: &mut Known, field| known.marks.mark(field, Flaw::ReadLate);
         let read_ns = self.boot_ns(look.read_ns);
+        for field in UNREPORTED {
+            if !look.brief && known.marks.get(field) == Some(Flaw::ReadLate) {
+                // That was an earlier look.
+                known.marks.mark(field, Flaw::Estimated);
+            }
+        }
+        known.looked_ns = if look.brief { known.looked_ns } else { read_ns };
         if let Some(stat) = &look.stat {
             if known.comm == UNKNOWN_COMM {
                 known.comm = stat.comm;
                 known.comm_read_ns = read_ns;
                 late(known, Field::Name);
             }
-            if known.sid == UNKNOWN_ID {
+            if known.sid == UNKNOWN_ID || self.settings.is_unreported(Field::Sid) {
                 known.sid = stat.sid;
+                late(known, Field::Sid);
             }
             known.pgid = stat.pgid;
+            late(known, Field::Pgid);
             if !stat.ending {
                 known.tty = stat.tty;
                 late(known, Field::Tty);
@@ -136,7 +149,8 @@ impl Tracker {
             known.kthread = stat.kthread;
             known.found_ended = stat.ended && known.leader;
             known.leader = !stat.ended;
-            known.threads = look.threads.clone();
+            let thread = |&tid: &Pid| Thread { tid, ids: None, assumed: true };
+            known.threads = look.threads.iter().map(thread).collect();
             known.confirm(stat.start);
         }
         if let Some(status) = &look.status {
@@ -157,6 +171,8 @@ impl Tracker {
                 }
             }
             known.ns_pid = status.ns_pid;
+            known.login = look.login;
+            late(known, Field::Login);
         }
         if let Some(path) = &look.cgroup {
             known.cgroup = self.cgroups.key(path, put);

@@ -1,9 +1,9 @@
 //! Processes as records name them.
 
-use super::Tracker;
 use super::known::{Known, TICK_NS};
+use super::{Tracker, UNREPORTED};
 use crate::source::happening::Task;
-use crate::source::record::{LoginRecord, NOBODY, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
+use crate::source::record::{NOBODY, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
 use crate::{Field, Flaw, Flaws, Namespaces};
 
 impl Tracker {
@@ -35,8 +35,42 @@ impl Tracker {
         }
     }
 
-    /// What is known of the process, as records have it.
-    pub(super) fn subject(&self, task: Task) -> (Subject, Flaws) {
+    /// How far what is known of the process holds at this time.
+    fn marks(&self, known: &Known, boot_ns: u64) -> Flaws {
+        let mut about = known.marks;
+        for (field, id) in [(Field::Sid, known.sid), (Field::Pgid, known.pgid)] {
+            if id == UNKNOWN_ID {
+                about.mark(field, Flaw::NotObserved);
+            }
+        }
+        let read_since = known.looked_ns >= boot_ns;
+        if !read_since && about.get(Field::Sid) == Some(Flaw::ReadLate) {
+            about.clear(Field::Sid);
+        }
+        for field in UNREPORTED.into_iter().filter(|&field| self.settings.is_unreported(field)) {
+            match about.get(field) {
+                Some(Flaw::ReadLate) if read_since => {}
+                // It may have changed since it was read, or before it was handed down.
+                None | Some(Flaw::ReadLate | Flaw::Inherited) => about.mark(field, Flaw::Estimated),
+                Some(_) => {}
+            }
+        }
+        if !self.settings.logins {
+            about.clear(Field::Login);
+        }
+        if known.start_ns != UNKNOWN_START && !known.exact {
+            about.mark(Field::Id, Flaw::Estimated);
+        }
+        if known.epoch != self.epoch {
+            for field in [Field::Id, Field::Ppid, Field::Name, Field::User, Field::Sid] {
+                about.mark(field, Flaw::AfterLoss);
+            }
+        }
+        about
+    }
+
+    /// What is known of the process, as records have it at this time.
+    pub(super) fn subject(&self, task: Task, boot_ns: u64) -> (Subject, Flaws) {
         let unknown;
         let known = match self.living.get(&task.pid) {
             Some(known) => known,
@@ -45,24 +79,12 @@ impl Tracker {
                 &unknown
             }
         };
-        let mut about = known.marks;
-        if known.start_ns != UNKNOWN_START && !known.exact {
-            about.mark(Field::Id, Flaw::Estimated);
-        }
-        if known.epoch != self.epoch {
-            for field in [Field::Id, Field::Ppid, Field::Name, Field::User] {
-                about.mark(field, Flaw::AfterLoss);
-            }
-        }
+        let mut about = self.marks(known, boot_ns);
         let parent = self.parent(known).unwrap_or_else(|| {
             about.mark(Field::Ppid, Flaw::NotObserved);
             NOBODY
         });
         self.mark_parent(&parent, &mut about);
-        if !self.settings.ids_told && known.ids.is_some() && about.get(Field::User).is_none() {
-            // They may have changed since they were read.
-            about.mark(Field::User, Flaw::Estimated);
-        }
         let [uid, euid, gid, egid] = known.ids.unwrap_or([UNKNOWN_ID; 4]);
         let subject = Subject {
             pid: task.pid,
@@ -75,7 +97,7 @@ impl Tracker {
             gid,
             euid,
             egid,
-            login: LoginRecord::default(),
+            login: known.login,
             sid: known.sid,
             pgid: known.pgid,
             tty: known.tty,

@@ -1,4 +1,5 @@
 mod any;
+mod changes;
 mod ends;
 mod names;
 mod starts;
@@ -13,7 +14,7 @@ use super::*;
 use crate::source::comm_of;
 use crate::source::happening::{Birth, Started};
 use crate::source::look::{Exe, Look, StatSeen, StatusSeen};
-use crate::source::record::{Comm, UNKNOWN_START};
+use crate::source::record::{CgroupKey, Comm, UNKNOWN_START};
 use crate::{ExeTraits, StartTime};
 
 const MS: u64 = 1_000_000;
@@ -120,6 +121,7 @@ impl Stage {
             last_thread_decides: true,
             ids_told: true,
             home: None,
+            logins: true,
         };
         Self { tracker: Tracker::new(settings), proc: FakeProc::default(), told: Vec::new() }
     }

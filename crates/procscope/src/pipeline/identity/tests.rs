@@ -1,0 +1,81 @@
+use super::*;
+use crate::pipeline::Pipeline;
+use crate::pipeline::tests::{Root, comm, exit, record, subject};
+use crate::source::record::{ImageRecord, RefRecord};
+use crate::{EventSet, Kind, SourceId, Want};
+
+/// A fork, with a start of so many nanoseconds.
+fn forked(pid: Pid, start_ns: u64) -> Body<'static> {
+    let subject = subject(pid, start_ns, "x");
+    Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator: None, image: None }
+}
+
+fn ended(pid: Pid, start_ns: u64) -> Body<'static> {
+    exit(subject(pid, start_ns, "x"))
+}
+
+/// The kind of the event and the flaw of its id.
+fn id_of(pipeline: &mut Pipeline, body: Body<'_>) -> Option<(Kind, Option<Flaw>)> {
+    let event = pipeline.feed(&record(1, body))?;
+    Some((event.kind.kind(), event.process?.flaws.get(Field::Id)))
+}
+
+#[test]
+fn an_id_that_is_used_again_within_a_tick_is_marked() {
+    const TICK: u64 = 10_000_000;
+    let want = Want { events: EventSet::ALL, ..Want::default() };
+    let mut pipeline = Pipeline::new(SourceId::ProcessConnector, &want, Box::new(Root), 4096);
+    // Starts that were read have their tick alone.
+    for (repeated, start_ns) in
+        [(None, TICK), (Some(Flaw::Repeated), TICK), (Some(Flaw::Repeated), TICK), (None, 9 * TICK)]
+    {
+        assert_eq!(id_of(&mut pipeline, forked(7, start_ns)), Some((Kind::Fork, repeated)));
+        let child = {
+            let mut child = subject(8, 20 * TICK, "child");
+            child.parent = RefRecord { pid: 7, tid: 7, start_ns, comm: comm("x") };
+            Body::Fork {
+                subject: child,
+                thread: false,
+                unasked: false,
+                call: None,
+                flags: None,
+                creator: None,
+                image: None,
+            }
+        };
+        let event = pipeline.feed(&record(1, child)).unwrap();
+        assert_eq!(event.process.unwrap().flaws.get(Field::Parent), repeated);
+        assert_eq!(id_of(&mut pipeline, ended(7, start_ns)), Some((Kind::Exit, repeated)));
+    }
+    // Of two threads that find themselves the last one ends the process.
+    assert_eq!(id_of(&mut pipeline, ended(7, 9 * TICK)).map(|it| it.0), Some(Kind::ThreadExit));
+    // Without forks and ends the nanoseconds tell.
+    let mut pipeline = Pipeline::new(SourceId::Ebpf, &want, Box::new(Root), 4096);
+    let image = ImageRecord::default();
+    for (repeated, start_ns) in [(None, TICK + 5), (None, TICK + 5), (Some(Flaw::Repeated), TICK + 9)] {
+        let exec = Body::Exec { subject: subject(7, start_ns, "x"), old_comm: None, old_tid: None, image };
+        assert_eq!(id_of(&mut pipeline, exec), Some((Kind::Exec, repeated)));
+    }
+}
+
+#[test]
+fn a_pid_that_was_chosen_is_one_process() {
+    const TICK: u64 = 10_000_000;
+    let want = Want { events: EventSet::ALL, ..Want::default() };
+    let with_pin = || {
+        let mut pipeline = Pipeline::new(SourceId::Ebpf, &want, Box::new(Root), 4096);
+        pipeline.pin([(7, StartTime(5))]);
+        pipeline
+    };
+    let mut pipeline = with_pin();
+    assert!(id_of(&mut pipeline, ended(7, 5 * TICK)).is_some());
+    // Within the same tick, so that the id is the same.
+    assert_eq!(id_of(&mut pipeline, forked(7, 5 * TICK + 1)), None);
+    assert_eq!(id_of(&mut pipeline, ended(7, 5 * TICK + 1)), None);
+    assert!(id_of(&mut pipeline, forked(8, 9 * TICK)).is_some());
+    // Its end was not seen.
+    let mut pipeline = with_pin();
+    let image = ImageRecord::default();
+    let exec = Body::Exec { subject: subject(7, 9 * TICK, "x"), old_comm: None, old_tid: None, image };
+    assert_eq!(id_of(&mut pipeline, exec), None);
+}
