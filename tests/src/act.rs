@@ -41,10 +41,32 @@ pub(crate) fn run(act: &str) -> io::Result<()> {
             in_thread(|| drop(fs::write(format!("/proc/self/task/{}/comm", std::process::id()), "by-a-thread")))
         }
         "leader-gone" => leave_to_a_thread(),
+        "thread-ids" => in_thread(fork_with_other_ids),
         _ => return Err(io::Error::other(format!("there is no act '{act}'"))),
     }
     wait();
     Ok(())
+}
+
+/// Changes the ids of the calling thread alone, and then forks; the child becomes root again.
+fn fork_with_other_ids() {
+    let set = |uid: u32| {
+        // SAFETY: the raw call, which a C library would make for all threads.
+        unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, 0) };
+    };
+    set(1000);
+    // SAFETY: the child does nothing but system calls.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        wait();
+        set(0);
+        wait();
+        // SAFETY: ends the child alone.
+        unsafe { libc::_exit(0) }
+    }
+    tell(child);
+    // SAFETY: nothing is filled in.
+    unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
 }
 
 /// The first thread ends, and another one forks and then ends the process with 7.

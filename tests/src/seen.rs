@@ -59,6 +59,7 @@ pub struct Seen {
     pub old_tid: Option<u32>,
     pub exit_code: Option<u32>,
     pub thread_name: Option<String>,
+    pub old_uid: Option<u32>,
     pub signal: Option<String>,
     pub core: Option<bool>,
     pub oom: Option<bool>,

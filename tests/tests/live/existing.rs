@@ -88,8 +88,13 @@ fn until_ended(pid: u32) {
 
 /// A program whose first thread is about to end. It reads bytes of its standard input, and writes lines to its output.
 fn with_a_thread_to_end() -> Child {
+    act("leader-gone")
+}
+
+/// The generator, doing this act.
+pub(crate) fn act(name: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ps-workload"));
-    command.args(["act", "leader-gone"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(["act", name]).stdin(Stdio::piped()).stdout(Stdio::piped());
     // SAFETY: copies descriptors in the child, to where its acts have them.
     unsafe {
         command.pre_exec(|| {

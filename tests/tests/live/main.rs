@@ -11,6 +11,7 @@ mod ends;
 mod examples;
 mod existing;
 mod filters;
+mod identity;
 mod language;
 mod latency;
 mod library;
