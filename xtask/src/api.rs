@@ -13,7 +13,8 @@ use crate::{tools, workspace};
 const FILE: &str = "docs/api.txt";
 
 /// `procscope` shows the model as its own, and rustdoc lists a crate's own items alone.
-const CRATES: [(&str, &[&str]); 2] = [("procscope-model", &[]), ("procscope", &["--features", "stream"])];
+const CRATES: [(&str, &[&str]); 3] =
+    [("procscope-model", &[]), ("procscope-format", &[]), ("procscope", &["--features", "stream"])];
 
 /// What rustdoc of Rust 1.95 writes and [`tools::PUBLIC_API`] reads: the two change together.
 const FORMAT: u64 = 57;

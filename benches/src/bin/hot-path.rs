@@ -2,10 +2,6 @@
 
 #![allow(missing_docs)]
 
-#[allow(dead_code, unused_imports, unreachable_pub)]
-#[path = "../../../crates/procscope-cli/src/render/mod.rs"]
-mod render;
-
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io;
 use std::ops::ControlFlow;
@@ -15,10 +11,10 @@ use std::time::Instant;
 use clap::Parser;
 use procscope::fuzzing::{Life, push_ebpf_cgroup, replay_ebpf};
 use procscope::{BootId, Event, Sink};
+use procscope_format::Encode as _;
+use procscope_format::json::JsonLines;
 use procscope_tests::plan::{End, NAMES, Spawn};
 use procscope_tests::truth::Planned;
-use render::Render as _;
-use render::json::Json;
 
 /// Has procscope turn the records of a made-up storm into JSON, and throws the text away.
 #[derive(Parser)]
@@ -62,7 +58,7 @@ static ALLOCATOR: Counting = Counting;
 const CHUNK_BYTES: usize = 512 << 10;
 
 struct Rendered {
-    json: Json,
+    json: JsonLines,
     buffer: Vec<u8>,
     bytes: u64,
 }
@@ -105,8 +101,11 @@ fn main() {
     let processes = f64::from(args.processes);
     let mut best_ns = f64::INFINITY;
     for round in 0..args.rounds {
-        let mut rendered =
-            Rendered { json: Json::new(BootId::default()), buffer: Vec::with_capacity(CHUNK_BYTES * 5 / 4), bytes: 0 };
+        let mut rendered = Rendered {
+            json: JsonLines::new(BootId::default()),
+            buffer: Vec::with_capacity(CHUNK_BYTES * 5 / 4),
+            bytes: 0,
+        };
         let allocations = ALLOCATIONS.load(Relaxed);
         let begun = Instant::now();
         replay_ebpf(&records, &mut rendered);

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use procscope::Error;
 
 use crate::program;
-use crate::render::escape;
+use procscope_format::escape;
 
 /// Why the program ends with status 1, in the three lines that every error has.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::render::escape::is_unsafe;
+use procscope_format::escape::is_unsafe;
 
 /// A document with indents, in which what could act on a terminal stands as an escape.
 pub(crate) fn document(value: &impl Serialize) -> Vec<u8> {

@@ -10,11 +10,11 @@ use terminal_size::{Height, Width, terminal_size_of};
 use crate::failure::{Failure, describe, remedy};
 use crate::render::Size;
 #[cfg(target_os = "linux")]
-use crate::render::escape::visible;
-#[cfg(target_os = "linux")]
 use crate::standard;
 #[cfg(target_os = "linux")]
 use crate::telling::say;
+#[cfg(target_os = "linux")]
+use procscope_format::escape::visible;
 
 /// Where the events go: a file, or standard output.
 pub(crate) struct Output {

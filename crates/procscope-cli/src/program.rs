@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use procscope::Argv;
 
-use crate::render::quote;
+use procscope_format::quote;
 
 /// Where `sudo` looks, and where a bare name does: `secure_path` of Debian's and Fedora's sudoers.
 const USUAL: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];

@@ -3,9 +3,8 @@ use std::fmt::Write;
 
 use procscope::{Event, EventKind, ExeTraits, Kind, Name, SourceId, Summary};
 
-use crate::render::cpu_ns;
-use crate::render::quote;
 use crate::render::time::human_span;
+use procscope_format::quote;
 
 /// How many programs are counted by name, so that a stream of ever new names does not fill the memory.
 const MAX_PROGRAMS: usize = 4096;
@@ -51,7 +50,7 @@ impl Tally {
                 }
             }
             EventKind::Exit(exit) => {
-                if let (Some(program), Some(cpu)) = (self.programs.get_mut(name), cpu_ns(&exit.usage)) {
+                if let (Some(program), Some(cpu)) = (self.programs.get_mut(name), exit.usage.cpu_ns()) {
                     program.cpu_ns = Some(program.cpu_ns.unwrap_or(0).saturating_add(cpu));
                 }
             }

@@ -141,12 +141,12 @@ mod tests {
     use procscope::{BootId, Lost, SourceId, Timestamp};
 
     use super::*;
-    use crate::render::json::Json;
+    use procscope_format::json::JsonLines;
 
     #[test]
     fn lost_marks_do_not_count() {
         let mut sink = Written {
-            render: Box::new(Json::new(BootId::default())),
+            render: Box::new(JsonLines::new(BootId::default())),
             buffer: Writer::buffer(),
             writer: Writer::spawn(Box::new(io::sink()), || ()).unwrap(),
             screen: None,

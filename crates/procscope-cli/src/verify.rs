@@ -15,8 +15,8 @@ use procscope::{
 
 use crate::args::Options;
 use crate::failure::Failure;
-use crate::render::quote;
 use crate::render::time::WallClock;
+use procscope_format::quote;
 
 /// So many discrepancies are told in a second; the others are counted.
 const LINES: u64 = 20;

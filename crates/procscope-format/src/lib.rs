@@ -2,4 +2,25 @@
 //!
 //! No operating system: a file written on one system is read on any other.
 
+pub mod csv;
+pub mod escape;
 pub mod json;
+pub mod number;
+pub mod quote;
+#[cfg(any(test, feature = "samples"))]
+#[allow(missing_docs, reason = "for tests alone")]
+pub mod samples;
+pub mod time;
+
+use procscope_model::Event;
+
+/// Turns events into bytes.
+pub trait Encode {
+    /// Appends what stands before the first event.
+    fn begin(&mut self, out: &mut Vec<u8>) {
+        let _ = out;
+    }
+
+    /// Appends one event.
+    fn event(&mut self, event: &Event, out: &mut Vec<u8>);
+}

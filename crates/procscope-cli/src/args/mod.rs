@@ -19,8 +19,8 @@ use self::values::{
 };
 use crate::output;
 use crate::render::columns::Columns;
-use crate::render::escape::visible_lines;
 use crate::telling::say;
+use procscope_format::escape::visible_lines;
 
 /// The command line.
 #[derive(Parser, Debug)]

@@ -8,7 +8,7 @@ use crate::failure::{Failure, describe};
 use crate::output;
 use crate::personas::ALL;
 use crate::render::wrap::wrap;
-use crate::render::{escape, quote};
+use procscope_format::{escape, quote};
 
 /// Lists what procscope can stand in for, or makes links.
 pub(crate) fn run(personas: &Personas) -> Result<ExitCode, Failure> {

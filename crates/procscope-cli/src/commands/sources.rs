@@ -8,9 +8,9 @@ use serde::Serialize;
 
 use crate::args::{Report, Sources};
 use crate::failure::Failure;
-use crate::render::escape;
 use crate::render::wrap::wrap;
 use crate::{json, output, program};
+use procscope_format::escape;
 
 /// Lists them.
 pub(crate) fn run(sources: &Sources) -> Result<ExitCode, Failure> {

@@ -7,13 +7,13 @@ use crate::args::{Color, Format, Options};
 use crate::failure::Failure;
 use crate::output::{self, Output, Screen};
 use crate::render::Render;
-use crate::render::csv::Csv;
-use crate::render::escape;
-use crate::render::json::Json;
 use crate::render::table::{Look, Table};
 use crate::summary::{self, Tally};
 use crate::telling::{Telling, Trouble, say};
 use crate::verify::{self, Proven, Second};
+use procscope_format::csv::Csv;
+use procscope_format::escape;
+use procscope_format::json::JsonLines;
 
 /// The exit status where events were lost and `--strict` was asked for.
 pub(super) const STATUS_LOST: u8 = 3;
@@ -156,7 +156,7 @@ pub(super) fn builder(watch: &Options) -> MonitorBuilder {
 
 fn renderer(watch: &Options, session: &Session, screen: Option<&Screen>) -> Box<dyn Render> {
     match watch.format {
-        Format::Json => Box::new(Json::new(session.boot_id)),
+        Format::Json => Box::new(JsonLines::new(session.boot_id)),
         Format::Csv => Box::new(Csv::new(session.boot_id, !watch.no_header).safe(watch.csv_safe)),
         Format::Table => {
             let look = Look {

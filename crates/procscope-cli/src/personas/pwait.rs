@@ -14,8 +14,8 @@ use super::session::Watch;
 use crate::failure::Failure;
 use crate::output;
 use crate::render::Render;
-use crate::render::escape;
 use crate::telling::say;
+use procscope_format::escape;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Key {

@@ -9,8 +9,9 @@ use super::options::Common;
 use crate::failure::Failure;
 use crate::output::{Output, Screen};
 use crate::program;
-use crate::render::{Render, escape};
+use crate::render::Render;
 use crate::telling::{Telling, say};
+use procscope_format::escape;
 
 /// A persona about to watch.
 pub(crate) struct Watch {

@@ -12,7 +12,7 @@ use procscope::{Event, EventKind, EventSet, Kind, Monitor, Pid, Summary, Timesta
 use super::options::{Grammar, Refusal, Table};
 use super::session::Watch;
 use super::text;
-use crate::render::{Render, cpu_ns};
+use crate::render::Render;
 
 /// How many names are told apart, and how many parents, so that ever new ones do not fill the memory.
 const MOST: usize = 65_536;
@@ -75,7 +75,7 @@ impl Render for Sums {
         if born.is_some_and(|born| born < self.begin.0) {
             return;
         }
-        let Some(ns) = cpu_ns(&exit.usage).filter(|_| born.is_some()) else {
+        let Some(ns) = exit.usage.cpu_ns().filter(|_| born.is_some()) else {
             self.untold += 1;
             return;
         };

@@ -6,8 +6,8 @@ use bstr::ByteSlice as _;
 use jiff::tz::TimeZone;
 use procscope::{Argv, Event, Field, Flaw, Process, Timestamp};
 
-use crate::render::escape::is_unsafe;
 use crate::render::time::WallClock;
+use procscope_format::escape::is_unsafe;
 
 /// Appends a text; what is no UTF-8, and what could act on a terminal or forge a line, as C writes it: `\n`, `\x1b`. A backslash stands as
 /// it is, for so the originals print it.
@@ -118,12 +118,12 @@ pub(crate) fn local_clock() -> WallClock {
 
 /// The arguments of an event that can be shown.
 pub(crate) fn known_argv(event: &Event) -> Option<&Argv> {
-    crate::render::argv(event)
+    event.argv()
 }
 
 /// True where only the beginning of the arguments is known.
 pub(crate) fn is_cut(event: &Event) -> bool {
-    crate::render::flaw(event, Field::Argv) == Some(Flaw::Truncated)
+    event.flaw(Field::Argv) == Some(Flaw::Truncated)
 }
 
 /// A kernel thread: in no process group, and no child of anybody but kthreadd.

@@ -1,6 +1,6 @@
 use unicode_width::UnicodeWidthChar;
 
-use super::quote::Pieces;
+use procscope_format::quote::Pieces;
 
 /// What shows that a cell was cut to fit the terminal: one column wide.
 const CUT: &str = "…";
@@ -103,8 +103,8 @@ mod tests {
     use proptest::prelude::*;
     use unicode_width::UnicodeWidthStr;
 
-    use super::super::escape::is_unsafe;
     use super::*;
+    use procscope_format::escape::is_unsafe;
 
     fn fill(limit: usize, pieces: &[&str], mark: &str) -> (String, bool) {
         let mut cell = Cell::new();

@@ -6,9 +6,8 @@ use procscope::{
 
 use super::cell::Cell;
 use super::columns::Column;
-use super::quote::{self, Pieces};
 use super::time::{WallClock, human_bytes, human_span};
-use super::{argv, duration_ns, exit_status, flaw, flaws, name, path};
+use procscope_format::quote::{self, Pieces};
 
 /// Fills the cells of the table.
 pub(crate) struct Cells {
@@ -27,10 +26,10 @@ impl Cells {
     ///
     /// Whatever of this stands in or for a command is a comment to a shell.
     pub(crate) fn fill(&mut self, column: Column, event: &Event, out: &mut Cell) {
-        let flaw = column.fields().iter().find_map(|&field| flaw(event, field).filter(|flaw| flaw.is_incomplete()));
+        let flaw = column.fields().iter().find_map(|&field| event.flaw(field).filter(|flaw| flaw.is_incomplete()));
         let mark = match (column, flaw) {
             (_, None) => "",
-            (Column::Command, Some(_)) if argv(event).is_none() => "",
+            (Column::Command, Some(_)) if event.argv().is_none() => "",
             (Column::Command, Some(Flaw::Truncated)) => " #…[cut]",
             (Column::Command, Some(_)) => " #~",
             (_, Some(Flaw::Truncated)) => " …[cut]",
@@ -71,9 +70,9 @@ impl Cells {
             Column::Sid => number(out, process.and_then(|process| process.sid)),
             Column::Pgid => number(out, process.and_then(|process| process.pgid)),
             Column::Tty => word(out, process.and_then(|process| process.tty).map(|tty| tty.to_string())),
-            Column::Name => text(out, name(event)),
+            Column::Name => text(out, event.name()),
             Column::Exe => text(out, process.and_then(|process| process.exe.as_deref())),
-            Column::Path => text(out, path(event)),
+            Column::Path => text(out, event.path()),
             Column::Cwd => text(out, process.and_then(|process| process.cwd.as_deref())),
             Column::Cgroup => text(out, process.and_then(|process| process.cgroup.as_deref()).map(str::as_bytes)),
             Column::Container => {
@@ -83,8 +82,8 @@ impl Cells {
             }
             Column::Unit => text(out, process.and_then(|process| process.unit.as_deref()).map(str::as_bytes)),
             Column::Status => status(out, event),
-            Column::Duration => word(out, duration_ns(event).map(human_span)),
-            Column::Cpu => word(out, usage(event).and_then(cpu_ns).map(human_span)),
+            Column::Duration => word(out, event.duration_ns().map(human_span)),
+            Column::Cpu => word(out, usage(event).and_then(Usage::cpu_ns).map(human_span)),
             Column::UserTime => word(out, usage(event).and_then(|usage| usage.user_ns).map(human_span)),
             Column::SystemTime => word(out, usage(event).and_then(|usage| usage.system_ns).map(human_span)),
             Column::Rss => word(out, usage(event).and_then(|usage| usage.max_rss_bytes).map(human_bytes)),
@@ -96,17 +95,12 @@ impl Cells {
             }
             Column::Source => word(out, Some(event.source.name())),
             Column::Flaws => {
-                let all = flaws(event).map(|(field, flaw)| format!("{}={}", field.name(), flaw.name()));
+                let all = event.all_flaws().map(|(field, flaw)| format!("{}={}", field.name(), flaw.name()));
                 word(out, Some(all.collect::<Vec<_>>().join(",")).filter(|all| !all.is_empty()))
             }
             Column::Command => command(out, event),
         }
     }
-}
-
-/// The CPU time of both modes; unknown where one is.
-pub(crate) fn cpu_ns(usage: &Usage) -> Option<u64> {
-    usage.user_ns?.checked_add(usage.system_ns?)
 }
 
 fn parent(process: Option<&Process>) -> Option<&ProcessRef> {
@@ -159,7 +153,7 @@ fn owner(out: &mut Cell, name: Option<&str>, id: u32) -> bool {
 }
 
 fn command(out: &mut Cell, event: &Event) -> bool {
-    if let Some(argv) = argv(event).filter(|argv| !argv.is_empty()) {
+    if let Some(argv) = event.argv().filter(|argv| !argv.is_empty()) {
         quote::command(argv, out);
         return true;
     }
@@ -187,7 +181,7 @@ fn status(out: &mut Cell, event: &Event) -> bool {
         EventKind::Core(dump) => return word(out, dump.signo.map(signal_name)),
         _ => {}
     }
-    match exit_status(event) {
+    match event.exit_status() {
         None => return false,
         Some(ExitStatus::Code(code)) => word(out, Some(format!("exit {code}"))),
         Some(ExitStatus::Signal { signo, core }) => {
@@ -261,7 +255,7 @@ fn info(out: &mut Cell, event: &Event) {
 
 fn ended(out: &mut Cell, event: &Event) {
     status(out, event);
-    word(out, duration_ns(event).map(|ns| format!(", {}", human_span(ns))));
+    word(out, event.duration_ns().map(|ns| format!(", {}", human_span(ns))));
 }
 
 fn traits(out: &mut Cell, event: &Event) {

@@ -7,8 +7,8 @@ use procscope::{Event, EventKind, Kind, Lost};
 use super::cell::Cell;
 use super::cells::Cells;
 use super::columns::{Column, Columns, Side};
-use super::quote::Pieces;
-use super::{Render, Size, exit_status};
+use super::{Render, Size};
+use procscope_format::quote::Pieces;
 
 /// How a table looks.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -139,7 +139,7 @@ fn event_style(event: &Event) -> Style {
     let color = match event.kind.kind() {
         Kind::Exec => AnsiColor::Green,
         Kind::ExecFailed | Kind::Core => AnsiColor::Red,
-        Kind::Exit | Kind::ThreadExit if exit_status(event).is_some_and(|status| status.is_success()) => {
+        Kind::Exit | Kind::ThreadExit if event.exit_status().is_some_and(|status| status.is_success()) => {
             return Style::new();
         }
         Kind::Exit | Kind::ThreadExit => AnsiColor::Red,
@@ -154,9 +154,9 @@ mod tests {
     use proptest::prelude::*;
     use unicode_width::UnicodeWidthStr;
 
-    use super::super::escape::is_unsafe;
-    use super::super::samples;
     use super::*;
+    use crate::render::samples;
+    use procscope_format::escape::is_unsafe;
 
     fn look() -> Look {
         Look { columns: Columns::default(), header: true, color: false, size: None }

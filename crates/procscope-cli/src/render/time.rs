@@ -1,48 +1,6 @@
 use jiff::tz::TimeZone;
 use procscope::Timestamp;
-
-const NS_PER_S: i64 = 1_000_000_000;
-
-/// The last second that was formatted: events come many a second, and only their fractions differ.
-struct Second<const N: usize> {
-    second: Option<i64>,
-    text: [u8; N],
-}
-
-impl<const N: usize> Second<N> {
-    const fn new() -> Self {
-        Self { second: None, text: [b' '; N] }
-    }
-
-    /// The text of a second, and the nanoseconds that follow it.
-    fn at(&mut self, time: Timestamp, format: impl FnOnce(jiff::Timestamp) -> String) -> (&[u8; N], u32) {
-        let second = time.0.div_euclid(NS_PER_S);
-        if self.second != Some(second) {
-            // Every second of an i64 of nanoseconds is within jiff's years -9999 to 9999.
-            let text = format(jiff::Timestamp::from_second(second).unwrap_or_default());
-            self.text.copy_from_slice(text.as_bytes());
-            self.second = Some(second);
-        }
-        (&self.text, time.0.rem_euclid(NS_PER_S) as u32)
-    }
-}
-
-/// Writes times as RFC 3339 in UTC with 9 digits: `2026-01-31T12:00:00.000000001Z`.
-pub(crate) struct Rfc3339(Second<19>);
-
-impl Rfc3339 {
-    pub(crate) const fn new() -> Self {
-        Self(Second::new())
-    }
-
-    pub(crate) fn push(&mut self, out: &mut Vec<u8>, time: Timestamp) {
-        let (second, ns) = self.0.at(time, |second| second.strftime("%Y-%m-%dT%H:%M:%S").to_string());
-        let mut text = *b"0000-00-00T00:00:00.000000000Z";
-        text[..19].copy_from_slice(second);
-        digits(&mut text[20..29], ns);
-        out.extend_from_slice(&text);
-    }
-}
+use procscope_format::time::{Second, digits};
 
 /// Writes times as a wall clock in a time zone: `2026-01-31` and `12:00:00.123`.
 pub(crate) struct WallClock {
@@ -72,14 +30,6 @@ impl WallClock {
         text[..8].copy_from_slice(&second[11..]);
         digits(&mut text[9..], ns / 1_000_000);
         text
-    }
-}
-
-/// Fills `text` with the last digits of a number.
-fn digits(text: &mut [u8], mut number: u32) {
-    for digit in text.iter_mut().rev() {
-        *digit = b'0' + (number % 10) as u8;
-        number /= 10;
     }
 }
 
@@ -122,8 +72,6 @@ pub(crate) fn human_bytes(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
 
     #[test]
@@ -171,18 +119,5 @@ mod tests {
         assert_eq!(&clock.time(time), b"10:00:00.123");
         assert_eq!(&clock.time(Timestamp(-1)), b"01:59:59.999");
         assert_eq!(&clock.date(Timestamp(-1)), b"1970-01-01");
-    }
-
-    proptest! {
-        #[test]
-        fn rfc3339_is_jiffs(times in proptest::collection::vec(any::<i64>(), 1..5), step in 0..2_000_000_000i64) {
-            let mut writer = Rfc3339::new();
-            for time in times.into_iter().flat_map(|time| [time, time.saturating_add(step)]) {
-                let mut out = Vec::new();
-                writer.push(&mut out, Timestamp(time));
-                let jiff = jiff::Timestamp::from_nanosecond(time.into()).unwrap();
-                prop_assert_eq!(String::from_utf8(out).unwrap(), format!("{jiff:.9}"));
-            }
-        }
     }
 }

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use procscope_model::{
@@ -43,8 +45,13 @@ pub struct Decoded {
 
 /// Reads one line, without its line feed.
 ///
-/// What JSON leaves out, an event that was read lacks: of a fork the program (its creator's), `old_tid` where it is `tid`, `ns_pid`
-/// where it is `pid`, namespaces but of exec and existing events.
+/// An event that was read lacks what JSON leaves out:
+/// - of a fork the program, which is its creator's;
+/// - of a refused exec the path, interpreter, arguments and environment of the program that goes on;
+/// - of another thread's new comm the process's own;
+/// - environment and namespaces, except of exec and existing events;
+/// - `old_tid` where it is `tid`, and `ns_pid` where it is `pid`;
+/// - where the source knows no flags of the call, a creator that is the one to be expected.
 ///
 /// # Errors
 /// [`DecodeError`] says what is wrong with the line.
@@ -87,6 +94,7 @@ impl<'a> Line<'a> {
             return Err(DecodeError::Missing("loginuid"));
         }
         expect_creator(&mut event);
+        name_process(&mut event);
         let unknown = if self.used == self.keys() { Vec::new() } else { self.unknown() };
         Ok(Decoded { event, boot: self.boot, unknown })
     }
@@ -184,6 +192,14 @@ fn expect_creator(event: &mut Event) {
     }
 }
 
+/// The first thread's comm is the process's.
+fn name_process(event: &mut Event) {
+    let EventKind::Comm(change) = &event.kind else { return };
+    if let Some(process) = event.process.as_mut().filter(|process| event.tid == Some(process.id.pid)) {
+        Arc::make_mut(process).name = Some(change.new.clone());
+    }
+}
+
 /// A value whose type needs no more than itself.
 fn plain(of: FieldType, value: &Json) -> Option<Value<'_>> {
     let number = || value.as_u64().map(i128::from).or_else(|| value.as_i64().map(i128::from));
@@ -197,12 +213,17 @@ fn plain(of: FieldType, value: &Json) -> Option<Value<'_>> {
         FieldType::Truth { .. } => value.as_bool().map(Value::Truth),
         FieldType::Word(_) | FieldType::Owner => text().map(Value::Word),
         FieldType::Kind => text()?.parse().ok().map(Value::Kind),
-        FieldType::Signal => signal_number(text()?).map(|signo| Value::Number(signo.into())),
+        FieldType::Signal => signal(text()?).map(|signo| Value::Number(signo.into())),
         FieldType::Errno => errno_number(text()?).map(|errno| Value::Number(errno.into())),
         FieldType::Time => time(text()?).map(Value::Time),
         FieldType::Tty => text()?.parse().ok().map(Value::Tty),
         _ => None,
     }
+}
+
+/// `SIGKILL`, or `SIG99` of one that has no name.
+fn signal(name: &str) -> Option<u8> {
+    signal_number(name).or_else(|| name.strip_prefix("SIG")?.parse().ok())
 }
 
 /// RFC 3339, within the years of a [`Timestamp`].

@@ -1,8 +1,16 @@
 //! JSON Lines: one flat object an event, `docs/event.schema.json`.
 
+mod base64;
+mod cache;
 mod decode;
+mod encode;
+mod text;
 
 pub use decode::{DecodeError, Decoded, decode};
+pub use encode::JsonLines;
 
 /// The version that `v` bears.
 pub const VERSION: u64 = 1;
+
+#[cfg(test)]
+mod tests;

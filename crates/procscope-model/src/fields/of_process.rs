@@ -77,7 +77,8 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .set(|e, v| process(e).is_some_and(|process| some(&mut process.exe, v.bytes().map(Into::into)))),
     F::new("interpreter", FieldType::Text, "The interpreter that a script named after #! (bprm->interp).")
         .column("interpreter").flaw(Field::Interpreter).of_image()
-        .get(|e| e.process()?.interpreter.as_deref().map(Value::Text))
+        // Of a refused exec nobody knows which the file named.
+        .get(|e| e.process().filter(|_| e.kind.kind() != Kind::ExecFailed)?.interpreter.as_deref().map(Value::Text))
         .set(|e, v| process(e).is_some_and(|process| some(&mut process.interpreter, v.bytes().map(Into::into)))),
     F::new("exe_memfd", ONLY_TRUE, "The file lived in memory alone: memfd_create(2).").aka(&["memfd"])
         .flaw(Field::Exe).of_image()

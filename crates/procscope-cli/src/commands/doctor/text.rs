@@ -5,8 +5,8 @@ use std::fmt::Write;
 use super::facts::Linux;
 use super::judge::{Check, Claim};
 use super::{Report, Trial, Trouble, Works};
-use crate::render::escape;
 use crate::render::wrap::wrap;
+use procscope_format::escape;
 
 /// The report, at most 80 columns wide.
 pub(super) fn text(report: &Report) -> String {

@@ -14,9 +14,9 @@ use crate::personas::options::{
 use crate::personas::session::{Watch, note_path};
 use crate::personas::text::{self, local_clock};
 use crate::render::Render;
-use crate::render::escape::visible;
 use crate::render::time::WallClock;
 use crate::telling::say;
+use procscope_format::escape::visible;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Key {

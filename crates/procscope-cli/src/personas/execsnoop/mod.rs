@@ -139,11 +139,11 @@ impl Arguments {
     fn words<'a>(&self, event: &'a Event) -> impl Iterator<Item = &'a [u8]> {
         let argv = text::known_argv(event);
         let words = || argv.into_iter().flat_map(|argv| argv.iter().map(|word| &**word));
-        let path = crate::render::path(event).filter(|_| self.path);
+        let path = event.path().filter(|_| self.path);
         let script = path.and_then(|path| words().skip(1).position(|word| word == path));
         let is_script = event.process.as_ref().is_some_and(|process| process.interpreter.is_some());
         let is_call = matches!(event.kind, EventKind::ExecFailed(_));
-        let is_late = crate::render::flaw(event, Field::Argv) == Some(Flaw::ReadLate);
+        let is_late = event.flaw(Field::Argv) == Some(Flaw::ReadLate);
         let (path, before) = match (path, script) {
             (Some(path), Some(script)) if is_script && !is_call => (Some(path), script + 2),
             // It may be a script's, or an argument that is the same by chance: what was received is right in both cases.

@@ -130,7 +130,7 @@ impl Render for Lines {
         let it = &self.options;
         out.extend_from_slice(b"Tracing exec()s");
         if let Some((name, _)) = &it.name {
-            let _ = write!(out, " issued by process name \"{}\"", crate::render::escape::visible(name));
+            let _ = write!(out, " issued by process name \"{}\"", procscope_format::escape::visible(name));
         }
         let _ = match it.duration {
             Some(duration) => writeln!(out, " for {} seconds...", duration.as_secs_f64()),

@@ -8,7 +8,7 @@ use super::Options;
 use super::lineage::Lineage;
 use crate::personas::text;
 use crate::render::Render;
-use crate::render::escape::is_unsafe;
+use procscope_format::escape::is_unsafe;
 
 /// Prints execs as extrace does.
 pub(super) struct Lines {

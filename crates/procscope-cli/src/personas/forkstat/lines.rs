@@ -367,7 +367,7 @@ fn push_extra(process: &Process, out: &mut Vec<u8>) {
 
 fn owner(known: Option<(Option<&str>, u32)>) -> String {
     match known {
-        Some((Some(name), _)) => crate::render::escape::visible(name).into_owned(),
+        Some((Some(name), _)) => procscope_format::escape::visible(name).into_owned(),
         Some((None, number)) => number.to_string(),
         None => "?".to_owned(),
     }
@@ -517,7 +517,7 @@ mod tests {
             lines.event(&event, &mut out);
             let text = String::from_utf8(out).unwrap();
             proptest::prop_assert!(text.lines().count() <= 2);
-            proptest::prop_assert!(!text.replace('\n', "").contains(crate::render::escape::is_unsafe));
+            proptest::prop_assert!(!text.replace('\n', "").contains(procscope_format::escape::is_unsafe));
         });
     }
 }

@@ -1,9 +1,9 @@
 //! Members of a JSON object, each behind a comma.
 
-use procscope::Argv;
+use procscope_model::Argv;
 
 use super::base64::{push_base64, push_base64_list};
-use super::escape::push_json;
+use crate::escape::push_json;
 
 /// The text before a value: comma, key, colon. What appends it is inlined, so that its length is known and no call copies it.
 macro_rules! key {
@@ -16,7 +16,7 @@ macro_rules! key {
 macro_rules! text {
     ($out:expr, $name:literal, $value:expr) => {
         if let Some(value) = $value {
-            $crate::render::json_text::push_text($out, key!($name), key!(concat!($name, "_b64")), value);
+            $crate::json::text::push_text($out, key!($name), key!(concat!($name, "_b64")), value);
         }
     };
 }
@@ -25,7 +25,7 @@ macro_rules! text {
 macro_rules! list {
     ($out:expr, $name:literal, $value:expr) => {
         if let Some(value) = $value {
-            $crate::render::json_text::push_list($out, key!($name), key!(concat!($name, "_b64")), value);
+            $crate::json::text::push_list($out, key!($name), key!(concat!($name, "_b64")), value);
         }
     };
 }
@@ -35,7 +35,7 @@ macro_rules! number {
     ($out:expr, $name:literal, $value:expr) => {
         if let Some(value) = $value {
             $out.extend_from_slice(key!($name).as_bytes());
-            $crate::render::push_number($out, value);
+            $crate::number::push_number($out, value);
         }
     };
 }

@@ -1,19 +1,21 @@
 use std::collections::BTreeSet;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use ::base64::Engine;
+use ::base64::prelude::BASE64_STANDARD;
 use bstr::ByteSlice;
 use jsonschema::Validator;
-use procscope::{Field, Flaw};
+use procscope_model::{Field, Flaw};
 use proptest::prelude::*;
 use serde_json::Value;
 
-use super::super::escape::is_unsafe;
-use super::super::samples::{self, BOOT};
+use crate::escape::is_unsafe;
+use crate::samples::{self, BOOT};
+use procscope_model::*;
+
 use super::*;
 
 fn schema() -> Value {
-    serde_json::from_str(include_str!("../../../../../docs/event.schema.json")).unwrap()
+    serde_json::from_str(include_str!("../../../../docs/event.schema.json")).unwrap()
 }
 
 fn validator() -> Validator {
@@ -22,7 +24,7 @@ fn validator() -> Validator {
 }
 
 fn line(event: &Event) -> String {
-    samples::rendered(&mut Json::new(BOOT), std::slice::from_ref(event))
+    samples::rendered(&mut JsonLines::new(BOOT), std::slice::from_ref(event))
 }
 
 fn check(validator: &Validator, line: &str) -> Value {
@@ -35,7 +37,7 @@ fn check(validator: &Validator, line: &str) -> Value {
 
 #[test]
 fn every_kind_of_event() {
-    let text = samples::rendered(&mut Json::new(BOOT), &samples::events());
+    let text = samples::rendered(&mut JsonLines::new(BOOT), &samples::events());
     let validator = validator();
     text.lines().for_each(|line| _ = check(&validator, line));
     insta::assert_snapshot!(text);
@@ -75,7 +77,7 @@ fn the_schema_knows_every_key_and_no_other() {
     let mut events = samples::events();
     for kind in [5, 11, 2, 17, 21, 15] {
         let mut event = samples::event(99, &samples::odd_process(), samples::kinds().swap_remove(kind));
-        let bad = || Some(procscope::Name::from(b"\xff"));
+        let bad = || Some(procscope_model::Name::from(b"\xff"));
         match &mut event.kind {
             EventKind::Exec(exec) => exec.old_name = bad(),
             EventKind::Exit(exit) => exit.killer.as_mut().unwrap().name = bad(),
@@ -193,14 +195,14 @@ proptest! {
         if is_fork {
             let image = ["argv", "path", "exe", "interpreter", "cwd", "env"];
             prop_assert!(image.iter().all(|key| value.get(key).is_none() && value["flaws"].get(key).is_none()));
-        } else if let Some(argv) = super::super::argv(&event) {
+        } else if let Some(argv) = event.argv() {
             prop_assert_eq!(exact_list(&value, "argv"), argv.iter().map(|s| s.to_vec()).collect::<Vec<_>>());
         }
         if let Some(process) = &event.process {
-            prop_assert_eq!(exact(&value, "name"), super::super::name(&event).unwrap());
+            prop_assert_eq!(exact(&value, "name"), event.name().unwrap());
             if !is_fork {
                 prop_assert_eq!(exact(&value, "cwd"), process.cwd.as_deref().unwrap());
-                prop_assert_eq!(exact(&value, "path"), super::super::path(&event).unwrap());
+                prop_assert_eq!(exact(&value, "path"), event.path().unwrap());
             }
             prop_assert_eq!(exact(&value["parent"], "name"), process.parent.as_ref().unwrap().name.as_deref().unwrap());
             prop_assert_eq!(value["id"].as_str().unwrap(), process.id.display(BOOT).to_string());
@@ -208,5 +210,88 @@ proptest! {
                 prop_assert_eq!(value["cgroup"].as_str().unwrap(), &**cgroup);
             }
         }
+    }
+}
+
+/// What a line leaves out on purpose, taken from the event; nothing else may be missing from what is read again.
+fn left_out(mut event: Event) -> Event {
+    let (kind, tid) = (event.kind.kind(), event.tid);
+    let flaws: Vec<_> = event.all_flaws().collect();
+    let of_image = [Field::Path, Field::Exe, Field::Interpreter, Field::Argv, Field::Env, Field::Cwd];
+    event.flaws = Flaws::new();
+    if let Some(process) = event.process.as_mut().map(std::sync::Arc::make_mut) {
+        process.flaws = Flaws::new();
+        process.ns_pid = process.ns_pid.filter(|&pid| pid != process.id.pid);
+        if !matches!(kind, Kind::Exec | Kind::Existing) {
+            (process.env, process.namespaces) = (None, None);
+        }
+        match &event.kind {
+            // The program is its creator's.
+            EventKind::Fork(_) => {
+                (process.path, process.exe, process.interpreter, process.cwd) = (None, None, None, None);
+                (process.exe_traits, process.argv, process.cwd_deleted) = (ExeTraits::empty(), None, false);
+            }
+            // What was tried stands in place of what the process runs.
+            EventKind::ExecFailed(_) => {
+                (process.path, process.interpreter, process.argv) = (None, None, None);
+            }
+            // Of the process itself where it is the first thread's.
+            EventKind::Comm(change) => process.name = Some(change.new.clone()).filter(|_| tid == Some(process.id.pid)),
+            _ => {}
+        }
+    }
+    for (field, flaw) in flaws.into_iter().filter(|(field, _)| kind != Kind::Fork || !of_image.contains(field)) {
+        event.mark(field, flaw);
+    }
+    if let EventKind::Exec(exec) = &mut event.kind {
+        exec.old_tid = exec.old_tid.filter(|&old| Some(old) != tid);
+    }
+    event
+}
+
+fn read_again(event: &Event) -> Event {
+    let line = line(event);
+    let decoded = decode(line.trim_end().as_bytes()).unwrap_or_else(|error| panic!("{error}\n{line}"));
+    assert_eq!(decoded.unknown, [""; 0], "{line}");
+    if event.kind.kind() != Kind::Lost {
+        assert_eq!(decoded.boot, Some([0x1b, 0x4e, 0x28, 0xba]));
+    }
+    decoded.event
+}
+
+#[test]
+fn what_was_written_is_read() {
+    for event in samples::events() {
+        assert_eq!(read_again(&event), left_out(event.clone()), "{}", line(&event));
+    }
+}
+
+#[test]
+fn a_line_of_another_making_says_what_is_wrong() {
+    let line = line(&samples::events()[5]);
+    let error = |line: &str| decode(line.as_bytes()).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error("{").starts_with("not JSON"));
+    assert_eq!(error("[1]"), "not a JSON object");
+    assert_eq!(error(&line.replace("{\"v\":1,", "{")), "`v` is missing");
+    assert_eq!(error(&line.replace("{\"v\":1,", "{\"v\":2,")), "format 2, and this procscope reads up to 1");
+    assert_eq!(error(&line.replace("\"exec\"", "\"exce\"")), "`event` has a value that it cannot have");
+    assert_eq!(error(&line.replace("\"euid\":1000,", "")), "`euid` is missing");
+    assert_eq!(
+        error(&line.replace("\"euid\":1000,", "\"euid\":4294967296,")),
+        "`euid` has a value that it cannot have"
+    );
+    let newer = line.replace("{\"v\":1,", "{\"v\":1,\"moon\":{\"phase\":3},");
+    assert_eq!(decode(newer.as_bytes()).unwrap().unknown, ["moon"]);
+}
+
+proptest! {
+    #[test]
+    fn any_event_is_read_again(event in samples::any_event()) {
+        prop_assert_eq!(read_again(&event), left_out(event));
+    }
+
+    #[test]
+    fn any_bytes_are_taken(line: Vec<u8>) {
+        let _ = decode(&line);
     }
 }

@@ -1,12 +1,12 @@
 //! Byte strings as words of bash, so that a printed command can be pasted back.
 
 use bstr::ByteSlice;
-use procscope::Argv;
+use procscope_model::Argv;
 
-use super::escape::is_unsafe;
+use crate::escape::is_unsafe;
 
 /// Takes text in pieces that must not be cut: a character, or a whole escape.
-pub(crate) trait Pieces {
+pub trait Pieces {
     /// Takes one piece, which holds nothing unsafe.
     fn piece(&mut self, text: &str);
 
@@ -30,7 +30,7 @@ const RESERVED: [&str; 17] = [
 ];
 
 /// Appends a command line: each argument a word.
-pub(crate) fn command(argv: &Argv, out: &mut impl Pieces) {
+pub fn command(argv: &Argv, out: &mut impl Pieces) {
     for (index, argument) in argv.iter().enumerate() {
         if out.is_full() {
             return;
@@ -46,7 +46,7 @@ pub(crate) fn command(argv: &Argv, out: &mut impl Pieces) {
 }
 
 /// Appends the first word of a command, which must be taken neither for an assignment, nor for a job, nor for grammar.
-pub(crate) fn program(text: &[u8], out: &mut impl Pieces) {
+pub fn program(text: &[u8], out: &mut impl Pieces) {
     let plain =
         !text.contains(&b'=') && !text.starts_with(b"%") && !RESERVED.iter().any(|word| text == word.as_bytes());
     word(text, plain, out);
@@ -74,7 +74,7 @@ fn word(text: &[u8], plain: bool, out: &mut impl Pieces) {
 }
 
 /// Appends a text as it is where that is harmless, else as bash's `$'…'`. For paths and names, which are shown alone.
-pub(crate) fn text(text: &[u8], out: &mut impl Pieces) {
+pub fn text(text: &[u8], out: &mut impl Pieces) {
     if is_printable(text) && !text.starts_with(b"$'") { pieces(text, out) } else { escaped(text, out) }
 }
 

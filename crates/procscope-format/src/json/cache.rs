@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use procscope::{Argv, Credentials, Namespaces, Pid, Process, ProcessRef, Tty};
+use procscope_model::{Argv, Credentials, Namespaces, Pid, Process, ProcessRef, Tty};
 
-use super::json_text::{key, push_text};
-use super::push_number;
+use super::text::{key, push_text};
+use crate::number::push_number;
 
 /// So many images are kept, each in the place that its arguments' address chooses.
 const SLOTS: usize = 256;

@@ -1,3 +1,5 @@
+//! What may act on a terminal, and how it is shown.
+
 use std::borrow::Cow;
 use std::fmt::Write;
 
@@ -6,7 +8,7 @@ use std::fmt::Write;
 ///
 /// Source: Unicode's general categories Cc, Zl and Zp; its property Default_Ignorable_Code_Point, also where it is of code points
 /// that are not assigned; and the three marks of interlinear annotations.
-pub(crate) fn is_unsafe(c: char) -> bool {
+pub fn is_unsafe(c: char) -> bool {
     matches!(c,
         '\0'..='\x1f'
         | '\x7f'..='\u{9f}'
@@ -30,12 +32,12 @@ pub(crate) fn is_unsafe(c: char) -> bool {
 }
 
 /// A text of our own for stderr, with what is unsafe as `\u{…}`.
-pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+pub fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, is_unsafe)
 }
 
 /// The same of a text of several lines.
-pub(crate) fn visible_lines(text: &str) -> Cow<'_, str> {
+pub fn visible_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && is_unsafe(c))
 }
 

@@ -1,21 +1,20 @@
-use procscope::{
+use procscope_model::{
     BootId, Event, EventKind, ExeTraits, Exit, ExitStatus, Field, Kind, Namespaces, Pid, Process, ProcessId,
     ProcessRef, errno_name, signal_name,
 };
 
-use super::json_cache::{Identity, Images, Parents, SameNamespaces};
-use super::json_text::{key, list, number, push_object, push_true, push_word, text};
-use super::time::Rfc3339;
-use super::{Render, argv, duration_ns, exit_status, flaws, name, path, push_number};
-
-/// The version that `v` tells.
-const VERSION: u64 = 1;
+use super::VERSION;
+use super::cache::{Identity, Images, Parents, SameNamespaces};
+use super::text::{key, list, number, push_object, push_true, push_word, text};
+use crate::Encode;
+use crate::number::push_number;
+use crate::time::Rfc3339;
 
 /// Writes events as JSON, one flat object a line: `docs/event.schema.json`.
 ///
 /// The text is put together by hand, straight into the buffer: this is the hot path of the program, and serde_json takes
 /// twice as long even for values that are built already. The tests read every line with it.
-pub(crate) struct Json {
+pub struct JsonLines {
     /// The beginning of every id: the boot's digits and a dash.
     boot: String,
     time: Rfc3339,
@@ -35,8 +34,9 @@ macro_rules! other {
     };
 }
 
-impl Json {
-    pub(crate) fn new(boot: BootId) -> Self {
+impl JsonLines {
+    /// Ids bear the beginning of this boot's.
+    pub fn new(boot: BootId) -> Self {
         let digits = format!("{boot:?}");
         Self {
             boot: format!("{}-", &digits[..8]),
@@ -56,7 +56,7 @@ impl Json {
         number!(out, "ppid", process.parent.as_ref().map(|parent| parent.id.pid));
         number!(out, "tid", event.tid);
         number!(out, "processor", event.processor);
-        text!(out, "name", name(event));
+        text!(out, "name", event.name());
         match &event.kind {
             EventKind::Exec(exec) => text!(out, "old_name", exec.old_name.as_deref()),
             EventKind::Comm(change) => text!(out, "old_name", change.old.as_deref()),
@@ -112,7 +112,7 @@ impl Json {
             }
             EventKind::ThreadExit(exit) => {
                 push_status(out, event);
-                number!(out, "duration_ns", duration_ns(event));
+                number!(out, "duration_ns", event.duration_ns());
                 text!(out, "thread_name", exit.thread_name.as_deref());
             }
             EventKind::Core(dump) => dump.signo.into_iter().for_each(|signo| push_signal(out, signo)),
@@ -176,7 +176,7 @@ impl Json {
     }
 }
 
-impl Render for Json {
+impl Encode for JsonLines {
     fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
         let is_fork = event.kind.kind() == Kind::Fork;
         out.extend_from_slice(b"{\"v\":");
@@ -191,7 +191,7 @@ impl Render for Json {
         }
         self.push_kind(out, event);
         push_word(out, key!("source"), event.source.name());
-        let mut flaws = flaws(event).filter(|(field, _)| !is_fork || !of_image(*field)).peekable();
+        let mut flaws = event.all_flaws().filter(|(field, _)| !is_fork || !of_image(*field)).peekable();
         if flaws.peek().is_some() {
             out.extend_from_slice(key!("flaws").as_bytes());
             push_object(out, flaws, |out, (field, flaw)| {
@@ -237,7 +237,7 @@ fn of_image(field: Field) -> bool {
 /// What the process runs.
 fn push_image(out: &mut Vec<u8>, event: &Event, process: &Process) {
     let kind = event.kind.kind();
-    text!(out, "path", path(event));
+    text!(out, "path", event.path());
     text!(out, "exe", process.exe.as_deref());
     if kind != Kind::ExecFailed {
         text!(out, "interpreter", process.interpreter.as_deref());
@@ -245,7 +245,7 @@ fn push_image(out: &mut Vec<u8>, event: &Event, process: &Process) {
     if !process.exe_traits.is_empty() {
         push_traits(out, process.exe_traits);
     }
-    list!(out, "argv", argv(event));
+    list!(out, "argv", event.argv());
     if matches!(kind, Kind::Exec | Kind::Existing) {
         list!(out, "env", process.env.as_deref());
     }
@@ -289,7 +289,7 @@ fn push_namespaces(out: &mut Vec<u8>, of: &Namespaces) {
 }
 
 fn push_status(out: &mut Vec<u8>, event: &Event) {
-    match exit_status(event) {
+    match event.exit_status() {
         Some(ExitStatus::Code(code)) => number!(out, "exit_code", Some(code)),
         Some(ExitStatus::Signal { signo, core }) => {
             push_signal(out, signo);
@@ -304,6 +304,3 @@ fn push_signal(out: &mut Vec<u8>, signo: u8) {
     push_word(out, key!("signal"), &signal_name(signo));
     number!(out, "signo", Some(signo));
 }
-
-#[cfg(test)]
-mod tests;
