@@ -2,7 +2,7 @@
 /* Event: comm; and what it was before an exec. */
 #pragma once
 
-#include "process.h"
+#include "ids.h"
 
 SEC("tp_btf/task_rename")
 int BPF_PROG(task_rename, struct task_struct *trusted, const char *comm)
@@ -17,6 +17,9 @@ int BPF_PROG(task_rename, struct task_struct *trusted, const char *comm)
 		u32 tid = task->pid, slot = tid % OLD_COMMS;
 		struct old_comm *old = bpf_map_lookup_elem(&old_comms, &slot);
 
+		/* The credentials come later in begin_new_exec(). */
+		if (wants(PS_UID) || wants(PS_GID))
+			keep_ids(task);
 		if (!wants(PS_EXEC) || !old)
 			return 0;
 		__sync_lock_test_and_set(&old->tid, 0);

@@ -247,10 +247,17 @@ struct sighand_struct {
 	struct k_sigaction action[64];
 };
 
+union __sifields {
+	struct {
+		int _pid;
+	} _kill;
+};
+
 struct kernel_siginfo {
 	int si_signo;
 	int si_errno;
 	int si_code;
+	union __sifields _sifields;
 };
 
 struct kernfs_node {
@@ -288,9 +295,9 @@ struct sched_entity {
 	u64 prev_sum_exec_runtime;
 };
 
-/* x86 */
 struct thread_info {
-	u32 status;
+	unsigned long flags;
+	u32 status; /* x86 */
 };
 
 struct sched_info {
@@ -300,6 +307,7 @@ struct sched_info {
 
 struct task_struct {
 	struct thread_info thread_info;
+	void *stack;
 	unsigned int flags;
 	struct sched_entity se;
 	struct sched_info sched_info;
@@ -319,6 +327,8 @@ struct task_struct {
 	unsigned long min_flt, maj_flt;
 	u64 self_exec_id;
 	const struct cred *cred;
+	kuid_t loginuid; /* with CONFIG_AUDIT */
+	unsigned int sessionid;
 	char comm[16];
 	struct fs_struct *fs;
 	struct nsproxy *nsproxy;
@@ -329,10 +339,12 @@ struct task_struct {
 };
 
 struct pt_regs___x86 {
-	unsigned long orig_ax;
+	unsigned long bx, cx, dx, si, di, orig_ax;
 };
 
 struct pt_regs___arm64 {
+	u64 regs[31];
+	u64 orig_x0;
 	s32 syscallno;
 };
 

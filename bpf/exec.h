@@ -2,8 +2,8 @@
 /* Events: exec. */
 #pragma once
 
+#include "ids.h"
 #include "path.h"
-#include "process.h"
 
 struct chunk_list {
 	struct chunk_scratch *chunk;
@@ -63,8 +63,6 @@ static __always_inline int on_exec(struct task_struct *trusted, int old_pid, str
 	u32 slot;
 	long n;
 
-	if (wants(PS_EXEC_FAILED))
-		bpf_map_delete_elem(&calls, &old_tid);
 	if (!sends(PS_EXEC, task, &flags))
 		return 0;
 	scratch = bpf_map_lookup_elem(&exec_scratches, &scratch_slot);
@@ -172,6 +170,8 @@ int BPF_PROG(sched_process_exec, struct task_struct *task, int old_pid, struct l
 {
 	begin_first(PS_TWICE_EXEC, task);
 	on_exec(task, old_pid, bprm, true);
+	if (wants(PS_UID) || wants(PS_GID))
+		tell_ids(untrusted(task));
 	end_first(PS_TWICE_EXEC);
 	return 0;
 }
@@ -179,5 +179,8 @@ int BPF_PROG(sched_process_exec, struct task_struct *task, int old_pid, struct l
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(sched_process_exec_2, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	return begin_second(PS_TWICE_EXEC, task) ? on_exec(task, old_pid, bprm, false) : 0;
+	if (!begin_second(PS_TWICE_EXEC, task))
+		return 0;
+	on_exec(task, old_pid, bprm, false);
+	return wants(PS_UID) || wants(PS_GID) ? tell_ids(untrusted(task)) : 0;
 }

@@ -3,27 +3,10 @@
 #pragma once
 
 #include "process.h"
+#include "registers.h"
 
-static __always_inline int enter_exec(const void *path, const void *argv, s32 dirfd, u32 has_dirfd)
-{
-	struct call call = { .path = (u64)path, .argv = (u64)argv, .dirfd = dirfd, .has_dirfd = has_dirfd };
-	u32 tid = bpf_get_current_pid_tgid();
-
-	bpf_map_update_elem(&calls, &tid, &call, BPF_ANY);
-	return 0;
-}
-
-SEC("tracepoint")
-int sys_enter_execve(struct syscall_trace_enter *ctx)
-{
-	return enter_exec((void *)ctx->args[0], (void *)ctx->args[1], 0, 0);
-}
-
-SEC("tracepoint")
-int sys_enter_execveat(struct syscall_trace_enter *ctx)
-{
-	return enter_exec((void *)ctx->args[1], (void *)ctx->args[2], ctx->args[0], 1);
-}
+/* include/linux/errno.h: the call begins anew, after a signal. */
+#define ERESTARTNOINTR 513
 
 /* The length with the NUL, or an error. Older kernels (6.12 is one) say 0 of an empty string. */
 static __always_inline long read_string(u8 *to, u32 size, u64 from)
@@ -45,7 +28,7 @@ static long failed_step(u32 i, struct failed_scratch **context)
 	long n;
 
 	/* Linux takes a null argv for an empty one. */
-	if (walk->argv && bpf_probe_read_user(&arg, sizeof(arg), (void *)walk->argv)) {
+	if (walk->argv && bpf_probe_read_user(&arg, walk->pointer == 4 ? 4 : 8, (void *)walk->argv)) {
 		walk->flags |= PS_F_ARGV_UNREADABLE;
 		return 1;
 	}
@@ -62,50 +45,47 @@ static long failed_step(u32 i, struct failed_scratch **context)
 		return 1;
 	}
 	walk->off = off + n;
-	walk->argv += 8;
+	walk->argv += walk->pointer;
 	return n == PS_FAILED_ARG;
 }
 
-/* A refused exec left the old program's memory in place, arguments and all. */
-SEC("tracepoint")
-int sys_exit_exec(struct syscall_trace_exit *ctx)
+/*
+ * A refused exec left the old program's memory in place, arguments and all; and the registers. What seccomp(2) refuses is not
+ * seen at its beginning.
+ */
+__noinline int send_failed(s64 ret, u32 call, u32 table, u32 slot)
 {
 	struct task_struct *task = untrusted(bpf_get_current_task_btf());
-	u32 cpu = bpf_get_smp_processor_id(), tid = bpf_get_current_pid_tgid(), off;
+	u32 at = call == PS_CALL_EXECVEAT, off;
 	struct failed_walk *walk;
 	struct failed_scratch *scratch;
 	struct ps_exec_failed *record;
 	struct cgroup_key cgroup;
-	struct call *call;
 	u16 flags = 0;
+	void *regs;
 	long n;
 
-	if (ctx->ret >= 0)
+	scratch = bpf_map_lookup_elem(&failed_scratches, &slot);
+	if (!scratch || !wanted(task))
 		return 0;
-	call = bpf_map_lookup_elem(&calls, &tid);
-	if (!call)
-		return 0;
-	if (!wanted(task))
-		goto forget;
-	scratch = bpf_map_lookup_elem(&failed_scratches, &cpu);
-	if (!scratch)
-		goto forget;
+	walk = &scratch->walk;
+	regs = (void *)walk->regs;
 	record = &scratch->record;
 	cgroup = find_cgroup(task);
 	losses_first();
-	record->error = -ctx->ret;
-	record->dirfd = call->dirfd;
-	record->has_dirfd = call->has_dirfd;
+	record->error = -ret;
+	record->dirfd = at ? call_arg(regs, 0, table) : 0;
+	record->has_dirfd = at;
 	record->pad = 0;
-	n = read_string(scratch->data, PS_PATH_MAX, call->path);
+	n = read_string(scratch->data, PS_PATH_MAX, call_arg(regs, at, table));
 	if (n < 0)
 		flags |= PS_F_PATH_UNREADABLE;
 	else if (n == PS_PATH_MAX)
 		flags |= PS_F_PATH_CUT;
 	record->path_len = n > 0 ? n - 1 : 0;
-	walk = &scratch->walk;
 	walk->off = record->path_len;
-	walk->argv = call->argv;
+	walk->argv = call_arg(regs, 1 + at, table);
+	walk->pointer = table == PS_NATIVE ? 8 : 4;
 	walk->flags = flags;
 	walk->whole = false;
 	LOOP(PS_MAX_FAILED_ARGS, 512, failed_step, &scratch);
@@ -121,7 +101,27 @@ int sys_exit_exec(struct syscall_trace_exit *ctx)
 	fill_header(&record->header, task, sizeof(*record) + off, PS_EXEC_FAILED, flags, bpf_ktime_get_boot_ns());
 	if (bpf_ringbuf_output(&ring, scratch, sizeof(*record) + off, wake_flags()))
 		count_loss(PS_EXEC_FAILED);
-forget:
-	bpf_map_delete_elem(&calls, &tid);
 	return 0;
+}
+
+static __always_inline int failed_exec(void *regs, s64 ret, u32 call, u32 table, u32 slot)
+{
+	struct failed_scratch *scratch = bpf_map_lookup_elem(&failed_scratches, &slot);
+
+	if (!scratch || ret == -ERESTARTNOINTR)
+		return 0;
+	scratch->walk.regs = (u64)regs;
+	return send_failed(ret, call, table, slot);
+}
+
+/* Of execve and execveat. Before 5.15 the registers are not to be had here: there sys_exit has these calls too. */
+SEC("tracepoint")
+int sys_exit_exec(struct syscall_trace_exit *ctx)
+{
+	u32 call = ctx->nr == config.execveat ? PS_CALL_EXECVEAT : PS_CALL_EXECVE;
+	struct task_struct *task = bpf_get_current_task_btf();
+
+	if (ctx->ret >= 0 || !HAS_TASK_PT_REGS)
+		return 0;
+	return failed_exec((void *)bpf_task_pt_regs(task), ctx->ret, call, PS_NATIVE, bpf_get_smp_processor_id());
 }

@@ -3,9 +3,7 @@
 #pragma once
 
 #include "clock.h"
-#include "process.h"
-
-#define SIGNAL_GROUP_EXIT 0x00000004
+#include "signals.h"
 
 /* Ended by itself or by a signal for itself: what release_task() has not yet added to the signal struct. */
 static __always_inline void add_thread(struct ps_exit *record, struct task_struct *task)
@@ -109,11 +107,9 @@ static __always_inline int on_exit(unsigned long long *ctx, struct task_struct *
 	u32 tgid = task->tgid, status;
 	struct cgroup_key cgroup;
 	struct ps_exit *record;
-	struct killer_key key = {};
-	struct ps_ref *killer;
 	bool last;
 	u16 flags = 0;
-	u64 now;
+	u64 now, start;
 
 	if (bpf_core_field_exists(((struct trace_event_raw_sched_process_exit *)0)->group_dead))
 		last = ctx[1] & 1;
@@ -157,17 +153,10 @@ static __always_inline int on_exit(unsigned long long *ctx, struct task_struct *
 	else
 		status = task->group_leader->exit_code;
 	record->wait_status = status;
-	record->killer_signo = status & 0x7f;
-	__builtin_memset(&record->killer, 0, sizeof(record->killer));
-	if (status & 0x7f) {
-		key.tgid = tgid;
-		key.signo = status & 0x7f;
-		killer = bpf_map_lookup_elem(&killers, &key);
-		if (killer)
-			record->killer = *killer;
-		if (signal->oom_mm)
-			flags |= PS_F_OOM;
-	}
+	start = task->group_leader->start_boottime;
+	fill_killer(record, tgid, start, status & 0x7f);
+	if (status & 0x7f && signal->oom_mm)
+		flags |= PS_F_OOM;
 	fill_usage(record, task, &flags);
 	if (task->flags & PF_KTHREAD)
 		flags |= PS_F_KTHREAD;
@@ -175,8 +164,6 @@ static __always_inline int on_exit(unsigned long long *ctx, struct task_struct *
 	fill_header(&record->header, task, sizeof(*record), PS_EXIT, flags, now);
 	bpf_ringbuf_submit(record, wake_flags());
 forget:
-	if (key.signo)
-		bpf_map_delete_elem(&killers, &key);
 	if (config.filter_trees)
 		bpf_map_delete_elem(&trees, &tgid);
 	return 0;

@@ -3,8 +3,7 @@
 #pragma once
 
 #include "process.h"
-
-#define TS_COMPAT 0x0002
+#include "registers.h"
 
 static __always_inline s32 read_syscall(struct task_struct *task, u16 *flags)
 {
@@ -12,12 +11,12 @@ static __always_inline s32 read_syscall(struct task_struct *task, u16 *flags)
 
 	if (task->flags & PF_KTHREAD)
 		return -1;
-	if (!bpf_core_enum_value_exists(enum bpf_func_id___task_pt_regs, BPF_FUNC_task_pt_regs___task_pt_regs))
+	if (!HAS_TASK_PT_REGS)
 		return -1;
 	regs = (void *)bpf_task_pt_regs((void *)task);
-	if (bpf_core_field_exists(task->thread_info.status) && task->thread_info.status & TS_COMPAT)
+	if (is_compat(task))
 		*flags |= PS_F_COMPAT;
-	if (bpf_core_field_exists(((struct pt_regs___x86 *)0)->orig_ax)) {
+	if (IS_X86) {
 		struct pt_regs___x86 *typed;
 
 		if (!bpf_ksym_exists(bpf_rdonly_cast))
@@ -25,7 +24,7 @@ static __always_inline s32 read_syscall(struct task_struct *task, u16 *flags)
 		typed = bpf_rdonly_cast(regs, bpf_core_type_id_kernel(struct pt_regs___x86));
 		return typed->orig_ax;
 	}
-	if (bpf_core_field_exists(((struct pt_regs___arm64 *)0)->syscallno))
+	if (IS_ARM64)
 		return BPF_CORE_READ((struct pt_regs___arm64 *)regs, syscallno);
 	return -1;
 }

@@ -31,7 +31,9 @@ struct exec_scratch {
 };
 
 struct failed_walk {
+	u64 regs; /* a typed pointer is no argument of a function that is verified once */
 	u64 argv;
+	u32 pointer; /* bytes of one */
 	u32 off;
 	u16 flags;
 	bool whole;
@@ -50,7 +52,7 @@ struct chunk_scratch {
 
 /*
  * One slot a CPU; each map belongs to one program, which the kernel never runs twice at a time on a CPU. Where programs may be
- * preempted as many again, for the second program.
+ * preempted as many again for each further program.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -102,26 +104,19 @@ struct {
 	__type(value, struct old_comm);
 } old_comms SEC(".maps");
 
-struct call {
-	u64 path;
-	u64 argv;
-	s32 dirfd;
-	u32 has_dirfd;
-};
-
-/* By tid: the exec under way. */
+/* By tid, where programs may be preempted: the calls that the first program was run for. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 8192);
+	__uint(max_entries, 1024);
 	__type(key, u32);
-	__type(value, struct call);
-} calls SEC(".maps");
+	__type(value, u8);
+} calls_done SEC(".maps");
 
 struct id_call {
 	u32 uid, gid, euid, egid;
 };
 
-/* By tid: the ids before a set*id call. */
+/* By tid: the ids before a set*id call or an exec. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 4096);
@@ -141,17 +136,39 @@ struct {
 	__type(value, struct ptrace_call);
 } ptrace_calls SEC(".maps");
 
+struct sender {
+	u64 victim_start;
+	struct ps_ref who;
+	u32 how; /* ps_killer */
+	u32 pad;
+};
+
+/* A signal that waits, as its siginfo names it. */
+struct pending_key {
+	u32 tgid;
+	u32 signo;
+	s32 code;
+	u32 pid; /* of the sender, as the receiver sees it or the sender says */
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct pending_key);
+	__type(value, struct sender);
+} senders SEC(".maps");
+
 struct killer_key {
 	u32 tgid;
 	u32 signo;
 };
 
-/* Who sent the signals whose default is to end the process. */
+/* Whose signal ended the process: that which was the first to do so. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
 	__type(key, struct killer_key);
-	__type(value, struct ps_ref);
+	__type(value, struct sender);
 } killers SEC(".maps");
 
 struct cgroup_key {

@@ -45,6 +45,21 @@ static __always_inline u32 read_pid_nr(struct pid *pid)
 	return pid ? pid->numbers[0].nr : 0;
 }
 
+/* Its number in its own pid namespace, of a pid that is not in the initial one alone. */
+static __always_inline struct upid *own_upid(struct pid *pid)
+{
+	struct upid *upid = (void *)pid + bpf_core_field_offset(struct pid, numbers);
+
+	return upid + pid->level;
+}
+
+static __always_inline u32 read_ns_tgid(struct pid *pid)
+{
+	if (!pid || !pid->level)
+		return read_pid_nr(pid);
+	return BPF_CORE_READ(own_upid(pid), nr);
+}
+
 /* The walks keep their state in memory, where the verifier forgets each step's values. */
 static long cgroup_step(u32 i, struct ps_cgroup **context)
 {
@@ -144,6 +159,11 @@ static __always_inline void fill_process(struct ps_process *p, struct task_struc
 	p->gid = cred->gid.val;
 	p->euid = cred->euid.val;
 	p->egid = cred->egid.val;
+	p->loginuid = p->audit_session = PS_UNSET;
+	if (bpf_core_field_exists(task->loginuid)) {
+		p->loginuid = task->loginuid.val;
+		p->audit_session = task->sessionid;
+	}
 	p->ns_user = cred->user_ns->ns.inum;
 	p->pgid = read_pid_nr(signal->pids[2]);
 	p->sid = read_pid_nr(signal->pids[3]);
@@ -158,9 +178,8 @@ static __always_inline void fill_process(struct ps_process *p, struct task_struc
 		p->ns_tgid = pid->numbers[0].nr;
 		p->ns_pid = pid->numbers[0].ns->ns.inum;
 	} else if (pid) {
-		struct upid *upid = (void *)pid + bpf_core_field_offset(struct pid, numbers);
+		struct upid *upid = own_upid(pid);
 
-		upid += pid->level;
 		p->ns_tgid = BPF_CORE_READ(upid, nr);
 		p->ns_pid = BPF_CORE_READ(upid, ns, ns.inum);
 	}

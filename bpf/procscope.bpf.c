@@ -21,4 +21,5 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 #include "signals.h"
 #include "ids.h"
 #include "ptrace.h"
+#include "calls.h"
 #include "existing.h"

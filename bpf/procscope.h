@@ -8,6 +8,8 @@
 
 #define PS_COMM_LEN 16
 
+#define PS_UNSET 0xffffffffu
+
 /* Where the strings of a record stop, bytes. */
 #define PS_PATH_MAX 4096
 #define PS_INLINE_ARGV 24576
@@ -75,6 +77,27 @@ enum ps_exe_trait {
 	PS_EXE_SECURE = 1 << 4,
 };
 
+/* What a system call is of which only some numbers are of interest. */
+enum ps_call {
+	PS_CALL_OTHER = 0,
+	PS_CALL_EXECVE = 1,
+	PS_CALL_EXECVEAT = 2,
+	PS_CALL_SETID = 3,
+	PS_CALL_SETSID = 4,
+	PS_CALL_PTRACE = 5,
+};
+
+/* The tables of system calls: that of the machine, that of 32-bit programs, that of x32 without its bit. */
+enum ps_table {
+	PS_NATIVE = 0,
+	PS_COMPAT = 1,
+	PS_X32 = 2,
+	PS_TABLES = 3,
+};
+
+/* No call of interest has a higher number, in any table. */
+#define PS_NUMBERS 576
+
 struct ps_config {
 	__u64 bell_bytes; /* so much in the ring wakes the reader before its time */
 	__u32 want_events; /* bits, by ps_kind */
@@ -87,7 +110,8 @@ struct ps_config {
 	__u8 filter_cgroups;
 	__u8 pad[2];
 	__u32 again; /* where programs may be preempted, how many CPUs there may be; else 0 */
-	__u32 pad_end;
+	__u32 execveat; /* its number in the native table */
+	__u8 calls[PS_TABLES][PS_NUMBERS]; /* ps_call, of the numbers that have no tracepoint of their own */
 };
 
 /* Programs that have a second one behind them, for the runs of the first that the kernel skips. */
@@ -156,6 +180,8 @@ struct ps_process {
 	__u32 ns_user;
 	__u32 ns_cgroup;
 	__u32 ns_time;
+	__u32 loginuid; /* who logged in; PS_UNSET is nobody, and without CONFIG_AUDIT not known */
+	__u32 audit_session;
 	char comm[PS_COMM_LEN];
 	char parent_comm[PS_COMM_LEN];
 };
@@ -214,13 +240,20 @@ struct ps_exec_failed {
 	__u32 pad;
 };
 
+/* ps_exit.killer_how */
+enum ps_killer {
+	PS_KILLER_NONE = 0, /* the kernel, or no signal */
+	PS_KILLER_KNOWN = 1,
+	PS_KILLER_UNKNOWN = 2,
+};
+
 /* PS_EXIT */
 struct ps_exit {
 	struct ps_header header;
 	struct ps_process process;
 	__u32 wait_status;
-	__u32 killer_signo;
-	struct ps_ref killer; /* tgid 0: nobody */
+	__u32 killer_how;
+	struct ps_ref killer;
 	__u64 utime_ns; /* as sampled by the tick */
 	__u64 stime_ns;
 	__u64 runtime_ns; /* exact, of which the two above are shares */

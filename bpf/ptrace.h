@@ -58,16 +58,15 @@ static __always_inline void fill_ref_of(struct ps_ref *ref, struct task_struct *
 	bpf_probe_read_kernel(ref->comm, PS_COMM_LEN, leader->comm);
 }
 
-SEC("tracepoint")
-int sys_enter_ptrace(struct syscall_trace_enter *ctx)
+static __always_inline int enter_ptrace(u64 request, s32 nr)
 {
-	struct ptrace_call call = { .request = ctx->args[0] };
+	struct ptrace_call call = { .request = request };
 	u32 tid = bpf_get_current_pid_tgid();
 
 	if (call.request != PTRACE_TRACEME && call.request != PTRACE_ATTACH && call.request != PTRACE_SEIZE && call.request != PTRACE_DETACH)
 		return 0;
 	if (call.request == PTRACE_DETACH) {
-		struct task_struct *task = find_tracee(bpf_get_current_task_btf(), ctx->args[1]);
+		struct task_struct *task = find_tracee(bpf_get_current_task_btf(), nr);
 
 		if (!task)
 			return 0;
@@ -78,8 +77,7 @@ int sys_enter_ptrace(struct syscall_trace_enter *ctx)
 }
 
 /* The header is the caller's; other is the tracee, or with value[1] set the tracer of the caller. */
-SEC("tracepoint")
-int sys_exit_ptrace(struct syscall_trace_exit *ctx)
+static __always_inline int leave_ptrace(s64 ret)
 {
 	struct task_struct *task = untrusted(bpf_get_current_task_btf());
 	u32 tid = task->pid;
@@ -90,7 +88,7 @@ int sys_exit_ptrace(struct syscall_trace_exit *ctx)
 		return 0;
 	call = *found;
 	bpf_map_delete_elem(&ptrace_calls, &tid);
-	if (ctx->ret < 0)
+	if (ret < 0)
 		return 0;
 	if (call.request == PTRACE_TRACEME) {
 		fill_ref_of(&call.target, task->real_parent);
@@ -107,4 +105,16 @@ int sys_exit_ptrace(struct syscall_trace_exit *ctx)
 	record->value[1] = call.request == PTRACE_TRACEME;
 	bpf_ringbuf_submit(record, wake_flags());
 	return 0;
+}
+
+SEC("tracepoint")
+int sys_enter_ptrace(struct syscall_trace_enter *ctx)
+{
+	return enter_ptrace(ctx->args[0], ctx->args[1]);
+}
+
+SEC("tracepoint")
+int sys_exit_ptrace(struct syscall_trace_exit *ctx)
+{
+	return leave_ptrace(ctx->ret);
 }

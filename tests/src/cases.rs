@@ -1,6 +1,7 @@
 //! The odd cases, each by its name.
 
 mod args;
+mod calls;
 mod ends;
 mod failed;
 mod files;
@@ -8,6 +9,7 @@ mod forks;
 mod identity;
 mod pids;
 mod places;
+mod senders;
 mod threads;
 mod traced;
 mod usage;
@@ -36,9 +38,11 @@ pub fn all() -> impl Iterator<Item = (&'static str, Case)> {
         args::CASES,
         files::CASES,
         failed::CASES,
+        calls::CASES,
         identity::CASES,
         places::CASES,
         ends::CASES,
+        senders::CASES,
         usage::CASES,
         traced::CASES,
         pids::CASES,

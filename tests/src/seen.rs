@@ -40,6 +40,8 @@ pub struct Seen {
     pub egid: Option<u32>,
     pub user: Option<String>,
     pub group: Option<String>,
+    pub loginuid: Option<u32>,
+    pub audit_session: Option<u32>,
     pub sid: Option<u32>,
     pub pgid: Option<u32>,
     pub tty: Option<String>,

@@ -307,6 +307,7 @@ impl Life<'_> {
         process.cgroup_id = 1;
         [process.ns_mnt, process.ns_net, process.ns_uts, process.ns_ipc] =
             [4026531832, 4026531833, 4026531838, 4026531839];
+        (process.loginuid, process.audit_session) = (1000, 2);
         [process.ns_pid, process.ns_user, process.ns_cgroup, process.ns_time] =
             [4026531836, 4026531837, 4026531835, 4026531834];
         process.comm = SPAWNER;
@@ -340,7 +341,7 @@ impl Life<'_> {
         exit.wait_status = self.wait_status;
         if self.wait_status & 0x7f != 0 {
             (exit.killer.tgid, exit.killer.tid, exit.killer.start_ns) = (self.pid, self.pid, self.start_ns);
-            exit.killer.comm = process.comm;
+            (exit.killer.comm, exit.killer_how) = (process.comm, wire::killer::KNOWN);
         }
         (exit.runtime_ns, exit.maxrss_pages, exit.min_flt) = (123_456, 140, 160);
         out.extend_from_slice(exit.as_bytes());

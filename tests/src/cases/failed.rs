@@ -37,7 +37,7 @@ fn a_loop(stage: &mut Stage) -> io::Result<PathBuf> {
 }
 
 /// Does `fail` in a child, which then becomes the tiny program to show that it goes on.
-fn failing(
+pub(super) fn failing(
     stage: &mut Stage,
     fail: impl FnOnce(&Child),
     saw: impl FnOnce(&mut Actor) -> io::Result<()>,
@@ -54,7 +54,7 @@ fn failing(
     Ok(())
 }
 
-fn expect(actor: &Actor, errno: &str) -> io::Result<()> {
+pub(super) fn expect(actor: &Actor, errno: &str) -> io::Result<()> {
     match actor.life.failed.last() {
         Some(failed) if failed.errno == errno => Ok(()),
         other => Err(io::Error::other(format!("{:?}, not {errno}", other.map(|f| &f.errno)))),

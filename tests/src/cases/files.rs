@@ -186,10 +186,13 @@ fn set_id(stage: &mut Stage, mode: u32, word: &str) -> io::Result<()> {
     actor.go()?;
     let exec = actor.saw_exec(&path, &argv.bytes())?;
     exec.traits = Some(vec![word.into()]);
-    let expected = if word == "setuid" { [NOBODY, 0, NOBODY, NOBODY] } else { [NOBODY, NOBODY, NOBODY, 0] };
+    let setuid = word == "setuid";
+    let expected = if setuid { [NOBODY, 0, NOBODY, NOBODY] } else { [NOBODY, NOBODY, NOBODY, 0] };
     if exec.ids != Some(expected) {
         return Err(unsupported(format!("the bit does nothing here, perhaps for nosuid: {:?}", exec.ids)));
     }
+    let change = if setuid { Change::Uid { uid: NOBODY, euid: 0 } } else { Change::Gid { gid: NOBODY, egid: 0 } };
+    actor.life.changes.push(change);
     stage.note(actor.end()?);
     Ok(())
 }

@@ -17,6 +17,7 @@ mod latency;
 mod library;
 mod library_examples;
 mod limits;
+mod login;
 mod loss;
 mod names;
 mod odd;

@@ -454,7 +454,7 @@ fn is_told(event: &Event, id: SourceId) -> bool {
             let is_kthread = process.argv.is_none() && process.flaws.get(Field::Argv).is_none();
             !is_kthread && event.tid == Some(process.id.pid)
         }),
-        // `commit_creds` tells the process connector of execs of set-uid programs too, and of user namespaces.
+        // `commit_creds` tells the process connector of saved and file system ids too, and of user namespaces.
         EventKind::Uid(_) | EventKind::Gid(_) => by_connector,
         _ => true,
     }

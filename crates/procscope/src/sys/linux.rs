@@ -10,7 +10,7 @@ use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use crate::pipeline::Clock;
 use crate::sys::id_maps::{IdMap, IdMaps};
-use crate::sys::proc_pid::{Stat, Status, decode_handled, decode_ids};
+use crate::sys::proc_pid::{Stat, Status, decode_handled, decode_id, decode_ids};
 use crate::sys::timens;
 use crate::{BootId, Pid, StartTime, Timestamp};
 
@@ -155,6 +155,8 @@ pub(crate) struct ReadProcess {
     /// Real and effective.
     pub(crate) uids: [u32; 2],
     pub(crate) gids: [u32; 2],
+    /// `loginuid` and `sessionid`.
+    pub(crate) login: [Option<u32>; 2],
     pub(crate) exe: Option<Vec<u8>>,
     pub(crate) cwd: Option<Vec<u8>>,
 }
@@ -183,6 +185,7 @@ pub(crate) fn read_process(pid: Pid) -> Option<ReadProcess> {
         stat,
         uids: decode_ids(&status, "Uid:")?,
         gids: decode_ids(&status, "Gid:")?,
+        login: ["loginuid", "sessionid"].map(|name| decode_id(&read_at(dir.as_fd(), name, 16).ok()?)),
         exe: link("exe"),
         cwd: link("cwd"),
     })

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
-use super::wire::{self, flag, kind};
+use super::wire::{self, flag, killer, kind};
 use crate::source::record::{
     Body, CgroupKey, ChunkOf, ExitRecord, ImageRecord, ListRecord, LoginRecord, NamesUp, Record, RefRecord, Subject,
     UsageRecord,
@@ -34,7 +34,14 @@ const NATIVE: ForkCalls = ForkCalls { fork: NO_CALL, vfork: NO_CALL, clone: 220,
 #[cfg(not(target_arch = "x86_64"))]
 const COMPAT: ForkCalls = ForkCalls { fork: 2, vfork: 190, clone: 120, clone3: 435 };
 
+/// x32 has the native numbers, with this bit.
+#[cfg(target_arch = "x86_64")]
+const ABI_BITS: i32 = 0x4000_0000;
+#[cfg(not(target_arch = "x86_64"))]
+const ABI_BITS: i32 = 0;
+
 fn fork_call(number: i32, compat: bool) -> Option<ForkCall> {
+    let number = if number > 0 { number & !ABI_BITS } else { number };
     let calls = if compat { &COMPAT } else { &NATIVE };
     match number {
         NO_CALL => None,
@@ -76,7 +83,7 @@ fn decode_subject(header: &wire::Header, p: &wire::Process) -> Subject {
         gid: p.gid,
         euid: p.euid,
         egid: p.egid,
-        login: LoginRecord::default(),
+        login: LoginRecord { uid: p.loginuid, session: p.audit_session },
         sid: p.sid,
         pgid: p.pgid,
         tty: (p.tty != 0).then_some(Tty { major: p.tty >> 20, minor: p.tty & 0xf_ffff }),
@@ -162,14 +169,14 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         let set = FLAWS.iter().filter(|(bit, ..)| header.flags & bit != 0);
         set.for_each(|&(_, field, flaw)| flaws.mark(field, flaw));
     }
-    let body = decode_body(header, bytes)?;
+    let body = decode_body(header, bytes, &mut flaws)?;
     // The list of those who ran is made on any CPU.
     let processor = (header.kind != kind::EXISTING).then_some(header.cpu);
     Ok(Record { boot_ns: header.boot_ns, processor, body, flaws, about: Flaws::new() })
 }
 
 #[inline(always)]
-fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, Malformed> {
+fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8], flaws: &mut Flaws) -> Result<Body<'a>, Malformed> {
     Ok(match header.kind {
         kind::EXEC => {
             let (exec, strings) = split::<wire::Exec>(bytes)?;
@@ -182,11 +189,14 @@ fn decode_body<'a>(header: &wire::Header, bytes: &'a [u8]) -> Result<Body<'a>, M
         }
         kind::EXIT => {
             let (exit, _) = split::<wire::Exit>(bytes)?;
+            if exit.killer_how == killer::UNKNOWN {
+                flaws.mark(Field::Killer, Flaw::NotObserved);
+            }
             Body::Exit {
                 subject: decode_subject(&exit.header, &exit.process),
                 exit: ExitRecord {
                     wait_status: Some(exit.wait_status),
-                    killer: (exit.killer.tgid != 0).then(|| decode_ref(&exit.killer)),
+                    killer: (exit.killer_how == killer::KNOWN).then(|| decode_ref(&exit.killer)),
                     oom: header.flags & flag::OOM != 0,
                     usage: Some(UsageRecord {
                         utime_ns: exit.utime_ns,
@@ -344,6 +354,21 @@ mod tests {
     }
 
     #[test]
+    fn a_killer_is_known_or_nobody_or_marked() {
+        let decoded = |how| {
+            let mut exit = wire::Exit::new_zeroed();
+            (exit.header.kind, exit.header.size) = (kind::EXIT, size_of::<wire::Exit>() as u32);
+            (exit.wait_status, exit.killer_how, exit.killer.tgid) = (9, how, 7);
+            let record = decode(exit.as_bytes()).unwrap();
+            let Body::Exit { exit, .. } = record.body else { panic!("no exit") };
+            (exit.killer.map(|killer| killer.pid), record.flaws.get(Field::Killer))
+        };
+        assert_eq!(decoded(killer::KNOWN), (Some(7), None));
+        assert_eq!(decoded(killer::UNKNOWN), (None, Some(Flaw::NotObserved)));
+        assert_eq!(decoded(0), (None, None));
+    }
+
+    #[test]
     fn calls_by_number() {
         assert_eq!(fork_call(435, false), Some(ForkCall::Clone3));
         assert_eq!(fork_call(-1, false), None);
@@ -354,6 +379,8 @@ mod tests {
             [Some(ForkCall::Fork), Some(ForkCall::Vfork), Some(ForkCall::Clone)]
         );
         assert_eq!(fork_call(190, true), Some(ForkCall::Vfork));
+        #[cfg(target_arch = "x86_64")]
+        assert_eq!(fork_call(0x4000_0000 | 58, false), Some(ForkCall::Vfork));
     }
 
     proptest! {

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use libbpf_rs::{Link, MapCore, MapFlags, Object};
 use rustix::event::{Timespec, epoll};
 
+use super::calls::CALLS;
 use super::complaints::Complaints;
 use super::decode::{decode, is_unasked, losses, lost_before};
 use super::object::{
-    CALLS, DEFAULT_RING, calls_missing, command_elsewhere, first_of, load, map, purpose, require_btf, without_proc,
+    DEFAULT_RING, calls_missing, command_elsewhere, first_of, load, map, purpose, require_btf, without_proc,
 };
 use super::ring::{Ring, Shared, Slot};
 use super::snapshot::tell_unsure;

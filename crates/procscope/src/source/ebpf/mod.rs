@@ -1,6 +1,8 @@
 //! eBPF on Linux 5.11 and later: programs on tracepoints fill a ring, and a reader comes by every few milliseconds.
 
 #[cfg(target_os = "linux")]
+mod calls;
+#[cfg(target_os = "linux")]
 mod complaints;
 pub(crate) mod decode;
 #[cfg(target_os = "linux")]
@@ -43,6 +45,7 @@ impl Mechanism for Ebpf {
             Field::Env,
             Field::Cwd,
             Field::User,
+            Field::Login,
             Field::Tty,
             Field::Cgroup,
             Field::Status,

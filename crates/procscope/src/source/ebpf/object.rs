@@ -9,6 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::thread::CapabilitySet;
 use zerocopy::IntoBytes;
 
+use super::calls::{EXECVEAT_NUMBER, is_for_every_call, kinds_of, numbers};
 use super::complaints::Complaints;
 use super::tracepoint::Tracefs;
 use super::tracepoint::is_refused;
@@ -27,42 +28,32 @@ pub(super) const DEFAULT_RING: usize = 8 << 20;
 /// Where tracefs is mounted, if anywhere.
 const TRACEFS: &str = "/sys/kernel/tracing";
 
-/// Programs on tracepoints that only tracefs knows, with the system calls that they belong to.
-pub(super) const CALLS: [(&str, Kind, &[&str]); 10] = [
-    ("sys_enter_execve", Kind::ExecFailed, &["sys_enter_execve"]),
-    ("sys_enter_execveat", Kind::ExecFailed, &["sys_enter_execveat"]),
-    ("sys_exit_exec", Kind::ExecFailed, &["sys_exit_execve", "sys_exit_execveat"]),
-    ("sys_enter_setid", Kind::Uid, &["sys_enter_setuid", "sys_enter_setreuid", "sys_enter_setresuid"]),
-    ("sys_exit_setid", Kind::Uid, &["sys_exit_setuid", "sys_exit_setreuid", "sys_exit_setresuid"]),
-    ("sys_enter_setid", Kind::Gid, &["sys_enter_setgid", "sys_enter_setregid", "sys_enter_setresgid"]),
-    ("sys_exit_setid", Kind::Gid, &["sys_exit_setgid", "sys_exit_setregid", "sys_exit_setresgid"]),
-    ("sys_exit_setsid", Kind::Sid, &["sys_exit_setsid"]),
-    ("sys_enter_ptrace", Kind::Ptrace, &["sys_enter_ptrace"]),
-    ("sys_exit_ptrace", Kind::Ptrace, &["sys_exit_ptrace"]),
-];
-
 /// Whether a program is of use, and the kind of event that is lost when the kernel skips it.
 pub(super) fn purpose(program: &str, want: &Want) -> Option<Kind> {
     let asks = |kind| want.events.contains(kind);
     let wants = |kind| asks(kind) || want.needs.contains(kind);
+    let ids = asks(Kind::Uid) || asks(Kind::Gid);
     let trees = !want.trees.is_empty();
     let (needed, kind) = match program {
         "task_newtask" => (wants(Kind::Fork) || wants(Kind::Clone) || trees, Kind::Fork),
-        "sched_process_exec" => (wants(Kind::Exec), Kind::Exec),
+        "sched_process_exec" => (wants(Kind::Exec) || ids, if wants(Kind::Exec) { Kind::Exec } else { Kind::Uid }),
         "sched_process_exit" => (wants(Kind::Exit) || wants(Kind::ThreadExit) || trees, Kind::Exit),
         "sched_wakeup_new" | "signal_generate" => (asks(Kind::Exit), Kind::Lost),
         "task_rename" => {
-            (wants(Kind::Exec) || wants(Kind::Comm), if wants(Kind::Comm) { Kind::Comm } else { Kind::Lost })
+            (wants(Kind::Exec) || wants(Kind::Comm) || ids, if wants(Kind::Comm) { Kind::Comm } else { Kind::Lost })
         }
-        "signal_deliver" => (wants(Kind::Core), Kind::Core),
+        "signal_deliver" => {
+            (asks(Kind::Core) || asks(Kind::Exit), if asks(Kind::Core) { Kind::Core } else { Kind::Lost })
+        }
         "existing" => (true, Kind::Existing),
         _ if let Some(first) = first_of(program) => {
             return if is_preemptible() { purpose(first, want) } else { None };
         }
-        _ => {
-            let mut kinds = CALLS.iter().filter(|(name, ..)| *name == program).map(|&(_, kind, _)| kind);
-            return kinds.find(|&kind| asks(kind));
+        _ if is_for_every_call(program) => {
+            let needed = kinds_of(program).is_some_and(|kinds| kinds.into_iter().any(asks));
+            (needed && (!program.ends_with("_2") || is_preemptible()), Kind::Lost)
         }
+        _ => return kinds_of(program)?.into_iter().find(|&kind| asks(kind)),
     };
     needed.then_some(kind)
 }
@@ -297,7 +288,8 @@ fn prepare(want: &Want, cgroups: &Cgroups, ring_bytes: usize) -> libbpf_rs::Resu
         filter_cgroups: (!cgroups.unified.is_empty()).into(),
         pad: [0; 2],
         again: if is_preemptible() { cpus } else { 0 },
-        pad_end: 0,
+        execveat: EXECVEAT_NUMBER,
+        calls: numbers(want),
     };
     let slots = cpus + config.again;
     for mut map in object.maps_mut() {
@@ -305,7 +297,8 @@ fn prepare(want: &Want, cgroups: &Cgroups, ring_bytes: usize) -> libbpf_rs::Resu
         match name.as_str() {
             "ring" => map.set_max_entries(ring_bytes as u32)?,
             "exec_scratches" | "chunk_scratches" => map.set_max_entries(slots)?,
-            "failed_scratches" | "last_cgroups" | "at_work" => map.set_max_entries(cpus)?,
+            "failed_scratches" => map.set_max_entries(cpus + 2 * config.again)?,
+            "last_cgroups" | "at_work" => map.set_max_entries(cpus)?,
             "taken" if is_preemptible() => map.set_max_entries(wire::TAKEN)?,
             "trees" if !want.trees.is_empty() => map.set_max_entries(1 << 16)?,
             _ if name.ends_with(".rodata") => {

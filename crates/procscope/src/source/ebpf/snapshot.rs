@@ -15,7 +15,7 @@ use super::object::map;
 use super::wire;
 use crate::pipeline::Outlet;
 use crate::source::record::{
-    Body, CgroupKey, Comm, ImageRecord, ListRecord, LoginRecord, NamesUp, Record, RefRecord, Subject,
+    Body, CgroupKey, Comm, ImageRecord, ListRecord, LoginRecord, NamesUp, Record, RefRecord, Subject, UNKNOWN_ID,
 };
 use crate::source::{comm_of, names_up};
 use crate::{EnvWanted, Field, Flaw, Flaws, Kind, Namespaces, Pid, StartTime, Want, sys};
@@ -78,7 +78,7 @@ fn subject_of(it: &sys::ReadProcess) -> Subject {
         gid: it.gids[0],
         euid: it.uids[1],
         egid: it.gids[1],
-        login: LoginRecord::default(),
+        login: LoginRecord { uid: it.login[0].unwrap_or(UNKNOWN_ID), session: it.login[1].unwrap_or(UNKNOWN_ID) },
         sid: it.stat.sid,
         pgid: it.stat.pgid,
         tty: it.stat.tty(),

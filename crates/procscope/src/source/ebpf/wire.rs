@@ -43,6 +43,12 @@ pub(crate) mod kind {
     pub(crate) const LOSSES: u16 = 16;
 }
 
+/// `enum ps_killer`
+pub(crate) mod killer {
+    pub(crate) const KNOWN: u32 = 1;
+    pub(crate) const UNKNOWN: u32 = 2;
+}
+
 pub(crate) mod flag {
     pub(crate) const PATH_CUT: u16 = 1 << 0;
     pub(crate) const EXE_CUT: u16 = 1 << 1;
@@ -74,8 +80,13 @@ wire!(Config {
     filter_cgroups: u8,
     pad: [u8; 2],
     again: u32,
-    pad_end: u32,
+    execveat: u32,
+    calls: [[u8; NUMBERS]; TABLES],
 });
+
+/// The tables of system calls by `enum ps_table`, and how many numbers of each are told apart.
+pub(crate) const TABLES: usize = 3;
+pub(crate) const NUMBERS: usize = 576;
 
 /// Tasks that the map of this name has room for, TAKEN of each program.
 pub(crate) const TAKEN: u32 = 4096 * TWICE.len() as u32;
@@ -128,6 +139,8 @@ wire!(Process {
     ns_user: u32,
     ns_cgroup: u32,
     ns_time: u32,
+    loginuid: u32,
+    audit_session: u32,
     comm: [u8; COMM_LEN],
     parent_comm: [u8; COMM_LEN],
 });
@@ -169,7 +182,7 @@ wire!(Exit {
     header: Header,
     process: Process,
     wait_status: u32,
-    killer_signo: u32,
+    killer_how: u32,
     killer: Ref,
     utime_ns: u64,
     stime_ns: u64,
