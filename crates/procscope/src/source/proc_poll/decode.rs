@@ -35,7 +35,7 @@ pub(crate) fn decode_hidepid(mountinfo: &[u8]) -> bool {
 pub(crate) fn pids_between(old: Pid, new: Pid, most: Pid) -> Vec<RangeInclusive<Pid>> {
     match old.cmp(&new) {
         std::cmp::Ordering::Equal => Vec::new(),
-        std::cmp::Ordering::Less => vec![old + 1..=new],
+        std::cmp::Ordering::Less => vec![old.saturating_add(1)..=new],
         std::cmp::Ordering::Greater => {
             let ranges = [old.saturating_add(1)..=most, FIRST_AGAIN..=new];
             ranges.into_iter().filter(|range| !range.is_empty()).collect()

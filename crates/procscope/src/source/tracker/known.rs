@@ -126,7 +126,7 @@ impl Known {
             // Worked out from the fork, which is told a little later, or much where its thread was kept from running in between.
             // Who has the pid now and had begun by then had it then.
             Some(tick) if !self.exact && read < tick && tick.0 - read.0 <= MOST_LATE_TICKS => {
-                self.start_ns = read.boot_ns() + TICK_NS - 1
+                self.start_ns = read.boot_ns().saturating_add(TICK_NS - 1)
             }
             _ => return false,
         }

@@ -199,7 +199,8 @@ impl Tracker {
         let look = proc.look(pid, depth).filter(|look| {
             // A process that started after the event is another one. Without forks to tell it is good enough that nobody else
             // had the pid within a tick.
-            look.stat.is_some_and(|stat| stat.start.boot_ns() + if follows { TICK_NS } else { 0 } <= boot_ns)
+            look.stat
+                .is_some_and(|stat| stat.start.boot_ns().saturating_add(if follows { TICK_NS } else { 0 }) <= boot_ns)
         });
         match look {
             Some(look) => self.renew(pid, &look, put),

@@ -1,8 +1,12 @@
+use std::ops::ControlFlow;
+
 use proptest::prelude::*;
 
+use super::known::TICK_NS;
 use super::*;
 use crate::Kind;
-use crate::source::look::StatusSeen;
+use crate::source::look::{Look, StatusSeen};
+use crate::source::record::{Body, Record};
 
 /// A line of `/proc/PID/stat`, with a place for the code that tells one image from another.
 fn stat(name: &str, state: char, ppid: Pid, flags: u32, start: u64, place: u64) -> Stat {

@@ -1,0 +1,105 @@
+//! Ends: seen by a guard, or found at the next look.
+
+use std::io;
+use std::ops::ControlFlow;
+
+use rustix::event::Timespec;
+use rustix::event::epoll;
+use rustix::io::Errno;
+
+use super::super::pidfd;
+use super::super::tracker::End;
+use super::Live;
+use crate::pipeline::Outlet;
+use crate::sys::proc_pid::Stat;
+use crate::sys::{self, ProcDir};
+use crate::{Flaw, Pid, StartTime};
+
+/// How long an end waits for the status that the kernel tells once the parent has been told.
+const STATUS_WITHIN_NS: u64 = 1_000_000_000;
+
+/// An end that is known, and its status not yet.
+pub(super) struct Ending {
+    pid: Pid,
+    end: End,
+    until_ns: u64,
+}
+
+impl Live {
+    pub(super) fn gone(&mut self, pid: Pid, now_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<()> {
+        if self.guards.contains_key(&pid) {
+            return ControlFlow::Continue(());
+        }
+        self.end(pid, now_ns, Flaw::Estimated, out)
+    }
+
+    /// A process has ended: tells so, or notes it until its status is known.
+    pub(super) fn end(&mut self, pid: Pid, boot_ns: u64, time: Flaw, out: &mut Outlet<'_>) -> ControlFlow<()> {
+        let Some(start) = self.tracker.start(pid) else { return ControlFlow::Continue(()) };
+        let left = ProcDir::open(pid).and_then(|dir| remains(&dir, start));
+        let (stat, mut wait_status) = left.map_or((None, None), |(stat, status)| (Some(stat), status));
+        if stat.is_some() {
+            self.dead.insert(pid, start);
+        }
+        if let Some(held) = self.held.as_ref().filter(|held| held.pid() == pid) {
+            wait_status = wait_status.or_else(|| held.command().wait_status());
+        }
+        let parent = stat.as_ref().map(|stat| stat.ppid).or_else(|| self.tracker.parent(pid));
+        let end = End { boot_ns, time, wait_status, stat };
+        self.refresh(parent.unwrap_or_default(), boot_ns, out)?;
+        let guard = self.guards.get(&pid);
+        if end.wait_status.is_none() && self.tells_status && guard.is_some() {
+            self.endings.push(Ending { pid, end, until_ns: boot_ns.saturating_add(STATUS_WITHIN_NS) });
+            return ControlFlow::Continue(());
+        }
+        self.guards.remove(&pid);
+        self.tracker.ended(pid, &end, &mut |record| out.push(record))
+    }
+
+    /// Tells of ends whose status has come, or will not.
+    pub(super) fn settle_endings(&mut self, now_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<()> {
+        let mut waiting = std::mem::take(&mut self.endings).into_iter();
+        for mut it in waiting.by_ref() {
+            it.end.wait_status = self.guards.get(&it.pid).and_then(pidfd::wait_status);
+            if it.end.wait_status.is_none() && now_ns < it.until_ns {
+                self.endings.push(it);
+                continue;
+            }
+            self.guards.remove(&it.pid);
+            self.tracker.ended(it.pid, &it.end, &mut |record| out.push(record))?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// Takes the ends that guards tell of. Gives how many.
+    pub(super) fn take_ends(&mut self, time: Flaw, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
+        let mut events = Vec::with_capacity(256);
+        let mut count = 0;
+        loop {
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), Some(&Timespec::default())) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if events.is_empty() {
+                return Ok(ControlFlow::Continue(count));
+            }
+            let now_ns = sys::now_boot_ns();
+            for event in events.drain(..) {
+                count += 1;
+                let pid = { event.data }.u64() as Pid;
+                if self.end(pid, now_ns, time, out).is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+        }
+    }
+}
+
+/// What is left of a process that has ended, and how it ended where that may be known.
+fn remains(dir: &ProcDir, start: StartTime) -> Option<(Stat, Option<u32>)> {
+    let stat = dir.stat().filter(|stat| stat.start == start && stat.has_ended())?;
+    // To those who may not know, the status is 0; and what a link leads to is refused, instead of not there.
+    let known = stat.wait_status != 0 || dir.link_error(c"cwd") == Some(Errno::NOENT);
+    let status = known.then_some(stat.wait_status);
+    Some((stat, status))
+}

@@ -1,0 +1,60 @@
+//! What /proc shows here, and what it does not.
+
+use rustix::thread::CapabilitySet;
+
+use super::super::decode::decode_hidepid;
+use crate::sys::{self, ProcDir};
+use crate::{Cause, Obstacle, Verdict};
+
+pub(super) fn unavailable(what: impl Into<String>, cause: Cause, remedy: impl Into<String>) -> Obstacle {
+    Obstacle { what: what.into(), cause, remedy: remedy.into() }
+}
+
+/// `ptrace(2)`, access mode PTRACE_MODE_READ_FSCREDS.
+pub(super) fn reads_others() -> bool {
+    sys::has_capabilities(CapabilitySet::SYS_PTRACE)
+}
+
+pub(super) fn no_proc() -> Option<Obstacle> {
+    let unmounted = || {
+        unavailable(
+            "/proc is not mounted, and it is all that proc-poll has",
+            Cause::NotConfigured,
+            "mount it: mount -t proc proc /proc",
+        )
+    };
+    sys::list_processes().is_empty().then(|| sys::limit_at_proc().unwrap_or_else(unmounted))
+}
+
+pub(super) fn hides_others() -> bool {
+    let hidden = std::fs::read("/proc/self/mountinfo").is_ok_and(|mounts| decode_hidepid(&mounts));
+    hidden && ProcDir::open(1).and_then(|dir| dir.stat()).is_none()
+}
+
+pub(super) const HIDDEN: &str = "other users' processes are hidden: /proc is mounted with hidepid";
+
+pub(in crate::source::proc_poll) fn probe() -> Verdict {
+    if let Some(obstacle) = no_proc() {
+        return Verdict::Unavailable(obstacle);
+    }
+    let mut obstacles = Vec::new();
+    if sys::proc_has_own_pids() != Some(true) {
+        obstacles.push(unavailable(
+            "the status of most ends is missing, ends are seen late, and nobody counts who was missed: /proc is that of another pid \
+             namespace",
+            Cause::NotConfigured,
+            "mount it anew: mount -t proc proc /proc",
+        ));
+    }
+    if hides_others() {
+        obstacles.push(unavailable(HIDDEN, Cause::Privilege, "sudo mount -o remount,hidepid=0 /proc"));
+    }
+    if !reads_others() {
+        obstacles.push(unavailable(
+            "the programs' paths, directories and environments of other users' processes may not be read",
+            Cause::Privilege,
+            "run it as root: sudo procscope --source proc-poll",
+        ));
+    }
+    if obstacles.is_empty() { Verdict::Ready } else { Verdict::Degraded(obstacles) }
+}
