@@ -110,6 +110,94 @@ fn filters_of_its_own_do_what_they_did() {
     assert_eq!(execs(&traced.events).len(), 2);
 }
 
+/// An exec that is refused before it begins has failed all the same: with ENOSYS too, by a filter of its parent, of all threads, or
+/// where that asks for a tracer that is not there.
+#[test]
+fn execs_that_a_filter_refuses_have_failed() {
+    let _turn = turn::take();
+    let program = r#"
+        #define _GNU_SOURCE
+        #include <errno.h>
+        #include <linux/filter.h>
+        #include <linux/seccomp.h>
+        #include <pthread.h>
+        #include <stddef.h>
+        #include <sys/prctl.h>
+        #include <sys/syscall.h>
+        #include <sys/wait.h>
+        #include <unistd.h>
+        static void install(unsigned number, unsigned action, int all) {
+            struct sock_filter steps[] = {
+                BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+                BPF_STMT(BPF_RET | BPF_K, action),
+                BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+            };
+            struct sock_fprog filter = { sizeof steps / sizeof *steps, steps };
+            prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+            if (all ? syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC, &filter)
+                    : prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter)) _exit(90);
+        }
+        static int try(const char *word) {
+            char *words[] = { "true", (char *)word, 0 };
+            execve("/bin/true", words, 0);
+            return errno;
+        }
+        static void *in_thread(void *go) {
+            char byte;
+            read(*(int *)go, &byte, 1);
+            if (try("thread") != ENOSYS) _exit(91);
+            return 0;
+        }
+        static int child(void (*body)(void)) {
+            int status;
+            if (fork() == 0) { body(); _exit(92); }
+            wait(&status);
+            return WIFEXITED(status) ? WEXITSTATUS(status) : 93;
+        }
+        static void by_parent(void) {
+            install(SYS_execve, SECCOMP_RET_ERRNO | ENOSYS, 0);
+            if (try("own") != ENOSYS) _exit(94);
+            if (fork() == 0) _exit(try("child"));
+            int status;
+            wait(&status);
+            _exit(WEXITSTATUS(status));
+        }
+        static void for_all(void) {
+            int ends[2];
+            pthread_t thread;
+            pipe(ends);
+            pthread_create(&thread, 0, in_thread, ends);
+            usleep(50000);
+            install(SYS_execve, SECCOMP_RET_ERRNO | ENOSYS, 1);
+            usleep(50000);
+            write(ends[1], "", 1);
+            pthread_join(thread, 0);
+            _exit(ENOSYS);
+        }
+        static void asks_for_a_tracer(void) {
+            install(SYS_execve, SECCOMP_RET_TRACE | 5, 0);
+            _exit(try("tracer"));
+        }
+        static void refuses_another(void) {
+            install(SYS_getppid, SECCOMP_RET_ERRNO | EXDEV, 0);
+            execl("/bin/sh", "sh", "-c", "exit 38", (char *)0);
+        }
+        int main(void) {
+            void (*bodies[])(void) = { by_parent, for_all, asks_for_a_tracer, refuses_another };
+            for (int i = 0; i < 4; i++) { int code = child(bodies[i]); if (code != ENOSYS) return code; }
+            return 9;
+        }"#;
+    let traced = as_untraced(program, 9);
+    let failed: Vec<_> = traced.events.iter().filter(|seen| seen.event == "exec-failed").collect();
+    let words: Vec<_> = failed.iter().map(|seen| seen.argv.as_ref().map(|argv| &*argv[1])).collect();
+    assert_eq!(words, [Some("own"), Some("child"), Some("thread"), Some("tracer")], "{failed:?}");
+    for seen in failed {
+        assert_eq!((seen.errno.as_deref(), seen.path.as_deref()), (Some("ENOSYS"), Some("/bin/true")), "{seen:?}");
+    }
+    assert!(ended_with(&traced.events, 38));
+}
+
 /// Who would trace cannot, is told so by the kernel, and disturbs nothing.
 #[test]
 fn tracers_under_the_tracer_are_refused() {

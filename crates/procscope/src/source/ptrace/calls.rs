@@ -7,6 +7,7 @@ use crate::Pid;
 
 /// `linux/ptrace.h`; not in libc for every C library.
 const PTRACE_SEIZE: u32 = 0x4206;
+const PTRACE_INTERRUPT: u32 = 0x4207;
 const PTRACE_LISTEN: u32 = 0x4208;
 const PTRACE_GET_SYSCALL_INFO: u32 = 0x420e;
 
@@ -56,6 +57,11 @@ pub(super) fn go(tid: Pid, how: Go, signo: i32) {
         Go::Later => return,
     };
     let _ = request(how, tid, 0, signo as usize);
+}
+
+/// Makes a running thread stop.
+pub(super) fn interrupt(tid: Pid) {
+    let _ = request(PTRACE_INTERRUPT, tid, 0, 0);
 }
 
 /// The number that came with an event.
@@ -141,9 +147,9 @@ fn info(tid: Pid) -> Option<Info> {
     Some(info)
 }
 
-/// The call at whose beginning it stopped for the filter.
+/// The call at whose beginning it stopped: for the filter, or for each call.
 pub(super) fn call(tid: Pid) -> Option<Call> {
-    let info = info(tid).filter(|info| info.op == 3)?;
+    let info = info(tid).filter(|info| matches!(info.op, 1 | 3))?;
     let mut args = [0; 6];
     args.copy_from_slice(&info.values[1..7]);
     Some(Call { arch: info.arch, nr: info.values[0] as u32, args })

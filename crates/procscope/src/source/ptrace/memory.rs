@@ -45,6 +45,13 @@ pub(super) fn read_string(tid: Pid, address: u64, most: usize) -> Option<Vec<u8>
     Some(text)
 }
 
+/// Reads a number of at most eight bytes.
+pub(super) fn read_word(tid: Pid, address: u64, bytes: usize) -> Option<u64> {
+    let mut word = [0; 8];
+    let word_read = calls::read_memory(tid, address, &mut word[..bytes]);
+    (word_read == bytes).then(|| u64::from_le_bytes(word))
+}
+
 /// Reads a list of pointers to strings; each string with its NUL, and whether that is all.
 pub(super) fn read_list(tid: Pid, address: u64, pointer: usize) -> (Vec<u8>, bool) {
     let mut list = Vec::new();

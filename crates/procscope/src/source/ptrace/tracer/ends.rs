@@ -69,6 +69,7 @@ impl Tracer {
         let tid = waited.tid;
         self.calls.remove(&tid);
         self.early.remove(&tid);
+        self.watched.remove(&tid);
         let stopped = self.leaving.remove(&tid);
         let Some(pid) = self.threads.remove(&tid) else { return };
         let last = !stopped && self.one_less(pid, tid);

@@ -40,6 +40,11 @@ impl Tracer {
         if former != pid {
             self.threads.remove(&former);
             self.calls.remove(&pid);
+            // The filters are those of the thread that called.
+            self.watched.remove(&pid);
+            if self.watched.remove(&former) {
+                self.watched.insert(pid);
+            }
             if !self.leaving.remove(&pid) {
                 // Nothing else will ever say that the first thread ended.
                 self.thread_ended(pid, pid, None, UNKNOWN_COMM, Flaws::new());

@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::calls::{self, Go};
+use super::filters::{Installing, installing};
 use super::told::{Told, What};
 use super::{memory, told, usage};
 use crate::launch::filter::{CALLS, CLONE_UNTRACED, Calls, OURS};
@@ -49,6 +50,8 @@ enum Call {
     Exec { call: calls::Call, comm: Option<Comm> },
     /// To put back the flags that were changed, at this address.
     Clone { address: u64, flags: u64 },
+    /// It installs a filter that may refuse execs.
+    Filter(Installing),
 }
 
 /// See the module.
@@ -63,6 +66,8 @@ pub(super) struct Tracer {
     /// The process of each thread.
     threads: FxHashMap<Pid, Pid>,
     calls: FxHashMap<Pid, Call>,
+    /// Threads with a filter of their own that may refuse execs: each of their calls stops.
+    watched: FxHashSet<Pid>,
     /// New threads that stopped before their creator reported them.
     early: FxHashSet<Pid>,
     /// Those that were taken in without their creator's report, which may still come.
@@ -86,6 +91,7 @@ impl Tracer {
             known: FxHashMap::default(),
             threads: FxHashMap::default(),
             calls: FxHashMap::default(),
+            watched: FxHashSet::default(),
             early: FxHashSet::default(),
             adopted: FxHashSet::default(),
             leaving: FxHashSet::default(),
@@ -103,7 +109,7 @@ impl Tracer {
         while let Some(waited) = calls::wait() {
             if libc::WIFSTOPPED(waited.status) {
                 let (how, signo) = self.stopped(waited.tid, waited.status);
-                calls::go(waited.tid, how, signo);
+                self.go(waited.tid, how, signo);
                 continue;
             }
             let tells = waited.tid != self.root || ended(waited.status as u32);
@@ -122,7 +128,7 @@ impl Tracer {
                     self.forked(tid, child);
                     // It waits to be known before it does anything.
                     if self.early.remove(&child) {
-                        calls::go(child, Go::On, 0);
+                        self.go(child, Go::On, 0);
                     }
                 }
                 (Go::On, 0)
@@ -151,15 +157,7 @@ impl Tracer {
                 }
             },
             0 if signo == CALLS_END => {
-                match self.calls.remove(&tid) {
-                    Some(Call::Exec { call, .. }) => {
-                        if let Some(result @ ..0) = calls::result(tid) {
-                            self.failed(tid, &call, result.unsigned_abs() as u32);
-                        }
-                    }
-                    Some(Call::Clone { address, flags }) => calls::write_word(tid, address, flags),
-                    None => {}
-                }
+                self.at_call(tid);
                 (Go::On, 0)
             }
             0 => {
@@ -170,13 +168,43 @@ impl Tracer {
         }
     }
 
+    /// A call begins, of a thread of which each call stops, or one is over.
+    fn at_call(&mut self, tid: Pid) {
+        let Some(result) = calls::result(tid) else {
+            let call = calls::call(tid).filter(|call| calls_of(call).is_some_and(|known| known.is_exec(call.nr)));
+            if let Some(call) = call {
+                self.calls.insert(tid, Call::Exec { call, comm: self.name_at_call(tid) });
+            }
+            return;
+        };
+        match self.calls.remove(&tid) {
+            Some(Call::Exec { call, .. }) if result < 0 => self.failed(tid, &call, result.unsigned_abs() as u32),
+            Some(Call::Clone { address, flags }) => calls::write_word(tid, address, flags),
+            Some(Call::Filter(filter)) if result >= 0 => {
+                self.watched.insert(tid);
+                let pid = self.threads.get(&tid).copied().unwrap_or(tid);
+                let all = self.threads.iter().filter(|&(_, of)| filter.for_all && *of == pid);
+                for (&other, _) in all.filter(|&(&other, _)| other != tid) {
+                    self.watched.insert(other);
+                    // It runs, and goes on so that its calls stop.
+                    calls::interrupt(other);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// A call for which a filter made it stop.
     fn called(&mut self, tid: Pid) -> Go {
         let Some(call) = calls::call(tid) else { return Go::On };
         if calls::event_message(tid) != Some(OURS) {
             // The command's own filter asks for a tracer, and it has none.
             calls::refuse(tid, &call);
-            return Go::On;
+            if !calls_of(&call).is_some_and(|known| known.is_exec(call.nr)) {
+                return Go::On;
+            }
+            self.calls.insert(tid, Call::Exec { call, comm: None });
+            return Go::ToCallsEnd;
         }
         let Some(known) = calls_of(&call) else { return Go::On };
         let pending = if call.nr == known.clone {
@@ -193,6 +221,11 @@ impl Tracer {
             }
             calls::write_word(tid, address, flags & !u64::from(CLONE_UNTRACED));
             Call::Clone { address, flags }
+        } else if !known.is_exec(call.nr) {
+            match installing(&call, known) {
+                Some(filter) if filter.may_refuse_execs(tid, known.pointer) => Call::Filter(filter),
+                _ => return Go::On,
+            }
         } else {
             Call::Exec { call, comm: self.name_at_call(tid) }
         };
@@ -247,6 +280,9 @@ impl Tracer {
             return;
         }
         let creator = self.held_reference(tid);
+        if self.watched.contains(&tid) {
+            self.watched.insert(child);
+        }
         self.take_in(child, Some(creator));
     }
 
@@ -290,13 +326,18 @@ impl Tracer {
             self.early.remove(&child);
             self.adopted.insert(child);
             self.take_in(child, None);
-            calls::go(child, Go::On, 0);
+            self.go(child, Go::On, 0);
         }
+    }
+
+    fn go(&self, tid: Pid, how: Go, signo: i32) {
+        let each_call = how == Go::On && self.watched.contains(&tid);
+        calls::go(tid, if each_call { Go::ToCallsEnd } else { how }, signo);
     }
 }
 
 /// Of the calls of a mode those among which this one is.
 fn calls_of(call: &calls::Call) -> Option<&'static Calls> {
-    let among = |it: &&Calls| [it.execve, it.execveat, it.clone, it.clone3].contains(&call.nr);
+    let among = |it: &&Calls| it.is_exec(call.nr) || [it.clone, it.clone3, it.seccomp, it.prctl].contains(&call.nr);
     CALLS.iter().find(|it| it.arch == call.arch && among(it))
 }
