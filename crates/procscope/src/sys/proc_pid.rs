@@ -101,6 +101,11 @@ impl Stat {
         self.has_ended() && self.threads > 1
     }
 
+    /// The process itself ends: no other thread is left to go on.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_ending() && !self.has_lost_leader()
+    }
+
     pub(crate) fn tty(&self) -> Option<Tty> {
         let (major, minor) = (self.tty >> 8 & 0xfff, self.tty & 0xff | self.tty >> 12 & 0xf_ff00);
         (self.tty != 0).then_some(Tty { major, minor })

@@ -21,7 +21,7 @@ impl Tracker {
         if stat.has_ended() && stat.threads <= 1 {
             return Judgement::Ended;
         }
-        if stat.is_ending() || known.kthread && stat.is_kthread() {
+        if stat.is_over() || known.kthread && stat.is_kthread() {
             return Judgement::Same;
         }
         let blind = stat.places().is_none() || known.places.is_none();
@@ -52,7 +52,7 @@ impl Tracker {
                 && known.argv.is_some()
                 && argv != known.argv
                 && other_code;
-        let flow = if executed && !sight.stat.is_ending() {
+        let flow = if executed && !sight.stat.is_over() {
             let old = std::mem::replace(&mut known.comm, comm_of(&sight.stat.comm));
             known.executed = sight.stat.has_executed();
             known.places = sight.stat.places();

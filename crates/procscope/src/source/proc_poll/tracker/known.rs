@@ -75,7 +75,7 @@ impl Known {
         self.faults = stat.faults;
         self.cpu = stat.cpu;
         self.pgid = stat.pgid;
-        if !stat.is_ending() {
+        if !stat.is_over() {
             self.tty = stat.tty();
             self.places = stat.places().or(self.places);
         }

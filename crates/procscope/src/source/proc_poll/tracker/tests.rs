@@ -17,6 +17,12 @@ fn stat(name: &str, state: char, ppid: Pid, flags: u32, start: u64, place: u64) 
     Stat::decode(line.as_bytes()).expect("it is a line of stat")
 }
 
+/// Its first thread has ended, and another one goes on.
+fn without_leader(mut stat: Stat) -> Stat {
+    (stat.state, stat.flags, stat.threads) = (b'Z', stat.flags | 4, 2);
+    stat
+}
+
 /// `PF_FORKNOEXEC` and `PF_RANDOMIZE`.
 const FORKED: u32 = 0x40;
 const EXECUTED: u32 = 0x40_0000;
@@ -101,6 +107,20 @@ fn a_copy_of_its_parent_has_executed_nothing() {
     assert_eq!(tracker.judge(11, &now), Judgement::Look);
     let told = gather(|put| tracker.again(sight(11, now, "ls"), put));
     assert_eq!((kinds(&told), told[0].argv.as_deref()), (vec![Kind::Exec], Some(&b"ls\0"[..])));
+}
+
+/// It executed something, and then its first thread ended: the others are the new program's.
+#[test]
+fn a_program_whose_first_thread_has_ended_is_looked_at() {
+    let mut tracker = with_shell();
+    let told = gather(|put| tracker.born(sight(11, stat("sh", 'S', 10, FORKED, 9, 100), "sh"), 0, put));
+    assert_eq!(kinds(&told), [Kind::Fork]);
+    let mut now = without_leader(stat("ls", 'S', 10, EXECUTED, 9, 0));
+    assert_eq!(tracker.judge(11, &now), Judgement::Look);
+    let told = gather(|put| tracker.again(sight(11, now.clone(), "ls"), put));
+    assert_eq!((kinds(&told), told[0].argv.as_deref()), (vec![Kind::Exec], Some(&b"ls\0"[..])));
+    now.threads = 1;
+    assert_eq!(tracker.judge(11, &now), Judgement::Ended);
 }
 
 #[test]
