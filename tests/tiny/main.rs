@@ -21,6 +21,7 @@
 //! | `iF,N` | reads N KiB from descriptor F |
 //! | `yF` | fsync of descriptor F |
 //! | `zN` | sleeps N ms |
+//! | `hN` | makes the system call N, without arguments |
 //! | `c` | becomes the program that the first argument after its name tells, with the arguments from there; the steps go on in it |
 //! | `p(…)` | starts a thread that takes the steps in parentheses |
 //! | `o(…)` | clones a process with its own parent (CLONE_PARENT) that takes the steps in parentheses |
@@ -160,6 +161,7 @@ fn take(step: u8, first: usize, second: usize, rest: *const u8) {
             let time = [first / 1000, first % 1000 * 1_000_000];
             call(nr::NANOSLEEP, time.as_ptr() as usize, 0, 0);
         }
+        b'h' => drop(call(first, 0, 0, 0)),
         b'c' => chain(rest),
         _ => exit_group(126),
     }

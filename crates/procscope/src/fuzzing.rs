@@ -90,6 +90,11 @@ impl Proc for AnyProc {
         })
     }
 
+    fn wait_status(&mut self, _: Pid, _: StartTime) -> Option<u32> {
+        let luck = self.next();
+        (luck & 1 == 1).then_some(luck as u32)
+    }
+
     fn start(&mut self, _: Pid) -> Option<StartTime> {
         let luck = self.next();
         (luck & 3 != 0).then_some(StartTime(luck >> 2 & 7))

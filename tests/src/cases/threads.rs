@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::{Case, Stage};
-use crate::actor::{Actor, HOLD, List};
+use crate::actor::{Actor, Child, HOLD, List};
 use crate::clock;
 use crate::proc_files;
 use crate::truth::{Change, Life, Thread};
@@ -22,6 +22,8 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("leader-first-killed", |stage| leader_first(stage, "x7", Some(libc::SIGKILL))),
     ("leader-first-fault", |stage| leader_first(stage, "f", None)),
     ("leader-first-exec", leader_first_exec),
+    ("leader-filtered", |stage| leader_filtered(stage, "e44")),
+    ("leader-filtered-alone", |stage| leader_filtered(stage, "x44")),
 ];
 
 const MANY: usize = 50;
@@ -167,4 +169,45 @@ fn leader_first_exec(stage: &mut Stage) -> io::Result<()> {
     actor.saw_exec(&path, &argv.bytes()[1..])?.old_tid = Some(tid);
     stage.note(actor.end()?);
     Ok(())
+}
+
+/// A filter of system calls kills the first thread alone; the other one ends the process.
+fn leader_filtered(stage: &mut Stage, last: &str) -> io::Result<()> {
+    let (path, argv) = (stage.bin.tiny(), List::new([stage.case]));
+    let env = List::steps(&format!("{HOLD}p(g200r202{last})r201h{}x1", libc::SYS_getppid));
+    let mut actor = stage.actor(|child| {
+        kill_who_asks_for_its_parent(child);
+        child.exec(&path, &argv, &env);
+    })?;
+    actor.go()?;
+    actor.saw_exec(&path, &argv.bytes())?;
+    actor.go()?;
+    took(&mut actor)?;
+    let pid = actor.life.pid;
+    actor.go()?;
+    until(|| proc_files::stat(pid).is_ok_and(|stat| stat.state == b'Z'))?;
+    actor.life.changes.push(Change::ThreadExit { tid: pid, code: None });
+    let before = clock::boot_ns();
+    actor.go_thread()?;
+    stage.note(actor.reap(before, None, None)?);
+    Ok(())
+}
+
+/// For this program and those that it becomes.
+fn kill_who_asks_for_its_parent(child: &Child) {
+    let step = |code: u32, jt, jf, k| libc::sock_filter { code: code as u16, jt, jf, k };
+    let give = |what| step(libc::BPF_RET | libc::BPF_K, 0, 0, what);
+    let filter = [
+        // The call's number: the first member of `struct seccomp_data`.
+        step(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0, 0),
+        step(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, 0, 1, libc::SYS_getppid as u32),
+        give(libc::SECCOMP_RET_KILL_THREAD),
+        give(libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the kernel reads the program, which is as long as said.
+    unsafe {
+        child.must("prctl", libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+        child.must("prctl", libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program));
+    }
 }

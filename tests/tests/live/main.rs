@@ -22,6 +22,7 @@ mod loss;
 mod names;
 mod odd;
 mod options;
+mod own_command;
 mod personas;
 mod poll;
 mod processor;

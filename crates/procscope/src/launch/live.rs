@@ -1,10 +1,12 @@
-use std::ffi::{CString, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::ptr;
 use std::sync::Mutex;
+
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::filter;
 use super::{Home, Launch, RunningCommand, find_program};
@@ -16,6 +18,9 @@ pub(crate) struct Held {
     command: RunningCommand,
     name: String,
     home: Home,
+    image: Image,
+    /// Can be read once the shell is to run it.
+    by_shell: OwnedFd,
     gate: Mutex<Option<File>>,
     /// The error of its exec, if any; ends with the exec.
     refusal: Mutex<File>,
@@ -54,7 +59,11 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
 }
 
+/// What a shell runs that runs a script.
+const SHELL: &CStr = c"/bin/sh";
+
 /// What an exec takes, made ready before the fork: behind it nothing may be allocated.
+#[derive(Debug)]
 struct Image {
     path: CString,
     argv: Vec<CString>,
@@ -111,9 +120,10 @@ impl Held {
         let argv = pointers(&image.argv);
         let env = pointers(&image.env);
         // A script without a first line that names an interpreter is the shell's, as for execvp(3).
-        let shell = c"/bin/sh";
         let script: Vec<_> =
-            [shell.as_ptr(), image.path.as_ptr()].into_iter().chain(argv.iter().skip(1).copied()).collect();
+            [SHELL.as_ptr(), image.path.as_ptr()].into_iter().chain(argv.iter().skip(1).copied()).collect();
+        let by_shell =
+            eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|errno| system(errno.into()))?;
         // SAFETY: the child does nothing but system calls up to its exec or end, as it may be the copy of one of many threads;
         // all that it reads was made above, and the lists end with null.
         let pid = unsafe { libc::fork() };
@@ -136,7 +146,8 @@ impl Held {
                     libc::signal(libc::SIGPIPE, libc::SIG_DFL);
                     libc::execve(image.path.as_ptr(), argv.as_ptr(), env.as_ptr());
                     if *libc::__errno_location() == libc::ENOEXEC {
-                        libc::execve(shell.as_ptr(), script.as_ptr(), env.as_ptr());
+                        libc::write(by_shell.as_raw_fd(), 1u64.to_ne_bytes().as_ptr().cast(), size_of::<u64>());
+                        libc::execve(SHELL.as_ptr(), script.as_ptr(), env.as_ptr());
                     }
                     let errno = (*libc::__errno_location()).to_ne_bytes();
                     libc::write(refusal.1.as_raw_fd(), errno.as_ptr().cast(), errno.len());
@@ -149,6 +160,8 @@ impl Held {
             command: RunningCommand::new(pid as Pid),
             name,
             home,
+            image,
+            by_shell,
             gate: Mutex::new(Some(gate.1.into())),
             refusal: Mutex::new(refusal.0.into()),
         })
@@ -164,6 +177,52 @@ impl Held {
 
     pub(crate) fn home(&self) -> Home {
         self.home
+    }
+
+    /// The file that it is to execute, and the arguments, each with its NUL; once the exec is reported, that which it did.
+    pub(crate) fn program(&self) -> (&[u8], Vec<u8>) {
+        let by_shell = poll(&mut [PollFd::new(&self.by_shell, PollFlags::IN)], Some(&Timespec::default()));
+        let Image { path, argv, .. } = &self.image;
+        let list = |words: &[&CStr], rest: &[CString]| {
+            let words = words.iter().copied().chain(rest.iter().map(CString::as_c_str));
+            words.flat_map(CStr::to_bytes_with_nul).copied().collect()
+        };
+        match by_shell {
+            Ok(1) => (SHELL.to_bytes(), list(&[SHELL, path], argv.get(1..).unwrap_or_default())),
+            _ => (path.to_bytes(), list(&[], argv)),
+        }
+    }
+
+    /// How it ended, as of `wait(2)`, whether it was waited for or not.
+    pub(crate) fn wait_status(&self) -> Option<u32> {
+        self.command.wait_status_or(|| {
+            let info = self.wait_for_end(libc::WNOHANG)?;
+            // SAFETY: waitid(2) filled both.
+            let (pid, status) = unsafe { (info.si_pid(), info.si_status() as u32) };
+            match info.si_code {
+                _ if pid == 0 => None,
+                libc::CLD_EXITED => Some((status & 0xff) << 8),
+                libc::CLD_DUMPED => Some(status | 0x80),
+                _ => Some(status),
+            }
+        })
+    }
+
+    /// Waits for its end, and leaves it to be reaped. `None` where there is no child any more.
+    fn wait_for_end(&self, flags: i32) -> Option<libc::siginfo_t> {
+        loop {
+            // SAFETY: plain data, of which all zeroes is a value.
+            let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+            let flags = libc::WEXITED | libc::WNOWAIT | flags;
+            // SAFETY: our own child; the kernel fills what it is given.
+            let waited = unsafe { libc::waitid(libc::P_PID, self.pid(), &raw mut info, flags) };
+            if waited == 0 {
+                return Some(info);
+            }
+            if io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
+                return None;
+            }
+        }
     }
 
     /// Lets it go.
@@ -198,21 +257,12 @@ impl Held {
     /// Waits for its end, and reaps it.
     pub(crate) fn wait(&self) {
         let pid = self.pid();
-        loop {
-            // SAFETY: plain data, of which all zeroes is a value.
-            let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
-            let flags = libc::WEXITED | libc::WNOWAIT;
-            // SAFETY: our own child; the kernel fills what it is given.
-            let waited = unsafe { libc::waitid(libc::P_PID, pid, &raw mut info, flags) };
-            if waited == 0 || io::Error::last_os_error().kind() != io::ErrorKind::Interrupted {
-                break;
-            }
-        }
+        let _ = self.wait_for_end(0);
         self.command.end(|| {
             let mut status = 0;
             // SAFETY: as above. Somebody who ignores SIGCHLD has no status to see.
             let waited = unsafe { libc::waitpid(pid as i32, &raw mut status, libc::WNOHANG) };
-            Some(if waited == pid as i32 { status as u32 } else { 0 })
+            Some((waited == pid as i32).then_some(status as u32))
         });
     }
 }

@@ -26,8 +26,8 @@ use crate::{ExitStatus, Pid};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
     Alive,
-    /// Ended with this wait status.
-    Ended(u32),
+    /// Ended with this wait status, where there was one to see.
+    Ended(Option<u32>),
 }
 
 /// The command that a [`Monitor`](crate::Monitor) runs: [`MonitorBuilder::command`](crate::MonitorBuilder::command) begins it.
@@ -51,7 +51,7 @@ impl RunningCommand {
     pub fn status(&self) -> Option<ExitStatus> {
         match *self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
             Stage::Alive => None,
-            Stage::Ended(status) => Some(ExitStatus::from_wait_status(status)),
+            Stage::Ended(status) => Some(ExitStatus::from_wait_status(status.unwrap_or(0))),
         }
     }
 
@@ -60,7 +60,17 @@ impl RunningCommand {
     pub(crate) fn wait_status(&self) -> Option<u32> {
         match *self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
             Stage::Alive => None,
-            Stage::Ended(status) => Some(status),
+            Stage::Ended(status) => status,
+        }
+    }
+
+    /// The same; `zombie` sees the status of one that was not waited for.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn wait_status_or(&self, zombie: impl FnOnce() -> Option<u32>) -> Option<u32> {
+        match *self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
+            // It is not reaped while this is locked.
+            Stage::Alive => zombie(),
+            Stage::Ended(status) => status,
         }
     }
 
@@ -77,8 +87,8 @@ impl RunningCommand {
         }
     }
 
-    /// Reaps it by `reap`, which must not wait, and tells whether it has ended.
-    pub(crate) fn end(&self, reap: impl FnOnce() -> Option<u32>) -> bool {
+    /// Reaps it by `reap`, which must not wait, and tells whether it has ended. A status may be missing all the same.
+    pub(crate) fn end(&self, reap: impl FnOnce() -> Option<Option<u32>>) -> bool {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(status) = reap() {
             *stage = Stage::Ended(status);

@@ -65,8 +65,8 @@ const MOST_WAITING: usize = 1 << 15;
 const MOST_MARKS: usize = 1024;
 /// So many discrepancies wait to be taken; beyond it they are counted alone.
 const MOST_FOUND: usize = 1024;
-/// Longer lists of one process's events of one kind are paired in order.
-const MOST_ALIGNED: usize = 32;
+/// So many of one process's events of one kind are paired at once, of each side, the earliest.
+const MOST_ALIGNED: usize = 256;
 
 /// What two mechanisms do not agree on.
 #[derive(Clone, PartialEq, Debug)]
@@ -281,7 +281,7 @@ impl Reconciler {
     pub fn finish(&mut self) -> Verification {
         for side in Side::BOTH {
             while let Some((pid, serial)) = self.sides[side as usize].order.pop_front() {
-                self.decide(pid, serial);
+                self.decide(pid, serial, i64::MAX);
             }
         }
         let differing = Field::ALL.into_iter().map(|field| (field, self.differing[field as usize]));
@@ -293,12 +293,16 @@ impl Reconciler {
     fn counterpart(&mut self, side: Side, event: &Event) -> Option<Event> {
         let pid = event.process.as_ref()?.id.pid;
         let all = self.waiting.get_mut(&pid)?;
-        let candidates = all.iter().enumerate().filter(|(_, it)| it.side != side && same(&it.event, event));
-        let (at, nearest) = candidates.min_by_key(|(_, it)| distance(&it.event, event))?;
+        let candidates = || all.iter().enumerate().filter(|(_, it)| it.side != side && same(&it.event, event));
+        let (at, nearest) = candidates().min_by_key(|(_, it)| distance(&it.event, event))?;
         // A process begins and ends once.
         let once = matches!(event.kind, EventKind::Fork(_) | EventKind::Exit(_)) && start(event).is_some();
         let certain = once && start(event) == start(&nearest.event) || distance(&nearest.event, event) <= NEAR_NS;
-        if !certain {
+        // Of several changes at once the nearest may be the next one: all of them are put in order when they are there.
+        let alike = matches!(event.kind, EventKind::Clone(_) | EventKind::ThreadExit(_));
+        let one_of_many =
+            || !once && !alike && candidates().filter(|(_, it)| distance(&it.event, event) <= NEAR_NS).count() > 1;
+        if !certain || one_of_many() {
             return None;
         }
         let serial = all[at].serial;
@@ -323,15 +327,15 @@ impl Reconciler {
     /// Decides about what has waited long enough: both have come further, so that whatever could be its counterpart has found its own.
     fn settle(&mut self) {
         let [Some(first), Some(second)] = [self.sides[0].last, self.sides[1].last] else { return };
-        let come = first.min(second).0;
+        let due = first.min(second).0.saturating_sub(GRACE_NS);
         for side in Side::BOTH {
             while let Some(&(pid, serial)) = self.sides[side as usize].order.front() {
                 let waiting = self.waiting.get(&pid).and_then(|all| all.iter().find(|it| it.serial == serial));
-                if waiting.is_some_and(|it| it.event.time.0.saturating_add(GRACE_NS) >= come) {
+                if waiting.is_some_and(|it| it.event.time.0 >= due) {
                     break;
                 }
                 self.sides[side as usize].order.pop_front();
-                self.decide(pid, serial);
+                self.decide(pid, serial, due);
             }
         }
     }
@@ -348,14 +352,16 @@ impl Reconciler {
         Some(taken)
     }
 
-    /// Finds the counterpart of what has waited long enough, or else why it has none.
-    fn decide(&mut self, pid: Pid, serial: u64) {
-        let partner = self.waiting.get(&pid).and_then(|all| partner_of(all, serial));
-        let theirs = partner.and_then(|serial| self.remove(pid, serial));
-        let Some(Waiting { side, event, unheld, .. }) = self.remove(pid, serial) else { return };
-        match theirs {
-            Some(theirs) => self.agree(side, &event, &theirs.event),
-            None => self.miss(side, event, unheld),
+    /// Finds the counterpart of what has waited long enough, as all from before `due` has, or else why it has none.
+    fn decide(&mut self, pid: Pid, serial: u64, due: i64) {
+        let pairs = self.waiting.get(&pid).map(|all| pairs_with(all, serial, due));
+        for [ours, theirs] in pairs.unwrap_or_default() {
+            if let (Some(ours), Some(theirs)) = (self.remove(pid, ours), self.remove(pid, theirs)) {
+                self.agree(ours.side, &ours.event, &theirs.event);
+            }
+        }
+        if let Some(Waiting { side, event, unheld, .. }) = self.remove(pid, serial) {
+            self.miss(side, event, unheld);
         }
     }
 
@@ -367,12 +373,13 @@ impl Reconciler {
         let within = |edge: i64| (self.from.0.saturating_add(edge)..=end.saturating_sub(edge)).contains(&event.time.0);
         let (attached, surely) = (within(0), within(EDGE_NS));
         let other = &mut self.sides[from as usize];
-        if attached && other.counted(&event) {
+        if other.given_up.is_some_and(|until| event.time.0 <= until.0.saturating_add(EDGE_NS)) {
+            // It may have been told; what was counted as lost is for those that were not.
+            self.verification.given_up += 1;
+        } else if attached && other.counted(&event) {
             self.verification.explained[from as usize][kind] += 1;
         } else if !surely {
             self.verification.outside += 1;
-        } else if other.given_up.is_some_and(|until| event.time.0 <= until.0.saturating_add(EDGE_NS)) {
-            self.verification.given_up += 1;
         } else if unheld || self.exempt[from as usize] || !is_told(&event, other.id) {
             self.verification.unheld[from as usize] += 1;
         } else {
@@ -477,7 +484,10 @@ fn distance(a: &Event, b: &Event) -> u64 {
 fn same(a: &Event, b: &Event) -> bool {
     let (Some(mine), Some(theirs)) = (&a.process, &b.process) else { return false };
     let estimated = [mine, theirs].into_iter().any(|process| process.flaws.get(Field::Id).is_some());
-    a.kind.kind() == b.kind.kind() && same_process(mine.id, theirs.id, estimated)
+    // Each thread has a name and ids of its own.
+    let of_a_thread = matches!(a.kind, EventKind::Comm(_) | EventKind::Uid(_) | EventKind::Gid(_));
+    let one_thread = !of_a_thread || a.tid.zip(b.tid).is_none_or(|(a, b)| a == b);
+    a.kind.kind() == b.kind.kind() && one_thread && same_process(mine.id, theirs.id, estimated)
 }
 
 fn same_process(a: ProcessId, b: ProcessId, estimated: bool) -> bool {
@@ -488,24 +498,23 @@ fn same_process(a: ProcessId, b: ProcessId, estimated: bool) -> bool {
         }
 }
 
-/// The serial number of that which the other side told of this event: of all that could be, so that as many as
-/// possible have one, and all are as close together as can be.
-fn partner_of(all: &[Waiting], serial: u64) -> Option<u64> {
-    let this = all.iter().find(|it| it.serial == serial)?;
+/// The serial numbers of what both sides told of the like of this event, and of which one is from before `due`: of all that could
+/// be, so that as many as possible have a counterpart, and all are as close together as can be.
+fn pairs_with(all: &[Waiting], serial: u64, due: i64) -> Vec<[u64; 2]> {
+    let Some(this) = all.iter().find(|it| it.serial == serial) else { return Vec::new() };
     let of = |side: Side| {
         let mut of: Vec<&Waiting> = all.iter().filter(|it| it.side == side && same(&it.event, &this.event)).collect();
         of.sort_by_key(|it| (it.event.time, it.serial));
+        of.truncate(MOST_ALIGNED);
         of
     };
     let (ours, theirs) = (of(this.side), of(this.side.other()));
-    let mine = ours.iter().position(|it| it.serial == serial)?;
+    let pairs = aligned(&ours, &theirs).into_iter().map(|(mine, other)| [ours[mine], theirs[other]]);
+    // With those that are due soon, so that this is not done anew for each of many.
+    let soon = due.saturating_add(GRACE_NS / 2);
     let pairs =
-        if ours.len().max(theirs.len()) > MOST_ALIGNED { in_order(&ours, &theirs) } else { aligned(&ours, &theirs) };
-    pairs.into_iter().find(|(of, _)| *of == mine).map(|(_, to)| theirs[to].serial)
-}
-
-fn in_order(ours: &[&Waiting], theirs: &[&Waiting]) -> Vec<(usize, usize)> {
-    (0..ours.len().min(theirs.len())).map(|at| (at, at)).collect()
+        pairs.filter(|pair| pair.iter().all(|it| it.event.time.0 < soon) || pair.iter().any(|it| it.serial == serial));
+    pairs.map(|pair| pair.map(|it| it.serial)).collect()
 }
 
 /// Pairs two lists without crossing: as many as possible, and of all such ways the one with the smallest sum of distances. What
@@ -515,8 +524,9 @@ fn aligned(ours: &[&Waiting], theirs: &[&Waiting]) -> Vec<(usize, usize)> {
     // The best from (i, j) on: how many are left alone, and the sum.
     let mut best = vec![(0usize, 0u64); (ours.len() + 1) * width];
     let pair = |i: usize, j: usize| {
-        let distance = distance(&ours[i].event, &theirs[j].event);
-        (distance <= GRACE_NS.unsigned_abs()).then_some(distance)
+        let (ours, theirs) = (&ours[i].event, &theirs[j].event);
+        let distance = distance(ours, theirs);
+        (distance <= GRACE_NS.unsigned_abs() && same(ours, theirs)).then_some(distance)
     };
     let step = |best: &[(usize, u64)], i: usize, j: usize| {
         let alone = |(n, sum): (usize, u64)| (n + 1, sum);

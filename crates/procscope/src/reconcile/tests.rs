@@ -269,6 +269,34 @@ fn changes_are_compared_with_what_became() {
     assert_eq!(missing(&found), [(SourceId::ProcessConnector, Kind::Sid, 9, 5 * SECOND)]);
 }
 
+/// Two changes at once, which one mechanism reports a little later than the other.
+#[test]
+fn changes_at_once_are_compared_in_their_order() {
+    let mut it = reconciler();
+    let both = |late: i64| [became(SECOND + late, 7, 1000), became(SECOND + 500_000 + late, 7, 0)];
+    both(0).iter().for_each(|event| it.tell(Side::Second, event));
+    both(400_000).iter().for_each(|event| it.tell(Side::First, event));
+    let (verification, found) = ended(it, 9 * SECOND);
+    assert_eq!((found, verification.agreed[Kind::Uid as usize]), (vec![], 2));
+}
+
+/// Several threads take their names at once.
+#[test]
+fn each_threads_name_is_its_own() {
+    let mut it = reconciler();
+    let name = |tid: Pid, late: i64, new: &[u8]| {
+        let mut event = renamed(SECOND + late, 7, new);
+        event.tid = Some(tid);
+        event
+    };
+    it.tell(Side::Second, &name(8, 0, b"a"));
+    it.tell(Side::First, &name(9, 100, b"b"));
+    it.tell(Side::First, &name(8, 200, b"a"));
+    it.tell(Side::Second, &name(9, 300, b"b"));
+    let (verification, found) = ended(it, 9 * SECOND);
+    assert_eq!((found, verification.agreed[Kind::Comm as usize]), (vec![], 2));
+}
+
 /// Of a set-uid program's exec, of kernel threads and of io_uring's the kernel does not tell everybody.
 #[test]
 fn nobody_is_held_to_changes_that_the_kernel_does_not_tell_him() {
@@ -365,6 +393,40 @@ fn a_side_far_behind_is_not_blamed() {
 }
 
 /// One that is missing is kept for its time, however many come and agree meanwhile.
+/// What was given up may have been told: it takes nothing of what was counted as lost.
+#[test]
+fn what_is_given_up_leaves_losses_to_explain_what_was_lost() {
+    let mut it = reconciler();
+    let all = MOST_WAITING as u32 + 1000;
+    let at = |pid: u32| event(SECOND + i64::from(pid) * 50_000, pid, of(Kind::Exec));
+    (0..all).for_each(|pid| it.tell(Side::First, &at(pid)));
+    it.tell(Side::First, &lost(0, Kind::Exec, 500));
+    let last = all + 500;
+    it.tell(Side::First, &at(last));
+    (0..=last).for_each(|pid| it.tell(Side::Second, &at(pid)));
+    let (verification, found) = ended(it, 90 * SECOND);
+    assert_eq!(missing(&found), []);
+    assert_eq!(verification.total_explained(Side::First), 500);
+}
+
+/// Many threads of one process, one of which one side alone knows.
+#[test]
+fn of_many_alike_the_others_agree() {
+    for hole in [3, 40, 97] {
+        let mut it = reconciler();
+        let at = |n: i64| event(SECOND + n * 20_000_000, 7, of(Kind::Sid));
+        (0..100).filter(|&n| n != hole).for_each(|n| it.tell(Side::First, &at(n)));
+        it.tell(Side::First, &event(9 * SECOND, 8, of(Kind::Exec)));
+        // So much later that none is certainly the same.
+        let late = |n: i64| event(SECOND + n * 20_000_000 + 3_000_000, 7, of(Kind::Sid));
+        (0..100).for_each(|n| it.tell(Side::Second, &late(n)));
+        it.tell(Side::Second, &event(9 * SECOND, 8, of(Kind::Exec)));
+        let (verification, found) = ended(it, 10 * SECOND);
+        assert_eq!(missing(&found), [(SourceId::Ebpf, Kind::Sid, 7, late(hole).time.0)], "{hole}");
+        assert_eq!(verification.agreed[Kind::Sid as usize], 99);
+    }
+}
+
 #[test]
 fn a_storm_does_not_wash_out_what_is_missing() {
     let mut it = reconciler();

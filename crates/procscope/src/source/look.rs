@@ -86,6 +86,9 @@ pub(crate) trait Proc {
 
     /// When the process that has this pid now was started.
     fn start(&mut self, pid: Pid) -> Option<StartTime>;
+
+    /// How the process of this pid and start ended, as of `wait(2)`, where that is kept still.
+    fn wait_status(&mut self, pid: Pid, start: StartTime) -> Option<u32>;
 }
 
 /// Strings of an image, which records borrow.

@@ -1,6 +1,8 @@
 use std::ffi::CStr;
 use std::time::{Duration, Instant};
 
+use rustix::thread::CapabilitySet;
+
 use crate::source::comm_of;
 use crate::source::look::{Depth, Exe, Look, Proc, StatSeen, StatusSeen, decode_cgroup};
 use crate::source::record::{LoginRecord, UNKNOWN_ID};
@@ -156,6 +158,16 @@ impl ProcFiles {
         }
         look
     }
+
+    /// Whether the process of this pid, which began then, has ended with all its threads.
+    pub(crate) fn is_over(&self, pid: Pid, start: Option<StartTime>) -> bool {
+        let stat = ProcDir::open(pid).and_then(|dir| dir.stat());
+        stat.is_none_or(|stat| {
+            // A start that was worked out may be a tick off.
+            let another = start.is_some_and(|start| start.0.abs_diff(stat.start.0) > 1);
+            another || stat.has_ended() && stat.threads <= 1
+        })
+    }
 }
 
 impl Proc for ProcFiles {
@@ -170,6 +182,15 @@ impl Proc for ProcFiles {
 
     fn start(&mut self, pid: Pid) -> Option<StartTime> {
         ProcDir::open(pid)?.stat().map(|stat| stat.start)
+    }
+
+    fn wait_status(&mut self, pid: Pid, start: StartTime) -> Option<u32> {
+        let stat = ProcDir::open(pid)?.stat()?;
+        let this = stat.start.0.abs_diff(start.0) <= 1 && stat.has_ended() && stat.threads <= 1;
+        // Older kernels show the first thread's alone (`do_task_stat`, `fs/proc/array.c`). Who may not know it sees 0.
+        let told = sys::kernel_version() >= (6, 6)
+            && (stat.wait_status != 0 || sys::has_capabilities(CapabilitySet::SYS_PTRACE));
+        (this && told).then_some(stat.wait_status)
     }
 }
 

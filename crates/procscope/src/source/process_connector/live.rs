@@ -4,11 +4,11 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::thread::CapabilitySet;
-
 use super::decode::{What, what};
 use super::merge::{Merge, Received};
-use super::socket::{Batch, Kinds, Refusal, Socket};
+use super::own::{Files, Own};
+use super::probe::{reads_others, refused, unavailable};
+use super::socket::{Batch, Kinds, Socket};
 use crate::pipeline::{Outlet, Pipeline};
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::look::{Depth, Look, Proc};
@@ -17,10 +17,8 @@ use crate::source::proc_files::{Pace, ProcFiles, look_at_all};
 use crate::source::settling::SETTLE_NS;
 use crate::source::stop::Stop;
 use crate::source::tracker::{Settings, Tracker};
-use crate::source::{Source, parents_alone, perhaps_filtered};
-use crate::{
-    Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Obstacle, Pid, SourceId, Timestamp, Verdict, Want, sys,
-};
+use crate::source::{Source, parents_alone};
+use crate::{Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Pid, SourceId, StartTime, Timestamp, Want, sys};
 
 /// How long messages wait for one another while there are some.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -28,6 +26,8 @@ const INTERVAL: Duration = Duration::from_millis(20);
 const ASLEEP: Duration = Duration::from_secs(1);
 /// While losses go on, this often everybody who lives is looked at again.
 const RESUME_EVERY: Duration = Duration::from_secs(1);
+/// For so long the last messages are waited for of who has ended.
+const LAST_MESSAGES: Duration = Duration::from_secs(2);
 /// Of each socket, where nothing else is asked for, bytes; kernel memory, used only while we are behind.
 const DEFAULT_BUFFER: usize = 64 << 20;
 /// The kinds of message by which it is known who lives and what he is.
@@ -146,105 +146,7 @@ pub(super) struct Live {
     attached: Timestamp,
     notes: Vec<String>,
     cgroup_paths: Vec<String>,
-}
-
-fn unavailable(what: impl Into<String>, cause: Cause, remedy: impl Into<String>) -> Error {
-    let obstacle = Obstacle { what: what.into(), cause, remedy: remedy.into() };
-    Error::Unavailable { source_id: SourceId::ProcessConnector, obstacle }
-}
-
-const CONFIGURE: &str =
-    "boot a kernel with CONFIG_CONNECTOR=y and CONFIG_PROC_EVENTS=y: grep PROC_EVENTS /boot/config-$(uname -r)";
-
-fn refused(refusal: Refusal) -> Error {
-    let old = sys::kernel_version() < (6, 6);
-    let privilege = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-    match refusal {
-        Refusal::Call(what, error) if privilege(&error) || error.raw_os_error() == Some(libc::EPERM) => {
-            if let Some(obstacle) = perhaps_filtered(&format!("{what}: {error}")) {
-                return Error::Unavailable { source_id: SourceId::ProcessConnector, obstacle };
-            }
-            unavailable(
-                if old {
-                    format!("{what}: {error}; before Linux 6.6 that takes CAP_NET_ADMIN")
-                } else {
-                    format!("{what}: {error}")
-                },
-                Cause::Privilege,
-                "run it as root: sudo procscope --source process-connector",
-            )
-        }
-        Refusal::Call(what, error) => match error.raw_os_error() {
-            Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::ENOENT) => {
-                unavailable(format!("{what}: this kernel has no process connector"), Cause::NotConfigured, CONFIGURE)
-            }
-            // The kernel's end is a socket of the first network namespace: `drivers/connector/connector.c`.
-            Some(libc::ECONNREFUSED) => unavailable(
-                "the process connector answers in the initial network namespace alone, and this is another one",
-                Cause::Privilege,
-                "run procscope on the host, or start the container with --network=host --pid=host",
-            ),
-            number => match Obstacle::of_limit(number) {
-                Some(Obstacle { what, cause, remedy }) => unavailable(what, cause, remedy),
-                None => {
-                    unavailable(format!("{what}: {error}"), Cause::Io, "see `ulimit -a`, then start procscope again")
-                }
-            },
-        },
-        Refusal::Answer(error) if privilege(&error) || error.raw_os_error() == Some(libc::EPERM) => unavailable(
-            format!("the kernel refused to tell of processes: {error}"),
-            Cause::Privilege,
-            "run it as root: sudo procscope --source process-connector",
-        ),
-        Refusal::Answer(error) => {
-            unavailable(format!("the kernel refused to tell of processes: {error}"), Cause::Io, CONFIGURE)
-        }
-        Refusal::Silence if !sys::in_initial_pid_namespace() || !sys::in_initial_user_namespace() => unavailable(
-            "the process connector answers in the initial pid and user namespaces alone, and this is a container",
-            Cause::Privilege,
-            "run procscope on the host, or start the container with --pid=host and without a user namespace",
-        ),
-        Refusal::Silence => unavailable("the kernel did not answer", Cause::NotConfigured, CONFIGURE),
-    }
-}
-
-/// Whether the kernel answers, and what it keeps back.
-pub(super) fn probe() -> Verdict {
-    // Room for what comes before the answer: in the smallest buffer the execs of a busy system would leave none for it.
-    let socket = match Socket::listen(Kinds(what::EXEC), 1 << 20, false) {
-        Ok(socket) => socket,
-        Err(refusal) => {
-            return match refused(refusal) {
-                Error::Unavailable { obstacle, .. } => Verdict::Unavailable(obstacle),
-                other => Verdict::Unsure(Obstacle {
-                    what: other.to_string(),
-                    cause: Cause::Io,
-                    remedy: "try it: procscope --source process-connector".into(),
-                }),
-            };
-        }
-    };
-    drop(socket);
-    let mut obstacles = Vec::new();
-    if sys::list_processes().is_empty() {
-        obstacles.push(Obstacle {
-            what: "/proc is not mounted, so that names and arguments are missing".into(),
-            cause: Cause::NotConfigured,
-            remedy: "mount -t proc proc /proc".into(),
-        });
-    } else if !reads_others() {
-        obstacles.push(Obstacle {
-            what: "the programs' paths, directories and environments of other users' processes may not be read".into(),
-            cause: Cause::Privilege,
-            remedy: "run it as root: sudo procscope --source process-connector".into(),
-        });
-    }
-    if obstacles.is_empty() { Verdict::Ready } else { Verdict::Degraded(obstacles) }
-}
-
-/// `ptrace(2)`, access mode PTRACE_MODE_READ_FSCREDS.
-fn reads_others() -> bool {
-    sys::has_capabilities(CapabilitySet::SYS_PTRACE)
+    own: Option<Own>,
 }
 
 impl Live {
@@ -297,6 +199,7 @@ impl Live {
             attached: sys::clock().wall(attached_ns),
             notes: Vec::new(),
             cgroup_paths: [cgroups.unified_paths, cgroups.paths].concat(),
+            own: want.held.as_ref().filter(|_| follows).and_then(Own::of),
         };
         live.note(buffer);
         Ok(live)
@@ -386,6 +289,7 @@ impl Live {
         self.receive(out)?;
         let (forked, ended) = (self.merge.forked(), self.merge.ended());
         self.tracker.keep_those_before(&mut looks, &forked, &ended, self.attached_ns);
+        self.own.iter().for_each(|own| own.put_into(&mut looks));
         if self.tracker.begin(&looks, &mut |record| out.push(record)).is_break() {
             return Ok(ControlFlow::Break(()));
         }
@@ -396,8 +300,9 @@ impl Live {
     fn give(&mut self, until_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<(), usize> {
         let given = self.merge.give(until_ns);
         let count = given.len();
-        for it in given {
-            self.tracker.feed(it, &mut ProcFiles, &mut |record| out.push(record))?;
+        for mut it in given {
+            self.own.iter_mut().for_each(|own| own.complete(&mut it));
+            self.tracker.feed(it, &mut Files(self.own.as_ref()), &mut |record| out.push(record))?;
         }
         ControlFlow::Continue(count)
     }
@@ -438,6 +343,38 @@ impl Live {
         Ok(ControlFlow::Continue(count))
     }
 
+    /// Who has ended but for the message, of the children that procscope has, or of all where it runs a command.
+    fn due(&self) -> Vec<(Pid, Option<StartTime>)> {
+        let us = std::process::id();
+        let mine = self.tracker.newcomers().filter(|(.., parent)| self.own.is_some() || *parent == us);
+        let own = self.own.iter().map(Own::identity).filter(|&(pid, start)| self.tracker.is_alive(pid, start));
+        let due = mine.map(|(pid, start, _)| (pid, start)).chain(own);
+        due.filter(|&(pid, start)| ProcFiles.is_over(pid, start)).collect()
+    }
+
+    /// Waits for the messages of who is known to have ended: the kernel lets a process be reaped before it sends that (`do_exit` in
+    /// `kernel/exit.c`), and a busy machine may keep it from running in between.
+    fn finish(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
+        // Without /proc everybody would seem to be gone.
+        let mut due = if ProcFiles.is_over(std::process::id(), None) { Vec::new() } else { self.due() };
+        let began = Instant::now();
+        while !due.is_empty() && began.elapsed() < LAST_MESSAGES {
+            wait([self.rest.as_fd()], INTERVAL)?;
+            std::thread::sleep(Duration::from_nanos(SETTLE_NS));
+            if self.round(sys::now_mono_ns(), out)?.is_break() || out.batch_end().is_break() {
+                return Ok(());
+            }
+            due.retain(|&(pid, start)| self.tracker.is_alive(pid, start));
+        }
+        let own = self.own.as_ref().map(Own::identity);
+        if own.is_some_and(|own| due.contains(&own)) && self.losses.told == 0 {
+            let mut counts = [0; KIND_COUNT];
+            counts[Kind::Exit as usize] = 1;
+            let _ = out.lose(counts);
+        }
+        Ok(())
+    }
+
     fn pump(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> io::Result<()> {
         if self.begin(out)?.is_break() || out.batch_end().is_break() {
             return Ok(());
@@ -452,8 +389,11 @@ impl Live {
                 until_ns = until_ns.saturating_sub(SETTLE_NS);
             }
             let ControlFlow::Continue(count) = self.round(until_ns, out)? else { return Ok(()) };
-            if out.batch_end().is_break() || stopping {
+            if out.batch_end().is_break() {
                 return Ok(());
+            }
+            if stopping {
+                return self.finish(out);
             }
             if count > 0 || !self.merge.is_empty() {
                 wait([stop.fd()], INTERVAL)?;

@@ -6,6 +6,10 @@ pub(crate) mod decode;
 mod live;
 pub(crate) mod merge;
 #[cfg(target_os = "linux")]
+mod own;
+#[cfg(target_os = "linux")]
+mod probe;
+#[cfg(target_os = "linux")]
 mod socket;
 
 use super::{Mechanism, Source};
@@ -62,7 +66,7 @@ impl Mechanism for ProcessConnector {
 
     #[cfg(target_os = "linux")]
     fn probe(&self) -> Verdict {
-        live::probe()
+        probe::probe()
     }
 
     #[cfg(target_os = "linux")]

@@ -137,7 +137,7 @@ impl Live {
                 theirs.open_gate()
             }
             tracer.run(|status| {
-                theirs.command().end(|| Some(status));
+                theirs.command().end(|| Some(Some(status)));
                 to_the_last
             });
         };

@@ -55,7 +55,7 @@ impl Tracker {
         }
         // No message tells of setpgid(2), which shells call before they exec.
         known.pgid = UNKNOWN_ID;
-        self.leader_status.remove(&task.pid);
+        self.ends.forget(task.pid);
         let mut missing = Flaw::Unreadable;
         if let Some(look) = &look {
             missing = if look.brief { Flaw::NotObserved } else { Flaw::Unreadable };

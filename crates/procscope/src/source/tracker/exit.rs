@@ -1,7 +1,9 @@
 use std::ops::ControlFlow;
 
 use super::Tracker;
+use super::ends::Status;
 use crate::source::happening::{End, Task};
+use crate::source::look::Proc;
 use crate::source::record::{Body, ExitRecord, Put, Record, UNKNOWN_COMM, UNKNOWN_START};
 use crate::{Field, Flaw, Flaws};
 
@@ -12,6 +14,7 @@ impl Tracker {
         task: Task,
         end: End,
         parent: Option<Task>,
+        proc: &mut dyn Proc,
         put: &mut Put<'_>,
     ) -> ControlFlow<()> {
         let (mut subject, mut about) = self.subject(task, boot_ns);
@@ -28,12 +31,7 @@ impl Tracker {
         }
         let mut flaws = Flaws::new();
         let mut last = true;
-        let mut status = end.wait_status;
-        if status.is_none() {
-            flaws.mark(Field::Status, Flaw::NotObserved);
-        } else if end.worked_out {
-            flaws.mark(Field::Status, Flaw::Estimated);
-        }
+        let mut start = None;
         if let Some(known) = self.living.get_mut(&task.pid).filter(|known| known.exec_ns <= boot_ns) {
             if task.is_leader() {
                 known.leader = false;
@@ -45,8 +43,9 @@ impl Tracker {
             if known.epoch != self.epoch {
                 flaws.mark(Field::Status, Flaw::AfterLoss);
             }
-            if !last && task.is_leader() {
-                self.leader_status.insert(task.pid, end);
+            start = known.tick();
+            if !last {
+                self.ends.insert(task, end, boot_ns);
             }
         } else if let Some(told) = end.last
             && !self.living.contains_key(&task.pid)
@@ -56,31 +55,19 @@ impl Tracker {
             // A thread of a process of which nothing is known; or one, be it the first, that ended by the exec of another.
             last = false;
         }
+        let mut mark = |status: &Status| _ = status.flaw.map(|flaw| flaws.mark(Field::Status, flaw));
         if !last {
+            let status = Status::of(end);
+            mark(&status);
             let comm = end.comm.unwrap_or(UNKNOWN_COMM);
-            let body = Body::ThreadExit { subject, wait_status: status, thread_start_ns: UNKNOWN_START, comm };
+            let wait_status = status.wait_status;
+            let body = Body::ThreadExit { subject, wait_status, thread_start_ns: UNKNOWN_START, comm };
             return put(&Record { boot_ns, processor: self.processor, body, flaws, about });
         }
-        if let Some(leader) = self.leader_status.remove(&task.pid)
-            && leader.wait_status != status
-        {
-            // A signal ends all threads. Else whoever ended last decides, and who that was, messages sent at the same moment tell
-            // in any order.
-            let killed = |status: Option<u32>| status.is_some_and(|status| status & 0x7f != 0);
-            let first_decides = !self.settings.last_thread_decides && !end.of_all;
-            if first_decides || killed(leader.wait_status) && !killed(status) {
-                status = leader.wait_status;
-                flaws.clear(Field::Status);
-                if leader.worked_out {
-                    flaws.mark(Field::Status, Flaw::Estimated);
-                }
-            } else if !end.of_all && !killed(status) && status.is_some() {
-                flaws.mark(Field::Status, Flaw::Estimated);
-            }
-            if status.is_none() {
-                flaws.mark(Field::Status, Flaw::NotObserved);
-            }
-        }
+        let asked = || proc.wait_status(task.pid, start?);
+        let status = self.ends.decide(task, end, boot_ns, self.settings.last_thread_decides, asked);
+        mark(&status);
+        let status = status.wait_status;
         let senders = self.senders.remove(&task.pid).unwrap_or_default();
         let signo = status.map_or(0, |status| status & 0x7f);
         let killer = senders.into_iter().find(|(of, _)| u32::from(*of) == signo).map(|(_, sender)| sender);

@@ -132,7 +132,7 @@ impl Tracker {
         if from.is_none() {
             known.marks.mark(Field::Ppid, Flaw::NotObserved);
         }
-        self.leader_status.remove(&child.pid);
+        self.ends.forget(child.pid);
         self.senders.remove(&child.pid);
         self.leader_to_come.remove(&child.pid);
         if known.kthread || orphaned {

@@ -1,5 +1,6 @@
 //! Makes records of what happened: knows who lives, and what was learned of each, from where. No OS.
 
+mod ends;
 mod exec;
 mod exit;
 mod fork;
@@ -11,10 +12,11 @@ use std::ops::ControlFlow;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use ends::Ends;
 use known::Known;
 
 use crate::source::descendants;
-use crate::source::happening::{End, Happening, Task, Told};
+use crate::source::happening::{Happening, Task, Told};
 use crate::source::look::{CgroupKeys, Depth, Proc};
 use crate::source::record::{Body, NOBODY, Put, Record, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID};
 use crate::{EnvWanted, EventSet, Field, Flaw, Flaws, Pid, Want};
@@ -66,8 +68,7 @@ impl Settings {
 pub(crate) struct Tracker {
     settings: Settings,
     living: FxHashMap<Pid, Known>,
-    /// How first threads ended that did before others.
-    leader_status: FxHashMap<Pid, End>,
+    ends: Ends,
     /// Who sent a process its signals, the latest of each.
     senders: FxHashMap<Pid, Vec<(u8, RefRecord)>>,
     /// Processes whose end was told, while the message about their first thread may come yet.
@@ -88,7 +89,7 @@ impl Tracker {
         Self {
             settings,
             living: FxHashMap::default(),
-            leader_status: FxHashMap::default(),
+            ends: Ends::default(),
             senders: FxHashMap::default(),
             leader_to_come: FxHashSet::default(),
             starts_read: (0, 0),
@@ -141,6 +142,7 @@ impl Tracker {
                 self.fork(mono_ns, parent, child, birth, proc, put)
             }
             Happening::Fork { parent, child, birth } => {
+                self.ends.outlived(child.pid);
                 if let Some(known) = self.living.get_mut(&child.pid) {
                     known.add_thread(child.tid);
                 }
@@ -170,7 +172,7 @@ impl Tracker {
                 senders.extend(sender.map(|sender| (signo, sender)));
                 ControlFlow::Continue(())
             }
-            Happening::Exit { task, end, parent } => self.exit(boot_ns, task, end, parent, put),
+            Happening::Exit { task, end, parent } => self.exit(boot_ns, task, end, parent, proc, put),
             Happening::Comm { task, old: told, comm } => {
                 let old = match self.living.get_mut(&task.pid) {
                     // What was read later than this happened is newer.

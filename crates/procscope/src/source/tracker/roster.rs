@@ -38,6 +38,7 @@ impl Tracker {
         for (pid, look) in looks {
             let mut known = Known::unknown(self.epoch);
             self.learn(&mut known, look, put);
+            Self::count_threads(&mut known, look);
             self.forgive(&mut known.marks, |field| !self.settings.is_unreported(field));
             known.existing = true;
             known.parent.pid = look.stat.map_or(0, |stat| stat.ppid);
@@ -87,7 +88,7 @@ impl Tracker {
         }
         let epoch = self.epoch;
         self.living.retain(|_, known| known.epoch == epoch);
-        self.leader_status.retain(|pid, _| self.living.contains_key(pid));
+        self.ends.retain(|pid| self.living.contains_key(&pid));
         self.senders.retain(|pid, _| self.living.contains_key(pid));
         // Now every parent is known.
         for (pid, look) in &looks {
@@ -97,6 +98,20 @@ impl Tracker {
                 known.parent = parent;
             }
         }
+    }
+
+    /// Those that were forked since we began and whose end was not reported, and when they began.
+    pub(crate) fn newcomers(&self) -> impl Iterator<Item = (Pid, Option<StartTime>, Pid)> {
+        let new = self.living.iter().filter(|(_, known)| !known.existing && known.epoch == self.epoch);
+        new.map(|(&pid, known)| (pid, known.tick(), known.parent.pid))
+    }
+
+    /// Whether the end of the process was not reported that has this pid, and began then.
+    pub(crate) fn is_alive(&self, pid: Pid, start: Option<StartTime>) -> bool {
+        self.living.get(&pid).is_some_and(|known| {
+            let ticks = known.tick().zip(start);
+            ticks.is_none_or(|(known, start)| known.0.abs_diff(start.0) <= 1)
+        })
     }
 
     /// Takes the look for what is known of the process that has this pid, but for what cannot change.
@@ -114,9 +129,19 @@ impl Tracker {
             known.marks.mark(field, Flaw::Unreadable);
         }
         self.learn(&mut known, look, put);
+        Self::count_threads(&mut known, look);
         known.parent = self.reference(Task { tid: stat.ppid, pid: stat.ppid });
         known.marks.mark(Field::Ppid, Flaw::ReadLate);
         self.living.insert(pid, known);
+    }
+
+    /// Takes over which threads live. Where their messages are followed they tell it as it was then; a look may be of later.
+    fn count_threads(known: &mut Known, look: &Look) {
+        let Some(stat) = &look.stat else { return };
+        known.found_ended = stat.ended && known.leader;
+        known.leader = !stat.ended;
+        let thread = |&tid: &Pid| Thread { tid, ids: None, assumed: true };
+        known.threads = look.threads.iter().map(thread).collect();
     }
 
     /// Fills in what is not known better.
@@ -147,10 +172,6 @@ impl Tracker {
                 late(known, Field::Tty);
             }
             known.kthread = stat.kthread;
-            known.found_ended = stat.ended && known.leader;
-            known.leader = !stat.ended;
-            let thread = |&tid: &Pid| Thread { tid, ids: None, assumed: true };
-            known.threads = look.threads.iter().map(thread).collect();
             known.confirm(stat.start);
         }
         if let Some(status) = &look.status {
@@ -206,7 +227,7 @@ impl Tracker {
             Some(look) => self.renew(pid, &look, put),
             None => {
                 self.living.remove(&pid);
-                self.leader_status.remove(&pid);
+                self.ends.forget(pid);
             }
         }
     }

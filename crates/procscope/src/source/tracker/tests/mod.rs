@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use super::known::TICK_NS;
 use super::*;
 use crate::source::comm_of;
+use crate::source::happening::End;
 use crate::source::happening::{Birth, Started};
 use crate::source::look::{Exe, Look, StatSeen, StatusSeen};
 use crate::source::record::{CgroupKey, Comm, UNKNOWN_START};
@@ -27,6 +28,8 @@ fn task(tid: Pid, pid: Pid) -> Task {
 #[derive(Default)]
 struct FakeProc {
     running: HashMap<Pid, Look>,
+    /// How those ended that nobody has waited for.
+    ended: HashMap<Pid, u32>,
 }
 
 fn look(pid: Pid, start: u64, read_ns: u64) -> Look {
@@ -59,6 +62,10 @@ impl Proc for FakeProc {
 
     fn start(&mut self, pid: Pid) -> Option<StartTime> {
         self.running.get(&pid)?.stat.map(|stat| stat.start)
+    }
+
+    fn wait_status(&mut self, pid: Pid, _: StartTime) -> Option<u32> {
+        self.ended.get(&pid).copied()
     }
 }
 
