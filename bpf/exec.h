@@ -76,25 +76,25 @@ static __always_inline int on_exec(struct task_struct *trusted, int old_pid, str
 	losses_first();
 	now = bpf_ktime_get_boot_ns();
 
-	n = bpf_probe_read_kernel_str(scratch->data, PS_PATH_MAX, bprm->filename);
+	n = bpf_probe_read_kernel_str(scratch->data, PS_CALLED_MAX, bprm->filename);
 	off = n > 0 ? n - 1 : 0;
 	if (n <= 0)
 		flags |= PS_F_PATH_UNREADABLE;
 	record->path_len = off;
 	record->interp_len = 0;
 	opaque(off);
-	if (off > PS_PATH_MAX)
-		off = PS_PATH_MAX;
+	if (off > PS_CALLED_MAX)
+		off = PS_CALLED_MAX;
 	if (bprm->interp != bprm->filename) {
-		n = bpf_probe_read_kernel_str(scratch->data + off, PS_PATH_MAX, bprm->interp);
+		n = bpf_probe_read_kernel_str(scratch->data + off, PS_CALLED_MAX, bprm->interp);
 		if (n > 0) {
 			record->interp_len = n - 1;
 			off += n - 1;
 		}
 	}
 	opaque(off);
-	if (off > 2 * PS_PATH_MAX)
-		off = 2 * PS_PATH_MAX;
+	if (off > 2 * PS_CALLED_MAX)
+		off = 2 * PS_CALLED_MAX;
 	off = read_places(scratch, off, task, mm, scratch_slot, &flags);
 	if (BPF_CORE_READ_BITFIELD(bprm, secureexec))
 		record->exe_traits |= PS_EXE_SECURE;

@@ -12,7 +12,7 @@
 SEC("iter/task")
 int existing(struct bpf_iter__task *ctx)
 {
-	struct task_struct *trusted = ctx->task, *task;
+	struct task_struct *trusted = ctx->task, *task, *leader;
 	struct exec_scratch *scratch;
 	struct cgroup_key cgroup;
 	struct ps_exec *record;
@@ -27,7 +27,11 @@ int existing(struct bpf_iter__task *ctx)
 	if (!trusted)
 		return 0;
 	task = untrusted(trusted);
-	if (task->pid != task->tgid || !task->signal || task->signal->live.counter == 0)
+	leader = task->group_leader;
+	if (!task->signal || task->signal->live.counter == 0)
+		return 0;
+	/* A first thread that has ended has no memory, directory or namespaces any more: each other one that lives is shown too. */
+	if (task->pid != task->tgid && (!(leader->flags & PF_EXITING) || task->flags & PF_EXITING))
 		return 0;
 	scratch = bpf_map_lookup_elem(&iter_scratch, &zero);
 	if (!scratch)
@@ -42,6 +46,11 @@ int existing(struct bpf_iter__task *ctx)
 	if (task->flags & PF_KTHREAD)
 		flags |= PS_F_KTHREAD;
 	off = read_places(scratch, 0, task, task->mm, OF_EXISTING, &flags);
+	if (task->flags & PF_EXITING && !(task->flags & PF_KTHREAD)) {
+		/* What was read may have been let go of meanwhile. */
+		record->exe_len = record->cwd_len = record->has_cwd = off = 0;
+		flags &= ~(PS_F_EXE_CUT | PS_F_CWD_CUT | PS_F_CWD_DELETED);
+	}
 	fill_process(&record->process, task, &cgroup);
 	opaque(off);
 	if (off > PS_DATA_MAX)

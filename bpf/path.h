@@ -70,8 +70,9 @@ static long path_step(u32 i, struct exec_scratch **context)
 	if (off > walk->limit || off > PS_DATA_MAX - 256)
 		return 1;
 	n = bpf_probe_read_kernel_str(scratch->data + off, 256, name);
-	if (n > 0)
-		walk->off = off + n;
+	if (n < 0)
+		return 1;
+	walk->off = off + n;
 	if (parent == dentry || !parent) {
 		walk->whole = true;
 		return 1;
@@ -159,7 +160,8 @@ static __always_inline u32 read_places(struct exec_scratch *scratch, u32 off, st
 	u32 start = off;
 	u64 end;
 
-	record->exe_traits = 0;
+	record->exe_traits = record->pad = 0;
+	record->has_cwd = fs != NULL;
 	if (file) {
 		scratch->walk.vfsmount = file->f_path.mnt;
 		scratch->walk.dentry = file->f_path.dentry;

@@ -6,6 +6,7 @@
 #include "filter.h"
 
 #define PF_KTHREAD 0x00200000
+#define PF_EXITING 0x00000004
 
 static __always_inline void fill_header(struct ps_header *h, struct task_struct *task, u32 size, u16 kind, u16 flags, u64 now)
 {
@@ -76,8 +77,9 @@ static long cgroup_step(u32 i, struct ps_cgroup **context)
 	if (end > PS_CGROUP_MAX - 256)
 		return 1;
 	n = bpf_probe_read_kernel_str(record->names + end, 256, BPF_CORE_READ(kn, name));
-	if (n > 0)
-		record->len = end + n;
+	if (n < 0)
+		return 1;
+	record->len = end + n;
 	record->id = (u64)parent;
 	return 0;
 }

@@ -12,6 +12,8 @@
 
 /* Where the strings of a record stop, bytes. */
 #define PS_PATH_MAX 4096
+/* The path of an exec: what was called is PATH_MAX long at the most, and the kernel may put "/dev/fd/NUMBER/" before it. */
+#define PS_CALLED_MAX (PS_PATH_MAX + 32)
 #define PS_INLINE_ARGV 24576
 #define PS_INLINE_ENV 16384
 #define PS_CHUNK 28672
@@ -204,13 +206,16 @@ struct ps_fork {
 };
 
 /* PS_EXEC, PS_EXISTING. Then the strings, in this order: path, interpreter, exe, cwd, argv, env. exe and cwd are names from
- * the leaf to the root, each with its NUL; path and interpreter have none. */
+ * the leaf to the root, each with its NUL; path and interpreter have none. A process whose first thread has ended comes as PS_EXISTING
+ * once for each of its threads. */
 struct ps_exec {
 	struct ps_header header;
 	struct ps_process process;
 	char old_comm[PS_COMM_LEN];
 	__u32 old_tid; /* PS_EXISTING: 1 where the filters take it */
-	__u32 exe_traits;
+	__u16 exe_traits;
+	__u8 has_cwd; /* 0: it could not be read */
+	__u8 pad;
 	__u16 path_len;
 	__u16 interp_len;
 	__u16 exe_len;

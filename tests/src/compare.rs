@@ -377,7 +377,8 @@ impl Field<'_> {
         let long = truth.is_some_and(|Bytes(cwd)| cwd.len() > PATH_MAX);
         match (truth, seen.cwd.as_deref()) {
             (Some(Bytes(cwd)), Some(end)) if long && seen.flaws.get("cwd").is_some_and(|flaw| flaw == "truncated") => {
-                let right = cwd.ends_with(end.as_bytes()) && end.len() > PATH_MAX / 2;
+                let rest = end.strip_prefix('\u{2026}').filter(|rest| rest.starts_with('/'));
+                let right = rest.is_some_and(|rest| cwd.ends_with(rest.as_bytes())) && end.len() > PATH_MAX / 2;
                 self.check("exec.cwd", right, || format!("{} bytes of {}", end.len(), cwd.len()));
             }
             _ => self.bytes("exec.cwd", &seen.cwd, &seen.cwd_b64, truth),

@@ -13,6 +13,7 @@ use crate::truth::Change;
 pub(super) const CASES: &[(&str, Case)] = &[
     ("cwd-deep", |stage| cwd_deep(stage, 100)),
     ("cwd-longer-than-path-max", |stage| cwd_deep(stage, 300)),
+    ("cwd-longer-than-a-record", |stage| cwd_deep(stage, 550)),
     ("cwd-deleted", cwd_deleted),
     ("chroot", chroot),
     ("namespaces", namespaces),

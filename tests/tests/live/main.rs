@@ -23,6 +23,7 @@ mod names;
 mod odd;
 mod options;
 mod own_command;
+mod paths;
 mod personas;
 mod poll;
 mod processor;

@@ -5,6 +5,9 @@ use rustc_hash::FxBuildHasher;
 
 use crate::source::record::NamesUp;
 
+/// What a path begins with of which the beginning is missing. No whole path does: those begin with a slash.
+pub(super) const GAP: &[u8] = "\u{2026}".as_bytes();
+
 const SLOTS: usize = 1024;
 const LONGEST: usize = 1024;
 
@@ -41,7 +44,13 @@ impl Interner {
         }
     }
 
-    pub(crate) fn intern_names(&mut self, names: NamesUp<'_>) -> Arc<[u8]> {
+    /// `cut`: names are missing at the root, where a gap stands.
+    pub(crate) fn intern_names(&mut self, names: NamesUp<'_>, cut: bool) -> Arc<[u8]> {
+        if cut {
+            let mut path = GAP.to_vec();
+            names.write_path(&mut path);
+            return self.intern(&path);
+        }
         let slot = slot_of(names.0);
         if let Some(known) = &self.upward[slot]
             && *known.names == *names.0
@@ -55,5 +64,18 @@ impl Interner {
             self.upward[slot] = Some(Upward { names: names.0.into(), path: path.clone() });
         }
         path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_that_is_cut_shows_its_gap() {
+        let mut interner = Interner::new();
+        let mut path = |cut| String::from_utf8(interner.intern_names(NamesUp(b"true\0bin\0"), cut).to_vec()).unwrap();
+        assert_eq!([path(false), path(true), path(false)], ["/bin/true", "…/bin/true", "/bin/true"]);
+        assert_eq!(*interner.intern_names(NamesUp(b""), true), *"…/".as_bytes());
     }
 }

@@ -170,18 +170,19 @@ impl Pipeline {
 
     /// Takes a record of which no event is to come, for the tables' sake.
     pub(crate) fn note(&mut self, record: &Record<'_>) {
-        self.see(&record.body);
+        self.see(record);
         self.lineage.end(&record.body);
     }
 
-    fn see(&mut self, body: &Body<'_>) {
+    fn see(&mut self, record: &Record<'_>) {
+        let body = &record.body;
         let Self { lineage, interner, kin, .. } = self;
         if let Some(kin) = kin {
             kin.see(body);
         }
         lineage.see(body, || match body {
             Body::Existing { image, .. } | Body::Exec { image, .. } | Body::Fork { image: Some(image), .. } => {
-                image.exe.map(|names| interner.intern_names(names))
+                image.exe.map(|names| interner.intern_names(names, is_cut(&record.flaws, Field::Exe)))
             }
             _ => None,
         });
@@ -189,7 +190,7 @@ impl Pipeline {
 
     /// Takes a record and gives the event that it makes, if any.
     pub(crate) fn feed(&mut self, record: &Record<'_>) -> Option<Event> {
-        self.see(&record.body);
+        self.see(record);
         self.identity.meet(&record.body);
         let event = self.event_of(record);
         self.identity.leave(&record.body);
@@ -408,7 +409,11 @@ impl Pipeline {
     /// about [`Pipeline::take_undecided`] tells.
     fn is_unsure(&self, process: &Process) -> bool {
         let unknown = [Flaw::Unreadable, Flaw::NotObserved, Flaw::AfterLoss];
-        let doubtful = |field| process.flaws.get(field).is_some_and(|flaw| unknown.contains(&flaw));
+        // What is missing of a cgroup's path is its beginning.
+        let doubtful = |field| match process.flaws.get(field) {
+            Some(Flaw::Truncated) => field == Field::Cgroup,
+            flaw => flaw.is_some_and(|flaw| unknown.contains(&flaw)),
+        };
         !process.flaws.is_empty() && self.would_pass(process, doubtful)
     }
 
@@ -550,12 +555,12 @@ impl Pipeline {
         };
         Image {
             path: image.path.map(|path| self.interner.intern(path)),
-            exe: image.exe.map(|names| self.interner.intern_names(names)),
+            exe: image.exe.map(|names| self.interner.intern_names(names, is_cut(marks, Field::Exe))),
             interpreter: image.interpreter.map(|path| self.interner.intern(path)),
             exe_traits: image.exe_traits,
             argv: if subject.kthread { None } else { argv },
             env,
-            cwd: image.cwd.map(|names| self.interner.intern_names(names)),
+            cwd: image.cwd.map(|names| self.interner.intern_names(names, is_cut(marks, Field::Cwd))),
             cwd_deleted: image.cwd_deleted,
             flaws,
         }
@@ -578,7 +583,7 @@ impl Pipeline {
     }
 
     fn take_cgroup(&mut self, key: CgroupKey, names: NamesUp<'_>, cut: bool) {
-        let mut path = Vec::new();
+        let mut path = if cut { intern::GAP.to_vec() } else { Vec::new() };
         names.write_path(&mut path);
         self.cgroups.insert(key, &String::from_utf8_lossy(&path), cut);
     }
@@ -608,6 +613,11 @@ fn set_image(process: &mut Process, image: Image) {
     process.cwd = image.cwd;
     process.cwd_deleted = image.cwd_deleted;
     process.flaws = image.flaws;
+}
+
+/// Of the paths that the kernel is asked for name by name, from the leaf on, the beginning is missing.
+fn is_cut(flaws: &Flaws, field: Field) -> bool {
+    flaws.get(field) == Some(Flaw::Truncated)
 }
 
 fn mark_of(flaws: &mut Flaws, marks: &Flaws, take: impl Fn(Field) -> bool) {

@@ -24,8 +24,8 @@ impl Image {
     /// One of which nothing was ever seen.
     pub(crate) fn unseen() -> Self {
         let mut image = Self::default();
-        image.flaws.mark(Field::Argv, Flaw::NotObserved);
-        image.flaws.mark(Field::Exe, Flaw::NotObserved);
+        let fields = [Field::Argv, Field::Exe, Field::Cwd];
+        fields.into_iter().for_each(|field| image.flaws.mark(field, Flaw::NotObserved));
         image
     }
 

@@ -70,6 +70,24 @@ fn decode_ref(r: &wire::Ref) -> RefRecord {
     RefRecord { pid: r.tgid, tid: r.tid, start_ns: r.start_ns, comm: r.comm }
 }
 
+/// A thread that is ending has let go of all but two: none are told of it.
+#[inline(always)]
+fn decode_namespaces(p: &wire::Process) -> Namespaces {
+    if p.ns_mnt == 0 {
+        return Namespaces::default();
+    }
+    Namespaces {
+        mnt: p.ns_mnt,
+        pid: p.ns_pid,
+        net: p.ns_net,
+        uts: p.ns_uts,
+        ipc: p.ns_ipc,
+        user: p.ns_user,
+        cgroup: p.ns_cgroup,
+        time: p.ns_time,
+    }
+}
+
 #[inline(always)]
 fn decode_subject(header: &wire::Header, p: &wire::Process) -> Subject {
     Subject {
@@ -88,16 +106,7 @@ fn decode_subject(header: &wire::Header, p: &wire::Process) -> Subject {
         pgid: p.pgid,
         tty: (p.tty != 0).then_some(Tty { major: p.tty >> 20, minor: p.tty & 0xf_ffff }),
         cgroup: CgroupKey { id: p.cgroup_id, hierarchy: p.cgroup_hierarchy },
-        namespaces: Namespaces {
-            mnt: p.ns_mnt,
-            pid: p.ns_pid,
-            net: p.ns_net,
-            uts: p.ns_uts,
-            ipc: p.ns_ipc,
-            user: p.ns_user,
-            cgroup: p.ns_cgroup,
-            time: p.ns_time,
-        },
+        namespaces: decode_namespaces(p),
         kthread: header.flags & flag::KTHREAD != 0,
         exec_id: Some(header.exec_id),
     }
@@ -118,7 +127,7 @@ fn decode_image<'a>(exec: &wire::Exec, mut strings: &'a [u8]) -> Result<ImageRec
         interpreter: (!interpreter.is_empty()).then_some(interpreter),
         exe: (!exe.is_empty()).then_some(NamesUp(exe)),
         exe_traits: ExeTraits::from_bits_truncate(exec.exe_traits as u8),
-        cwd: (!kernel_only).then_some(NamesUp(cwd)),
+        cwd: (!kernel_only && exec.has_cwd != 0).then_some(NamesUp(cwd)),
         cwd_deleted: exec.header.flags & flag::CWD_DELETED != 0,
         argv: ListRecord { inline: argv, len: exec.argv_len as usize },
         env: Some(ListRecord { inline: env, len: exec.env_len as usize }),

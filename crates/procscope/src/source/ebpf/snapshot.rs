@@ -1,6 +1,7 @@
 //! The processes that ran already when the programs were attached.
 
-use std::collections::HashSet;
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::mem::offset_of;
 use std::ops::ControlFlow;
@@ -27,6 +28,8 @@ const TREES_READY: u32 = 2;
 struct Running<'a> {
     subject: Subject,
     image: ImageRecord<'a>,
+    /// What of the image is cut.
+    flaws: Flaws,
     /// The filters take it.
     chosen: bool,
     /// It may still be there.
@@ -35,7 +38,9 @@ struct Running<'a> {
 
 /// What the iterator wrote.
 fn decode_existing<'a>(mut bytes: &'a [u8], malformed: &mut u64) -> Vec<Running<'a>> {
-    let mut running = Vec::new();
+    let mut running: Vec<Running<'a>> = Vec::new();
+    // A process whose first thread has ended comes once for each thread, and the one that has ended has nothing to show.
+    let mut places: HashMap<(Pid, u64), usize> = HashMap::new();
     while let Some(size) = bytes.first_chunk().map(|size| u32::from_ne_bytes(*size) as usize) {
         let Some((record, rest)) = bytes.split_at_checked(size).filter(|_| size != 0) else {
             *malformed += 1;
@@ -43,10 +48,19 @@ fn decode_existing<'a>(mut bytes: &'a [u8], malformed: &mut u64) -> Vec<Running<
         };
         bytes = rest;
         match decode(record) {
-            Ok(Record { body: Body::Existing { subject, image }, .. }) => {
+            Ok(Record { body: Body::Existing { mut subject, image }, flaws, .. }) => {
+                subject.tid = subject.pid;
                 // The programs put their verdict where an exec has its old tid.
                 let chosen = record.get(offset_of!(wire::Exec, old_tid)).is_some_and(|&b| b != 0);
-                running.push(Running { subject, image, chosen, in_proc: true });
+                let it = Running { subject, image, flaws, chosen, in_proc: true };
+                match places.entry((subject.pid, subject.start_ns)) {
+                    Entry::Vacant(place) => {
+                        place.insert(running.len());
+                        running.push(it);
+                    }
+                    Entry::Occupied(place) if it.image.cwd.is_some() => running[*place.get()] = it,
+                    Entry::Occupied(_) => {}
+                }
             }
             _ => *malformed += 1,
         }
@@ -108,7 +122,7 @@ pub(super) fn tell_unsure(
     if let Body::Exec { old_comm: Some(old), .. } = record.body {
         subject.comm = old;
     }
-    let it = Running { subject, image: ImageRecord::default(), chosen: true, in_proc: false };
+    let it = Running { subject, image: ImageRecord::default(), flaws: Flaws::new(), chosen: true, in_proc: false };
     tell(want, existing, attached_ns, &it, out)
 }
 
@@ -125,7 +139,7 @@ fn tell(
         existing.insert((subject.pid, subject.start_ns));
     }
     let start = StartTime::from_boot_ns(subject.start_ns);
-    let mut flaws = Flaws::new();
+    let mut flaws = it.flaws;
     let mut read = |field, read: fn(Pid, StartTime) -> Option<Vec<u8>>| {
         if subject.kthread {
             return None;
@@ -146,8 +160,10 @@ fn tell(
     };
     let argv = read(Field::Argv, sys::read_argv).unwrap_or_default();
     let env = if want.env == EnvWanted::No { None } else { read(Field::Env, sys::read_environment) };
-    if it.image.exe.is_none() && !subject.kthread {
-        flaws.mark(Field::Exe, if it.in_proc { Flaw::Unreadable } else { Flaw::NotObserved });
+    for (field, is_there) in [(Field::Exe, it.image.exe.is_some()), (Field::Cwd, it.image.cwd.is_some())] {
+        if !is_there && !subject.kthread {
+            flaws.mark(field, if it.in_proc { Flaw::Unreadable } else { Flaw::NotObserved });
+        }
     }
     let mut image = it.image;
     image.argv = ListRecord { inline: &argv, len: argv.len() };
@@ -195,7 +211,13 @@ impl Live {
                     if let Body::Exec { old_comm: Some(old), .. } = body {
                         subject.comm = *old;
                     }
-                    gone.push(Running { subject, image: ImageRecord::default(), chosen: true, in_proc: false });
+                    gone.push(Running {
+                        subject,
+                        image: ImageRecord::default(),
+                        flaws: Flaws::new(),
+                        chosen: true,
+                        in_proc: false,
+                    });
                 }
                 _ => {}
             }
@@ -221,7 +243,8 @@ impl Live {
                     cwd: it.cwd.is_some().then_some(NamesUp(cwd)),
                     ..ImageRecord::default()
                 };
-                running.push(Running { subject, image, chosen: self.chooses(&subject), in_proc: true });
+                let chosen = self.chooses(&subject);
+                running.push(Running { subject, image, flaws: Flaws::new(), chosen, in_proc: true });
             }
         }
         running.append(&mut gone);
@@ -233,7 +256,7 @@ impl Live {
                 boot_ns: self.attached_ns,
                 processor: None,
                 body,
-                flaws: Flaws::new(),
+                flaws: it.flaws,
                 about: Flaws::new(),
             });
         }
