@@ -4,6 +4,8 @@ mod args;
 mod commands;
 mod failure;
 mod json;
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod memory;
 mod output;
 mod personas;
 mod program;
@@ -30,6 +32,8 @@ fn main() -> ExitCode {
     }
     #[cfg(unix)]
     signals::outlive_file_limit();
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    memory::give_back_at_once();
     if let Some(call) = personas::called(std::env::args_os()) {
         return call.run();
     }

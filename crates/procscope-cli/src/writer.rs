@@ -125,6 +125,9 @@ impl Writer {
             Some(last) => {
                 last.extend_from_slice(buffer);
                 buffer.clear();
+                if buffer.capacity() > SPARE_BYTES {
+                    *buffer = Self::buffer();
+                }
             }
             None => {
                 let empty = state.spare.pop().unwrap_or_else(Self::buffer);

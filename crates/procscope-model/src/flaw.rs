@@ -87,7 +87,7 @@ impl Field {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
 pub enum Flaw {
-    /// Only its beginning is here.
+    /// Only its beginning is here; of `exe`, `cwd` and `cgroup`, which then begin with `…/`, only the end.
     Truncated,
     /// It could not be read at all.
     Unreadable,

@@ -74,8 +74,8 @@ fn start_within_a_storm() {
     assert_eq!((twice(&begun), twice(&ended_ids)), (None, None));
 }
 
-/// The sources that look at /proc, or as deep as it does.
-const SOURCES: [&str; 3] = ["tracefs", "process-connector", "proc-poll"];
+/// The sources that watch all processes.
+const SOURCES: [&str; 4] = ["ebpf", "tracefs", "process-connector", "proc-poll"];
 
 /// Waits until the first thread of a process has ended.
 fn until_ended(pid: u32) {
@@ -161,7 +161,7 @@ fn live_on_in_another_thread(source: &str) {
 #[test]
 fn zombies_do_not_exist() {
     let _turn = turn::take();
-    for source in [&SOURCES[..], &["ebpf"]].concat() {
+    for source in SOURCES {
         let mut child = Command::new("true").spawn().expect("it can be run");
         until_ended(child.id());
         let watch = Watch::start(["--source", source, "-e", "all"]);

@@ -19,6 +19,7 @@ mod library_examples;
 mod limits;
 mod login;
 mod loss;
+mod memory;
 mod names;
 mod odd;
 mod options;

@@ -53,6 +53,11 @@ struct Chunks {
 
 /// So many execs with long lists may be under way at once; the kernel side can have one a CPU.
 const MOST_CHUNKED: usize = 1024;
+/// The parts of a list come at one time, by the kernel's clock, and the exec right behind them: whatever is older by this belongs to
+/// an exec that was lost.
+const CHUNKS_LAST_NS: u64 = 1_000_000_000;
+/// Lists longer than this are given back at once, bytes.
+const LONG_LIST: usize = 64 << 10;
 
 /// See the module.
 pub(crate) struct Pipeline {
@@ -496,8 +501,12 @@ impl Pipeline {
 
     /// Takes an event back, so that the next need not make all anew.
     pub(crate) fn recycle(&mut self, event: Event) {
-        // Whoever keeps the process keeps it to himself.
-        self.spare = event.process.filter(|process| Arc::strong_count(process) == 1);
+        // Whoever keeps the process keeps it to himself; and a long list is not held until the next event.
+        let is_short = |list: &Option<Arc<Argv>>| list.as_ref().is_none_or(|list| list.block().len() <= LONG_LIST);
+        let is_spare = |process: &Arc<Process>| {
+            Arc::strong_count(process) == 1 && is_short(&process.argv) && is_short(&process.env)
+        };
+        self.spare = event.process.filter(is_spare);
     }
 
     fn credentials(&mut self, subject: &Subject) -> &Arc<Credentials> {
@@ -567,9 +576,11 @@ impl Pipeline {
     }
 
     fn take_chunk(&mut self, tid: Pid, boot_ns: u64, of: ChunkOf, offset: usize, bytes: &[u8]) {
-        // What is left of execs whose own record was lost.
-        if self.chunks.len() >= MOST_CHUNKED {
-            self.chunks.clear();
+        if !self.chunks.is_empty() && !self.chunks.contains_key(&(tid, boot_ns)) {
+            self.chunks.retain(|(_, ns), _| ns.saturating_add(CHUNKS_LAST_NS) > boot_ns);
+            if self.chunks.len() >= MOST_CHUNKED {
+                self.chunks.clear();
+            }
         }
         let chunks = self.chunks.entry((tid, boot_ns)).or_default();
         let list = match of {

@@ -174,20 +174,19 @@ pub(crate) fn list_processes() -> Vec<Pid> {
 
 /// Reads a process from /proc; `None` where it is gone.
 pub(crate) fn read_process(pid: Pid) -> Option<ReadProcess> {
-    // Once opened, the directory never becomes another process's.
-    let dir = File::open(format!("/proc/{pid}")).ok()?;
-    let stat = decode_stat(&read_at(dir.as_fd(), "stat", 4096).ok()?)?;
-    let status = read_at(dir.as_fd(), "status", 1 << 16).ok()?;
+    let dir = ProcDir::open(pid)?;
+    let stat = dir.stat()?;
+    let dir = dir.living(&stat)?;
+    let status = dir.read(c"status")?;
     let status = String::from_utf8_lossy(&status);
-    let link = |name| rustix::fs::readlinkat(&dir, name, Vec::new()).ok().map(|path| path.into_bytes());
     Some(ReadProcess {
         pid,
         stat,
         uids: decode_ids(&status, "Uid:")?,
         gids: decode_ids(&status, "Gid:")?,
-        login: ["loginuid", "sessionid"].map(|name| decode_id(&read_at(dir.as_fd(), name, 16).ok()?)),
-        exe: link("exe"),
-        cwd: link("cwd"),
+        login: [c"loginuid", c"sessionid"].map(|name| decode_id(&dir.read(name)?)),
+        exe: dir.link(c"exe"),
+        cwd: dir.link(c"cwd"),
     })
 }
 
@@ -212,6 +211,11 @@ impl ProcDir {
             let thread = openat(&self.0, &path[..], flags, Mode::empty()).ok().map(Self)?;
             thread.stat().filter(|stat| !stat.is_ending()).map(|_| thread)
         })
+    }
+
+    /// Where to read what a process has that has this stat.
+    fn living(self, stat: &Stat) -> Option<Self> {
+        if stat.has_lost_leader() { self.living_thread() } else { Some(self) }
     }
 
     fn read_most(&self, name: &CStr, most: usize) -> Option<Vec<u8>> {
@@ -320,7 +324,7 @@ impl ProcFile {
 
 /// When the living process that has this pid was started.
 pub(crate) fn start_of(pid: Pid) -> Option<StartTime> {
-    ProcDir::open(pid)?.stat().filter(|stat| !stat.has_ended()).map(|stat| stat.start)
+    ProcDir::open(pid)?.stat().filter(|stat| !stat.has_ended() || stat.has_lost_leader()).map(|stat| stat.start)
 }
 
 /// So much of a file is asked for at first.
@@ -401,6 +405,7 @@ const IN_PLACE: std::time::Duration = std::time::Duration::from_millis(1);
 pub(crate) fn read_argv(pid: Pid, start: StartTime) -> Option<Vec<u8>> {
     let dir = ProcDir::open(pid)?;
     let stat = dir.stat().filter(|stat| is_start(stat.start, start))?;
+    let dir = dir.living(&stat)?;
     let list = dir.read_list(c"cmdline")?;
     if list.is_empty() && !stat.is_ending() && !stat.is_kthread() {
         std::thread::sleep(IN_PLACE);
@@ -416,6 +421,7 @@ pub(crate) fn read_environment(pid: Pid, start: StartTime) -> Option<Vec<u8>> {
     if stat.is_kthread() {
         return Some(Vec::new());
     }
+    let dir = dir.living(&stat)?;
     let list = dir.environment();
     if list.is_none() && !stat.is_ending() {
         std::thread::sleep(IN_PLACE);

@@ -231,7 +231,8 @@ impl Live {
         for (it, [exe, cwd]) in hidden.iter().zip(&places) {
             let subject = subject_of(it);
             let attached = StartTime::from_boot_ns(self.attached_ns);
-            if it.stat.has_ended() || it.stat.start > attached || forked.iter().any(|(pid, _)| *pid == it.pid) {
+            let gone = it.stat.has_ended() && !it.stat.has_lost_leader();
+            if gone || it.stat.start > attached || forked.iter().any(|(pid, _)| *pid == it.pid) {
                 continue;
             }
             if it.stat.start == attached {
