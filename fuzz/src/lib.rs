@@ -9,6 +9,8 @@ use procscope::{
     Argv, Event, EventKind, EventSet, ExecFailure, Exit, ExitStatus, Filter, Process, ProcessId, SourceId, StartTime,
     Timestamp, Usage,
 };
+use procscope_format::Encode as _;
+use procscope_format::json::JsonLines;
 
 /// A target's body.
 pub type Target = fn(&[u8]);
@@ -17,6 +19,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: &[(&str, Target)] = &[
     ("cgroup", cgroup),
     ("decode_ebpf", decode_ebpf),
+    ("decode_json", decode_json),
     ("decode_proc_poll", decode_proc_poll),
     ("decode_process_connector", decode_process_connector),
     ("decode_tracefs", decode_tracefs),
@@ -41,6 +44,21 @@ pub fn cgroup(data: &[u8]) {
 /// A record of the kernel's ring, of any kind and length.
 pub fn decode_ebpf(data: &[u8]) {
     procscope::fuzzing::decode_ebpf(data);
+}
+
+/// A line of JSON: what is read as an event is written as a line that is read.
+pub fn decode_json(data: &[u8]) {
+    let Ok(decoded) = procscope_format::json::decode(data) else { return };
+    let mut line = Vec::new();
+    let boot = decoded.boot.unwrap_or_default();
+    let mut id = [0; 16];
+    id[..boot.len()].copy_from_slice(&boot);
+    JsonLines::new(procscope::BootId(id)).event(&decoded.event, &mut line);
+    let line = line.strip_suffix(b"\n").expect("a line ends");
+    assert!(!line.contains(&b'\n'));
+    let again = procscope_format::json::decode(line).expect("what was written is read");
+    assert_eq!(again.event.kind.kind(), decoded.event.kind.kind());
+    assert!(again.unknown.is_empty());
 }
 
 /// What /proc shows of processes, look after look.
