@@ -336,6 +336,7 @@ impl Life<'_> {
             header(kind::EXEC, size_of_val(&exec) + self.path.len() + exe.len() + cwd.len() + self.argv.len(), 80_000);
         exec.process = process;
         (exec.old_comm, exec.old_tid) = (SPAWNER, self.pid);
+        exec.has_cwd = 1;
         (exec.path_len, exec.exe_len, exec.cwd_len) = (self.path.len() as u16, exe.len() as u16, cwd.len() as u16);
         (exec.argv_len, exec.argv_inline) = (self.argv.len() as u32, self.argv.len() as u32);
         [exec.as_bytes(), self.path, &exe, &cwd, self.argv].iter().for_each(|part| out.extend_from_slice(part));
