@@ -24,13 +24,14 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   run [OPTIONS]             build procscope for release and start it with these options
-  test [STEP...]            every check, or these: fmt msrv clippy doc api bpf test corpus cross kernels deny
+  test [STEP...]            every check, or these: fmt msrv clippy doc api bpf test corpus fuzz cross kernels deny
                             (`test --list` says what each does, and names some on request: unit wine)
   api                       write the public API of the libraries to docs/api.txt
   bpf [--check]             compile bpf/procscope.bpf.c into bpf/gen, or see that bpf/gen is what it compiles to
   cross [TARGET]            build the program for Windows, type-check it for macOS
-  fuzz TARGET [--seconds N] [--sanitizer none|address]
-                            fuzz with libFuzzer; --seconds 60 and none unless told
+  fuzz TARGET|--all [--seconds N] [--sanitizer none|address]
+                            fuzz a target, or each by turns, with libFuzzer, and add to docs/fuzzing.md;
+                            --seconds 60 and none unless told
   kernels [NAME...|--all] [SOURCE...] [BEHAVIOUR...]
                             every source on Debian's kernels, in emulated guests; those of `test` unless told
   deny                      licences, sources, duplicates and advisories of the dependencies, with cargo-deny

@@ -27,7 +27,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// A command as it may be typed, for reading: the program by its name, and what is set for it alone.
-fn shown(command: &Command) -> String {
+pub(crate) fn shown(command: &Command) -> String {
     let quoted = |text: &std::ffi::OsStr| {
         let text = text.to_string_lossy();
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+".contains(c);

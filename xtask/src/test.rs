@@ -68,6 +68,13 @@ const STEPS: &[Step] = &[
         run: fuzz::corpus,
     },
     Step {
+        name: "fuzz",
+        what: "the fuzz targets of changed decoders, a minute each",
+        needs: fuzz::NEEDS,
+        on_request: false,
+        run: fuzz::changed,
+    },
+    Step {
         name: "cross",
         what: "a build for Windows, a type check for macOS",
         needs: cross::NEEDS,

@@ -1,7 +1,7 @@
 //! Doors to the decoders for the fuzz targets and the benches. No part of the library's promise.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::pipeline::{Names, Outlet, Pipeline};
 use crate::source::comm_of;
@@ -199,6 +199,16 @@ impl Threads for AnyProc {
     }
 }
 
+/// Layouts of tracefs, of a kernel that marks unreadable strings and of one that does not. Made once: to read them takes longer than an input.
+static LAYOUTS: LazyLock<Option<(PageLayout, [Schema; 2])>> = LazyLock::new(|| {
+    let schema = |tells_faults| {
+        let mut schema = samples::schema()?;
+        schema.set_kernel(Kernel { tells_faults, ..Kernel::default() });
+        Some(schema)
+    };
+    Some((samples::layout()?, [schema(false)?, schema(true)?]))
+});
+
 /// Takes the bytes for layouts of tracefs, or for pages of its buffers, and makes events of these.
 pub fn decode_tracefs(bytes: &[u8]) {
     let Some((&seed, bytes)) = bytes.split_first() else { return };
@@ -210,8 +220,8 @@ pub fn decode_tracefs(bytes: &[u8]) {
         }
         return;
     }
-    let (Some(layout), Some(mut schema)) = (samples::layout(), samples::schema()) else { return };
-    schema.set_kernel(Kernel { tells_faults: seed & 4 == 0, ..Kernel::default() });
+    let Some((layout, schemas)) = &*LAYOUTS else { return };
+    let schema = &schemas[usize::from(seed & 4 == 0)];
     let want = Want { events: EventSet::ALL, env: EnvWanted::All, ..Want::default() };
     let mut pipeline = Pipeline::new(SourceId::Tracefs, &want, Box::new(NoNames), 4096);
     let mut tracker = Tracker::new(Settings::new(&want, true, seed & 2 == 0, false));

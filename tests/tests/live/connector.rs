@@ -413,9 +413,9 @@ fn nobody_may_use_it() {
     for word in ["CAP_SYS_PTRACE", "KiB"] {
         assert!(ended.stderr.contains(word), "no {word} in {}", ended.stderr);
     }
-    let mut comparison = procscope_tests::compare::Comparison::new(truth).late().only(KINDS);
-    comparison.feed_all(std::io::BufReader::new(fs::File::open(&out).expect("it was made"))).expect("it can be read");
-    let report = comparison.finish();
+    let comparison = procscope_tests::compare::Comparison::new(truth).late().only(KINDS);
+
+    let report = compare(&out, comparison);
     assert!(report.is_exact() && report.misnamed() == 0, "{report}");
     assert_eq!(report.right("exec.exe"), report.execs, "absent, and said so: {report}");
 }

@@ -29,6 +29,7 @@ fn quiet_events_come_soon() {
             let mut line = String::new();
             stdout.read_line(&mut line).expect("procscope tells it");
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos() as i64;
+            crate::schema::check(line.as_bytes());
             let seen: Seen = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
             delays.push(Duration::from_nanos((now - seen.time_ns().expect("it has a time")).max(0) as u64));
         }

@@ -31,6 +31,7 @@ mod processor;
 mod readers;
 mod rights;
 mod run;
+mod schema;
 mod storm;
 mod terminal;
 mod timens;

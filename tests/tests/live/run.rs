@@ -13,7 +13,7 @@ use procscope_tests::seen::Seen;
 use procscope_tests::tiny::Bin;
 
 use crate::turn;
-use crate::watch::{Watch, events, for_everyone, program, wait};
+use crate::watch::{Watch, compare, events, for_everyone, program, wait};
 
 /// `procscope run` with JSON in a file.
 pub(crate) struct Run {
@@ -384,9 +384,7 @@ fn generated(words: &[&str], kinds: &str) -> procscope_tests::report::Report {
     let read = |path| std::io::BufReader::new(fs::File::open(path).expect("it was written"));
     let lines = procscope_tests::truth::read(read(&truth)).unwrap_or_else(|error| panic!("{error}: {output:?}"));
     let kinds: Vec<&str> = kinds.split(',').collect();
-    let mut comparison = Comparison::new(lines).only(&kinds);
-    comparison.feed_all(read(&file)).expect("it can be read");
-    comparison.finish()
+    compare(&file, Comparison::new(lines).only(&kinds))
 }
 
 #[test]

@@ -14,6 +14,8 @@ use procscope_tests::report::Report;
 use procscope_tests::seen::Seen;
 use procscope_tests::truth::Line;
 
+use crate::schema;
+
 /// How long anything may take that is to happen at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -100,7 +102,12 @@ impl Watch {
         let stderr = self.stderr.take().and_then(|thread| thread.join().ok()).unwrap_or_default();
         assert!(!stderr.contains("panicked"), "{stderr}");
         let dir = std::mem::replace(&mut self.dir, tempfile::tempdir().expect("a directory can be made"));
-        Ended { status, stderr, dir }
+        let ended = Ended { status, stderr, dir };
+        // Others write elsewhere.
+        if ended.path().exists() {
+            schema::check_file(&ended.path());
+        }
+        ended
     }
 }
 
@@ -120,7 +127,7 @@ impl Ended {
 
     /// All events.
     pub(crate) fn events(&self) -> Vec<Seen> {
-        events(&self.path())
+        parse(&self.path())
     }
 
     /// Compares them with what happened.
@@ -203,14 +210,23 @@ pub(crate) fn wait_for(child: &mut Child, time: Duration) -> Option<ExitStatus> 
 
 /// Reads a file of events, but for a last line that is still being written.
 pub(crate) fn events(path: &Path) -> Vec<Seen> {
-    let mut text = Vec::new();
-    let read = File::open(path).and_then(|mut file| file.read_to_end(&mut text));
-    read.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let whole = text.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
+    schema::check_file(path);
+    parse(path)
+}
+
+fn parse(path: &Path) -> Vec<Seen> {
+    let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let parse = |line: &[u8]| {
         serde_json::from_slice(line).unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(line)))
     };
-    text[..whole].split(|&b| b == b'\n').filter(|line| !line.is_empty()).map(parse).collect()
+    schema::whole_lines(&bytes).map(parse).collect()
+}
+
+/// Compares a file of events with what happened.
+pub(crate) fn compare(path: &Path, mut comparison: Comparison) -> Report {
+    schema::check_file(path);
+    comparison.feed_all(BufReader::new(File::open(path).expect("it was checked"))).expect("it can be read");
+    comparison.finish()
 }
 
 /// Runs procscope to its end, with an output of its own.
