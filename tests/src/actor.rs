@@ -29,7 +29,7 @@ const WAIT_THREADS: RawFd = 202;
 pub const HOLD: &str = "n200r201";
 
 /// How long a child may take to answer.
-const PATIENCE_MS: i32 = 20_000;
+const PATIENCE_MS: i32 = 120_000;
 
 /// The system call that makes the child, with its flags but the exit signal.
 #[derive(Clone, Copy, Debug)]

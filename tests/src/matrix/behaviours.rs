@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
-use std::rc::Rc;
 use std::time::Instant;
 
 use super::watch::{Counts, Ended, NOBODY, Trouble, Watch, Workload, hold, lives, run_command};
+use super::words::{AUTO, LONG, Words};
 use super::{cgroups, doctor, places};
 use crate::compare::{
     Comparison, ODD_UNDER_PTRACE, UNKNOWN_OLD_NAME, UNOBSERVED_ARGV, UNOBSERVED_PATH, UNREADABLE_ARGV, UNTOLD_BY_PTRACE,
@@ -78,28 +78,15 @@ const OF_AUTO: [(&str, Behaviour); 3] = [
     ("doctor", |_| doctor::agrees_with_auto()),
 ];
 
-/// What takes minutes in an emulator.
-const LONG: &str = "storm-20000";
-/// The word that has everything done, what takes long too.
-const ALL: &str = "all";
+pub(super) const SOURCES: [&str; 5] = ["ebpf", "process-connector", "tracefs", "proc-poll", "ptrace"];
 
-const SOURCES: [&str; 5] = ["ebpf", "process-connector", "tracefs", "proc-poll", "ptrace"];
-const AUTO: &str = "auto";
-
-/// The behaviours that are named, or everything that is short where none is, one after the other; of the sources that are named, or
-/// of each.
-pub(super) fn all(named: &[String]) -> impl Iterator<Item = (&'static str, &'static str, Result)> {
-    let is_source = |word: &str| word == AUTO || SOURCES.contains(&word);
-    let (sources, words): (Vec<_>, Vec<_>) = named.iter().map(String::as_str).partition(|word| is_source(word));
-    let chosen = Rc::new(move |what: &str| match &words[..] {
-        [] => what != LONG,
-        words => words.iter().any(|word| [what, ALL].contains(word)),
-    });
-    let of = move |source: &str| sources.is_empty() || sources.contains(&source);
-    let auto = of(AUTO);
-    let auto_chosen = Rc::clone(&chosen);
-    let auto = OF_AUTO.into_iter().filter(move |(what, _)| auto && auto_chosen(what));
-    let sources = SOURCES.into_iter().filter(move |source| of(source)).flat_map(move |source| {
+/// Does what the words choose, one after the other, and reports each.
+pub(super) fn all(named: &[String], mut report: impl FnMut(&str, &str, Result)) {
+    let mut words = Words::new(named);
+    for source in SOURCES {
+        if !words.has_source(source) {
+            continue;
+        }
         let started = start(source);
         let rest: &[(&str, Behaviour)] = match source {
             _ if started.is_err() => &[],
@@ -108,13 +95,21 @@ pub(super) fn all(named: &[String]) -> impl Iterator<Item = (&'static str, &'sta
             "tracefs" => OF_TRACEFS,
             _ => &BEHAVIOURS,
         };
-        let first = std::iter::once((source, "start", started));
+        if words.is_to_come(source, "start") {
+            report(source, "start", started);
+        }
         let always: [(&str, Behaviour); 2] = [("unprivileged", unprivileged), ("doctor", doctor::agrees)];
-        let chosen = Rc::clone(&chosen);
-        let rest = rest.iter().copied().chain(always).filter(move |(what, _)| chosen(what));
-        first.chain(rest.map(move |(what, run)| (source, what, run(source))))
-    });
-    sources.chain(auto.map(|(what, run)| (AUTO, what, run(AUTO))))
+        for &(what, run) in rest.iter().chain(&always) {
+            if words.has(what) && words.is_to_come(source, what) {
+                report(source, what, run(source));
+            }
+        }
+    }
+    for (what, run) in OF_AUTO {
+        if words.has_source(AUTO) && words.has(what) && words.is_to_come(AUTO, what) {
+            report(AUTO, what, run(AUTO));
+        }
+    }
 }
 
 /// Lets ps-workload do what these words say while the source tells.

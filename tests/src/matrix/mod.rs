@@ -8,6 +8,7 @@ mod cgroups;
 mod doctor;
 mod places;
 mod watch;
+mod words;
 
 use std::ffi::CStr;
 use std::process::{Command, ExitCode};
@@ -22,7 +23,7 @@ const MARK: &str = "@@";
 pub fn main() -> ExitCode {
     if std::process::id() != 1 {
         let named: Vec<String> = std::env::args().skip(1).collect();
-        behaviours::all(&named).for_each(|(source, behaviour, seen)| report(source, behaviour, seen));
+        behaviours::all(&named, report);
         return ExitCode::SUCCESS;
     }
     let done = begin().and_then(|()| reap());

@@ -15,7 +15,7 @@ const EVENTS: &str = "/tmp/events";
 pub(super) const NOBODY: u32 = 65534;
 const ROOT: u32 = 0;
 /// An emulated machine beside others is slow.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Why a behaviour is not there.
 pub(super) enum Trouble {

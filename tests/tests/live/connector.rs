@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use procscope::{EventKind, Kind, Monitor, SourceId};
 use procscope_tests::proc_files;
@@ -15,7 +15,7 @@ use procscope_tests::seen::Seen;
 use procscope_tests::truth::Line;
 
 use crate::turn;
-use crate::watch::{Ended, Watch, for_everyone, run};
+use crate::watch::{Ended, Watch, compare, for_everyone, run};
 use crate::workload::{Workload, lives};
 
 const KINDS: &[&str] = &["fork", "exec", "exit"];
@@ -201,9 +201,16 @@ fn a_pid_used_again_lends_no_name() {
             }
             let alive = lasting.iter().any(|child| child.id() == pid);
             let events = ended.events();
-            let end = events.iter().rfind(|seen| seen.event == "exit" && seen.pid == Some(pid));
-            if alive {
-                let end = end.expect("its end was not lost");
+            // A stranger may have had the pid since.
+            let its = |seen: &&Seen| {
+                let start = seen.start_ticks();
+                seen.pid == Some(pid) && start.is_none_or(|start| start.abs_diff(other_started) <= 1)
+            };
+            let end = events.iter().rfind(|seen| seen.event == "exit" && its(seen));
+            // Strangers may fill the buffer too, and then it is counted.
+            let lost = |seen: &Seen| seen.lost.iter().flatten().any(|(kind, _)| kind == "exit" || kind == "lost");
+            assert!(!alive || end.is_some() || events.iter().any(lost), "{ring}: its end is missing");
+            if let Some(end) = end.filter(|_| alive) {
                 assert!(end.name.as_deref().is_none_or(|name| name == "tail"), "{ring}: {end:?}");
                 assert!(end.argv.as_ref().is_none_or(|argv| argv[1] == "-f"), "{ring}: {end:?}");
             }
@@ -377,12 +384,14 @@ fn narrow_kinds_cost_nothing() {
         let (before, switches) = (cpu(watch.pid()), woken(watch.pid()));
         Workload::new(&["storm", "--count", "3000", "--compact"]).run();
         let (after, woken) = (cpu(watch.pid()), woken(watch.pid()) - switches);
-        assert!(after - before <= 1, "{events}: {} ticks", after - before);
-        assert!(woken < 100, "{events}: woken {woken} times");
         let kinds: Vec<&str> = events.split(',').collect();
         let truth = Workload::new(&["odd", case]).run();
         let ended = watch.stop().well();
         assert!(ended.events().iter().all(|seen| kinds.contains(&&*seen.event)), "{events}");
+        // Those of strangers are asked for too, and have to be read.
+        let told = ended.events().len() as u64;
+        assert!(after - before <= 1 + told / 50, "{events}: {} ticks, {told} events", after - before);
+        assert!(woken < 100 + told, "{events}: woken {woken} times, {told} events");
         let report = ended.compare_late(truth, Some(&kinds));
         assert!(report.is_exact() && !report.fields.is_empty(), "{events}: {report}");
         print!("{report}");
@@ -414,7 +423,6 @@ fn nobody_may_use_it() {
         assert!(ended.stderr.contains(word), "no {word} in {}", ended.stderr);
     }
     let comparison = procscope_tests::compare::Comparison::new(truth).late().only(KINDS);
-
     let report = compare(&out, comparison);
     assert!(report.is_exact() && report.misnamed() == 0, "{report}");
     assert_eq!(report.right("exec.exe"), report.execs, "absent, and said so: {report}");
@@ -427,11 +435,9 @@ fn in_a_container_it_explains_itself() {
     let (_dir, path) = for_everyone();
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "--pid", "--fork", "--mount-proc"]).arg(path);
-    command.args(["--source", "process-connector", "--duration", "5s"]);
-    let begun = Instant::now();
+    command.args(["--source", "process-connector", "--duration", "1h"]);
     let (status, stderr) = run(command);
     assert_eq!(status.code(), Some(1), "{stderr}");
     let begins = ["procscope: ", "cause: ", "help: "];
     assert!(stderr.lines().count() == 3 && stderr.lines().zip(begins).all(|(l, b)| l.starts_with(b)), "{stderr}");
-    assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
 }

@@ -201,11 +201,9 @@ fn in_a_network_namespace_the_connector_is_out_of_reach() {
 fn limits_are_told_from_mechanisms_that_fail() {
     let _turn = turn::take();
     let (_dir, program) = for_everyone();
-    let begun = std::time::Instant::now();
     let before = [&["prlimit", "--nproc=0:0"][..], &NOBODY].concat();
     let (status, report) = document(&before, &program, &["doctor", "--source", "process-connector"]);
     assert_eq!((status, text(&report, "works")), (1, "unknown"), "{report:#}");
-    assert!(begun.elapsed() < std::time::Duration::from_secs(10));
     let (_, report) = document(&["prlimit", "--nofile=20:20"], &program, &["doctor", "--source", "ebpf"]);
     let trouble = &source(&report, "ebpf")["troubles"][0];
     assert!(text(trouble, "help").contains("ulimit -n"), "{trouble:#}");

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use procscope_tests::proc_files::{self, Sight};
 
 use crate::turn;
-use crate::watch::Watch;
+use crate::watch::{PATIENCE, Watch};
 use crate::workload::Workload;
 
 /// Once, with its arguments, before anything else.
@@ -81,7 +81,7 @@ const SOURCES: [&str; 4] = ["ebpf", "tracefs", "process-connector", "proc-poll"]
 fn until_ended(pid: u32) {
     let begun = Instant::now();
     while proc_files::stat(pid).expect("nobody waits for it").state != b'Z' {
-        assert!(begun.elapsed() < Duration::from_secs(20), "{pid} does not end");
+        assert!(begun.elapsed() < PATIENCE, "{pid} does not end");
         thread::sleep(Duration::from_millis(1));
     }
 }

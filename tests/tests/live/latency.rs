@@ -2,6 +2,9 @@
 
 use std::io::BufRead as _;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use procscope_tests::seen::Seen;
@@ -16,6 +19,35 @@ fn spawn() {
     assert!(Command::new("/bin/true").status().is_ok_and(|status| status.success()));
 }
 
+/// How late the machine lets anybody run who wakes, as it may have other things to do.
+struct Lateness {
+    over: Arc<AtomicBool>,
+    most: JoinHandle<Duration>,
+}
+
+impl Lateness {
+    fn begin() -> Self {
+        const REST: Duration = Duration::from_millis(1);
+        let over = Arc::new(AtomicBool::new(false));
+        let until = Arc::clone(&over);
+        let most = std::thread::spawn(move || {
+            let mut most = Duration::ZERO;
+            while !until.load(Ordering::Relaxed) {
+                let begun = Instant::now();
+                std::thread::sleep(REST);
+                most = most.max(begun.elapsed() - REST);
+            }
+            most
+        });
+        Self { over, most }
+    }
+
+    fn end(self) -> Duration {
+        self.over.store(true, Ordering::Relaxed);
+        self.most.join().expect("it only sleeps")
+    }
+}
+
 /// When things are quiet, an event is out at most 50 ms after it happened.
 #[test]
 fn quiet_events_come_soon() {
@@ -23,6 +55,7 @@ fn quiet_events_come_soon() {
     let own = std::process::id().to_string();
     let (mut child, mut stdout, _stderr) = piped(&["-e", "exec,exit", "--tree", &own]);
     let mut delays = Vec::new();
+    let late = Lateness::begin();
     for _ in 0..20 {
         let spawned = std::thread::spawn(spawn);
         for _ in 0..2 {
@@ -37,8 +70,10 @@ fn quiet_events_come_soon() {
         std::thread::sleep(Duration::from_millis(60));
     }
     delays.sort();
-    println!("median {:?}, largest {:?}", delays[delays.len() / 2], delays.last());
-    assert!(delays.last().is_some_and(|d| *d <= LATEST), "{delays:?}");
+    let late = late.end();
+    println!("median {:?}, largest {:?}, the machine {late:?}", delays[delays.len() / 2], delays.last());
+    // Both the reader and the writer of procscope have to come to run, and we do.
+    assert!(delays.last().is_some_and(|d| *d <= LATEST + 3 * late), "{delays:?} {late:?}");
     // SAFETY: our child, not waited for yet.
     unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
     assert!(wait(&mut child).success());

@@ -65,15 +65,13 @@ fn events_come_while_it_goes_on() {
     let _turn = turn::take();
     let mut events = own(&[Kind::Exec]).build().expect("it works here").into_iter();
     for _ in 0..5 {
-        let began = Instant::now();
         let spawned = spawn("/bin/true");
         let event = events.next().expect("it goes on").expect("it works");
         assert_eq!(pid(&event), spawned);
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     }
     let began = Instant::now();
     drop(events);
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
 }
 
 /// Two at once, each with its own choice; what ends one does not touch the other.

@@ -227,11 +227,9 @@ fn forbid_kills_what_the_rule_forbids_and_nothing_else() {
     example.until(|line| line == "watching");
     let mut bystanders = [sleep(&allowed), sleep(&elsewhere), sleep(Path::new("/bin/sleep"))];
     for _ in 0..3 {
-        let began = Instant::now();
         let mut victim = sleep(&forbidden);
         let status = wait(&mut victim);
         assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}");
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
         assert_eq!(example.line(), format!("killed {} {}", victim.id(), forbidden.display()));
     }
     // By another name in argv it is the same file; and a shell that becomes it is killed as it.

@@ -11,14 +11,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use super::arm64;
+use super::boot::Console;
 use super::table::{Arch, Kernel};
 use crate::process::{cargo, output, run};
 use crate::workspace;
 
-/// A guest takes half of that on two idle cores.
-const PATIENCE: Duration = Duration::from_secs(480);
-/// The same, with what takes long.
-const LONG_PATIENCE: Duration = Duration::from_secs(1200);
+/// A guest that reports no cell for so long is cut off. On two idle cores the longest takes a tenth of that, and `storm-20000` a half.
+pub(super) const STALLED: Duration = Duration::from_secs(600);
 
 impl Arch {
     /// As Debian calls it.
@@ -118,21 +117,9 @@ fn list(root: &Path, dir: &Path, names: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// How long a guest may take where ps-matrix is given these words: with some, what takes long may be among it.
-pub(super) fn patience(words: &str) -> Duration {
-    if words.is_empty() { PATIENCE } else { LONG_PATIENCE }
-}
-
-/// Starts a kernel with it, and returns what came on its console by its end, or until the patience is over. That is kept in `log`
-/// too. `words` are ps-matrix's own.
-pub(super) fn start(
-    kernel: &Kernel,
-    image: &Path,
-    initramfs: &Path,
-    log: &Path,
-    words: &str,
-    patience: Duration,
-) -> Result<String> {
+/// Starts a kernel with it, and returns what came on its console by its end, or until it stalled. That is kept in `log` too. `words`
+/// are ps-matrix's own.
+pub(super) fn start(kernel: &Kernel, image: &Path, initramfs: &Path, log: &Path, words: &str) -> Result<Console> {
     let (mut qemu, console) = kernel.arch.qemu()?;
     qemu.args([
         "-cpu",
@@ -151,14 +138,20 @@ pub(super) fn start(
     qemu.args(["-append", &format!("console={console} quiet panic=-1 -- {words}")]);
     let mut child =
         qemu.stdin(Stdio::null()).stdout(File::create(log)?).spawn().with_context(|| format!("{qemu:?}"))?;
-    let begun = Instant::now();
+    let (mut cells, mut since, mut stalled) = (0, Instant::now(), false);
+    let text = || Ok::<_, std::io::Error>(String::from_utf8_lossy(&fs::read(log)?).into_owned());
     while child.try_wait()?.is_none() {
-        if begun.elapsed() > patience {
+        let now = text()?.matches("@@ cell ").count();
+        if now != cells {
+            (cells, since) = (now, Instant::now());
+        }
+        if since.elapsed() > STALLED {
             child.kill()?;
             child.wait()?;
+            stalled = true;
             break;
         }
-        std::thread::sleep(Duration::from_millis(200));
+        std::thread::sleep(Duration::from_millis(500));
     }
-    Ok(String::from_utf8_lossy(&fs::read(log)?).into_owned())
+    Ok(Console { text: text()?, stalled })
 }

@@ -1,46 +1,22 @@
 //! The kernel matrix: the same behaviours of each source on several kernels, in emulated guests.
 
 mod arm64;
+mod boot;
 mod download;
 mod guest;
 mod table;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, bail};
 
 use crate::{packages, workspace};
+use boot::Console;
 use table::{Arch, Expected, KERNELS, Kernel, TABLE};
 
 /// What it takes.
 pub(crate) const NEEDS: &[&[packages::Package]] = &[packages::BUILD, packages::CROSS, packages::GUEST];
-
-/// The guests of the default kernels are done by then, or it fails and says which were not. What has to be built or fetched before, once
-/// for a machine, is not counted: it takes as long as it takes.
-const BOUND: Duration = Duration::from_secs(15 * 60);
-/// With less left than this no guest is started: it would not come to an end.
-const LEAST: Duration = Duration::from_secs(60);
-
-/// When all has to be over.
-#[derive(Clone, Copy)]
-struct Bound {
-    begun: Instant,
-    /// `None` where kernels are named: each guest has a time of its own, and all of them no more.
-    within: Option<Duration>,
-}
-
-impl Bound {
-    /// How long a guest may take that would take `patience` at the most; `None` where it need not begin.
-    fn patience(self, patience: Duration) -> Option<Duration> {
-        let Some(within) = self.within else { return Some(patience) };
-        let left = within.saturating_sub(self.begun.elapsed());
-        (left >= LEAST).then(|| left.min(patience))
-    }
-}
 
 /// What is said of a behaviour of which a guest said nothing.
 const NOTHING: &str = "nothing came";
@@ -116,33 +92,7 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
         guests.push((kernel, download::image(kernel)?));
     }
 
-    // In bounded time where nothing is asked for.
-    let bound = Bound { begun: Instant::now(), within: words.is_empty().then_some(BOUND) };
-    // A guest has two processors, and uses hardly more than one.
-    let at_a_time = std::thread::available_parallelism().map_or(1, |cpus| cpus.get().min(4));
-    let next = AtomicUsize::new(0);
-    let boot = || {
-        let mut consoles = Vec::new();
-        while let Some((kernel, image)) = guests.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let Some(patience) = bound.patience(guest::patience(&words)) else {
-                consoles.push((kernel.name, Err(not_begun(bound))));
-                continue;
-            };
-            let begun = Instant::now();
-            let log = log(&dir, kernel);
-            let console = guest::start(kernel, image, &initramfs[&kernel.arch], &log, &words, patience)?;
-            let name = image.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            println!("{}: {name} in {:.0} s", kernel.name, begun.elapsed().as_secs_f64());
-            consoles.push((kernel.name, Ok((console, begun.elapsed() >= patience))));
-        }
-        anyhow::Ok(consoles)
-    };
-    let consoles = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..at_a_time).map(|_| scope.spawn(boot)).collect();
-        let ended = threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a guest's thread failed"))?);
-        ended.collect::<Result<Vec<_>>>()
-    })?;
-    let consoles: BTreeMap<_, _> = consoles.into_iter().flatten().collect();
+    let consoles = boot::all(&dir, &guests, &initramfs, &words)?;
 
     let mut faults = Vec::new();
     let mut columns: Vec<Option<Column>> = Vec::new();
@@ -151,22 +101,22 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
             columns.push(None);
             continue;
         };
-        let (console, cut) = match console {
-            Ok(console) => console,
-            Err(why) => {
-                faults.push(format!("{}: {why}", kernel.name));
-                columns.push(None);
-                continue;
-            }
-        };
+        let Console { text: console, stalled } = console;
         let column = read(console);
         let mut found = differences(index, &column, &choice);
-        if *cut {
+        if *stalled {
             let before = found.len();
             found.retain(|fault| !fault.ends_with(NOTHING));
-            found.insert(0, format!("it was cut off, as its time was over: {} were to come", before - found.len()));
+            found.insert(
+                0,
+                format!(
+                    "nothing came for {} s, from a further guest either: {} were to come",
+                    guest::STALLED.as_secs(),
+                    before - found.len()
+                ),
+            );
         } else if !console.lines().any(|line| line.trim_end() == "@@ end 0") {
-            found.push(format!("it did not end as it should; see {}", log(&dir, kernel).display()));
+            found.push(format!("it did not end as it should; see {}", boot::log(&dir, kernel).display()));
         }
         faults.extend(found.into_iter().map(|fault| format!("{}: {fault}", kernel.name)));
         columns.push(Some(column));
@@ -176,18 +126,6 @@ pub(crate) fn check(args: &[String]) -> Result<()> {
         bail!("not as the table has it:\n  {}", faults.join("\n  "));
     }
     Ok(())
-}
-
-fn not_begun(bound: Bound) -> String {
-    let [begun, within] =
-        [bound.begun.elapsed(), bound.within.unwrap_or_default()].map(|time| time.as_secs_f64() / 60.0);
-    format!(
-        "not tried: {begun:.1} of {within:.0} minutes had passed; what was built is kept, so try again, or name it: cargo xtask kernels NAME"
-    )
-}
-
-fn log(dir: &Path, kernel: &Kernel) -> PathBuf {
-    dir.join(format!("{}.log", kernel.name))
 }
 
 /// The lines of ps-matrix, among those of the kernel.
@@ -282,21 +220,6 @@ mod tests {
         assert!(differences(1, &read(column), &choice([&["tracefs"], &[]])).len() > 3);
         assert_eq!(choice([&["tracefs"], &[]]).words(), "tracefs all");
         assert_eq!(choice([&["tracefs"], &["tree"]]).words(), "tracefs tree");
-    }
-
-    #[test]
-    fn no_guest_begins_that_cannot_end_in_time() {
-        let patience = Duration::from_secs(480);
-        let bound = |passed: u64, within: Option<Duration>| {
-            let begun = Instant::now().checked_sub(Duration::from_secs(passed)).expect("it is later than that");
-            Bound { begun, within }
-        };
-        assert_eq!(bound(0, Some(BOUND)).patience(patience), Some(patience));
-        let left = bound(700, Some(BOUND)).patience(patience).expect("there is time");
-        assert!((Duration::from_secs(195)..=Duration::from_secs(200)).contains(&left), "{left:?}");
-        assert_eq!(bound(850, Some(BOUND)).patience(patience), None);
-        assert_eq!(bound(1200, None).patience(patience), Some(patience));
-        assert!(not_begun(bound(850, Some(BOUND))).starts_with("not tried: 14.2 of 15 minutes"));
     }
 
     #[test]
