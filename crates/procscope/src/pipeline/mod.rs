@@ -297,7 +297,8 @@ impl Pipeline {
                 (self.living(subject), Some(subject.tid), EventKind::ThreadExit(end), event_flaws)
             }
             Body::Core { subject, signo } => {
-                (self.living(subject), Some(subject.tid), EventKind::Core(CoreDump { signo: *signo }), Flaws::new())
+                let flaws = missing(Field::Status, signo.is_none());
+                (self.living(subject), Some(subject.tid), EventKind::Core(CoreDump { signo: *signo }), flaws)
             }
             Body::Comm { subject, old, new } => {
                 let mut process = self.living(subject);
@@ -305,7 +306,8 @@ impl Pipeline {
                     Arc::make_mut(&mut process).name = name_of(new);
                 }
                 let change = CommChange { old: name_of(old), new: Name::from_comm(new) };
-                (process, Some(subject.tid), EventKind::Comm(change), Flaws::new())
+                let flaws = missing(Field::OldName, change.old.is_none());
+                (process, Some(subject.tid), EventKind::Comm(change), flaws)
             }
             Body::Uid { subject, old } => {
                 (self.living(subject), Some(subject.tid), EventKind::Uid(id_change(*old)), Flaws::new())
@@ -629,6 +631,15 @@ fn set_image(process: &mut Process, image: Image) {
 /// Of the paths that the kernel is asked for name by name, from the leaf on, the beginning is missing.
 fn is_cut(flaws: &Flaws, field: Field) -> bool {
     flaws.get(field) == Some(Flaw::Truncated)
+}
+
+/// The mark of a field that no source showed.
+fn missing(field: Field, is_missing: bool) -> Flaws {
+    let mut flaws = Flaws::new();
+    if is_missing {
+        flaws.mark(field, Flaw::NotObserved);
+    }
+    flaws
 }
 
 fn mark_of(flaws: &mut Flaws, marks: &Flaws, take: impl Fn(Field) -> bool) {
