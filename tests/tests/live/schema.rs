@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
@@ -53,6 +54,22 @@ fn kinds_of_sources() -> Vec<(String, BTreeSet<String>)> {
     list.iter().map(|source| (text(&source["id"]), kinds(source))).collect()
 }
 
+/// A process that is renamed and changes its session and ids, and each time waits to be seen: by a poller too.
+fn change_slowly(watch: &Watch) {
+    let script = "read _; printf slowly-renamed >/proc/$$/comm; read _; \
+                  exec setsid setpriv --reuid=65534 --regid=65534 --clear-groups sleep 600";
+    let mut sh = Command::new("sh");
+    let mut child = sh.args(["-c", script]).stdin(Stdio::piped()).spawn().expect("sh can be run");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    watch.wait_for(&format!(r#""pid":{},"#, child.id()));
+    for seen in [&[r#""name":"slowly-renamed""#][..], &[r#""event":"sid""#, r#""event":"uid""#, r#""event":"gid""#]] {
+        stdin.write_all(b"\n").expect("it reads");
+        seen.iter().for_each(|text| watch.wait_for(text));
+    }
+    child.kill().expect("our own child");
+    child.wait().expect("our own child");
+}
+
 /// Each source shows each kind that it lists, and each line of it keeps to the schema.
 #[test]
 fn each_sources_every_kind_keeps_to_the_schema() {
@@ -66,6 +83,7 @@ fn each_sources_every_kind_keeps_to_the_schema() {
         } else {
             let watch = Watch::start(["--source", &source, "-e", "all", "--env"]);
             Workload::new(&["odd"]).run();
+            change_slowly(&watch);
             watch.stop().events()
         };
         let seen: BTreeSet<String> = events.into_iter().map(|seen| seen.event).collect();
