@@ -18,6 +18,14 @@ pub(super) const TARGETS: &[Target] = &[
         ],
     },
     Target {
+        name: "decode_json",
+        files: &[
+            "crates/procscope-format/src/json/",
+            "crates/procscope-format/src/escape.rs",
+            "crates/procscope-model/src/fields/",
+        ],
+    },
+    Target {
         name: "decode_proc_poll",
         files: &[
             "crates/procscope/src/source/proc_poll/decode.rs",
@@ -43,7 +51,7 @@ pub(super) const TARGETS: &[Target] = &[
         ],
     },
     Target { name: "event_set", files: &["crates/procscope-model/src/event.rs"] },
-    Target { name: "filter", files: &["crates/procscope-model/src/filter/"] },
+    Target { name: "filter", files: &["crates/procscope-model/src/filter/", "crates/procscope-model/src/fields/"] },
 ];
 
 /// What all targets are made of.
