@@ -78,6 +78,17 @@ pub(crate) struct End {
     pub(crate) oom: bool,
 }
 
+/// Who sent a signal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sender {
+    /// The thread that was running.
+    Caller,
+    /// The kernel, for its own reasons.
+    Kernel,
+    /// One of both.
+    Unknown,
+}
+
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Happening {
     /// Without a birth `parent` is the real parent: of a thread that of its process, with CLONE_PARENT that of the caller. With one
@@ -95,11 +106,17 @@ pub(crate) enum Happening {
         task: Task,
         failed: Box<Failed>,
     },
-    /// The sender is nobody where the kernel sent it for its own reasons.
+    /// A signal was sent, on the thread of `caller`.
     Signal {
         task: Task,
         signo: u8,
-        sender: Option<Task>,
+        sender: Sender,
+        caller: Task,
+    },
+    /// One went to a handler, or was ignored.
+    Delivered {
+        task: Task,
+        signo: u8,
     },
     Uid {
         task: Task,
@@ -143,6 +160,7 @@ impl Happening {
             | Self::Exec { task, .. }
             | Self::ExecFailed { task, .. }
             | Self::Signal { task, .. }
+            | Self::Delivered { task, .. }
             | Self::Uid { task, .. }
             | Self::Gid { task, .. }
             | Self::Sid { task }

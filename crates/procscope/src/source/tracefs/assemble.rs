@@ -3,9 +3,9 @@
 
 use rustc_hash::FxHashMap;
 
-use super::decode::{Raw, RawWhat, Strings, StringsEnd};
+use super::decode::{Raw, RawWhat, SI_USER, Strings, StringsEnd};
 use crate::Pid;
-use crate::source::happening::{Arguments, Birth, CallPath, End, Failed, Happening, Started, Task};
+use crate::source::happening::{Arguments, Birth, CallPath, End, Failed, Happening, Sender, Started, Task};
 use crate::source::record::Comm;
 
 /// `CLONE_THREAD` in `include/uapi/linux/sched.h`.
@@ -90,6 +90,8 @@ enum Action {
 /// Linux numbers these so everywhere but on alpha, mips, parisc and sparc, for which there is no procscope.
 mod signo {
     pub(super) const KILL: u8 = 9;
+    /// PIPE, XFSZ: `send_sig` to the process at work, in `fs/pipe.c` and `fs/read_write.c` and their like.
+    pub(super) const IN_ITS_NAME: [u8; 2] = [13, 25];
     /// QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, XCPU, XFSZ, SYS
     pub(super) const CORE: [u8; 10] = [3, 4, 5, 6, 7, 8, 11, 24, 25, 31];
     /// CHLD, CONT, STOP, TSTP, TTIN, TTOU, URG, WINCH
@@ -101,6 +103,19 @@ fn action(signo: u8) -> Action {
         _ if signo::HARMLESS.contains(&signo) => Action::None,
         _ if signo::CORE.contains(&signo) => Action::Core,
         _ => Action::End,
+    }
+}
+
+/// Who sent a signal, by its `si_code`: positive is the kernel's own; those of timers, queues of messages and I/O are the kernel's
+/// too, but a program may forge them. Some signals the kernel sends to the process at work as if that had sent them itself.
+fn sender(signo: u8, code: i32, caller: Pid, target: Pid) -> Sender {
+    const FORGEABLE: std::ops::RangeInclusive<i32> = -5..=-2;
+    match code {
+        _ if caller == 0 => Sender::Kernel,
+        SI_USER if caller == target && signo::IN_ITS_NAME.contains(&signo) => Sender::Unknown,
+        code if code > 0 => Sender::Kernel,
+        code if FORGEABLE.contains(&code) => Sender::Unknown,
+        _ => Sender::Caller,
     }
 }
 
@@ -263,18 +278,19 @@ impl Assembler {
                 let task = self.task(tid, proc);
                 self.threads.entry(tid).or_insert_with(|| Thread::of(task.pid)).doom = Some(wait_status);
             }
-            RawWhat::Generate { tid: target, signo, from_kernel, taken } => {
+            RawWhat::Generate { tid: target, signo, code, taken } => {
                 if !taken || action(signo) == Action::None {
                     return;
                 }
                 let task = self.task(target, proc);
-                let sender = (!from_kernel).then(|| self.task(tid, proc)).filter(|sender| sender.pid != 0);
+                let caller = self.task(tid, proc);
+                let sender = sender(signo, code, caller.pid, task.pid);
                 let pending = &mut self.groups.entry(task.pid).or_default().pending;
                 if pending.len() >= MOST_PENDING {
                     pending.remove(0);
                 }
                 pending.push(signo);
-                put(ns, Happening::Signal { task, signo, sender });
+                put(ns, Happening::Signal { task, signo, sender, caller });
             }
             RawWhat::Deliver { signo, default } => self.deliver(ns, tid, signo, default, proc, put),
             RawWhat::OomVictim { pid } => {
@@ -313,8 +329,8 @@ impl Assembler {
         }
         group.pending.retain(|&pending| pending != signo);
         match action(signo) {
-            _ if !default => {}
-            Action::None => {}
+            _ if !default => put(ns, Happening::Delivered { task, signo }),
+            Action::None => put(ns, Happening::Delivered { task, signo }),
             Action::End => _ = group.end.get_or_insert(Status { wait_status: signo.into(), worked_out: true }),
             Action::Core => {
                 // Whether its memory was written to a file is not told.

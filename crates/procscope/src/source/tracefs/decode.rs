@@ -441,7 +441,8 @@ pub(crate) enum RawWhat {
     Generate {
         tid: Pid,
         signo: u8,
-        from_kernel: bool,
+        /// `si_code`: `sigaction(2)`.
+        code: i32,
         /// It was not ignored, nor pending already.
         taken: bool,
     },
@@ -536,6 +537,9 @@ fn is_one_byte(pointer: i64) -> bool {
     i8::try_from(pointer).is_ok() || u8::try_from(pointer).is_ok()
 }
 
+/// Sent by kill(2), and by parts of the kernel that say no more: `include/uapi/asm-generic/siginfo.h`.
+pub(crate) const SI_USER: i32 = 0;
+
 /// `TRACE_SIGNAL_DELIVERED` in `include/trace/events/signal.h`.
 const TAKEN: i64 = 0;
 
@@ -559,7 +563,7 @@ impl Layout {
             Role::Generate => RawWhat::Generate {
                 signo: signo(0)?,
                 tid: pid(1)?,
-                from_kernel: number(2).is_some_and(|code| code > 0),
+                code: number(2).map_or(SI_USER, |code| code as i32),
                 taken: number(3).is_none_or(|result| result == TAKEN),
             },
             Role::Deliver => RawWhat::Deliver { signo: signo(0)?, default: number(1)? == 0 },

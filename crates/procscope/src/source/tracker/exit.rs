@@ -68,9 +68,9 @@ impl Tracker {
         let status = self.ends.decide(task, end, boot_ns, self.settings.last_thread_decides, asked);
         mark(&status);
         let status = status.wait_status;
-        let senders = self.senders.remove(&task.pid).unwrap_or_default();
         let signo = status.map_or(0, |status| status & 0x7f);
-        let killer = senders.into_iter().find(|(of, _)| u32::from(*of) == signo).map(|(_, sender)| sender);
+        let (killer, flaw) = self.senders.killer(task.pid, signo);
+        flaw.into_iter().for_each(|flaw| flaws.mark(Field::Killer, flaw));
         if self.living.remove(&task.pid).is_some_and(|known| known.found_ended) {
             self.leader_to_come.insert(task.pid);
         }

@@ -133,7 +133,7 @@ impl Tracker {
             known.marks.mark(Field::Ppid, Flaw::NotObserved);
         }
         self.ends.forget(child.pid);
-        self.senders.remove(&child.pid);
+        self.senders.forget(child.pid);
         self.leader_to_come.remove(&child.pid);
         if known.kthread || orphaned {
             if let Some(look) = proc.look(child.pid, Depth::Full)

@@ -6,6 +6,7 @@ mod exit;
 mod fork;
 mod known;
 mod roster;
+mod senders;
 mod subject;
 
 use std::ops::ControlFlow;
@@ -14,15 +15,13 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use ends::Ends;
 use known::Known;
+use senders::Senders;
 
 use crate::source::descendants;
-use crate::source::happening::{Happening, Task, Told};
+use crate::source::happening::{Happening, Sender, Task, Told};
 use crate::source::look::{CgroupKeys, Depth, Proc};
-use crate::source::record::{Body, NOBODY, Put, Record, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID};
+use crate::source::record::{Body, NOBODY, Put, Record, Subject, UNKNOWN_COMM, UNKNOWN_ID};
 use crate::{EnvWanted, EventSet, Field, Flaw, Flaws, Pid, Want};
-
-/// So many senders of signals are remembered of one receiver.
-const MOST_SENDERS: usize = 8;
 
 /// What may change without any report, on one source at least.
 const UNREPORTED: [Field; 6] = [Field::User, Field::Login, Field::Sid, Field::Pgid, Field::Tty, Field::Cgroup];
@@ -69,8 +68,7 @@ pub(crate) struct Tracker {
     settings: Settings,
     living: FxHashMap<Pid, Known>,
     ends: Ends,
-    /// Who sent a process its signals, the latest of each.
-    senders: FxHashMap<Pid, Vec<(u8, RefRecord)>>,
+    senders: Senders,
     /// Processes whose end was told, while the message about their first thread may come yet.
     leader_to_come: FxHashSet<Pid>,
     /// The second that a start was read in last, and how many were.
@@ -90,7 +88,7 @@ impl Tracker {
             settings,
             living: FxHashMap::default(),
             ends: Ends::default(),
-            senders: FxHashMap::default(),
+            senders: Senders::default(),
             leader_to_come: FxHashSet::default(),
             starts_read: (0, 0),
             cgroups: CgroupKeys::default(),
@@ -133,7 +131,7 @@ impl Tracker {
             }
             // One that is not known any more has ended, and so did the process.
             Happening::Exit { .. } if !task.is_leader() && !self.living.contains_key(&task.pid) => {}
-            Happening::Signal { .. } => {}
+            Happening::Signal { .. } | Happening::Delivered { .. } => {}
             _ => self.make_sure(task.pid, boot_ns, proc, put),
         }
         self.processor = processor;
@@ -162,14 +160,13 @@ impl Tracker {
                 self.exec(boot_ns, task, started.map(|started| *started), look.map(|look| *look), put)
             }
             Happening::ExecFailed { task, failed } => self.exec_failed(boot_ns, task, &failed, put),
-            Happening::Signal { task, signo, sender } => {
-                let sender = sender.map(|sender| self.reference(sender));
-                let senders = self.senders.entry(task.pid).or_default();
-                senders.retain(|(of, _)| *of != signo);
-                if senders.len() >= MOST_SENDERS {
-                    senders.remove(0);
-                }
-                senders.extend(sender.map(|sender| (signo, sender)));
+            Happening::Signal { task, signo, sender, caller } => {
+                let by = (sender == Sender::Caller).then(|| self.reference(caller));
+                self.senders.send(task.pid, signo, sender, by);
+                ControlFlow::Continue(())
+            }
+            Happening::Delivered { task, signo } => {
+                self.senders.delivered(task.pid, signo);
                 ControlFlow::Continue(())
             }
             Happening::Exit { task, end, parent } => self.exit(boot_ns, task, end, parent, proc, put),

@@ -89,7 +89,7 @@ impl Tracker {
         let epoch = self.epoch;
         self.living.retain(|_, known| known.epoch == epoch);
         self.ends.retain(|pid| self.living.contains_key(&pid));
-        self.senders.retain(|pid, _| self.living.contains_key(pid));
+        self.senders.retain(|pid| self.living.contains_key(&pid));
         // Now every parent is known.
         for (pid, look) in &looks {
             let ppid = look.stat.map_or(0, |stat| stat.ppid);
