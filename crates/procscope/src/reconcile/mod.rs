@@ -53,6 +53,9 @@ const CHANGES: EventSet = EventSet::NONE.with(Kind::Comm).with(Kind::Uid).with(K
 /// So long after an event the other mechanism has told of it, or never will: times are the kernel's, and one who was interrupted
 /// between noting and sending is not kept for longer.
 const GRACE_NS: i64 = 3_000_000_000;
+/// A start that was worked out is late by as much as a busy machine kept the thread that forks from running. Nobody has the pid
+/// again so soon.
+const MOST_LATE_TICKS: u64 = 100;
 /// So close to each other there is no doubt that it is the same.
 const NEAR_NS: u64 = 2_000_000;
 /// What happened so close to the first or the last moment may have been told by one alone.
@@ -146,7 +149,7 @@ impl Verification {
 /// clock but that of the events: those of each side in the order in which its monitor gives them, both in any order to each other.
 ///
 /// Two events are the same that are of one kind and one process, by pid and start; of several such, those are that happened
-/// closest to each other. A start that is marked as estimated may be a clock tick off, and one that is not known is any. A
+/// closest to each other. A start that is marked as estimated may be up to a second off, and one that is not known is any. A
 /// mechanism is held to the kinds that its [`Capabilities`](crate::Capabilities) name, while it was attached. What is missing
 /// where it says that events were lost is explained by that, up to the number that it counted; a mechanism
 /// that does not count it is not held to what it does not tell.
@@ -493,7 +496,7 @@ fn same(a: &Event, b: &Event) -> bool {
 fn same_process(a: ProcessId, b: ProcessId, estimated: bool) -> bool {
     a.pid == b.pid
         && match (a.start, b.start) {
-            (Some(a), Some(b)) => a.0.abs_diff(b.0) <= u64::from(estimated),
+            (Some(a), Some(b)) => a.0.abs_diff(b.0) <= if estimated { MOST_LATE_TICKS } else { 0 },
             _ => true,
         }
 }

@@ -333,7 +333,8 @@ fn ids_match_as_far_as_they_are_known() {
     assert_eq!(told(None, Some(7)), 1);
     assert_eq!(told(None, Some(8)), 0);
     assert_eq!(told(Some(Flaw::Estimated), Some(8)), 1);
-    assert_eq!(told(Some(Flaw::Estimated), Some(9)), 0);
+    assert_eq!(told(Some(Flaw::Estimated), Some(7 + MOST_LATE_TICKS)), 1);
+    assert_eq!(told(Some(Flaw::Estimated), Some(8 + MOST_LATE_TICKS)), 0);
     assert_eq!(told(Some(Flaw::AfterLoss), None), 1);
 }
 

@@ -245,10 +245,12 @@ impl ProcDir {
 
     /// Arguments or environment.
     pub(crate) fn read_list(&self, name: &CStr) -> Option<Vec<u8>> {
-        let list = self.read_most(name, LONGEST_LIST as usize)?;
+        let mut list = self.read_most(name, LONGEST_LIST as usize)?;
         if list.len() < ONE_READ {
             return Some(list);
         }
+        // It was read with room for as much again.
+        list.shrink_to_fit();
         let file = openat(&self.0, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
         has_memory(&file).then_some(list)
     }

@@ -22,6 +22,9 @@ use crate::{Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Pid, SourceId, 
 
 /// How long messages wait for one another while there are some.
 const INTERVAL: Duration = Duration::from_millis(20);
+/// The same while there are more than so many in that time: each coming costs as much as some processes do.
+const MANY_INTERVAL: Duration = Duration::from_millis(40);
+const FEW: usize = 16;
 /// How often a sleeper looks up.
 const ASLEEP: Duration = Duration::from_secs(1);
 /// While losses go on, this often everybody who lives is looked at again.
@@ -60,9 +63,14 @@ struct Execs {
     socket: Socket,
     batch: Batch<AT_ONCE>,
     seen: Vec<Received>,
+    /// What the looks in it hold of arguments and environments, bytes.
+    held: usize,
     malformed: u64,
     pace: Pace,
 }
+
+/// Looks that the other thread has not taken yet hold so much; those that come then are in vain.
+const MOST_HELD: usize = 8 << 20;
 
 impl Inlet for Execs {
     fn drain(&mut self) -> io::Result<()> {
@@ -77,8 +85,12 @@ impl Inlet for Execs {
             for index in (before..self.seen.len()).rev() {
                 let depth = self.pace.depth();
                 let it = &mut self.seen[index];
-                if let What::Exec { task } = it.message.what {
+                if let What::Exec { task } = it.message.what
+                    && self.held < MOST_HELD
+                {
                     it.look = ProcFiles.look(task.pid, depth).map(Box::new);
+                    let lists = it.look.iter().flat_map(|look| [&look.argv, &look.env]).flatten();
+                    self.held += lists.map(Vec::capacity).sum::<usize>();
                 }
             }
             if !more {
@@ -172,6 +184,7 @@ impl Live {
                 socket,
                 batch: Batch::new(),
                 seen: Vec::new(),
+                held: 0,
                 malformed: 0,
                 pace: Pace::new(want.env != EnvWanted::No),
             };
@@ -236,6 +249,7 @@ impl Live {
         let execs = |looker: &Looker<Execs>, merge: &mut Merge, malformed: &mut u64| -> io::Result<Option<u32>> {
             let mut execs = looker.lock();
             execs.drain()?;
+            execs.held = 0;
             merge.take(std::mem::take(&mut execs.seen));
             *malformed += std::mem::take(&mut execs.malformed);
             Ok(execs.socket.drops())
@@ -396,7 +410,7 @@ impl Live {
                 return self.finish(out);
             }
             if count > 0 || !self.merge.is_empty() {
-                wait([stop.fd()], INTERVAL)?;
+                wait([stop.fd()], if count > FEW { MANY_INTERVAL } else { INTERVAL })?;
                 continue;
             }
             match &self.looker {
