@@ -81,7 +81,7 @@ impl Csv {
         Self { boot, header, safe: false, time, cell, record, writer, written }
     }
 
-    /// Where `safe`, no cell is a formula to a spreadsheet: see [`is_formula`].
+    /// Where `safe`, no cell is a formula to a spreadsheet: one that begins like one has a `'` in front.
     #[must_use]
     pub fn safe(self, safe: bool) -> Self {
         Self { safe, ..self }

@@ -46,6 +46,8 @@ impl Mechanism for Ebpf {
             Field::Cwd,
             Field::User,
             Field::Login,
+            Field::Sid,
+            Field::Pgid,
             Field::Tty,
             Field::Cgroup,
             Field::Status,
