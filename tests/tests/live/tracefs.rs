@@ -27,7 +27,7 @@ fn is_true(report: &Report) {
 /// The instances and probes that bear the name of this process.
 fn left(pid: u32) -> Vec<String> {
     // Whether it is mounted here or not.
-    let script = "mount -t tracefs tracefs /sys/kernel/tracing && cd /sys/kernel/tracing && ls instances && \
+    let script = "{ mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; } && cd /sys/kernel/tracing && ls instances && \
                   { [ ! -e kprobe_events ] || cat kprobe_events; }";
     let output = Command::new("unshare").args(["--mount", "sh", "-c", script]).output().expect("unshare can be run");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
