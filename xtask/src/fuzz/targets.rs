@@ -17,7 +17,6 @@ pub(super) const TARGETS: &[Target] = &[
             "crates/procscope/src/pipeline/",
         ],
     },
-    Target { name: "decode_json", files: &["crates/procscope-format/src/json/"] },
     Target {
         name: "decode_json",
         files: &[
