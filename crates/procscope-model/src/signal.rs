@@ -49,7 +49,16 @@ pub fn signal_name(signo: u8) -> std::borrow::Cow<'static, str> {
 /// The number of a name that [`signal_name`] gives, with or without `SIG`.
 pub fn signal_number(name: &str) -> Option<u8> {
     let name = name.strip_prefix("SIG").unwrap_or(name);
-    (1..=64).find(|&signo| signal_name(signo).strip_prefix("SIG") == Some(name))
+    let signo = match NAMES.iter().zip(1..).find(|(known, _)| known.strip_prefix("SIG") == Some(name)) {
+        Some((_, signo)) => signo,
+        None if name == "RTMIN" => SIGRTMIN,
+        None => match name.strip_prefix("RTMIN+") {
+            Some(more) => SIGRTMIN.checked_add(more.parse().ok()?)?,
+            None => name.parse().ok()?,
+        },
+    };
+    // Each has one name.
+    (signo > 0 && signal_name(signo).strip_prefix("SIG") == Some(name)).then_some(signo)
 }
 
 #[cfg(test)]
@@ -66,6 +75,11 @@ mod tests {
         }
         assert_eq!(signal_number("KILL"), Some(9));
         assert_eq!(signal_number("NOPE"), None);
-        assert_eq!(signal_name(255), "SIG255");
+        for signo in 1..=u8::MAX {
+            assert_eq!(signal_number(&signal_name(signo)), Some(signo));
+        }
+        for other in ["", "0", "9", "SIG09", "RTMIN+0", "RTMIN+31", "RTMIN+250", "SIG256", "+32"] {
+            assert_eq!(signal_number(other), None, "{other}");
+        }
     }
 }

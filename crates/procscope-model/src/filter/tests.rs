@@ -279,6 +279,7 @@ fn the_normal_form() {
         ("not (pid == 1 or pid == 2)", "not (pid == 1 or pid == 2)"),
         ("event not in(exec,exit)", "event not in (exec, exit)"),
         ("signal == kill", "signal == SIGKILL"),
+        ("signal in (33, 34, 92)", "signal in (SIG33, SIGRTMIN, SIG92)"),
         ("exit == 3 and rss > 1.5MiB", "exit_code == 3 and max_rss > 1.5MiB"),
         ("exe ~ '/a\"b'", "exe ~ \"/a\\\"b\""),
         ("exe =~ '\\d+'", "exe =~ \"\\d+\""),
