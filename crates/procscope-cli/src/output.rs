@@ -68,7 +68,7 @@ impl Output {
 
     #[cfg(not(unix))]
     pub(crate) fn stderr() -> Result<Self, Failure> {
-        Self::open(None)
+        Self::open(None, None, false)
     }
 
     pub(crate) fn is_terminal(&self) -> bool {

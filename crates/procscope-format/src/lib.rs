@@ -16,7 +16,7 @@ use procscope_model::Event;
 
 /// Turns events into bytes.
 pub trait Encode {
-    /// Appends what stands before the first event.
+    /// Appends what comes before the first event.
     fn begin(&mut self, out: &mut Vec<u8>) {
         let _ = out;
     }

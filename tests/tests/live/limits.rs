@@ -50,7 +50,18 @@ const SITUATIONS: &[Situation] = &[
     Situation { name: "no rights", before: &[], nobody: true, expected: [NO_RIGHTS, Told, Told, NO_ROOT, Told] },
     Situation {
         name: "user namespace",
-        before: &["unshare", "--user", "--map-root-user"],
+        // A tracefs that is mounted already may be used by its owner's number.
+        before: &[
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            "umount -a -t tracefs; exec \"$@\"",
+            "sh",
+            "unshare",
+            "--user",
+            "--map-root-user",
+        ],
         nobody: false,
         expected: [OTHER_USERS, Told, NO_CONNECTOR, OTHER_TRACED_USERS, Told],
     },
@@ -62,7 +73,7 @@ const SITUATIONS: &[Situation] = &[
             "--mount",
             "sh",
             "-c",
-            "mount -t bpf bpf /sys/fs/bpf && exec \"$@\"",
+            "umount -a -t tracefs; mount -t bpf bpf /sys/fs/bpf && exec \"$@\"",
             "sh",
             "unshare",
             "--user",

@@ -10,7 +10,7 @@ use crate::{Argv, Event, EventSet, Field, Flaw, Kind, Lost, Namespaces, ProcessI
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct FieldSpec {
-    /// JSON's key; a member of an object stands behind a dot (`parent.pid`).
+    /// JSON's key; a dot separates an object and its member (`parent.pid`).
     pub name: &'static str,
     /// Other names by which filters and columns know it.
     pub aliases: &'static [&'static str],

@@ -224,12 +224,13 @@ pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error
         let plan = plan(want, mechanism.id(), &mechanism.pushdown(), sys::uid_of);
         match mechanism.open(&plan.want) {
             Ok(source) => {
-                let mut notes = match failures.first() {
+                let own = match failures.first() {
                     Some(better) => [vec![instead_of(better, mechanism)], source.surprises()].concat(),
                     None => source.notes(),
                 };
                 #[cfg(target_os = "linux")]
-                notes.extend((!sys::timens::is_known()).then(unknown_time));
+                let own = own.into_iter().chain((!sys::timens::is_known()).then(unknown_time)).collect();
+                let notes: Vec<String> = own;
                 return Ok(Opened { id: mechanism.id(), capabilities: mechanism.capabilities(), source, notes });
             }
             Err(error @ (Error::Filter { .. } | Error::Sink(_))) => return Err(error),

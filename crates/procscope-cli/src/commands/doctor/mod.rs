@@ -23,7 +23,9 @@ use serde::Serialize;
 use self::document::JsonReport;
 use self::facts::Facts;
 use self::judge::Check;
-use self::storm::{Storm, judge_storm};
+use self::storm::Storm;
+#[cfg(any(target_os = "linux", test))]
+use self::storm::judge_storm;
 use crate::args::{Doctor, Report as Format};
 use crate::failure::Failure;
 use crate::program;
