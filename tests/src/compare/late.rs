@@ -273,7 +273,9 @@ impl Field<'_> {
         }
         self.never("exit.usage", seen.user_ns.is_some() || seen.max_rss_bytes.is_some() || seen.rchar.is_some());
         if tells_more(seen) {
-            let unsure = seen.signal.as_deref() != exit.signal.as_deref();
+            // A signal that the kernel may have sent in the process's own name has no sender, and a mark.
+            let unmarked = flaw(seen, "killer") != "not-observed" || seen.killer.is_some();
+            let unsure = seen.signal.as_deref() != exit.signal.as_deref() || !unmarked;
             if let (Some(killer), false) = (&exit.killer, unsure) {
                 let told = seen.killer.as_ref().map(|killer| killer.pid);
                 self.is("exit.killer", &told, &killer.as_ref().map(|killer| killer.pid));
