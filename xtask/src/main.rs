@@ -24,8 +24,8 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   run [OPTIONS]             build procscope for release and start it with these options
-  test [STEP...]            every check, or these: fmt msrv clippy doc api bpf test corpus fuzz cross kernels deny
-                            (`test --list` says what each does, and names some on request: unit wine)
+  test [STEP...]            every check, or these: fmt msrv house clippy doc api bpf test corpus fuzz cross
+                            kernels deny (`test --list` says what each does, and names some on request: unit wine)
   api                       write the public API of the libraries to docs/api.txt
   bpf [--check]             compile bpf/procscope.bpf.c into bpf/gen, or see that bpf/gen is what it compiles to
   cross [TARGET]            build the program for Windows, type-check it for macOS

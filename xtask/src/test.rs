@@ -24,6 +24,13 @@ const STEPS: &[Step] = &[
         on_request: false,
         run: msrv::check,
     },
+    Step {
+        name: "house",
+        what: "no arrow up between rooms, no circle, no long file, plain words",
+        needs: &[],
+        on_request: false,
+        run: house,
+    },
     Step { name: "clippy", what: "no warning", needs: &[packages::BUILD], on_request: false, run: clippy },
     Step {
         name: "doc",
@@ -166,6 +173,10 @@ fn seconds(took: Duration) -> String {
 fn fmt() -> Result<()> {
     run(cargo().current_dir(workspace::root()).args(["fmt", "--all", "--check"]))?;
     run(cargo().current_dir(workspace::root()).args(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]))
+}
+
+fn house() -> Result<()> {
+    run(cargo().current_dir(workspace::root()).args(["test", "--locked", "--package", "xtask", "--test", "house"]))
 }
 
 fn clippy() -> Result<()> {
