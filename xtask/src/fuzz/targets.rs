@@ -46,7 +46,7 @@ pub(super) const TARGETS: &[Target] = &[
         name: "decode_tracefs",
         files: &[
             "crates/procscope/src/source/tracefs/assemble.rs",
-            "crates/procscope/src/source/tracefs/decode.rs",
+            "crates/procscope/src/source/tracefs/decode/",
             "crates/procscope/src/source/settling.rs",
         ],
     },
@@ -95,7 +95,7 @@ mod tests {
         let of = |files: &[&str]| of(&files.iter().map(|file| (*file).to_owned()).collect::<Vec<_>>());
         assert_eq!(of(&["crates/procscope-model/src/filter/lex.rs", "README.md"]), ["filter"]);
         assert_eq!(
-            of(&["fuzz/corpus/cgroup/a", "crates/procscope/src/source/tracefs/decode.rs"]),
+            of(&["fuzz/corpus/cgroup/a", "crates/procscope/src/source/tracefs/decode/page.rs"]),
             ["cgroup", "decode_tracefs"]
         );
         assert_eq!(of(&["fuzz/src/lib.rs"]).len(), TARGETS.len());

@@ -15,7 +15,6 @@ const LONGER: &[(&str, &str)] = &[
     ("crates/procscope/src/pipeline/mod.rs", "not yet taken apart"),
     ("crates/procscope/src/reconcile/mod.rs", "not yet taken apart"),
     ("crates/procscope/src/reconcile/tests.rs", "not yet taken apart"),
-    ("crates/procscope/src/source/tracefs/decode.rs", "not yet taken apart"),
     ("crates/procscope/src/source/tracefs/live.rs", "not yet taken apart"),
     ("tests/src/actor.rs", "not yet taken apart"),
     ("tests/src/compare.rs", "not yet taken apart"),
