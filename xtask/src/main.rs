@@ -9,6 +9,7 @@ mod fuzz;
 mod kernels;
 mod msrv;
 mod packages;
+mod picture;
 mod process;
 mod run;
 mod test;
@@ -35,6 +36,7 @@ usage: cargo xtask COMMAND
   kernels [NAME...|--all] [SOURCE...] [BEHAVIOUR...]
                             every source on Debian's kernels, in emulated guests; those of `test` unless told
   deny                      licences, sources, duplicates and advisories of the dependencies, with cargo-deny
+  picture                   run procscope on a small build and draw its screen as docs/live.svg
   setup                     install (as root) or name the Debian packages that `test` needs";
 
 fn main() -> ExitCode {
@@ -62,6 +64,7 @@ fn dispatch(args: Vec<String>) -> Result<()> {
         ("fuzz", _) => fuzz::fuzz(rest),
         ("kernels", _) => kernels::check(rest),
         ("deny", []) => deny::check_all(),
+        ("picture", []) => picture::draw(),
         ("setup", []) => test::setup(),
         ("help" | "--help" | "-h", _) => {
             println!("{USAGE}");
