@@ -15,12 +15,11 @@ const COLUMNS: u16 = 110;
 /// The command of the picture, as a reader would type it.
 const TYPED: &str = "procscope run make -s";
 
-/// A compiler, its product, a killed process and a program that does not exist.
+/// A compiler, its product and a killed process.
 const MAKEFILE: &str = "\
 all: greet
-\t./greet 'big world'
 \tsleep 60 & sleep 0.05; kill -KILL $$!
-\t-env no-such-tool --now
+\t./greet 'big world'
 greet: greet.c
 \tcc -o $@ greet.c
 ";
@@ -41,8 +40,8 @@ pub(crate) fn draw() -> Result<()> {
     fs::write(dir.join("greet.c"), SOURCE)?;
     let program = workspace::program()?;
     let program_dir = program.parent().context("the program is in a directory")?;
-    // One directory of programs, so that a search along the PATH adds no failed execs.
-    let command = format!("stty cols {COLUMNS} rows 100; PATH=/usr/bin exec {}/{TYPED}", program_dir.display());
+    // A search along two directories shows a failed exec, and no more than that.
+    let command = format!("stty cols {COLUMNS} rows 100; PATH=/usr/local/bin:/usr/bin exec {}/{TYPED}", program_dir.display());
     let mut script = Command::new("script");
     script.current_dir(&dir).env_remove("NO_COLOR").env("TERM", "xterm-256color");
     let screen = output(script.args(["--quiet", "--return", "--command", &command, "/dev/null"]))?;
