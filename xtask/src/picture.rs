@@ -41,7 +41,8 @@ pub(crate) fn draw() -> Result<()> {
     let program = workspace::program()?;
     let program_dir = program.parent().context("the program is in a directory")?;
     // A search along two directories shows a failed exec, and no more than that.
-    let command = format!("stty cols {COLUMNS} rows 100; PATH=/usr/local/bin:/usr/bin exec {}/{TYPED}", program_dir.display());
+    let command =
+        format!("stty cols {COLUMNS} rows 100; PATH=/usr/local/bin:/usr/bin exec {}/{TYPED}", program_dir.display());
     let mut script = Command::new("script");
     script.current_dir(&dir).env_remove("NO_COLOR").env("TERM", "xterm-256color");
     let screen = output(script.args(["--quiet", "--return", "--command", &command, "/dev/null"]))?;
