@@ -18,6 +18,7 @@ mod signals;
 mod standard;
 mod summary;
 mod telling;
+mod values;
 mod verify;
 mod writer;
 

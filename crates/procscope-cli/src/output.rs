@@ -12,9 +12,12 @@ use crate::render::Size;
 #[cfg(target_os = "linux")]
 use crate::standard;
 #[cfg(target_os = "linux")]
-use crate::telling::say;
-#[cfg(target_os = "linux")]
 use procscope_format::escape::visible;
+
+/// Prints a message. A closed stderr must not end the program.
+pub(crate) fn say(text: &str) {
+    let _ = io::stderr().write_all(text.as_bytes());
+}
 
 /// Where the events go: a file, or standard output.
 pub(crate) struct Output {

@@ -1,6 +1,6 @@
 //! The events of a monitor, rendered and written.
 
-use std::io::{self, Write};
+use std::io;
 use std::ops::ControlFlow;
 
 use procscope::{Error, Event, EventKind, Monitor, Session, Sink, Summary};
@@ -74,11 +74,6 @@ where
         })?;
         Ok(Some(summary))
     }
-}
-
-/// Prints a message. A closed stderr must not end the program.
-pub(crate) fn say(text: &str) {
-    let _ = io::stderr().write_all(text.as_bytes());
 }
 
 /// Renders events and hands the text to the writer.

@@ -17,6 +17,28 @@ const BATCH: usize = 256;
 /// So much may wait for a consumer, besides what it has in hand; then the reader waits, and the kernel's ring fills and counts.
 const QUEUE_BYTES: usize = 16 << 20;
 
+impl Monitor {
+    /// Runs on a thread of its own, and gives the events one after another.
+    pub fn events(self) -> Events {
+        Events::begin(self)
+    }
+
+    /// Runs on a thread of its own, and gives the events to tasks of any async runtime.
+    #[cfg(feature = "stream")]
+    pub fn stream(self) -> EventStream {
+        EventStream::begin(self)
+    }
+}
+
+impl IntoIterator for Monitor {
+    type Item = Result<Event, Error>;
+    type IntoIter = Events;
+
+    fn into_iter(self) -> Events {
+        self.events()
+    }
+}
+
 /// The events of a [`Monitor`] that runs on a thread of its own; [`Monitor::events`] begins it.
 ///
 /// An error comes once and is the last item. Events wait in a queue of 16 MiB for a slow consumer, then in the kernel's ring, and

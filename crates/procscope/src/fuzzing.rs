@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
 
-use crate::pipeline::{Names, Outlet, Pipeline};
+use crate::pipeline::{Outlet, Pipeline};
 use crate::source::comm_of;
 use crate::source::happening::Told;
 use crate::source::look::{Depth, Look, Proc, StatSeen, StatusSeen};
@@ -14,6 +14,7 @@ use crate::source::settling::Settling;
 use crate::source::tracefs::assemble::{Assembler, Threads};
 use crate::source::tracefs::decode::{Format, Kernel, PageLayout, Schema, samples};
 use crate::source::tracker::{Settings, Tracker};
+use crate::sys::Names;
 use crate::{EnvWanted, EventSet, Pid, Sink, SourceId, StartTime, Want};
 
 struct NoNames;

@@ -6,18 +6,14 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-#[cfg(feature = "stream")]
-use crate::events::EventStream;
-use crate::events::Events;
 use crate::launch::{Held, Kin, RunningCommand};
-use crate::pipeline::{Names, Outlet, Pipeline};
+use crate::pipeline::{Outlet, Pipeline};
 use crate::plan::{self, Explanation};
 use crate::source::stop::Stop;
 use crate::source::{self, Opened, Source};
-use crate::sys::{self, Numeric, UserDatabase};
+use crate::sys::{self, Names, Numeric, UserDatabase};
 use crate::{
-    EnvWanted, Error, Event, EventSet, Feed, FeedError, Filter, Kind, Pid, Session, Sink, SourceId, StopHandle,
-    Summary, Want,
+    EnvWanted, Error, EventSet, Feed, FeedError, Filter, Kind, Pid, Session, Sink, SourceId, StopHandle, Summary, Want,
 };
 
 /// Builds a [`Monitor`].
@@ -322,17 +318,6 @@ impl Monitor {
         summary.command = self.command.and_then(|command| command.held.command().status());
         became.and(result).map(|()| summary)
     }
-
-    /// Runs on a thread of its own, and gives the events one after another.
-    pub fn events(self) -> Events {
-        Events::begin(self)
-    }
-
-    /// Runs on a thread of its own, and gives the events to tasks of any async runtime.
-    #[cfg(feature = "stream")]
-    pub fn stream(self) -> EventStream {
-        EventStream::begin(self)
-    }
 }
 
 impl Feed for Monitor {
@@ -349,15 +334,6 @@ impl Feed for Monitor {
             Error::Sink(error) => FeedError::Sink(error),
             error => FeedError::Source(Box::new(error)),
         })
-    }
-}
-
-impl IntoIterator for Monitor {
-    type Item = Result<Event, Error>;
-    type IntoIter = Events;
-
-    fn into_iter(self) -> Events {
-        self.events()
     }
 }
 

@@ -20,8 +20,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("crates/procscope/src/source/ptrace/live.rs", "pipeline"),
     ("crates/procscope/src/source/ptrace/told.rs", "pipeline"),
     ("crates/procscope/src/source/tracefs/live.rs", "pipeline"),
-    ("crates/procscope/src/sys/linux.rs", "pipeline"),
-    ("crates/procscope/src/sys/users.rs", "pipeline"),
 ];
 
 /// An arrow that the table does not allow: the user's file, the used room, and both in words.

@@ -1,6 +1,5 @@
 mod filter;
 pub(crate) mod help;
-pub(crate) mod values;
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal as _};
@@ -14,12 +13,12 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use procscope::{EnvWanted, EventSet, Filter, Pid};
 
-use self::values::{
+use crate::output;
+use crate::output::say;
+use crate::render::columns::Columns;
+use crate::values::{
     RingSize, Source, parse_container, parse_count, parse_duration, parse_env, parse_name, parse_pid, parse_user,
 };
-use crate::output;
-use crate::render::columns::Columns;
-use crate::telling::say;
 use procscope_format::escape::visible_lines;
 
 /// The command line.
@@ -224,7 +223,7 @@ pub(crate) struct Options {
         value_name = "NAME,…",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = values::ALL_VARIABLES,
+        default_missing_value = crate::values::ALL_VARIABLES,
         value_parser = OsStringValueParser::new().try_map(parse_env)
     )]
     pub(crate) env: Option<EnvWanted>,

@@ -5,11 +5,11 @@ use procscope::{DecidedBy, Error, Event, EventSet, Monitor, MonitorBuilder, Sess
 
 use crate::args::{Color, Format, Options};
 use crate::failure::Failure;
-use crate::output::{self, Output, Screen};
+use crate::output::{self, Output, Screen, say};
 use crate::render::Render;
 use crate::render::table::{Look, Table};
 use crate::summary::{self, Tally};
-use crate::telling::{Telling, Trouble, say};
+use crate::telling::{Telling, Trouble};
 use crate::verify::{self, Proven, Second};
 use procscope_format::csv::Csv;
 use procscope_format::escape;

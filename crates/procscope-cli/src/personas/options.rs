@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use procscope::SourceId;
 
-use crate::args::values::{Source, parse_duration};
 use crate::failure::Failure;
+use crate::values::{Source, parse_duration};
 
 /// How an original reads its command line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -13,8 +13,8 @@ use super::options::{Grammar, Refusal, Table, flag};
 use super::session::Watch;
 use crate::failure::Failure;
 use crate::output;
+use crate::output::say;
 use crate::render::Render;
-use crate::telling::say;
 use procscope_format::escape;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -188,7 +188,7 @@ pub(super) mod waiting {
     use rustix::process::{Pid as RustixPid, PidfdFlags, pidfd_open};
 
     use crate::failure::Failure;
-    use crate::telling::say;
+    use crate::output::say;
 
     /// How long an end may take to be told once it has happened.
     const LATE: Duration = Duration::from_millis(500);

@@ -7,10 +7,11 @@ use procscope::{Event, EventKind, Kind, Lost, Monitor, MonitorBuilder, Session, 
 
 use super::options::Common;
 use crate::failure::Failure;
+use crate::output::say;
 use crate::output::{Output, Screen};
 use crate::program;
 use crate::render::Render;
-use crate::telling::{Telling, say};
+use crate::telling::Telling;
 use procscope_format::escape;
 
 /// A persona about to watch.

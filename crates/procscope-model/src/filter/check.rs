@@ -8,9 +8,7 @@ use super::glob::Glob;
 use super::lex::{Operator, Value, quote, quote_pattern, unescape, unquote_pattern};
 use super::number::{SIZES, SPANS, time, whole, with_unit};
 use super::test::{Check, Order, Subject, Test, Wanted};
-use crate::{
-    Argv, BootId, EventSet, Field, FieldSpec, Kind, ProcessId, StartTime, errno_name, signal_name, signal_number,
-};
+use crate::{BootId, EventSet, Field, FieldSpec, Kind, ProcessId, StartTime, errno_name, signal_name, signal_number};
 
 /// A compiled regular expression takes at most this much, bytes; so does the table that it fills while matching.
 const REGEX_BYTES: usize = 1 << 18;
@@ -421,9 +419,4 @@ impl std::fmt::Display for Subject {
             Self::Flaw(field) => write!(f, "flaw.{}", field.name()),
         }
     }
-}
-
-/// The variable's value.
-pub(super) fn variable<'a>(env: &'a Argv, name: &str) -> Option<&'a [u8]> {
-    env.iter().find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }

@@ -5,7 +5,6 @@ use std::fmt::{self, Write as _};
 
 use regex::bytes::Regex;
 
-use super::check::variable;
 use super::field::is_unknown;
 use super::glob::Glob;
 use super::{Ancestor, Ancestry};
@@ -282,4 +281,9 @@ impl fmt::Write for Small {
         self.len += text.len();
         Ok(())
     }
+}
+
+/// The variable's value.
+fn variable<'a>(env: &'a Argv, name: &str) -> Option<&'a [u8]> {
+    env.iter().find_map(|variable| variable.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
 }

@@ -2,7 +2,6 @@
 
 mod cgroup;
 mod choice;
-mod clock;
 mod identity;
 mod ids;
 mod intern;
@@ -16,7 +15,6 @@ use std::sync::Arc;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use cgroup::cgroup_identity;
-pub(crate) use clock::Clock;
 pub(crate) use outlet::Outlet;
 
 use crate::launch::Kin;
@@ -25,6 +23,7 @@ use crate::source::record::{
     UNKNOWN_ID,
 };
 use crate::sys::id_maps::IdMaps;
+use crate::sys::{Clock, Names};
 use crate::{
     Argv, BootId, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit,
     ExitStatus, Field, Filter, Flaw, Flaws, ForkInfo, IdChange, KIND_COUNT, Kind, Login, Lost, Name, Namespaces, Pid,
@@ -35,14 +34,6 @@ use identity::Identity;
 use intern::Interner;
 use lineage::Lineage;
 use table::{Image, Table};
-
-/// Looks up names of users and groups; `None` where the number has none.
-pub(crate) trait Names: Send {
-    /// A batch begins. True where what was given before may no longer hold.
-    fn renew(&mut self) -> bool;
-    fn user(&mut self, uid: u32) -> Option<Arc<str>>;
-    fn group(&mut self, gid: u32) -> Option<Arc<str>>;
-}
 
 /// The parts of a long list under way, by the tid and time of their exec.
 #[derive(Default)]

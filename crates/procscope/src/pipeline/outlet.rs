@@ -1,8 +1,9 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use super::{Clock, Pipeline};
+use super::Pipeline;
 use crate::source::record::Record;
+use crate::sys::Clock;
 use crate::{Event, EventKind, Field, KIND_COUNT, Kind, Pid, Sink, Summary, Timestamp};
 
 /// Where a source puts its records: through the pipeline into the sink.

@@ -8,7 +8,7 @@ use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, 
 use rustix::thread::CapabilitySet;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use crate::pipeline::Clock;
+use crate::sys::clock::Clock;
 use crate::sys::id_maps::{IdMap, IdMaps};
 use crate::sys::proc_pid::{Stat, Status, decode_handled, decode_id, decode_ids};
 use crate::sys::timens;

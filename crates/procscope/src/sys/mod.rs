@@ -1,6 +1,7 @@
 //! What each OS must supply besides its sources: the boot's id, the clocks, the names of users, the size of a page,
 //! and on Linux what /proc tells of a process.
 
+mod clock;
 pub(crate) mod id_maps;
 #[cfg(target_os = "linux")]
 mod linux;
@@ -50,6 +51,7 @@ mod other {
         crate::Timestamp(0)
     }
 }
+pub(crate) use clock::Clock;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::{boot_id, host_name, id_maps, in_initial_pid_namespace, monotonic_origin, page_bytes, start_of};
-pub(crate) use users::{Numeric, UserDatabase, uid_of};
+pub(crate) use users::{Names, Numeric, UserDatabase, uid_of};

@@ -4,7 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::pipeline::Names;
+/// Looks up names of users and groups; `None` where the number has none.
+pub(crate) trait Names: Send {
+    /// A batch begins. True where what was given before may no longer hold.
+    fn renew(&mut self) -> bool;
+    fn user(&mut self, uid: u32) -> Option<Arc<str>>;
+    fn group(&mut self, gid: u32) -> Option<Arc<str>>;
+}
 
 /// The id of a user, where that user's name is this one: of two with one id the system names but one.
 #[cfg(unix)]

@@ -7,7 +7,7 @@ use regex::bytes::Regex;
 
 use super::maps::{Holds, Set};
 use super::{Arguments, STYLE_HELP, comm, pattern, ppid, returned, uid, wanted};
-use crate::args::values::parse_user;
+use crate::output::say;
 use crate::personas::options::{
     Grammar, Line, NO_PROGRAM, Opt, Refusal, Table, as_id, both, leading_number, long, path,
 };
@@ -15,7 +15,7 @@ use crate::personas::session::{Watch, note_path};
 use crate::personas::text::{self, local_clock};
 use crate::render::Render;
 use crate::render::time::WallClock;
-use crate::telling::say;
+use crate::values::parse_user;
 use procscope_format::escape::visible;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

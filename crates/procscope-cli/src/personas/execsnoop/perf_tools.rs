@@ -8,11 +8,11 @@ use procscope::{Event, EventKind, Kind, Monitor, Pid, StartTime, Summary};
 use regex::bytes::Regex;
 
 use super::{Arguments, STYLE_HELP, comm, pattern, ppid, returned, wanted};
-use crate::args::values::parse_duration;
 use crate::personas::options::{Grammar, Line, Refusal, Table, flag, leading_number, long};
 use crate::personas::session::Watch;
 use crate::personas::text::BootClock;
 use crate::render::Render;
+use crate::values::parse_duration;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Key {
