@@ -142,7 +142,7 @@ pub struct Running {
     cpu_before_ns: u64,
 }
 
-/// What a monitor did.
+/// The result of a monitor's run.
 #[derive(Clone, Copy, Debug)]
 pub struct Done {
     /// CPU time from when it watched until it had nothing more to do, ns.

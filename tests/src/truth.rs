@@ -286,7 +286,7 @@ pub enum Change {
     },
     /// A thread ended while others of its process lived on.
     ThreadExit {
-        /// Which.
+        /// Its identity.
         tid: u32,
         /// Its own code, where it ended by itself.
         code: Option<u32>,

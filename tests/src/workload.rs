@@ -55,7 +55,7 @@ enum Command {
     /// A part of an odd case.
     #[command(hide = true)]
     Act {
-        /// Which.
+        /// Its identity.
         act: String,
     },
 }

@@ -46,11 +46,11 @@ impl From<Error> for Failure {
                 help: program::by_its_path(&obstacle.remedy),
             },
             Error::NoneWorks { failures } => {
-                let help = failures.iter().find_map(Error::remedy).unwrap_or("procscope doctor tells what mends it");
+                let help = failures.iter().find_map(Error::remedy).unwrap_or("procscope doctor names the fix");
                 Self {
                     what: "cannot watch processes: no mechanism works here".to_owned(),
                     cause: failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
-                    help: format!("{}; procscope doctor tells of each", program::by_its_path(help)),
+                    help: format!("{}; procscope doctor explains each", program::by_its_path(help)),
                 }
             }
             Error::NoMechanism { os, to_come } => Self {
@@ -59,29 +59,29 @@ impl From<Error> for Failure {
                 help: "run procscope on Linux".to_owned(),
             },
             Error::Filter { what, remedy } => {
-                Self { what: "cannot watch what was asked for".to_owned(), cause: what, help: remedy }
+                Self { what: "cannot watch what you asked for".to_owned(), cause: what, help: remedy }
             }
             Error::Sink(error) => Self::writing("the output", &error),
             Error::Source { source_id, what, error } => Self {
-                what: format!("{} broke off, and events after this moment are missing", source_id.name()),
+                what: format!("{} stopped; events after this moment are missing", source_id.name()),
                 cause: format!("{what}: {}", describe(&error)),
                 help: remedy(&error)
-                    .unwrap_or("start procscope again; report it, with what `uname -r` prints, if it comes back")
+                    .unwrap_or("start procscope again; if it happens again, report it with the output of `uname -r`")
                     .to_owned(),
             },
             Error::Command { name, error } => Self {
                 what: format!("cannot run {name}"),
                 help: match error.kind() {
                     _ if remedy(&error).is_some() => remedy(&error).unwrap_or_default(),
-                    io::ErrorKind::NotFound => "name a program of $PATH, or a file by its path: ./program",
-                    io::ErrorKind::PermissionDenied => "see whether it may be executed: ls -l; chmod +x makes it so",
+                    io::ErrorKind::NotFound => "name a program in $PATH, or a file by its path: ./program",
+                    io::ErrorKind::PermissionDenied => "check that it may be executed: ls -l; if not: chmod +x",
                     _ => "see what it is: file FILE",
                 }
                 .to_owned(),
                 cause: describe(&error),
             },
             Error::System { what, error } => Self {
-                what: "cannot begin to watch".to_owned(),
+                what: "cannot start watching".to_owned(),
                 cause: format!("{what}: {}", describe(&error)),
                 help: remedy(&error)
                     .unwrap_or("look at the limits that `ulimit -a` prints, then start procscope again")

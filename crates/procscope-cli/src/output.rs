@@ -46,7 +46,7 @@ impl Output {
                     io::ErrorKind::NotFound => {
                         format!("mkdir -p {}", path.parent().unwrap_or(Path::new(".")).display())
                     }
-                    io::ErrorKind::TimedOut => format!("start what reads it first: cat {name}"),
+                    io::ErrorKind::TimedOut => format!("start its reader first: cat {name}"),
                     _ => remedy(&error).unwrap_or("name a file that you may write: -o FILE").to_owned(),
                 };
                 Err(Failure { what: format!("cannot open {name} for writing"), cause: describe(&error), help })
@@ -147,10 +147,10 @@ fn open_pipe(path: &Path, time: Option<Duration>, quiet: bool) -> io::Result<Fil
             }
         }
         if time.is_some_and(|time| begun.elapsed() >= time) {
-            return Err(io::Error::new(io::ErrorKind::TimedOut, "nobody reads this pipe"));
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "no process reads this pipe"));
         }
         if !std::mem::replace(&mut said, true) {
-            say(&format!("procscope: waiting for what reads {}\n", visible(&path.display().to_string())));
+            say(&format!("procscope: waiting for a reader of {}\n", visible(&path.display().to_string())));
         }
         std::thread::sleep(EVERY);
     }

@@ -13,8 +13,8 @@ use crate::failure::{Failure, describe, remedy};
 /// Why signals cannot be caught.
 pub(crate) fn failure(error: io::Error) -> Failure {
     Failure {
-        what: "cannot begin to watch".to_owned(),
-        cause: format!("making ready for Ctrl-C: {}", describe(&error)),
+        what: "cannot start watching".to_owned(),
+        cause: format!("preparing for Ctrl-C: {}", describe(&error)),
         help: remedy(&error)
             .unwrap_or("look at the limits that `ulimit -a` prints, then start procscope again")
             .to_owned(),

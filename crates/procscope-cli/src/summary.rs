@@ -65,7 +65,7 @@ impl Tally {
             quote::text(name, &mut shown);
         }
         let names = String::from_utf8_lossy(&shown);
-        let why = "without its owner's rights, which the kernel gives no program that is traced without CAP_SYS_PTRACE";
+        let why = "without the owner's rights: the kernel gives a traced program none without CAP_SYS_PTRACE";
         (self.powerless > 0).then(|| format!("{} ran {why}: {names}", self.powerless))
     }
 
@@ -88,7 +88,7 @@ impl Tally {
             }
         }
         if self.uncounted > 0 {
-            let _ = write!(text, "; beyond {MAX_PROGRAMS} names, {} execs were not told apart", self.uncounted);
+            let _ = write!(text, "; beyond {MAX_PROGRAMS} names, {} execs were not counted by name", self.uncounted);
         }
         (!text.is_empty()).then_some(text)
     }
@@ -128,12 +128,18 @@ pub(crate) fn text(source: SourceId, summary: &Summary, tally: &Tally) -> String
         ("incomplete", if incomplete.is_empty() { none() } else { incomplete.join(", ") }),
     ];
     if summary.undecided > 0 {
-        let why =
-            "refused for what could not be learned of them; a filter that ends in `or flaws? or not FIELD?` shows them";
+        let why = "refused because of unknown values; a filter that ends in `or flaws? or not FIELD?` shows them";
         rows.push(("undecided", format!("{}: {why}", summary.undecided)));
     }
     if summary.malformed > 0 {
-        rows.push(("malformed", format!("{}: records of the kernel that this version cannot read", summary.malformed)));
+        rows.push((
+            "malformed",
+            format!(
+                "{}: records of the kernel that this version cannot \
+            read",
+                summary.malformed
+            ),
+        ));
     }
     rows.extend(tally.powerless().map(|powerless| ("set-uid", powerless)));
     rows.extend(tally.busiest().map(|busiest| ("busiest", busiest)));
@@ -149,13 +155,18 @@ fn what_helps(source: SourceId, lost: u64, skipped: u64) -> String {
     let ring = "a larger ring helps: --ring-size 64MiB";
     match source {
         SourceId::ProcPoll => {
-            "these are pids of processes or threads that were gone before they could be seen; other mechanisms see all: \
+            "these are pids of processes or threads that were gone before they could be seen; other mechanisms \
+             see all: \
              procscope doctor"
                 .to_owned()
         }
         _ if skipped == 0 => ring.to_owned(),
-        _ if skipped >= lost => "the kernel skipped programs that were at work on that CPU; no larger ring helps".to_owned(),
-        _ => format!("{skipped} as the kernel skipped programs that were at work on that CPU; of the others {ring}"),
+        _ if skipped >= lost => {
+            "the kernel skipped programs that were at work on that CPU; no larger ring helps".to_owned()
+        }
+        _ => format!(
+            "{skipped} because the kernel skipped programs that were at work on that CPU; for the others {ring}"
+        ),
     }
 }
 
@@ -244,7 +255,7 @@ mod tests {
         assert!(skipped.contains("no larger ring helps") && !skipped.contains("--ring-size"), "{skipped}");
         other.skipped = 23;
         let some = text(SourceId::Ebpf, &other, &tally);
-        assert!(some.contains("; 23 as the kernel skipped") && some.contains("--ring-size 64MiB"), "{some}");
+        assert!(some.contains("; 23 because the kernel skipped") && some.contains("--ring-size 64MiB"), "{some}");
         insta::assert_snapshot!(format!("{quiet}\n{}\n{empty}", text(SourceId::Ebpf, &summary, &tally)));
     }
 
@@ -255,6 +266,6 @@ mod tests {
             tally.record(&exec(format!("{number}").as_bytes()));
         }
         assert_eq!(tally.programs.len(), MAX_PROGRAMS);
-        assert!(tally.busiest().unwrap().ends_with("beyond 4096 names, 5904 execs were not told apart"));
+        assert!(tally.busiest().unwrap().ends_with("beyond 4096 names, 5904 execs were not counted by name"));
     }
 }

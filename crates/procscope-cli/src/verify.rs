@@ -47,8 +47,10 @@ pub(crate) fn open(options: &Options, first: &Session, tree: Option<Pid>) -> Res
     if reconciler.kinds() == EventSet::NONE {
         return Err(Failure {
             what: format!("{} cannot verify {}", monitor.session().source.name(), first.source.name()),
-            cause: "there is no kind of event that was asked for and that both tell alike".to_owned(),
-            help: "ask for some of fork, clone, exec, exit, thread-exit, comm and sid, such as -e exec,exit".to_owned(),
+            cause: "there is no requested kind of event that both report alike".to_owned(),
+            help: "ask for some of fork, clone, exec, exit, thread-exit, comm and sid, such as -e \
+                exec,exit"
+                .to_owned(),
         });
     }
     let choice = Choice::of(options, [first.source, monitor.session().source]);
@@ -95,7 +97,11 @@ impl Choice {
                 return Self::Apart(format!("with {what}, which the second mechanism does not have"));
             };
             if let Some(source) = sources.into_iter().find(|&source| !knows(source, field)) {
-                return Self::Apart(format!("with a choice of {what}, which {} learns late, if at all", source.name()));
+                return Self::Apart(format!(
+                    "with a choice of {what}, which {} learns late, if at \
+                    all",
+                    source.name()
+                ));
             }
         }
         let cut = |name: &Vec<u8>| name[..name.len().min(COMM_BYTES)].to_vec();
@@ -159,7 +165,7 @@ impl Second {
         let kinds = kinds(proof.reconciler.kinds());
         let mut notes = vec![match &proof.choice {
             Choice::Apart(why) => {
-                format!("verified by {name}: {kinds} events; {why}, only that nothing is told that did not happen")
+                format!("verified by {name}: {kinds} events; {why}, only that every reported event happened")
             }
             _ => format!("verified by {name}: {kinds} events"),
         }];
@@ -174,7 +180,12 @@ impl Second {
         let mut sink = Told(Arc::clone(&proof));
         let monitor = self.monitor;
         let run = move || {
-            monitor.run(&mut sink).inspect_err(|error| eprint_line(&format!("procscope: verifying ends: {error}\n")))
+            monitor.run(&mut sink).inspect_err(|error| {
+                eprint_line(&format!(
+                    "procscope: verification stopped: \
+                {error}\n"
+                ))
+            })
         };
         let thread = thread::Builder::new().name("ps-verify".to_owned()).spawn(run)?;
         Ok(Verifying { stop, proof, thread })
@@ -315,7 +326,7 @@ impl Findings {
     fn rest(&mut self) -> String {
         match std::mem::take(&mut self.untold) {
             0 => String::new(),
-            n => format!("procscope: and {n} discrepancies more\n"),
+            n => format!("procscope: and {n} more discrepancies\n"),
         }
     }
 
@@ -326,7 +337,7 @@ impl Findings {
                 let missing_from_first = *from == self.names[0];
                 let only = if missing_from_first { second } else { first };
                 let name = self.name(event);
-                (usize::from(!missing_from_first), name.clone(), format!("only {only} told of {name}"))
+                (usize::from(!missing_from_first), name.clone(), format!("only {only} reported {name}"))
             }
             Discrepancy::Differs { field, first: one, second: other } => {
                 let name = self.name(one);
@@ -334,7 +345,7 @@ impl Findings {
                 let line = format!("{first} and {second} differ in the {} of {name}: {values}", field.name());
                 (2, format!("{} of {name}", field.name()), line)
             }
-            _ => (2, String::new(), "what this version has no words for".to_owned()),
+            _ => (2, String::new(), "a discrepancy that this version cannot describe".to_owned()),
         };
         if self.named[which].len() < NAMED {
             self.named[which].push(name);
@@ -392,15 +403,15 @@ impl Findings {
             if unheld > 0 {
                 row(
                     "unheld",
-                    format!("{unheld} that {name} need not tell of, for a filter or as it cannot know of all"),
+                    format!("{unheld} that {name} need not report: because of a filter, or it cannot know all"),
                 );
             }
         }
         if it.outside > 0 {
-            row("left out", format!("{} while only one of both was attached", it.outside));
+            row("left out", format!("{} while only one of the two was attached", it.outside));
         }
         if it.given_up > 0 {
-            row("given up", format!("{}: one of both was too far behind the other", it.given_up));
+            row("given up", format!("{}: one side was too far behind the other", it.given_up));
         }
         text
     }
@@ -521,7 +532,7 @@ mod tests {
         let missing = |pid| Discrepancy::Missing { event: exec(pid, b"x", 0).into(), from: SourceId::Ebpf };
         let text = findings.lines((0..500).map(missing), false) + &findings.lines([].into_iter(), true);
         assert_eq!(text.lines().count() as u64, LINES + 1);
-        assert!(text.ends_with("procscope: and 480 discrepancies more\n"), "{text}");
+        assert!(text.ends_with("procscope: and 480 more discrepancies\n"), "{text}");
         assert_eq!(findings.named[0].len(), NAMED);
     }
 

@@ -1,4 +1,4 @@
-//! CSV: a row an event, always the same columns.
+//! CSV: one row for each event, always with the same columns.
 
 use std::cell::RefCell;
 use std::io::{self, Write};
@@ -43,7 +43,7 @@ fn fill(out: &mut Vec<u8>, event: &Event, field: &FieldSpec, time: &mut Rfc3339,
         (_, Value::Id(id)) => word(out, id.display(boot)),
         (_, Value::Tty(tty)) => word(out, tty),
         (_, Value::Counts(lost)) => pairs(out, lost.iter().map(|(kind, count)| (kind.name(), count))),
-        // Objects, whose members are columns of their own; and what a later model has.
+        // Objects, whose members are columns of their own; and fields of a later model.
         _ => {}
     }
 }
@@ -81,7 +81,8 @@ impl Csv {
         Self { boot, header, safe: false, time, cell, record, writer, written }
     }
 
-    /// Where `safe`, no cell is a formula to a spreadsheet: one that begins like one has a `'` in front.
+    /// With `safe`, no cell is a formula to a spreadsheet: a cell that begins like one gets a `'`
+    /// in front.
     #[must_use]
     pub fn safe(self, safe: bool) -> Self {
         Self { safe, ..self }
@@ -114,7 +115,7 @@ impl Encode for Csv {
             self.record.push_field(&self.cell);
         }
         self.write_record(out);
-        // One huge argument must not hold its memory for ever.
+        // One huge argument must not keep its memory for ever.
         if self.cell.capacity() > 1 << 16 {
             self.cell = Vec::new();
             self.record = ByteRecord::new();
@@ -123,14 +124,15 @@ impl Encode for Csv {
     }
 }
 
-/// Whether a spreadsheet may compute a cell in place of showing it: by its first character (OWASP, "CSV Injection"), in full width too. Numbers
-/// of ours have no sign, and TAB and CR stand as `$'\t'` and `$'\r'`.
+/// Whether a spreadsheet may compute a cell instead of showing it: by its first character (OWASP,
+/// "CSV Injection"), in full width too. Our numbers have no sign, and TAB and CR become `$'\t'` and
+/// `$'\r'`.
 fn is_formula(cell: &[u8]) -> bool {
     let first = cell.chars().next();
     first.is_some_and(|first| "=+-@\t\r\n\u{ff1d}\u{ff0b}\u{ff0d}\u{ff20}".contains(first))
 }
 
-/// The end of the csv writer, which does not let go of what it writes to.
+/// The end of the csv writer, which keeps what it writes to.
 #[derive(Clone, Default)]
 struct Tap(Rc<RefCell<Vec<u8>>>);
 

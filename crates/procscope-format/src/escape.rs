@@ -1,13 +1,13 @@
-//! What may act on a terminal, and how it is shown.
+//! Characters that may act on a terminal, and how they are shown.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
-/// True for what may act on a terminal or change how a line reads: control characters, separators of lines, and every
-/// character that nothing shows.
+/// True for characters that may act on a terminal or change how a line reads: control characters,
+/// line separators, and every character that nothing shows.
 ///
-/// Source: Unicode's general categories Cc, Zl and Zp; its property Default_Ignorable_Code_Point, also where it is of code points
-/// that are not assigned; and the three marks of interlinear annotations.
+/// Source: Unicode's general categories Cc, Zl and Zp; its property Default_Ignorable_Code_Point,
+/// unassigned code points included; and the three marks of interlinear annotations.
 pub fn is_unsafe(c: char) -> bool {
     matches!(c,
         '\0'..='\x1f'
@@ -31,12 +31,12 @@ pub fn is_unsafe(c: char) -> bool {
         | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// A text of our own for stderr, with what is unsafe as `\u{…}`.
+/// A text of our own for stderr; unsafe characters become `\u{…}`.
 pub fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, is_unsafe)
 }
 
-/// The same of a text of several lines.
+/// The same for a text of several lines.
 pub fn visible_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && is_unsafe(c))
 }
@@ -55,11 +55,11 @@ fn escaped(text: &str, hidden: fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
-/// So many bytes are looked at and copied at once: neither takes a call.
+/// This many bytes are checked and copied at once; neither needs a call.
 const BLOCK: usize = 8;
 
-/// How many bytes at the beginning JSON text can hold as they stand, without a look at what follows. DEL is escaped for the
-/// terminal's sake.
+/// How many bytes at the beginning JSON text can hold unchanged, whatever follows. DEL is escaped
+/// because of terminals.
 #[inline(always)]
 fn plain_of(block: &[u8; BLOCK]) -> usize {
     const ONES: u64 = u64::MAX / 255;
@@ -86,7 +86,8 @@ const ESCAPES: [u8; 256] = {
     escapes[0x7f] = CONTROL;
     byte = 0x80;
     while byte <= 0xff {
-        // What begins no character: continuations, and what would be overlong or beyond U+10FFFF.
+        // Bytes that begin no character: continuations, and those of overlong forms or beyond
+        // U+10FFFF.
         escapes[byte] = if byte >= 0xc2 && byte <= 0xf4 { WIDE } else { INVALID };
         byte += 1;
     }
@@ -104,12 +105,12 @@ const CONTROL: u8 = 2;
 const INVALID: u8 = 3;
 const WIDE: u8 = 4;
 
-/// The most that one escape takes: two units of 6 bytes each, for a character beyond U+FFFF.
+/// The longest escape: two units of 6 bytes each, for a character beyond U+FFFF.
 const ESCAPE: usize = 12;
 const ROOM: usize = BLOCK + ESCAPE;
 
-/// Appends `bytes` as the inside of a JSON string, and each NUL in it as `nul`. True where they were no UTF-8, so that
-/// U+FFFD stands for the rest of what was no character.
+/// Appends `bytes` as the inside of a JSON string, and each NUL in it as `nul`. Returns true if
+/// they were not valid UTF-8, so that U+FFFD replaces the invalid ones.
 pub(crate) fn push_json<const N: usize>(out: &mut Vec<u8>, bytes: &[u8], nul: &[u8; N]) -> bool {
     const { assert!(N <= ESCAPE) };
     if push_short(out, bytes) {
@@ -118,7 +119,7 @@ pub(crate) fn push_json<const N: usize>(out: &mut Vec<u8>, bytes: &[u8], nul: &[
     let mut end = out.len();
     let mut rest = bytes;
     let mut lossy = false;
-    // Room for as much again as is left, at least for one more: the most that a byte grows to is 6.
+    // Room for twice the rest, or at least for one more: a byte grows to at most 6.
     loop {
         out.resize(end + rest.len() + rest.len().min(64) + 2 * ROOM, 0);
         let filled = fill(&mut out[end..], rest, nul);
@@ -138,7 +139,7 @@ struct Filled {
     lossy: bool,
 }
 
-/// Goes on for as long as any escape finds room.
+/// Continues while there is room for any escape.
 fn fill<const N: usize>(room: &mut [u8], bytes: &[u8], nul: &[u8; N]) -> Filled {
     let (mut from, mut to) = (0, 0);
     let mut lossy = false;
@@ -193,7 +194,8 @@ fn fill<const N: usize>(room: &mut [u8], bytes: &[u8], nul: &[u8; N]) -> Filled 
     Filled { bytes: from, room: to, lossy }
 }
 
-/// Appends what is short and needs no escape, as names and most paths: `false` where it is not so.
+/// Appends a short text that needs no escape, such as names and most paths; otherwise returns
+/// `false`.
 #[inline(always)]
 fn push_short(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
     let end = out.len() + bytes.len();
@@ -221,7 +223,7 @@ fn push_short(out: &mut Vec<u8>, bytes: &[u8]) -> bool {
     true
 }
 
-/// Each returns how far what stands in the room goes.
+/// Each returns the length of what it put into the room.
 #[inline(always)]
 fn put_replacement(room: &mut [u8; ESCAPE]) -> usize {
     room[..3].copy_from_slice("\u{fffd}".as_bytes());
@@ -286,7 +288,7 @@ mod tests {
             assert!(out.iter().all(u8::is_ascii_graphic), "{c:?}");
             assert_eq!(serde_json::from_slice::<String>(&out).unwrap(), c.to_string());
         }
-        // Those that the documentation promises.
+        // The characters that the documentation promises.
         let promised = "\x1b\x7f\u{9b}\u{200e}\u{200f}\u{202a}\u{202e}\u{2066}\u{2069}\u{61c}\u{feff}\u{2028}\u{2029}";
         assert!(promised.chars().all(is_unsafe));
     }

@@ -5,7 +5,7 @@
 pub fn push_number(out: &mut Vec<u8>, number: impl itoa::Integer) {
     let mut buffer = itoa::Buffer::new();
     let digits = buffer.format(number).as_bytes();
-    // Most are short: two copies of a known length, which overlap, take no call.
+    // Most are short: two overlapping copies of a known length need no call.
     match (digits.first_chunk::<4>(), digits.last_chunk::<4>()) {
         (Some(head), Some(tail)) if digits.len() <= 8 => {
             let end = out.len() + digits.len();

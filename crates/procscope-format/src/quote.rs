@@ -5,12 +5,12 @@ use procscope_model::Argv;
 
 use crate::escape::is_unsafe;
 
-/// Takes text in pieces that must not be cut: a character, or a whole escape.
+/// A sink for text in pieces that must not be cut: a character, or a whole escape.
 pub trait Pieces {
-    /// Takes one piece, which holds nothing unsafe.
+    /// Appends one piece, which holds nothing unsafe.
     fn piece(&mut self, text: &str);
 
-    /// True where no further piece will be shown.
+    /// True if no further piece will be shown.
     fn is_full(&self) -> bool {
         false
     }
@@ -22,14 +22,14 @@ impl Pieces for Vec<u8> {
     }
 }
 
-/// The words that bash takes for its grammar where a command begins: its manual, "Reserved Words". Those of other
-/// characters than letters are quoted anyway.
+/// Words that are grammar to bash at the beginning of a command: its manual, "Reserved Words".
+/// Words with other characters than letters are quoted anyway.
 const RESERVED: [&str; 17] = [
     "if", "then", "elif", "else", "fi", "time", "for", "in", "until", "while", "do", "done", "case", "esac", "coproc",
     "select", "function",
 ];
 
-/// Appends a command line: each argument a word.
+/// Appends a command line, one word for each argument.
 pub fn command(argv: &Argv, out: &mut impl Pieces) {
     for (index, argument) in argv.iter().enumerate() {
         if out.is_full() {
@@ -45,14 +45,15 @@ pub fn command(argv: &Argv, out: &mut impl Pieces) {
     }
 }
 
-/// Appends the first word of a command, which must be taken neither for an assignment, nor for a job, nor for grammar.
+/// Appends the first word of a command, which must look neither like an assignment, nor like a job,
+/// nor like grammar.
 pub fn program(text: &[u8], out: &mut impl Pieces) {
     let plain =
         !text.contains(&b'=') && !text.starts_with(b"%") && !RESERVED.iter().any(|word| text == word.as_bytes());
     word(text, plain, out);
 }
 
-/// Appends one word; where `plain`, without quotes if it needs none.
+/// Appends one word; with `plain`, without quotes if it needs none.
 fn word(text: &[u8], plain: bool, out: &mut impl Pieces) {
     if plain && !text.is_empty() && text.iter().all(|&b| is_plain(b)) {
         pieces(text, out);
@@ -73,12 +74,13 @@ fn word(text: &[u8], plain: bool, out: &mut impl Pieces) {
     }
 }
 
-/// Appends a text as it is where that is harmless, else as bash's `$'…'`. For paths and names, which are shown alone.
+/// Appends a text unchanged if that is harmless, otherwise as bash's `$'…'`. For paths and names,
+/// which are shown alone.
 pub fn text(text: &[u8], out: &mut impl Pieces) {
     if is_printable(text) && !text.starts_with(b"$'") { pieces(text, out) } else { escaped(text, out) }
 }
 
-/// What bash reads as itself anywhere in a word.
+/// Characters that bash reads as themselves anywhere in a word.
 fn is_plain(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b"_-./:=@%+,".contains(&b)
 }
@@ -112,9 +114,9 @@ fn escaped(text: &[u8], out: &mut impl Pieces) {
             '\x1b' => out.piece("\\e"),
             '\'' => out.piece("\\'"),
             '\\' => out.piece("\\\\"),
-            // An interactive bash would put a line of its history there.
+            // An interactive bash would insert a line of its history there.
             '!' => hex(bytes, out),
-            // What is no UTF-8 stands as U+FFFD here, and so does U+FFFD itself.
+            // Bytes that are not valid UTF-8 are U+FFFD here, and so is U+FFFD itself.
             '\u{fffd}' if bytes != "\u{fffd}".as_bytes() => hex(bytes, out),
             _ if is_unsafe(c) => hex(bytes, out),
             _ => out.piece(c.encode_utf8(&mut [0; 4])),
@@ -123,7 +125,7 @@ fn escaped(text: &[u8], out: &mut impl Pieces) {
     out.piece("'");
 }
 
-/// Appends bytes as `\x1f`: bytes, not `\u`, which means another thing in another locale.
+/// Appends bytes as `\x1f`: bytes, not `\u`, whose meaning depends on the locale.
 fn hex(bytes: &[u8], out: &mut impl Pieces) {
     for byte in bytes {
         let [high, low] = [byte >> 4, byte & 15].map(|digit| b"0123456789abcdef"[usize::from(digit)]);
@@ -177,7 +179,7 @@ mod tests {
         assert_eq!(as_text(b""), "");
     }
 
-    /// The arguments that bash makes of a line, as it hands them to a program.
+    /// The arguments that bash makes from a line, as it passes them to a program.
     #[cfg(unix)]
     fn bash(line: &str) -> Vec<u8> {
         let out = std::process::Command::new("bash")

@@ -1,4 +1,4 @@
-//! Events of every kind for the tests of the renderers.
+//! Events of every kind for the renderers' tests.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub fn reference(pid: Pid, name: &str) -> ProcessRef {
     }
 }
 
-/// A process of which everything is known.
+/// A process with every field known.
 pub fn process() -> Process {
     let mut process = Process::new(ProcessId { pid: 4711, start: Some(StartTime(123_456)) });
     process.parent = Some(reference(1200, "bash"));
@@ -58,7 +58,7 @@ pub fn process() -> Process {
     process
 }
 
-/// A process in a container, run from a set-user-id script in a memfd, with all that is rare.
+/// A process in a container, run from a set-user-id script in a memfd, with everything rare.
 pub fn odd_process() -> Process {
     let mut process = process();
     process.id = ProcessId { pid: 4712, start: None };
@@ -89,7 +89,7 @@ pub fn odd_process() -> Process {
     process
 }
 
-/// A process of which nothing is known but its pid.
+/// A process with only its pid known.
 pub fn unknown_process() -> Process {
     let mut process = Process::new(ProcessId { pid: 4713, start: None });
     for field in [Field::Argv, Field::Exe, Field::Cwd, Field::User, Field::Parent, Field::Name] {
@@ -122,7 +122,7 @@ fn fork(call: Option<ForkCall>) -> ForkInfo {
     ForkInfo { call, flags: Some(0x1200011), creator: Some(reference(1200, "bash")), creator_tid: Some(1200) }
 }
 
-/// Kinds with their data, of the process that [`process`] makes.
+/// Kinds with their data, for the process of [`process`].
 pub fn kinds() -> Vec<EventKind> {
     let mut lost = Lost::default();
     lost.counts[Kind::Exec as usize] = 100;
@@ -188,7 +188,7 @@ pub fn event(seq: u64, process: &Process, kind: EventKind) -> Event {
     event
 }
 
-/// Every kind of event, of an ordinary process; then of an odd one, and of one that is not known.
+/// Every kind of event: for an ordinary process, for an odd one, and for an unknown one.
 pub fn events() -> Vec<Event> {
     let mut events = Vec::new();
     for process in [process(), odd_process(), unknown_process()] {
@@ -207,7 +207,7 @@ pub fn events() -> Vec<Event> {
     events
 }
 
-/// What a renderer makes of these events.
+/// A renderer's output for these events.
 pub fn rendered(render: &mut dyn Encode, events: &[Event]) -> String {
     let mut out = Vec::new();
     render.begin(&mut out);
@@ -215,7 +215,7 @@ pub fn rendered(render: &mut dyn Encode, events: &[Event]) -> String {
     String::from_utf8(out).unwrap()
 }
 
-/// Events with arbitrary bytes wherever bytes may stand.
+/// Events with arbitrary bytes wherever bytes are allowed.
 pub fn any_event() -> impl proptest::strategy::Strategy<Value = Event> {
     use proptest::prelude::*;
     let bytes = || proptest::collection::vec(any::<u8>(), 0..24);

@@ -4,7 +4,8 @@ use procscope_model::Timestamp;
 
 const NS_PER_S: i64 = 1_000_000_000;
 
-/// The last second that was formatted: events come many a second, and only their fractions differ.
+/// The last second that was formatted: many events come in a second, and only their fractions
+/// differ.
 pub struct Second<const N: usize> {
     second: Option<i64>,
     text: [u8; N],

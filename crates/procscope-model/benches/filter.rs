@@ -1,4 +1,4 @@
-//! What a filter costs for each event and term.
+//! The cost of a filter for each event and term.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ fn id(pid: u32) -> ProcessId {
     ProcessId { pid, start: Some(StartTime(u64::from(pid))) }
 }
 
-/// The exit of a compiler, as a build has them.
+/// The exit of a compiler, as in a build.
 fn event() -> Event {
     let mut process = Process::new(id(4711));
     process.parent = Some(ProcessRef { id: id(4710), name: Some(b"make".to_vec().into()) });
@@ -47,7 +47,7 @@ impl Ancestry for Line {
     }
 }
 
-/// None of these holds at its first byte, so that each does its work.
+/// None of these matches at its first byte, so each does its work.
 const TERMS: &[(&str, &str)] = &[
     ("kind", "event in (exec, exit)"),
     ("number", "pid == 4711"),

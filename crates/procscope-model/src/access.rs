@@ -1,4 +1,4 @@
-//! What every reader of an event asks it for, whatever its kind.
+//! The usual questions of readers to an event, whatever its kind.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ impl Event {
         self.process()?.parent.as_ref()
     }
 
-    /// The comm that the event is about: of a comm event the thread's new one.
+    /// The comm that the event is about: for a comm event the thread's new one.
     pub fn name(&self) -> Option<&[u8]> {
         match &self.kind {
             EventKind::Comm(change) => Some(&change.new),
@@ -45,7 +45,7 @@ impl Event {
         }
     }
 
-    /// The path that was given to exec: of a refused exec the one tried.
+    /// The path that was given to exec: for a refused exec the one tried.
     pub fn path(&self) -> Option<&[u8]> {
         match &self.kind {
             EventKind::ExecFailed(failure) => failure.path.as_deref(),
@@ -53,7 +53,7 @@ impl Event {
         }
     }
 
-    /// The arguments: of a refused exec those tried.
+    /// The arguments: for a refused exec those tried.
     pub fn argv(&self) -> Option<&Argv> {
         match &self.kind {
             EventKind::ExecFailed(failure) => failure.argv.as_deref(),
@@ -61,12 +61,12 @@ impl Event {
         }
     }
 
-    /// The environment, where it was asked for.
+    /// The environment, if it was requested.
     pub fn env(&self) -> Option<&Argv> {
         self.process()?.env.as_deref()
     }
 
-    /// The users and groups that the process acts as.
+    /// The users and groups as which the process acts.
     pub fn credentials(&self) -> Option<&Credentials> {
         self.process()?.credentials.as_deref()
     }
@@ -139,7 +139,7 @@ impl Event {
         self.exit()?.killer.as_ref()
     }
 
-    /// The debugger that took hold or let go.
+    /// The debugger that attached or detached.
     pub fn tracer(&self) -> Option<&ProcessRef> {
         match &self.kind {
             EventKind::Ptrace(change) => change.tracer.as_ref(),
@@ -147,8 +147,8 @@ impl Event {
         }
     }
 
-    /// The flaw of one field, of the event's own first. What a refused exec tried is its own, so the flaws of what the
-    /// process runs do not apply to it.
+    /// The flaw of one field; the event's own come first. What a refused exec tried is its own, so
+    /// the flaws of the running program do not apply to it.
     pub fn flaw(&self, field: Field) -> Option<Flaw> {
         self.flaws.get(field).or_else(|| {
             let process = self.process().filter(|_| self.flaw_of_process_applies(field))?;
@@ -164,7 +164,7 @@ impl Event {
         self.flaws.iter().chain(of_process)
     }
 
-    /// Marks a field where it belongs: at the event, or at its process.
+    /// Marks a field in the event or in its process, wherever it belongs.
     pub fn mark(&mut self, field: Field, flaw: Flaw) {
         let of_event = matches!(
             field,

@@ -1,22 +1,24 @@
 use bstr::{BStr, ByteSlice};
 
-/// A list of byte strings, as the kernel lays them out: each one ended by a NUL.
+/// A list of byte strings, as the kernel lays them out: each one ends with a NUL.
 ///
-/// Used for arguments and for environments. Exact: empty strings, newlines and bytes that are no UTF-8 stay as they were.
-/// Source: Linux keeps both at `mm->arg_start..arg_end` and `mm->env_start..env_end` in this form (`fs/exec.c`).
+/// Used for arguments and for environments. Exact: empty strings, newlines and bytes that are not
+/// valid UTF-8 stay as they were. Source: Linux keeps both at `mm->arg_start..arg_end` and
+/// `mm->env_start..env_end` in this form (`fs/exec.c`).
 #[derive(Clone, Default)]
 pub struct Argv {
-    /// Every string followed by a NUL, but perhaps the last where the list was cut.
+    /// Every string followed by a NUL, except perhaps the last one of a cut list.
     bytes: Box<[u8]>,
 }
 
 impl Argv {
-    /// Takes a NUL-separated block, as in `/proc/PID/cmdline`. A last string without its NUL still counts.
+    /// Makes a list from a NUL-separated block, as in `/proc/PID/cmdline`. A last string without
+    /// its NUL counts.
     pub fn from_block(bytes: impl Into<Box<[u8]>>) -> Self {
         Self { bytes: bytes.into() }
     }
 
-    /// Joins strings into a list. A NUL inside one would split it, so it ends there.
+    /// Joins strings into a list. A NUL inside one would split it, so the string ends there.
     pub fn from_strings<S: AsRef<[u8]>>(strings: impl IntoIterator<Item = S>) -> Self {
         let mut bytes = Vec::new();
         for string in strings {
@@ -42,7 +44,7 @@ impl Argv {
         self.iter().count()
     }
 
-    /// Whether there is any string, and all of them with a NUL between each.
+    /// Whether there is any string, and all of them with a NUL between them.
     fn strings(&self) -> (bool, &[u8]) {
         (self.is_empty(), self.bytes.strip_suffix(b"\0").unwrap_or(&self.bytes))
     }
@@ -60,7 +62,7 @@ impl Argv {
 }
 
 impl PartialEq for Argv {
-    /// True where the strings are the same: a last NUL that was cut off makes no difference.
+    /// True if the strings are the same: a cut last NUL makes no difference.
     fn eq(&self, other: &Self) -> bool {
         self.strings() == other.strings()
     }

@@ -136,7 +136,7 @@ pub fn errno_name(errno: u32) -> Option<&'static str> {
     })
 }
 
-/// The number of a name that [`errno_name`] gives, or of an `E` with the number behind it.
+/// The number of a name from [`errno_name`], or of an `E` followed by the number.
 pub fn errno_number(name: &str) -> Option<u32> {
     (1..=MOST_ERRNO).find(|&errno| errno_name(errno) == Some(name)).or_else(|| name.strip_prefix('E')?.parse().ok())
 }

@@ -12,13 +12,14 @@ pub struct Event {
     pub seq: u64,
     /// When it happened.
     pub time: Timestamp,
-    /// Which mechanism told of it.
+    /// The mechanism that reported it.
     pub source: SourceId,
-    /// The process as it was right after the event; of [`EventKind::Lost`] there is none.
+    /// The process as it was right after the event; [`EventKind::Lost`] has none.
     pub process: Option<Arc<Process>>,
     /// The thread that it happened to.
     pub tid: Option<Pid>,
-    /// The number of the CPU that it happened on, as `processor` in `proc_cpuinfo(5)`; `None` where the mechanism does not tell.
+    /// The number of the event's CPU, as `processor` in `proc_cpuinfo(5)`; `None` if the mechanism
+    /// does not know it.
     pub processor: Option<u32>,
     /// What happened.
     pub kind: EventKind,
@@ -44,7 +45,7 @@ impl Event {
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum EventKind {
-    /// The process ran before the monitor did.
+    /// The process was already running.
     Existing,
     /// A process began as a copy of its parent.
     Fork(ForkInfo),
@@ -68,14 +69,14 @@ pub enum EventKind {
     Gid(IdChange),
     /// The process began a session.
     Sid,
-    /// A debugger took hold of the process or let go.
+    /// A debugger attached to the process or detached.
     Ptrace(PtraceChange),
-    /// Events that nobody will ever see.
+    /// Events that were lost.
     Lost(Lost),
 }
 
 impl EventKind {
-    /// A kind of event of which nothing more is known.
+    /// A kind of event without its data.
     pub fn unknown(kind: Kind) -> Self {
         let fork = ForkInfo { call: None, flags: None, creator: None, creator_tid: None };
         let ids = IdChange { old_real: None, old_effective: None };
@@ -146,7 +147,8 @@ impl ForkCall {
 /// How a process or a thread began.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ForkInfo {
-    /// The system call; `None` for kernel threads, and where the kernel cannot tell (before 5.15).
+    /// The system call; `None` for kernel threads, and if the kernel does not know it (before
+    /// 5.15).
     pub call: Option<ForkCall>,
     /// The flags: `clone(2)`, without the exit signal in the low byte.
     pub flags: Option<u64>,
@@ -156,7 +158,7 @@ pub struct ForkInfo {
     pub creator_tid: Option<Pid>,
 }
 
-/// What an exec changed. What it made of the process stands in [`Process`].
+/// What an exec changed. The new program is in [`Process`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExecInfo {
     /// The comm before.
@@ -183,9 +185,9 @@ pub struct ExecFailure {
 pub struct Exit {
     /// How it ended.
     pub status: ExitStatus,
-    /// Who sent the signal that ended it.
+    /// The sender of the signal that ended it.
     pub killer: Option<ProcessRef>,
-    /// True where the kernel killed it for want of memory.
+    /// True if the kernel killed it because memory ran out.
     pub oom: bool,
     /// Its age, ns; 0 is a true zero.
     pub duration_ns: Option<u64>,
@@ -207,20 +209,20 @@ pub struct ThreadExit {
 /// A core dump about to be written, if limits allow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CoreDump {
-    /// The signal's number, where the source tells.
+    /// The signal's number, if the source knows it.
     pub signo: Option<u8>,
 }
 
 /// A changed comm.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CommChange {
-    /// Before; `None` where it was never seen.
+    /// Before; `None` if it was never seen.
     pub old: Option<Name>,
     /// After.
     pub new: Name,
 }
 
-/// Changed user or group ids; the new ones stand in [`Process::credentials`].
+/// Changed user or group ids; the new ones are in [`Process::credentials`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct IdChange {
     /// The real id before.
@@ -229,10 +231,10 @@ pub struct IdChange {
     pub old_effective: Option<u32>,
 }
 
-/// A debugger's coming or going.
+/// A debugger attaches or detaches.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct PtraceChange {
-    /// True where it took hold.
+    /// True if it attached.
     pub attach: bool,
     /// The debugger.
     pub tracer: Option<ProcessRef>,
@@ -241,7 +243,7 @@ pub struct PtraceChange {
 /// Events that were lost between the event before this one and the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Lost {
-    /// How many of each kind, by [`Kind`] as index; at [`Kind::Lost`] those of which the kind is unknown.
+    /// How many of each kind, with [`Kind`] as index; at [`Kind::Lost`] those of unknown kind.
     pub counts: [u64; KIND_COUNT],
 }
 
@@ -251,7 +253,7 @@ impl Lost {
         self.counts.iter().fold(0, |sum, n| sum.saturating_add(*n))
     }
 
-    /// The kinds of which some were lost, with their numbers.
+    /// The kinds with losses, and their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
         Kind::ALL.into_iter().map(|kind| (kind, self.counts[kind as usize])).filter(|(_, n)| *n != 0)
     }
@@ -341,24 +343,24 @@ impl fmt::Display for Kind {
 pub struct EventSet(u16);
 
 impl EventSet {
-    /// Nothing but `lost`.
+    /// Only `lost`.
     pub const NONE: Self = Self(1 << Kind::Lost as u16);
     /// Every kind.
     pub const ALL: Self = Self((1 << KIND_COUNT) - 1);
 
-    /// The set with a kind more.
+    /// The set with one more kind.
     #[must_use]
     pub const fn with(self, kind: Kind) -> Self {
         Self(self.0 | 1 << kind as u16)
     }
 
-    /// The set with a kind less.
+    /// The set with one kind less.
     #[must_use]
     pub const fn without(self, kind: Kind) -> Self {
         Self(self.0 & !(1 << kind as u16))
     }
 
-    /// True where the kind is in it.
+    /// True if the kind is in it.
     pub const fn contains(self, kind: Kind) -> bool {
         self.0 & 1 << kind as u16 != 0
     }
@@ -388,7 +390,7 @@ impl Default for EventSet {
     }
 }
 
-/// A word that names no kind of event.
+/// A word that is not a kind of event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ParseEventSetError {
     /// The word.

@@ -4,27 +4,27 @@ use crate::{Session, Sink, StopHandle, Summary};
 
 /// Anything that gives events: a monitor of this system, or a file.
 pub trait Feed: Send {
-    /// What holds for all its events.
+    /// What is the same for all its events.
     fn session(&self) -> &Session;
 
     /// A handle by which any thread ends the run.
     fn stop_handle(&self) -> StopHandle;
 
-    /// Gives events to the sink until there are no more, or it is stopped; on the caller's thread.
+    /// Passes events to the sink until there are no more, or it is stopped; on the caller's thread.
     ///
     /// # Errors
-    /// [`FeedError::Sink`] with the sink's own error, else [`FeedError::Source`].
+    /// [`FeedError::Sink`] with the sink's own error, otherwise [`FeedError::Source`].
     fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Summary, FeedError>;
 }
 
-/// Why a feed ended before its time.
+/// Why a feed ended early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FeedError {
     /// The sink failed.
     #[error(transparent)]
     Sink(io::Error),
-    /// What gives the events failed.
+    /// The source of the events failed.
     #[error(transparent)]
     Source(Box<dyn std::error::Error + Send + Sync>),
 }

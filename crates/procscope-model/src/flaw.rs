@@ -83,21 +83,22 @@ impl Field {
     }
 }
 
-/// Why a field is not to be trusted as it stands.
+/// Why a field is not to be trusted fully.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
 pub enum Flaw {
-    /// Only its beginning is here; of `exe`, `cwd` and `cgroup`, which then begin with `…/`, only the end.
+    /// Only its beginning is here; for `exe`, `cwd` and `cgroup`, which then begin with `…/`, only
+    /// the end.
     Truncated,
     /// It could not be read at all.
     Unreadable,
     /// Read after the event, when it may have changed.
     ReadLate,
-    /// Never seen, because the event that carries it came before or was not asked for.
+    /// Never seen, because the event that carries it came before or was not requested.
     NotObserved,
-    /// Events were lost before this one, so an older value may stand here.
+    /// Events were lost before this one, so this may be an older value.
     AfterLoss,
-    /// Taken over from the parent, of which this process is a copy until it execs.
+    /// Inherited from the parent, of which this process is a copy until it execs.
     Inherited,
     /// Worked out from other values, not read.
     Estimated,
@@ -132,13 +133,13 @@ impl Flaw {
         }
     }
 
-    /// True where what the field holds is not the whole truth; [`Flaw::Inherited`] alone is exact.
+    /// True if the field does not hold the whole truth; only [`Flaw::Inherited`] is exact.
     pub fn is_incomplete(self) -> bool {
         self != Self::Inherited
     }
 }
 
-/// A word that names no field, no flaw or no mechanism.
+/// A word that is not a field, flaw or mechanism.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UnknownWord {
     /// What it should have named.
@@ -180,11 +181,11 @@ pub(crate) use named;
 named!(Field, "field");
 named!(Flaw, "flaw");
 
-/// The flaws of an event or a process, at most one a field; the worst known.
+/// The flaws of an event or a process, at most one for each field; the worst known.
 #[derive(Clone, Copy, Default)]
 pub struct Flaws {
-    /// A field's index and a flaw's in one byte each, in the order of marking: most processes have inherited a flaw or two,
-    /// which is not worth an allocation.
+    /// A field's index and a flaw's in one byte each, in the order of marking: most processes have
+    /// a flaw or two, which is not worth an allocation.
     marks: [u8; MOST],
     len: u8,
 }
@@ -208,7 +209,7 @@ impl Flaws {
         self.marks().iter().position(|mark| mark >> FLAW_BITS == field as u8)
     }
 
-    /// Marks a field; a field that was marked before takes the new mark.
+    /// Marks a field; this replaces an earlier mark.
     pub fn mark(&mut self, field: Field, flaw: Flaw) {
         let place = self.place(field).unwrap_or_else(|| {
             self.len += 1;
@@ -217,7 +218,7 @@ impl Flaws {
         self.marks[place] = (field as u8) << FLAW_BITS | flaw as u8;
     }
 
-    /// Takes a field's mark away.
+    /// Removes a field's mark.
     pub fn clear(&mut self, field: Field) {
         if let Some(place) = self.place(field) {
             self.marks.copy_within(place + 1..usize::from(self.len), place);
@@ -230,7 +231,7 @@ impl Flaws {
         self.place(field).map(|place| flaw_of(self.marks[place]))
     }
 
-    /// True where nothing is marked.
+    /// True if nothing is marked.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A process id: on Linux the tgid, as the initial pid namespace numbers it; on Windows the 32-bit id.
+/// A process id: on Linux the tgid in the initial pid namespace; on Windows the 32-bit id.
 pub type Pid = u32;
 
 /// The id of one boot: `/proc/sys/kernel/random/boot_id` on Linux.
@@ -42,17 +42,19 @@ impl fmt::Debug for BootId {
     }
 }
 
-/// When a process started, in the system's own clock ticks since boot, floored.
+/// When a process started, in the system's own clock ticks since boot, rounded down.
 ///
-/// On Linux field 22 of `/proc/PID/stat`, in hundredths of a second (USER_HZ); every Linux source gives the same number.
+/// On Linux field 22 of `/proc/PID/stat`, in hundredths of a second (USER_HZ); every Linux source
+/// gives the same number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct StartTime(pub u64);
 
-/// USER_HZ is 100 on every architecture that procscope knows.
+/// USER_HZ is 100 on every supported architecture.
 const TICK_NS: u64 = 10_000_000;
 
 impl StartTime {
-    /// Floors nanoseconds since boot (CLOCK_BOOTTIME) to ticks, as `nsec_to_clock_t` in `kernel/time/time.c` does.
+    /// Rounds nanoseconds since boot (CLOCK_BOOTTIME) down to ticks, as `nsec_to_clock_t` in
+    /// `kernel/time/time.c` does.
     pub fn from_boot_ns(ns: u64) -> Self {
         Self(ns / TICK_NS)
     }
@@ -63,13 +65,14 @@ impl StartTime {
     }
 }
 
-/// What tells one process from all others of a boot, however often its pid is used again: except within the clock tick in which it
-/// started, where the later process has the flaw [`Flaw::Repeated`](crate::Flaw::Repeated).
+/// Identifies one process among all of a boot, however often its pid is used again. The exception
+/// is a pid used again within the clock tick in which the process started: the later process then
+/// has the flaw [`Flaw::Repeated`](crate::Flaw::Repeated).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ProcessId {
     /// The process id.
     pub pid: Pid,
-    /// When it started; `None` where the source could not tell.
+    /// When it started; `None` if the source does not know it.
     pub start: Option<StartTime>,
 }
 
@@ -87,7 +90,7 @@ impl ProcessId {
     }
 }
 
-/// A mechanism by which a system tells of its processes.
+/// A mechanism by which a system reports its processes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum SourceId {
@@ -97,14 +100,15 @@ pub enum SourceId {
     Ptrace,
     /// Linux: the netlink process connector (CONFIG_PROC_EVENTS), with look-ups in /proc.
     ProcessConnector,
-    /// Linux: ftrace through tracefs, in an instance of our own, with kprobes where the kernel has them.
+    /// Linux: ftrace through tracefs, in an instance of our own, with kprobes if the kernel has
+    /// them.
     Tracefs,
     /// Linux: /proc, read again and again; needs nothing else.
     ProcPoll,
 }
 
 impl SourceId {
-    /// Every mechanism that procscope knows, on whatever system.
+    /// Every mechanism that procscope knows, on any system.
     pub const ALL: [Self; 5] = [Self::Ebpf, Self::Ptrace, Self::ProcessConnector, Self::Tracefs, Self::ProcPoll];
 
     /// The name that `--source` and JSON's `source` use.

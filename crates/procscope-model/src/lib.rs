@@ -1,4 +1,4 @@
-//! The plain data of procscope: what a process is, what happened to it, and how far each field can be trusted.
+//! The plain data of procscope: processes, their events, and how far each field can be trusted.
 //!
 //! No operating system, no I/O: every type here means the same on Linux, Windows and macOS.
 

@@ -3,7 +3,8 @@ use std::ops::Deref;
 
 use bstr::ByteSlice;
 
-/// Of Linux every comm fits (15 bytes), so that a name costs no allocation; a `Name` is as long as a `Vec`.
+/// On Linux every comm fits (15 bytes), so a name costs no allocation; a `Name` is as long as a
+/// `Vec`.
 const INLINE: usize = 22;
 
 /// The name of a process or a thread: bytes, which need not be text.

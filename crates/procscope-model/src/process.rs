@@ -11,18 +11,19 @@ pub struct ProcessRef {
     pub name: Option<Name>,
 }
 
-/// Who logged in, whatever users the process became since: `/proc/PID/loginuid` and `sessionid`, `CONFIG_AUDIT`.
+/// The user who logged in, whatever users the process became since: `/proc/PID/loginuid` and
+/// `sessionid`, `CONFIG_AUDIT`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Login {
     /// The user id set at login.
     pub uid: u32,
-    /// The name of `uid`; `None` where the user database has none.
+    /// The name of `uid`; `None` if the user database has none.
     pub user: Option<Arc<str>>,
-    /// The audit session, a number that each login gets anew.
+    /// The audit session, a new number for each login.
     pub session: Option<u32>,
 }
 
-/// Whom a process acts as. Numbers are those of the initial user namespace.
+/// The users and groups as which a process acts. Numbers are those of the initial user namespace.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Credentials {
     /// Real user id.
@@ -33,7 +34,7 @@ pub struct Credentials {
     pub gid: u32,
     /// Effective group id.
     pub egid: u32,
-    /// The name of `uid`; `None` where the user database has none.
+    /// The name of `uid`; `None` if the user database has none.
     pub user: Option<Arc<str>>,
     /// The name of `euid`.
     pub euser: Option<Arc<str>>,
@@ -41,7 +42,7 @@ pub struct Credentials {
     pub group: Option<Arc<str>>,
     /// The name of `egid`.
     pub egroup: Option<Arc<str>>,
-    /// Who logged in; `None` where nobody did, as for services.
+    /// The user who logged in; `None` if nobody did, as for services.
     pub login: Option<Login>,
 }
 
@@ -78,7 +79,7 @@ impl std::fmt::Display for Tty {
     }
 }
 
-/// The text is no terminal's name.
+/// The text is not a terminal's name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ParseTtyError;
 
@@ -120,7 +121,8 @@ impl std::str::FromStr for Tty {
     }
 }
 
-/// The namespaces that a process is in, by inode number (`/proc/PID/ns/`); 0 where the kernel has no such namespace.
+/// The namespaces of a process, by inode number (`/proc/PID/ns/`); 0 if the kernel has no such
+/// namespace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[allow(missing_docs, reason = "each field is the namespace of that name")]
 pub struct Namespaces {
@@ -135,10 +137,10 @@ pub struct Namespaces {
 }
 
 bitflags::bitflags! {
-    /// What was special about the file that was executed.
+    /// The special properties of the executed file.
     #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
     pub struct ExeTraits: u8 {
-        /// It lived in memory alone: `memfd_create(2)`.
+        /// It existed only in memory: `memfd_create(2)`.
         const MEMFD = 1;
         /// It had no name left in any directory.
         const DELETED = 2;
@@ -151,36 +153,37 @@ bitflags::bitflags! {
     }
 }
 
-/// A process as it was at one moment. What is absent is unknown or does not apply; `flaws` says which.
+/// A process as it was at one moment. An absent value is unknown or does not apply; `flaws` says
+/// which.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Process {
-    /// Who it is.
+    /// Its identity.
     pub id: ProcessId,
-    /// Its pid inside the innermost pid namespace that it is in.
+    /// Its pid in its innermost pid namespace.
     pub ns_pid: Option<Pid>,
-    /// Who its parent is now (`real_parent`), with the parent's name.
+    /// Its present parent (`real_parent`), with the parent's name.
     pub parent: Option<ProcessRef>,
     /// Its comm: at most 15 bytes on Linux.
     pub name: Option<Name>,
-    /// The path as it was given to exec; of a script, the script. Of `execveat` and `fexecve` as the kernel puts it:
-    /// `/dev/fd/N/PATH` or `/dev/fd/N` (`fs/exec.c`).
+    /// The path as it was given to exec; for a script, the script. For `execveat` and `fexecve` as
+    /// the kernel writes it: `/dev/fd/N/PATH` or `/dev/fd/N` (`fs/exec.c`).
     pub path: Option<Arc<[u8]>>,
     /// The resolved path of the executed file, from the root of its mount namespace.
     pub exe: Option<Arc<[u8]>>,
     /// The interpreter that the script named after `#!`.
     pub interpreter: Option<Arc<[u8]>>,
-    /// What was special about the file.
+    /// The special properties of the file.
     pub exe_traits: ExeTraits,
     /// The arguments as the program received them.
     pub argv: Option<Arc<Argv>>,
-    /// The environment as the program received it; only where asked for.
+    /// The environment as the program received it; only if requested.
     pub env: Option<Arc<Argv>>,
     /// The working directory at exec, from the root of its mount namespace.
     pub cwd: Option<Arc<[u8]>>,
-    /// True where that directory had been removed: `cwd` is the path that it had.
+    /// True if that directory had been removed: `cwd` is its former path.
     pub cwd_deleted: bool,
-    /// Whom it acts as.
+    /// The users and groups as which it acts.
     pub credentials: Option<Arc<Credentials>>,
     /// Session id.
     pub sid: Option<Pid>,
@@ -188,11 +191,12 @@ pub struct Process {
     pub pgid: Option<Pid>,
     /// Its controlling terminal.
     pub tty: Option<Tty>,
-    /// Its cgroup's path: in the unified hierarchy, else in the first of memory, pids, cpu, cpuset and devices where it is not the root.
+    /// Its cgroup's path: in the unified hierarchy, or in the first of memory, pids, cpu, cpuset
+    /// and devices whose path is not the root.
     pub cgroup: Option<Arc<str>>,
-    /// The container's id, as that path tells it.
+    /// The container's id, from that path.
     pub container: Option<Arc<str>>,
-    /// The systemd unit, as that path tells it.
+    /// The systemd unit, from that path.
     pub unit: Option<Arc<str>>,
     /// The namespaces.
     pub namespaces: Option<Namespaces>,
@@ -201,7 +205,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// A process of which nothing is known but its identity.
+    /// A process with only its identity known.
     pub fn new(id: ProcessId) -> Self {
         Self {
             id,

@@ -46,7 +46,7 @@ pub fn signal_name(signo: u8) -> std::borrow::Cow<'static, str> {
     }
 }
 
-/// The number of a name that [`signal_name`] gives, with or without `SIG`.
+/// The number of a name from [`signal_name`], with or without `SIG`.
 pub fn signal_number(name: &str) -> Option<u8> {
     let name = name.strip_prefix("SIG").unwrap_or(name);
     let signo = match NAMES.iter().zip(1..).find(|(known, _)| known.strip_prefix("SIG") == Some(name)) {

@@ -3,33 +3,34 @@ use std::ops::ControlFlow;
 
 use crate::{BootId, Capabilities, Event, EventSet, ExitStatus, Field, KIND_COUNT, Kind, SourceId, Timestamp};
 
-/// What holds for all events of one feed.
+/// What is the same for all events of one feed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Session {
-    /// The name of the system that the events are of; `None` where the feed does not know it.
+    /// The name of the events' system; `None` if the feed does not know it.
     pub host: Option<String>,
     /// The boot that the ids belong to.
     pub boot_id: BootId,
     /// The mechanism.
     pub source: SourceId,
-    /// What that mechanism can know at its best; nothing where the feed does not say.
+    /// What that mechanism can report at its best; nothing if the feed does not say.
     pub capabilities: Capabilities,
-    /// Since when nothing is missed: every event asked for that happened later is delivered or counted as lost.
+    /// Since when nothing is missed: every later wanted event is delivered or counted as lost.
     pub attached: Timestamp,
-    /// The kinds that can come: those asked for, as far as a filter can take them.
+    /// The kinds that can come: the wanted ones, as far as a filter can choose them.
     pub events: EventSet,
-    /// Those of them that do not come here, though the mechanism's [`Capabilities`](crate::Capabilities) name them: the notes say why.
+    /// Those of them that do not come here, although the mechanism's
+    /// [`Capabilities`](crate::Capabilities) name them: the notes say why.
     pub untold: EventSet,
     /// What the mechanism cannot do here, in words fit for a person.
     pub notes: Vec<String>,
-    /// What the mechanism still needs while it runs, as `capabilities(7)` names it: a program may give up all other rights
-    /// before it calls [`crate::Feed::run`], on the thread that does.
+    /// What the mechanism still needs while it runs, as `capabilities(7)` names it. A program may
+    /// give up all other rights before it calls [`crate::Feed::run`], on the thread that does.
     pub rights: &'static [&'static str],
 }
 
 impl Session {
-    /// A session of which no more is known.
+    /// A session without further data.
     pub fn new(boot_id: BootId, source: SourceId) -> Self {
         Self {
             host: None,
@@ -45,7 +46,7 @@ impl Session {
     }
 }
 
-/// Where events go. Every method is called on the thread that runs the feed.
+/// The destination of events. Every method is called on the thread that runs the feed.
 pub trait Sink {
     /// Called once, before the first event.
     fn begin(&mut self, session: &Session) -> io::Result<()> {
@@ -53,16 +54,17 @@ pub trait Sink {
         Ok(())
     }
 
-    /// Takes one event; `Break` ends the monitor without an error, and no further event comes.
+    /// Handles one event; `Break` ends the monitor without an error, and no further event comes.
     fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>>;
 
-    /// Called when no further event is at hand, so that what was buffered goes out; every 20 to 40 ms while there are events.
+    /// Called when no further event is at hand, to flush what was buffered; every 20 to 40 ms while
+    /// there are events.
     fn batch_end(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
 
-/// What a monitor did.
+/// The result of a monitor's run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Summary {
@@ -70,22 +72,23 @@ pub struct Summary {
     pub delivered: [u64; KIND_COUNT],
     /// Events lost in the kernel or on the way, by [`Kind`] as index.
     pub lost: [u64; KIND_COUNT],
-    /// How many of those no buffer could have kept: the kernel skipped the program that tells of them, as another run of it was
-    /// under way on that processor.
+    /// How many of those no buffer could have kept: the kernel skipped the program that reports
+    /// them, because another run of it was in progress on that processor.
     pub skipped: u64,
     /// Delivered events in which the field was cut, late or unreadable.
     pub incomplete: Vec<(Field, u64)>,
-    /// Events that were not delivered since the filter, or a choice of cgroups or containers, refused them for a value that is not
-    /// known of them: they may be what was asked for. [`crate::Filter::is_undecided`]
+    /// Events that were not delivered because the filter, or a choice of cgroups or containers,
+    /// refused them for an unknown value: they may have been wanted.
+    /// [`crate::Filter::is_undecided`]
     pub undecided: u64,
     /// Records that could not be decoded.
     pub malformed: u64,
-    /// Up to when nothing is missed, as [`Session::attached`] is since when: all that had happened by then was delivered or
-    /// counted as lost.
+    /// Until when nothing is missed, the counterpart of [`Session::attached`]: everything up to
+    /// then was delivered or counted as lost.
     pub until: Timestamp,
     /// How long the monitor ran, ns.
     pub elapsed_ns: u64,
-    /// How the command ended, where there was one.
+    /// How the command ended, if there was one.
     pub command: Option<ExitStatus>,
 }
 

@@ -11,7 +11,7 @@ pub enum ExitStatus {
         /// True where the kernel wrote a core dump.
         core: bool,
     },
-    /// The source does not tell.
+    /// The source does not report it.
     Unknown,
 }
 
@@ -24,13 +24,13 @@ impl ExitStatus {
         }
     }
 
-    /// True for exit code 0 alone.
+    /// True only for exit code 0.
     pub fn is_success(self) -> bool {
         self == Self::Code(0)
     }
 }
 
-/// What a process used over its whole life, all its threads together. `None` is unknown, never zero.
+/// What a process used over its whole life, with all its threads. `None` is unknown, never zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Usage {
@@ -38,7 +38,7 @@ pub struct Usage {
     pub user_ns: Option<u64>,
     /// CPU time in the kernel, ns.
     pub system_ns: Option<u64>,
-    /// The largest resident set, bytes (`signal->maxrss`, as `getrusage(2)` tells it).
+    /// The largest resident set, bytes (`signal->maxrss`, as in `getrusage(2)`).
     pub max_rss_bytes: Option<u64>,
     /// Bytes fetched from storage (`read_bytes` of `/proc/PID/io`).
     pub read_bytes: Option<u64>,
@@ -46,7 +46,7 @@ pub struct Usage {
     pub write_bytes: Option<u64>,
     /// Bytes that read calls returned (`rchar` of `/proc/PID/io`).
     pub rchar: Option<u64>,
-    /// Bytes that write calls took (`wchar` of `/proc/PID/io`).
+    /// Bytes that write calls accepted (`wchar` of `/proc/PID/io`).
     pub wchar: Option<u64>,
     /// Voluntary context switches.
     pub nvcsw: Option<u64>,
@@ -59,7 +59,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// The CPU time in both modes, ns; unknown where one is.
+    /// The CPU time in both modes, ns; unknown if either is.
     pub fn cpu_ns(&self) -> Option<u64> {
         self.user_ns?.checked_add(self.system_ns?)
     }

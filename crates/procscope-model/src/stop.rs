@@ -9,7 +9,7 @@ use crate::Timestamp;
 pub struct StopHandle(Arc<Stop>);
 
 struct Stop {
-    /// When it was stopped first; until then [`RUNS`].
+    /// When it was first stopped; until then [`RUNS`].
     when: AtomicI64,
     wake: Mutex<Vec<Wake>>,
 }
@@ -25,9 +25,9 @@ impl Default for Stop {
 }
 
 impl StopHandle {
-    /// Asks the run to end. It still delivers what had happened by now.
+    /// Asks the run to end. It still delivers everything that has happened by now.
     pub fn stop(&self) {
-        // The last nanosecond of the years that a timestamp knows is given up, so as to tell it from none.
+        // The last nanosecond of a timestamp's years is given up, to distinguish it from none.
         let now = Timestamp::now().0.min(RUNS - 1);
         let _ = self.0.when.compare_exchange(RUNS, now, Ordering::Release, Ordering::Relaxed);
         self.0.wake.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(|wake| wake());
@@ -43,8 +43,9 @@ impl StopHandle {
         Some(self.0.when.load(Ordering::Acquire)).filter(|&when| when != RUNS).map(Timestamp)
     }
 
-    /// Calls `wake` at each [`StopHandle::stop`], on the thread that stops, and at once where it was stopped already: so a feed
-    /// that sleeps learns of it. It must not block, and must not use this handle.
+    /// Calls `wake` at each [`StopHandle::stop`], on the thread that stops, and at once if it was
+    /// already stopped: this is how a sleeping feed learns of it. It must not block, and must not
+    /// use this handle.
     pub fn on_stop(&self, wake: impl Fn() + Send + 'static) {
         let mut all = self.0.wake.lock().unwrap_or_else(PoisonError::into_inner);
         if self.is_stopped() {

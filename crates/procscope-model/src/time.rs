@@ -3,7 +3,7 @@
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// What the system's clock shows.
+    /// The time on the system's clock.
     pub fn now() -> Self {
         std::time::SystemTime::now().into()
     }

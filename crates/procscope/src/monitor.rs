@@ -280,7 +280,7 @@ impl Monitor {
         MonitorBuilder::default()
     }
 
-    /// What holds for all its events.
+    /// What is the same for all its events.
     pub fn session(&self) -> &Session {
         &self.session
     }

@@ -113,7 +113,7 @@ pub(crate) fn plan(want: &Want, source: SourceId, can: &Pushdown, uid_of: impl F
     let Some(filter) = &want.filter else { return Plan { want: asked, explanation } };
     for term in filter.terms() {
         let (by, note) = if needs_images && !matches!(term.demand(), None | Some(Demand::Events(_))) {
-            let note = "left here, as what processes run is told by events that this would keep away";
+            let note = "decided here, because it would exclude events that show what processes run";
             (DecidedBy::Procscope, Some(note.to_owned()))
         } else {
             push(&mut asked, term.demand(), can, &uid_of)
@@ -196,7 +196,7 @@ fn narrowed<T: Clone + Ord>(
         chosen.iter().filter(|&chosen| values.iter().any(|value| same(chosen, value))).cloned().collect()
     };
     if both.is_empty() {
-        return (DecidedBy::Procscope, Some("no process is both this and what the options choose".to_owned()));
+        return (DecidedBy::Procscope, Some("no process matches both this and the options".to_owned()));
     }
     *chosen = both;
     (DecidedBy::Kernel, None)

@@ -16,9 +16,9 @@ use crate::truth::Line;
 type Result<T = ()> = std::result::Result<T, Trouble>;
 type Behaviour = fn(&str) -> Result;
 
-const UNREADABLE: &str = "arguments told as unreadable";
-const UNOBSERVED: &str = "arguments told as not observed";
-const UNOBSERVED_PATHS: &str = "paths told as not observed";
+const UNREADABLE: &str = "arguments marked unreadable";
+const UNOBSERVED: &str = "arguments marked not observed";
+const UNOBSERVED_PATHS: &str = "paths marked not observed";
 /// What a source may tell to be missing, each in its words.
 const TOLD_AS_MISSING: [(&str, &str); 3] =
     [(UNREADABLE_ARGV, UNREADABLE), (UNOBSERVED_ARGV, UNOBSERVED), (UNOBSERVED_PATH, UNOBSERVED_PATHS)];
@@ -393,7 +393,8 @@ fn exact(ended: &Ended, truth: Vec<Line>, kinds: Option<&[&str]>, untold: &[&str
     })
 }
 
-/// Every field that is told as it really was or later became, and no more events missing than records are told as lost: how many.
+/// Every field is as it really was or later became, and no more events are missing than records are
+/// reported as lost. Returns how many.
 fn recorded(ended: &Ended, truth: Vec<Line>, kinds: Option<&[&str]>) -> Result<(Report, u64)> {
     let mut comparison = Comparison::new(truth).late().only(kinds.unwrap_or(&KINDS));
     comparison.feed_all(ended.lines()?)?;
@@ -413,15 +414,15 @@ fn recorded(ended: &Ended, truth: Vec<Line>, kinds: Option<&[&str]>) -> Result<(
         return Err(Trouble::Says(told.join(", ")));
     }
     let missing: u64 = missing.iter().map(|field| report.wrong(field)).sum();
-    hold(missing <= lost, || format!("{lost} records are told as lost: {report}"))?;
+    hold(missing <= lost, || format!("{lost} records are reported as lost: {report}"))?;
     Ok((report, lost))
 }
 
 fn told_as_lost(what: String) -> Result {
-    Err(Trouble::Says(format!("told as lost: {what}")))
+    Err(Trouble::Says(format!("reported as lost: {what}")))
 }
 
-/// What was to come, what came, and what was told as lost.
+/// What was to come, what came, and what was reported as lost.
 struct Tally {
     expected: Counts,
     seen: Counts,
@@ -469,7 +470,7 @@ fn counted(ended: &Ended, truth: &[Line]) -> Result {
         let of = |counts: &Counts| counts.iter().filter(|((k, _), _)| *k == kind).map(|(_, count)| count).sum::<u64>();
         let missing = of(&tally.expected) - of(&tally.seen);
         let lost = tally.lost.get(kind).copied().unwrap_or_default();
-        hold(missing <= lost, || format!("{missing} {kind} events are missing, {lost} are told as lost"))?;
+        hold(missing <= lost, || format!("{missing} {kind} events are missing, {lost} are reported as lost"))?;
     }
     Ok(())
 }
@@ -480,7 +481,7 @@ fn sampled(ended: &Ended, truth: &[Line]) -> Result {
     let pids = |counts: &Counts| counts.keys().map(|(_, pid)| *pid).collect::<BTreeSet<_>>().len() as u64;
     let (made, seen) = (pids(&tally.expected), pids(&tally.seen));
     hold(made - seen <= tally.lost_in_all, || {
-        format!("{seen} of {made} processes were seen, {} are told as lost", tally.lost_in_all)
+        format!("{seen} of {made} processes were seen, {} are reported as lost", tally.lost_in_all)
     })?;
     if seen == 0 { told_as_lost(format!("all of {made} processes")) } else { Ok(()) }
 }

@@ -36,13 +36,13 @@ const CONFINED: &str = env!("CARGO_BIN_EXE_ps-confined");
 const NO_RIGHTS: Expected = Refused("CAP_BPF and CAP_PERFMON", "sudo ");
 const OTHER_USERS: Expected = Refused("user namespace", "on the host");
 const OTHER_PIDS: Expected = Refused("pid namespace", "--pid=host");
-const NO_CONNECTOR: Expected = Refused("namespaces alone", "--pid=host");
+const NO_CONNECTOR: Expected = Refused("only in the initial pid and user namespaces", "--pid=host");
 const NO_PROC: Expected = Refused("/proc is not mounted", "mount -t proc proc /proc");
 const NO_SYS: Expected = Refused("/sys is not mounted", "mount -t sysfs sysfs /sys");
 const FOREIGN_PROC: Expected = Refused("/proc is that of another pid namespace", "mount -t proc proc /proc");
 const FILTERED: Expected = Refused("seccomp", "seccomp=unconfined");
-const NO_ROOT: Expected = Refused("it is root's", "sudo ");
-const OTHER_TRACED_USERS: Expected = Refused("tracefs is for the initial user namespace", "on the host");
+const NO_ROOT: Expected = Refused("it belongs to root", "sudo ");
+const OTHER_TRACED_USERS: Expected = Refused("tracefs is only for the initial user namespace", "on the host");
 const UNMOUNTED: Expected = Nameless("/proc is not mounted");
 
 const SITUATIONS: &[Situation] = &[

@@ -96,23 +96,23 @@ const fn long(source: &'static str, behaviour: &'static str, expected: [Expected
 }
 
 /// A program may be preempted there, and the kernel skips another run of it on the same CPU meanwhile.
-const MAY_LOSE: Expected = WorksOrSays("told as lost");
+const MAY_LOSE: Expected = WorksOrSays("reported as lost");
 const OLD: Expected = Says("boot Linux 5.11 or later");
-const NO_BPF: Expected = Says("takes CAP_BPF and CAP_PERFMON");
-const NO_ADMIN: Expected = Says("before Linux 6.6 that takes CAP_NET_ADMIN");
+const NO_BPF: Expected = Says("needs CAP_BPF and CAP_PERFMON");
+const NO_ADMIN: Expected = Says("before Linux 6.6 that needs CAP_NET_ADMIN");
 const NO_FAILED: Expected = Says("exec-failed events are missing");
 const NOT_MADE: Expected = Says("not made: vfork: this architecture has no vfork call");
-const UNREAD: Expected = Says("arguments told as unreadable");
+const UNREAD: Expected = Says("arguments marked unreadable");
 const NO_SYS: Expected = Says("/sys is not mounted; mount -t sysfs sysfs /sys");
-const NO_PIDS: Expected = Says("answers in the initial pid and user namespaces alone");
+const NO_PIDS: Expected = Says("answers only in the initial pid and user namespaces");
 const NO_PROC: Expected = Says("mount -t proc proc /proc");
 const EBPF: Expected = Says("(ebpf)");
 const NO_ROOT: Expected = Says("tracefs may not be used");
 const TRACEFS: Expected = Says("(tracefs)");
-const NO_PIDS_TRACED: Expected = Says("tells the pids of the initial pid namespace");
+const NO_PIDS_TRACED: Expected = Says("shows the pids of the initial pid namespace");
 const NO_PROBES: Expected = Says("neither path nor arguments: this kernel has neither kprobes nor event probes");
 /// The kernel takes another address than the path's.
-const NO_PATH: Expected = Says("paths told as not observed");
+const NO_PATH: Expected = Says("paths marked not observed");
 const SHOWN: Expected = Says("no arguments, and a longer path is cut");
 const POLL: Expected = Says("(proc-poll)");
 const CONNECTOR: Expected = Says("(process-connector)");

@@ -1,7 +1,7 @@
-//! What `--help` says below the options. Manual pages make a section of each paragraph that opens with a title, and a test
-//! runs every line of the examples.
+//! The text of `--help` below the options. In manual pages each paragraph that begins with a title is
+//! a section. A test runs every line of the examples.
 
-/// Of `procscope` itself.
+/// For `procscope` itself.
 pub(super) const PROCSCOPE: &str = "\
 Events: existing fork clone exec exec-failed exit thread-exit core comm uid gid
 sid ptrace, or all. Repeat -p, --tree, -n, -u, --cgroup, --container for more.
@@ -14,9 +14,9 @@ pub(super) const WATCH: &str = "\
 Events: existing fork clone exec exec-failed exit thread-exit core comm uid gid
 sid ptrace, or all. Repeat -p, --tree, -n, -u, --cgroup, --container for more.
 
-Filters: see docs/filter.md; --explain tells what the kernel decides of one.
+Filters: see docs/filter.md; --explain shows which terms the kernel decides.
 
-Exit status: 0, or 1 after an error, 2 after a wrong option, 3 by --strict.
+Exit status: 0, 1 after an error, 2 after a wrong option, 3 with --strict.
 
 Examples:
   procscope watch                               what starts and ends, and how
@@ -27,24 +27,24 @@ Examples:
 
 pub(super) const SOURCES: &str = "\
 Examples:
-  procscope sources                             what there is, and what it takes
+  procscope sources                             what works here, and what it needs
   procscope sources --format json | jq -r .auto";
 
 pub(super) const DOCTOR: &str = "\
-Exit status: 0 where a mechanism works with all that it claims, 3 where one works
-in part, 1 where none does.
+Exit status: 0 if a mechanism works with all that it claims, 3 if one works in
+part, 1 if none works.
 
 Examples:
-  procscope doctor                              tries all, in a second or two
-  procscope doctor --deep                       holds them against each other
+  procscope doctor                              tries all, in about a second
+  procscope doctor --deep                       compares them in a storm
   procscope doctor --format json | jq .works";
 
 pub(super) const RUN: &str = "\
-Events go to stderr, or to FILE by -o; CMD has stdin, stdout, stderr and the
+Events go to stderr, or with -o to FILE; CMD has stdin, stdout, stderr and the
 terminal. For the kinds of event and filters see procscope watch --help.
 
-Exit status: that of CMD; 128 and the signal that ended it; 127 where there is
-no CMD, 126 where it cannot be run; 1, 2 and 3 as of watch.
+Exit status: that of CMD; 128 plus the signal that ended it; 127 if CMD does not
+exist, 126 if it cannot be run; 1, 2 and 3 as for watch.
 
 Examples:
   procscope run make -j2                        what a build runs
@@ -52,11 +52,11 @@ Examples:
   procscope run --filter 'exit != 0' --wait-all sh -c 'sleep 1 & true'";
 
 pub(super) const PERSONAS: &str = "\
-Each is a command too: procscope forkstat --help tells its options, and what
-differs from the original.
+Each is a command too: procscope forkstat --help shows its options, and the
+differences from the original.
 
 Examples:
-  procscope personas                            what it can stand in for
+  procscope personas                            the tools it stands in for
   procscope personas --install ~/bin            then type: forkstat";
 
 pub(super) const COMPLETIONS: &str = "\
@@ -67,10 +67,11 @@ Examples:
 
 pub(super) const MAN: &str = "\
 Examples:
-  procscope man | man -l -                      the first page, to read it now
+  procscope man | man -l -                      the first page, to read now
   procscope man man1                            all pages, for a MANPATH";
 
-/// The screen of `procscope --help`: clap would leave out either the commands or the blank that `{all-args}` wastes.
+/// The screen of `procscope --help`: clap would leave out either the commands or a blank line that
+/// `{all-args}` wastes.
 pub(super) const TEMPLATE: &str = "{about}
 
 {usage-heading} {usage}
@@ -82,7 +83,7 @@ Options:
 {options}{after-help}
 ";
 
-/// The screen of a command that has nothing but options.
+/// The screen of a command that has only options.
 pub(super) const OPTIONS_TEMPLATE: &str = "{about}\n\n{usage-heading} {usage}\n\n{options}{after-help}\n";
 
 /// The paragraphs below the options, by title: `Exit status: 0, or …` is ("Exit status", "0, or …").

@@ -47,7 +47,7 @@ struct CommandLine {
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// Print events as they happen; what is done without a command
+    /// Print events as they happen; the default
     #[command(
         after_help = help::WATCH,
         override_usage = "procscope [watch] [OPTIONS] [FILTER]",
@@ -63,13 +63,13 @@ pub(crate) enum Command {
         help_template = help::OPTIONS_TEMPLATE
     )]
     Run(Box<Run>),
-    /// List the mechanisms: what each tells, takes and costs here
+    /// List the mechanisms: what each reports, needs and costs here
     #[command(after_help = help::SOURCES, max_term_width = 80)]
     Sources(Sources),
-    /// Try each mechanism on real processes; say how to mend it
+    /// Try each mechanism on real processes, and name the fixes
     #[command(after_help = help::DOCTOR, max_term_width = 80)]
     Doctor(Doctor),
-    /// Stand in for forkstat, execsnoop and others; links by their names
+    /// Stand in for forkstat, execsnoop and others; make their links
     #[command(after_help = help::PERSONAS, max_term_width = 80)]
     Personas(Personas),
     /// Print a script that completes procscope's command line
@@ -91,11 +91,11 @@ pub(crate) struct Sources {
 /// The options of `doctor`.
 #[derive(Args, Debug)]
 pub(crate) struct Doctor {
-    /// Only this one, of those that procscope sources lists
+    /// Only this mechanism, as procscope sources names it
     #[arg(long, default_value = "auto", hide_default_value = true)]
     pub(crate) source: Source,
 
-    /// Also hold all against each other, in a storm of processes
+    /// Also compare all with each other, in a storm of processes
     #[arg(long)]
     pub(crate) deep: bool,
 
@@ -107,7 +107,7 @@ pub(crate) struct Doctor {
 /// The options of `personas`.
 #[derive(Args, Debug)]
 pub(crate) struct Personas {
-    /// What is done anyway
+    /// List them; the default
     #[arg(value_parser = ["list"], hide_possible_values = true)]
     list: Option<String>,
 
@@ -115,12 +115,12 @@ pub(crate) struct Personas {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub(crate) install: Option<PathBuf>,
 
-    /// Replace what stands there, whatever it is
+    /// Replace existing files of these names, whatever they are
     #[arg(long, requires = "install")]
     pub(crate) force: bool,
 }
 
-/// How a report is written.
+/// The format of a report.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
 pub(crate) enum Report {
     #[default]
@@ -146,7 +146,7 @@ pub(crate) struct Man {
 /// The options of `watch`.
 #[derive(Args, Debug)]
 pub(crate) struct Watch {
-    /// Only events that this filter takes: exit != 0
+    /// Only events that match this filter: exit != 0
     #[arg(value_name = "FILTER")]
     filter_words: Vec<String>,
 
@@ -158,11 +158,11 @@ pub(crate) struct Watch {
 #[derive(Args, Debug)]
 #[command(mut_arg("pids", |arg| arg.hide(true)), mut_arg("trees", |arg| arg.hide(true)))]
 pub(crate) struct Run {
-    /// The command, behind all options
+    /// The command, after all options
     #[arg(value_name = "CMD", required = true, trailing_var_arg = true, value_hint = ValueHint::CommandWithArguments)]
     pub(crate) command: Vec<OsString>,
 
-    /// Only events that this filter takes: 'exit != 0'
+    /// Only events that match this filter: 'exit != 0'
     #[arg(long = "filter", value_name = "FILTER")]
     filter_text: Option<String>,
 
@@ -174,34 +174,34 @@ pub(crate) struct Run {
     pub(crate) options: Options,
 }
 
-/// What both have.
+/// The options of both.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// The filter; not read by clap
     #[arg(skip)]
     pub(crate) filter: Option<Filter>,
 
-    /// Kinds of event; exec,exec-failed,exit without it
+    /// Kinds of event; default exec,exec-failed,exit
     #[arg(short = 'e', long = "events", value_name = "LIST")]
     asked_events: Option<EventSet>,
 
-    /// Those, or what the filter is about
+    /// Those, or the kinds that the filter is about
     #[arg(skip)]
     pub(crate) events: EventSet,
 
-    /// Print what of the filter the kernel decides, and end
+    /// Print which terms the kernel decides, and end
     #[arg(long)]
     pub(crate) explain: bool,
 
-    /// Only this process, and no later one of its pid
+    /// Only this process, and no later one with its pid
     #[arg(short, long = "pid", value_name = "PID", value_parser = parse_pid, allow_negative_numbers = true)]
     pub(crate) pids: Vec<Pid>,
 
-    /// Only this process and all below it, also to come
+    /// Only this process and all its descendants
     #[arg(long = "tree", value_name = "PID", value_parser = parse_pid, allow_negative_numbers = true)]
     pub(crate) trees: Vec<Pid>,
 
-    /// Only processes of this name: the first 15 bytes count
+    /// Only processes with this name; 15 bytes count
     #[arg(short, long = "name", value_name = "NAME", value_parser = OsStringValueParser::new().try_map(parse_name))]
     pub(crate) names: Vec<Vec<u8>>,
 
@@ -213,7 +213,7 @@ pub(crate) struct Options {
     #[arg(long = "cgroup", value_name = "PATH")]
     pub(crate) cgroups: Vec<PathBuf>,
 
-    /// Only processes in containers whose ids begin so
+    /// Only containers whose ids begin with ID
     #[arg(long = "container", value_name = "ID", value_parser = parse_container)]
     pub(crate) containers: Vec<String>,
 
@@ -244,7 +244,7 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) no_header: bool,
 
-    /// Mark csv cells that a spreadsheet would take for formulas
+    /// Mark csv cells that a spreadsheet would compute
     #[arg(long)]
     pub(crate) csv_safe: bool,
 
@@ -267,19 +267,19 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", value_parser = parse_count, allow_negative_numbers = true)]
     pub(crate) count: Option<u64>,
 
-    /// Say nothing on stderr but errors
+    /// Print only errors on stderr
     #[arg(short, long)]
     pub(crate) quiet: bool,
 
-    /// Status 3 on lost events, and on what --verify finds
+    /// Status 3 on lost events and on findings of --verify
     #[arg(long)]
     pub(crate) strict: bool,
 
-    /// auto, or one that procscope sources lists
+    /// auto, or a name that procscope sources lists
     #[arg(long, default_value = "auto", hide_default_value = true)]
     pub(crate) source: Source,
 
-    /// Prove it by a second source; tell what one alone saw
+    /// Report events that only one of two sources saw
     #[arg(long, value_name = "SOURCE", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
     pub(crate) verify: Option<Source>,
 
@@ -288,7 +288,7 @@ pub(crate) struct Options {
     pub(crate) ring_size: Option<RingSize>,
 }
 
-/// How events are written.
+/// The format of events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
 pub(crate) enum Format {
     #[default]
@@ -297,7 +297,7 @@ pub(crate) enum Format {
     Csv,
 }
 
-/// When to colour.
+/// When to use colours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, ValueEnum)]
 pub(crate) enum Color {
     #[default]
@@ -306,11 +306,12 @@ pub(crate) enum Color {
     Never,
 }
 
-/// Reads the command line. The status to end with where it is wrong, or where it asks for help, which is printed.
+/// Reads the command line. A wrong one, or a request for help, is answered here and gives the exit
+/// status.
 pub(crate) fn parse() -> Result<Command, ExitCode> {
     parse_from(std::env::args_os()).map_err(|error| {
         if error.use_stderr() {
-            // It repeats words that others may have chosen, so it is without colours of its own.
+            // It repeats words that other users may have chosen, so it has no colours of its own.
             say(&visible_lines(&error.render().to_string()));
             return ExitCode::from(2);
         }
@@ -327,12 +328,12 @@ pub(crate) fn parse() -> Result<Command, ExitCode> {
     })
 }
 
-/// The command line as clap knows it.
+/// The command line as clap reads it.
 pub(crate) fn command() -> clap::Command {
     CommandLine::command()
 }
 
-/// The same with the personas, which read their own command lines: for manual pages and completions.
+/// The same with the personas, for manual pages and completions. They read their own command lines.
 pub(crate) fn command_with_personas() -> clap::Command {
     let personas =
         crate::personas::ALL.iter().map(|persona| persona.command(&[]).help_template(help::OPTIONS_TEMPLATE));
@@ -383,7 +384,7 @@ fn check(options: &mut Options, filter_text: Option<String>, named: bool) -> Res
         return Err(command().error(ErrorKind::ArgumentConflict, text));
     }
     if options.csv_safe && options.format != Format::Csv {
-        let text = "--csv-safe is about the cells of csv. Leave it out, or use --format csv";
+        let text = "--csv-safe changes only csv. Leave it out, or use --format csv";
         return Err(command().error(ErrorKind::ArgumentConflict, text));
     }
     Ok(())

@@ -28,8 +28,8 @@ fn judge(verdict: &Verdict) -> (&'static str, &'static str, &[Obstacle]) {
         Verdict::Ready => ("yes", "yes", &[]),
         Verdict::Degraded(obstacles) => ("partly", "partly", obstacles),
         Verdict::Unavailable(obstacle) => ("no", "no", std::slice::from_ref(obstacle)),
-        Verdict::Unsure(obstacle) => ("unknown", "could not tell without trying", std::slice::from_ref(obstacle)),
-        _ => ("unknown", "could not tell", &[]),
+        Verdict::Unsure(obstacle) => ("unknown", "unknown without trying", std::slice::from_ref(obstacle)),
+        _ => ("unknown", "unknown", &[]),
     }
 }
 
@@ -72,8 +72,8 @@ fn text(infos: &[SourceInfo]) -> String {
         text.push('\n');
     }
     text += &match auto(infos) {
-        Some(auto) => format!("Of these procscope takes {auto}, unless --source names another.\n"),
-        None => "Which one procscope takes shows when it is tried: procscope doctor\n".to_owned(),
+        Some(auto) => format!("procscope picks {auto}, unless --source names another.\n"),
+        None => "Only trying shows which one procscope picks: procscope doctor\n".to_owned(),
     };
     text.lines().map(|line| escape::visible(line).into_owned() + "\n").collect()
 }
@@ -141,7 +141,7 @@ mod tests {
 
     fn obstacle() -> Obstacle {
         Obstacle {
-            what: "loading BPF programs takes CAP_BPF and CAP_PERFMON".into(),
+            what: "loading BPF programs needs CAP_BPF and CAP_PERFMON".into(),
             cause: Cause::Privilege,
             remedy: "boot another kernel, or type: mount -t proc proc /proc".into(),
         }

@@ -116,14 +116,14 @@ pub(super) fn explain(watch: &Options) -> Result<ExitCode, Failure> {
     text += &format!("source: {}\n", explanation.source.name());
     text += &format!("events: {}\n", verify::kinds(explanation.events));
     if explanation.also != EventSet::NONE {
-        text += &format!("read too, not shown: {}\n", verify::kinds(explanation.also));
+        text += &format!("also read, not shown: {}\n", verify::kinds(explanation.also));
     }
     for term in &explanation.terms {
         let note = term.note.as_ref().map(|note| format!("   ({note})")).unwrap_or_default();
         text += &format!("  {:<9}  {}{note}\n", term.by, term.text);
     }
     if explanation.terms.iter().any(|term| term.by == DecidedBy::Kernel) {
-        text += "What the kernel decides procscope checks again.\n";
+        text += "procscope checks the kernel's decisions again.\n";
     }
     output::print(escape::visible_lines(&text).as_bytes()).map(|()| ExitCode::SUCCESS)
 }

@@ -29,7 +29,7 @@ pub(super) enum Key {
     Style,
 }
 
-const STYLE: Opt<Key> = long(Key::Style, "style", "bcc or libbpf: whose options and columns").takes("STYLE");
+const STYLE: Opt<Key> = long(Key::Style, "style", "whose options and columns: bcc or libbpf").takes("STYLE");
 
 const BCC: Table<Key> = Table {
     name: "exitsnoop",
@@ -40,7 +40,7 @@ const BCC: Table<Key> = Table {
         both(Key::Timestamp, b't', "timestamp", "A column with the local time"),
         long(Key::Utc, "utc", "A column with the time in UTC"),
         both(Key::Pid, b'p', "pid", "Only this process; ends with it").takes("PID"),
-        long(Key::Label, "label", "A column with this label, or 'exit' where it is empty").takes("LABEL"),
+        long(Key::Label, "label", "A column with this label, or 'exit' if it is empty").takes("LABEL"),
         both(Key::Failed, b'x', "failed", "Only exits that failed"),
         long(Key::Threads, "per-thread", "The end of each thread"),
         long(Key::Ebpf, "ebpf", ""),
@@ -54,9 +54,9 @@ const BCC: Table<Key> = Table {
 Differs:
   A process ends with its last thread, whichever that is; TID is that thread.
   Times and ages are the kernel's. Signals have their names, USR1 and USR2 too.
-  '?' is what is not known: status, age or parent. What could act on a terminal
-  is printed as \\x1b. Lost events are told on stderr.
-  It needs neither kernel headers nor root, where a mechanism works without.
+  '?' is an unknown status, age or parent. Characters that could act on a
+  terminal are printed as \\x1b. Lost events are reported on stderr.
+  It needs no kernel headers, and no root if a mechanism works without.
 
 Examples:
   procscope exitsnoop                           every end
@@ -74,7 +74,7 @@ const LIBBPF: Table<Key> = Table {
         both(Key::Failed, b'x', "failed", "Only exits that failed"),
         both(Key::Pid, b'p', "pid", "Only this process").takes("PID"),
         both(Key::Threads, b'T', "threaded", "The end of each thread"),
-        both(Key::Ignored, b'v', "verbose", "Accepted: there is no more to tell"),
+        both(Key::Ignored, b'v', "verbose", "Accepted: there is no more to show"),
         both(Key::Cgroup, b'c', "cgroup", "Only processes in this cgroup and below").takes("PATH"),
     ],
     added: &[STYLE],
@@ -85,8 +85,8 @@ const LIBBPF: Table<Key> = Table {
 Differs:
   A process ends with its last thread, whichever that is; TID is that thread.
   Times and ages are the kernel's.
-  '?' is what is not known: status, age or parent. What could act on a terminal
-  is printed as \\x1b. Lost events are told on stderr.
+  '?' is an unknown status, age or parent. Characters that could act on a
+  terminal are printed as \\x1b. Lost events are reported on stderr.
 
 Examples:
   procscope exitsnoop --style libbpf -tx        failures, with the time
@@ -140,7 +140,7 @@ impl Options {
             }
         }
         if !line.operands.is_empty() {
-            return Err(table.wrong("it takes no words but options".to_owned()));
+            return Err(table.wrong("it accepts only options".to_owned()));
         }
         Ok(it)
     }

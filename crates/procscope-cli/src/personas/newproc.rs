@@ -30,24 +30,26 @@ pub(super) const TABLE: Table<Key> = Table {
     usage: "newproc.d [--style STYLE]",
     grammar: Grammar::Getopt,
     original: &[],
-    added: &[long(Key::Style, "style", "apple or solaris: whose layout").takes("STYLE")],
+    added: &[long(Key::Style, "style", "whose layout: apple or solaris").takes("STYLE")],
     help: &["-h"],
     help_status: 0,
     wrong_status: 1,
     notes: "\
 Differs:
-  All arguments are shown, each at its full length, and no '(...)' or '<...>'
-  unless they are not known whole.
-  Whether a program is of 32 or 64 bits is read from its file, soon after the
-  exec: '??b' where that cannot be read.
-  There is no probe with a number: solaris shows '?' for it, and no line about a
-  description.
-  Line breaks are printed as \\n, and what could act on a terminal as \\x1b.
-  '[?]' are arguments that could not be read. Lost events are told on stderr.
+  All arguments are shown in full. '(...)' or '<...>' means that they are not
+  known whole.
+  Whether a program has 32 or 64 bits is read from its file, soon after the
+  exec: '??b' if that cannot be read.
+  There is no probe with a number: solaris shows '?' for it, and no line about
+  a description.
+  Line breaks are printed as \\n, and characters that could act on a terminal
+  as \\x1b.
+  '[?]' are arguments that could not be read. Lost events are reported on
+  stderr.
 
 Examples:
   procscope newproc                             time, pid, parent, arguments
-  procscope newproc --style solaris             arguments alone",
+  procscope newproc --style solaris             arguments only",
 };
 
 pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {

@@ -101,7 +101,7 @@ enum Shared {
 }
 
 const SHARED: &[Opt<Shared>] = &[
-    long(Shared::Source, "source", "auto, or one that procscope sources lists").takes("NAME"),
+    long(Shared::Source, "source", "auto, or a name that procscope sources lists").takes("NAME"),
     long(Shared::Duration, "duration", "Stop after this time: 10, 10s, 500ms, 5m, 1h").takes("TIME"),
     long(Shared::Help, "help", "This help"),
     long(Shared::Usage, "usage", ""),
@@ -280,7 +280,7 @@ impl<K: Copy> Table<K> {
     ) -> Result<Vec<u8>, Refusal> {
         match (option.value, value) {
             (None, None) => Ok(Vec::new()),
-            (None, Some(_)) => Err(self.wrong(format!("{} takes no value", option.name()))),
+            (None, Some(_)) => Err(self.wrong(format!("{} needs no value", option.name()))),
             (Some(_), Some(value)) => Ok(value),
             (Some(name), None) => match words.next() {
                 Some(word) => Ok(word.into_encoded_bytes()),
@@ -299,7 +299,7 @@ impl<K: Copy> Table<K> {
     /// The refusal of a value.
     pub(crate) fn bad_value(&self, option: &str, value: &str, help: impl Into<String>) -> Refusal {
         let what = format!("{} cannot be called like this", self.name);
-        let cause = format!("{option} does not take '{value}'");
+        let cause = format!("{option} does not accept '{value}'");
         Refusal::Wrong(Failure { what, cause, help: help.into() }, self.wrong_status)
     }
 

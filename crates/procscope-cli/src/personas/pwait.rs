@@ -30,7 +30,7 @@ pub(super) const TABLE: Table<Key> = Table {
     grammar: Grammar::Posix,
     original: &[
         flag(Key::Verbose, b'v', "Say how each ended"),
-        flag(Key::Check, b'c', "End with status 111 where one failed"),
+        flag(Key::Check, b'c', "End with status 111 if one failed"),
     ],
     added: &[],
     help: &["-h"],
@@ -38,10 +38,10 @@ pub(super) const TABLE: Table<Key> = Table {
     wrong_status: 1,
     notes: "\
 Differs:
-  It needs no rights to wait. Where no mechanism can be had that tells statuses
-  -v says 'terminated', and -c ends with status 1: nobody knows. So it does where
-  it is interrupted, which is no success.
-  Who ends while it begins is waited for too.
+  It needs no rights to wait. If no mechanism works that reports statuses, -v
+  says 'terminated', and -c ends with status 1, because the status is unknown.
+  -c does the same if it is interrupted, which is not a success.
+  A process that ends while pwait starts is waited for too.
 
 Examples:
   sleep 1 & procscope pwait -v $!               how it ended
@@ -85,7 +85,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     let has = |key| line.options.iter().any(|(it, _)| *it == key);
     let (verbose, check) = (has(Key::Verbose), has(Key::Check));
     if line.operands.is_empty() {
-        return Err(TABLE.wrong("it takes the ids of processes".to_owned()));
+        return Err(TABLE.wrong("it needs the ids of processes".to_owned()));
     }
     let waiting = waiting::Waiting::begin("pwait", &read_pids(&line.operands));
     if waiting.is_empty() {
@@ -133,7 +133,7 @@ fn without_statuses(waiting: &waiting::Waiting, ends: Ends, check: bool, why: Fa
         return Err(why.into());
     }
     if ends.verbose || check {
-        say(&format!("procscope: exit statuses are not told here: {}\n", escape::visible(&why.cause)));
+        say(&format!("procscope: exit statuses are not reported here: {}\n", escape::visible(&why.cause)));
     }
     let mut text = Vec::new();
     waiting.wait(|pid| {

@@ -62,7 +62,7 @@ impl Watch {
             begun.map_err(|error| Failure {
                 what: format!("cannot run {}", escape::visible(&program.to_string_lossy())),
                 cause: crate::failure::describe(&error),
-                help: "name a program of $PATH, or a file by its path: ./program".to_owned(),
+                help: "name a program in $PATH, or a file by its path: ./program".to_owned(),
             })
         });
         let meanwhile = meanwhile.transpose()?;
@@ -151,7 +151,7 @@ pub(crate) fn told(lost: &Lost) -> String {
 /// Says so where a mechanism does not tell by which path a program was called.
 pub(crate) fn note_path(source: SourceId) {
     if matches!(source, SourceId::ProcessConnector | SourceId::ProcPoll) {
-        let text = format!("{} does not tell the path as called: ARGS begins with the first argument", source.name());
+        let text = format!("{} does not report the path as called: ARGS begins with the first argument", source.name());
         say(&line(&text));
     }
 }

@@ -29,12 +29,12 @@ pub(super) const TABLE: Table<()> = Table {
     wrong_status: 1,
     notes: "\
 Differs:
-  Times are those of the processes alone: what the fork cost the parent is not
-  in them. Nanoseconds are added up, and the sums rounded; the original rounds
+  Times are those of the processes alone, without the parent's cost of the
+  fork. Nanoseconds are added up, and the sums rounded; the original rounds
   each process down to milliseconds.
-  Where a mechanism does not tell CPU times it says of how many processes they
+  If a mechanism reports no CPU times, a line says for how many processes they
   are missing.
-  What could act on a terminal is printed as \\x1b.
+  Characters that could act on a terminal are printed as \\x1b.
 
 Examples:
   procscope shortlived --duration 1s            a second's worth",
@@ -104,7 +104,7 @@ impl Render for Sums {
         let parents = self.parents.iter().map(|(pid, ns)| (parent(*pid), *ns));
         push_sums("PPID", parents.collect(), self.others_ns[1], out);
         if self.untold > 0 {
-            let _ = writeln!(out, "\nThe CPU time of {} processes more is not known here.", self.untold);
+            let _ = writeln!(out, "\nThe CPU time of {} more processes is not known here.", self.untold);
         }
     }
 }

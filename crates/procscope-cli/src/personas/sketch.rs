@@ -26,22 +26,22 @@ enum Style {
 
 pub(super) const TABLE: Table<Key> = Table {
     name: "sketch",
-    about: "Says that a process started or exited, and no more",
+    about: "Says that a process started or exited, nothing more",
     usage: "procscope sketch [--style STYLE]",
     grammar: Grammar::Getopt,
     original: &[],
     added: &[
-        long(Key::Style, "style", "go: the PID alone; wmi (or powershell, csharp): time, name and PID").takes("STYLE")
+        long(Key::Style, "style", "go: only the PID; wmi (or powershell, csharp): time, name and PID").takes("STYLE")
     ],
     help: &["-h"],
     help_status: 0,
     wrong_status: 2,
     notes: "\
 Differs:
-  A start is an exec, an exit the end of the last thread: thread starts and
-  thread ends are not told of as processes.
-  What could act on a terminal is printed as \\x1b. Lost events are told on
-  stderr.
+  A start is an exec, an exit the end of the last thread: starts and ends of
+  threads are not reported as processes.
+  Characters that could act on a terminal are printed as \\x1b. Lost events are
+  reported on stderr.
 
 Examples:
   procscope sketch                              Process started: PID 4711

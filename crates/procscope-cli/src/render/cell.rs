@@ -30,7 +30,7 @@ impl Cell {
         self.full = limit;
         self.safe = (0, 0);
         self.cut = false;
-        // One huge argument must not hold its memory for ever.
+        // One huge argument must not keep its memory for ever.
         self.text.shrink_to(1 << 16);
     }
 

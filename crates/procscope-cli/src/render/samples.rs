@@ -1,11 +1,11 @@
-//! Events of every kind for the tests of the renderers.
+//! Events of every kind for the renderers' tests.
 
 use procscope::Event;
 pub(crate) use procscope_format::samples::*;
 
 use super::Render;
 
-/// What a renderer makes of these events.
+/// A renderer's output for these events.
 pub(crate) fn rendered(render: &mut dyn Render, events: &[Event]) -> String {
     let mut out = Vec::new();
     render.begin(&mut out);

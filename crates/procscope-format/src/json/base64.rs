@@ -23,7 +23,7 @@ fn digits(word: u64) -> [u8; 8] {
     (pair(36) | pair(24) << 16 | pair(12) << 32 | pair(0) << 48).to_le_bytes()
 }
 
-/// Appends what is left of a string, fewer than 6 bytes, padded.
+/// Appends the rest of a string, fewer than 6 bytes, padded.
 #[inline(always)]
 fn push_tail(out: &mut Vec<u8>, tail: &[u8]) {
     if tail.is_empty() {
@@ -56,10 +56,10 @@ fn has_nul(word: u64) -> bool {
     word.wrapping_sub(ONES) & !word & (ONES << 7) != 0
 }
 
-/// Appends strings that NULs part, each by itself, and `between` between them.
+/// Appends strings that NULs separate, each by itself, and `between` between them.
 pub(super) fn push_base64_list<const N: usize>(out: &mut Vec<u8>, mut list: &[u8], between: &[u8; N]) {
     loop {
-        // All of a string but the last of it.
+        // The whole string except its end.
         while let Some(word) = list.first_chunk().map(word_of)
             && !has_nul(word)
         {

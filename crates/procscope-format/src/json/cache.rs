@@ -1,4 +1,5 @@
-//! Parts of a line that come again: an exit repeats what its exec said, and one process's user and cgroup are the next one's.
+//! Parts of a line that come again: an exit repeats its exec, and a process often has the same user
+//! and cgroup as the next.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -8,14 +9,15 @@ use procscope_model::{Argv, Credentials, Namespaces, Pid, Process, ProcessRef, T
 use super::text::{key, push_text};
 use crate::number::push_number;
 
-/// So many images are kept, each in the place that its arguments' address chooses.
+/// This many images are kept, each at the place that its arguments' address chooses.
 const SLOTS: usize = 256;
-/// Longer texts are written anew, and all are forgotten where they come to more than this, bytes.
+/// Longer texts are written again each time. If all come to more than this many bytes, all are
+/// dropped.
 const LONGEST: usize = 64 << 10;
 const MOST_BYTES: usize = 1 << 20;
 
 struct Slot {
-    /// Held, so that its address names no other list meanwhile.
+    /// Held, so that its address cannot become another list's meanwhile.
     argv: Arc<Argv>,
     path: Option<Arc<[u8]>>,
     exe: Option<Arc<[u8]>>,
@@ -82,7 +84,7 @@ impl Images {
     }
 }
 
-/// The text of who and where the process of the line before was.
+/// The text of the users, groups and places of the process in the line before.
 #[derive(Default)]
 pub(super) struct Identity {
     who: Option<Arc<Credentials>>,

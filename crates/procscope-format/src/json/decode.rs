@@ -10,14 +10,14 @@ use serde_json::{Map, Value as Json};
 
 use super::VERSION;
 
-/// Why a line is no event of procscope.
+/// Why a line is not an event of procscope.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// It is not JSON.
     #[error("not JSON: {0}")]
     NotJson(#[from] serde_json::Error),
-    /// It is JSON, and not an object.
+    /// It is JSON, but not an object.
     #[error("not a JSON object")]
     NotAnObject,
     /// A key that every event has is missing.
@@ -46,12 +46,13 @@ pub struct Decoded {
 /// Reads one line, without its line feed.
 ///
 /// An event that was read lacks what JSON leaves out:
-/// - of a fork the program, which is its creator's;
-/// - of a refused exec the path, interpreter, arguments and environment of the program that goes on;
-/// - of another thread's new comm the process's own;
-/// - environment and namespaces, except of exec and existing events;
-/// - `old_tid` where it is `tid`, and `ns_pid` where it is `pid`;
-/// - where the source knows no flags of the call, a creator that is the one to be expected.
+/// - for a fork the program, which is its creator's;
+/// - for a refused exec the path, interpreter, arguments and environment of the program that goes
+///   on;
+/// - for another thread's new comm the process's own;
+/// - environment and namespaces, except in exec and existing events;
+/// - `old_tid` if it is `tid`, and `ns_pid` if it is `pid`;
+/// - if the source knows no flags of the call, a creator that is the expected one.
 ///
 /// # Errors
 /// [`DecodeError`] says what is wrong with the line.
@@ -99,7 +100,7 @@ impl<'a> Line<'a> {
         Ok(Decoded { event, boot: self.boot, unknown })
     }
 
-    /// An event of the line's kind of which nothing more is known.
+    /// An event of the line's kind, without any data.
     fn frame(&self) -> Result<Event, DecodeError> {
         let word = |key| match self.line.get(key) {
             None => Err(DecodeError::Missing(key)),
@@ -111,7 +112,7 @@ impl<'a> Line<'a> {
         Ok(Event::new(0, Timestamp(0), source, None, None, EventKind::unknown(kind)))
     }
 
-    /// Sets one field where the line has it.
+    /// Sets one field if the line has it.
     fn field(&mut self, event: &mut Event, field: &'static FieldSpec) -> Result<(), DecodeError> {
         let Some((object, key)) = self.place(field) else { return Ok(()) };
         let Some(value) = object.get(key) else { return Ok(()) };
@@ -175,7 +176,8 @@ fn members(value: &Json) -> impl Iterator<Item = &String> {
     value.as_object().into_iter().flat_map(Map::keys)
 }
 
-/// JSON names the creator only where it is not the one to be expected. A source that knows the flags of the call knows it.
+/// JSON names the creator only if it is not the expected one. A source that knows the flags of the
+/// call knows the creator.
 fn expect_creator(event: &mut Event) {
     let (pid, parent) = (event.id(), event.parent().cloned());
     let name = event.name().map(Into::into);
@@ -221,7 +223,7 @@ fn plain(of: FieldType, value: &Json) -> Option<Value<'_>> {
     }
 }
 
-/// `SIGKILL`, or `SIG99` of one that has no name.
+/// `SIGKILL`, or `SIG99` for a signal without a name.
 fn signal(name: &str) -> Option<u8> {
     signal_number(name).or_else(|| name.strip_prefix("SIG")?.parse().ok())
 }
@@ -257,7 +259,8 @@ fn set_flaws(event: &mut Event, field: &FieldSpec, value: &Json) -> bool {
     })
 }
 
-/// `1b4e28ba-4711-90215`: the beginning of the boot's id, the pid, and the start, `?` where it is not known.
+/// `1b4e28ba-4711-90215`: the beginning of the boot's id, the pid, and the start, `?` if it is not
+/// known.
 fn id(text: &str) -> Option<([u8; 4], ProcessId)> {
     let mut parts = text.splitn(3, '-');
     let (boot, pid, start) = (parts.next()?, parts.next()?, parts.next()?);

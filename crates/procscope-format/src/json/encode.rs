@@ -12,8 +12,9 @@ use crate::time::Rfc3339;
 
 /// Writes events as JSON, one flat object a line: `docs/event.schema.json`.
 ///
-/// The text is put together by hand, straight into the buffer: this is the hot path of the program, and serde_json takes
-/// twice as long even for values that are built already. The tests read every line with it.
+/// The text is written by hand, straight into the buffer: this is the hot path of the program, and
+/// serde_json needs twice the time even for values that are built already. The tests read every
+/// line with it.
 pub struct JsonLines {
     /// The beginning of every id: the boot's digits and a dash.
     boot: String,
@@ -24,7 +25,7 @@ pub struct JsonLines {
     namespaces: SameNamespaces,
 }
 
-/// Appends another process under its key where it is known.
+/// Appends another process under its key if it is known.
 macro_rules! other {
     ($json:expr, $out:expr, $name:literal, $value:expr) => {
         if let Some(value) = $value {
@@ -35,7 +36,7 @@ macro_rules! other {
 }
 
 impl JsonLines {
-    /// Ids bear the beginning of this boot's.
+    /// Ids begin with that of this boot.
     pub fn new(boot: BootId) -> Self {
         let digits = format!("{boot:?}");
         Self {
@@ -63,7 +64,7 @@ impl JsonLines {
             _ => {}
         }
         if kind == Kind::Fork {
-            // What it runs is what its creator runs, who was told of.
+            // It runs what its creator runs, and that was already reported.
         } else if kind == Kind::ExecFailed || process.env.is_some() {
             push_image(out, event, process);
         } else {
@@ -137,12 +138,13 @@ impl JsonLines {
                     push_number(out, count);
                 });
             }
-            // Existing, comm and sid say all there is in the process; a kind to come has its name.
+            // The process itself holds all about existing, comm and sid; a later kind has its name.
             _ => {}
         }
     }
 
-    /// The creator, where it is not the one to be expected: the leader of the parent, or of a thread its own process.
+    /// The creator, if it is not the expected one: the leader of the parent, or for a thread its
+    /// own process.
     fn push_creator(&self, out: &mut Vec<u8>, event: &Event, creator: &ProcessRef, tid: Option<Pid>) {
         let process = event.process.as_deref();
         let expected = match event.kind.kind() {

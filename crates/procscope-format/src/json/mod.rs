@@ -1,4 +1,4 @@
-//! JSON Lines: one flat object an event, `docs/event.schema.json`.
+//! JSON Lines: one flat object for each event, `docs/event.schema.json`.
 
 mod base64;
 mod cache;
@@ -9,7 +9,7 @@ mod text;
 pub use decode::{DecodeError, Decoded, decode};
 pub use encode::JsonLines;
 
-/// The version that `v` bears.
+/// The version in `v`.
 pub const VERSION: u64 = 1;
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ fn every_kind_of_event() {
     insta::assert_snapshot!(text);
 }
 
-/// The keys of a schema, those of the objects in it as `parent.pid`.
+/// The keys of a schema; those of the objects in it as `parent.pid`.
 fn schema_keys(schema: &Value, of: &Value, prefix: &str, keys: &mut BTreeSet<String>) {
     let of = match of["$ref"].as_str() {
         Some(reference) => schema.pointer(reference.strip_prefix('#').unwrap()).unwrap(),
@@ -156,7 +156,7 @@ fn a_refused_exec_tells_nothing_of_the_program_that_goes_on() {
     }
 }
 
-/// The strings of a list field, from their exact form where there is one.
+/// The strings of a list field, from their exact form if there is one.
 fn exact_list(value: &Value, key: &str) -> Vec<Vec<u8>> {
     let strings =
         |value: &Value| value.as_array().unwrap().iter().map(|s| s.as_str().unwrap().to_owned()).collect::<Vec<_>>();
@@ -213,7 +213,8 @@ proptest! {
     }
 }
 
-/// What a line leaves out on purpose, taken from the event; nothing else may be missing from what is read again.
+/// The values that a line leaves out on purpose, taken from the event; nothing else may be missing
+/// after reading.
 fn left_out(mut event: Event) -> Event {
     let (kind, tid) = (event.kind.kind(), event.tid);
     let flaws: Vec<_> = event.all_flaws().collect();
@@ -231,11 +232,11 @@ fn left_out(mut event: Event) -> Event {
                 (process.path, process.exe, process.interpreter, process.cwd) = (None, None, None, None);
                 (process.exe_traits, process.argv, process.cwd_deleted) = (ExeTraits::empty(), None, false);
             }
-            // What was tried stands in place of what the process runs.
+            // The tried program replaces the one that the process runs.
             EventKind::ExecFailed(_) => {
                 (process.path, process.interpreter, process.argv) = (None, None, None);
             }
-            // Of the process itself where it is the first thread's.
+            // The process's own if it is the first thread's.
             EventKind::Comm(change) => process.name = Some(change.new.clone()).filter(|_| tid == Some(process.id.pid)),
             _ => {}
         }

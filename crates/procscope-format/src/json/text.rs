@@ -1,18 +1,20 @@
-//! Members of a JSON object, each behind a comma.
+//! Members of a JSON object, each after a comma.
 
 use procscope_model::Argv;
 
 use super::base64::{push_base64, push_base64_list};
 use crate::escape::push_json;
 
-/// The text before a value: comma, key, colon. What appends it is inlined, so that its length is known and no call copies it.
+/// The text before a value: comma, key, colon. The function that appends it is inlined, so its
+/// length is known and no call copies it.
 macro_rules! key {
     ($name:expr) => {
         concat!(",\"", $name, "\":")
     };
 }
 
-/// Appends a byte string under its key and, where it is no UTF-8, its exact bytes under that key with `_b64`.
+/// Appends a byte string under its key. If it is not valid UTF-8, also appends its exact bytes
+/// under that key with `_b64`.
 macro_rules! text {
     ($out:expr, $name:literal, $value:expr) => {
         if let Some(value) = $value {
@@ -21,7 +23,7 @@ macro_rules! text {
     };
 }
 
-/// The same of a list of byte strings.
+/// The same for a list of byte strings.
 macro_rules! list {
     ($out:expr, $name:literal, $value:expr) => {
         if let Some(value) = $value {
@@ -30,7 +32,7 @@ macro_rules! list {
     };
 }
 
-/// Appends a number under its key where it is known.
+/// Appends a number under its key if it is known.
 macro_rules! number {
     ($out:expr, $name:literal, $value:expr) => {
         if let Some(value) = $value {
@@ -78,7 +80,8 @@ pub(super) fn push_list(out: &mut Vec<u8>, key: &str, key_b64: &str, list: &Argv
         out.extend_from_slice(b"[]");
         return;
     }
-    // The strings stand one after the other with a NUL behind each, so that one pass does for all.
+    // The strings follow each other, each with a NUL at its end, so that one pass is enough for
+    // all.
     let block = list.block();
     out.extend_from_slice(b"[\"");
     let strings = block.strip_suffix(b"\0").unwrap_or(block);

@@ -10,7 +10,7 @@ use crate::{Argv, Event, EventSet, Field, Flaw, Kind, Lost, Namespaces, ProcessI
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct FieldSpec {
-    /// JSON's key; a dot separates an object and its member (`parent.pid`).
+    /// JSON's key; a dot separates an object from its member (`parent.pid`).
     pub name: &'static str,
     /// Other names by which filters and columns know it.
     pub aliases: &'static [&'static str],
@@ -22,7 +22,7 @@ pub struct FieldSpec {
     pub always: EventSet,
     /// The flaw that marks it.
     pub flaw: Option<Field>,
-    /// True where it comes from the process's last exec.
+    /// True if it comes from the process's last exec.
     pub of_image: bool,
     /// Its column in CSV.
     pub column: Option<&'static str>,
@@ -91,18 +91,19 @@ impl FieldSpec {
         self
     }
 
-    /// Its value in an event; `None` where it is unknown or does not apply.
+    /// Its value in an event; `None` if it is unknown or does not apply.
     pub fn value<'a>(&self, event: &'a Event) -> Option<Value<'a>> {
         (self.get)(event)
     }
 
-    /// False where its value is worked out from other fields: such a one has no key in JSON and cannot be set.
+    /// False if its value is worked out from other fields: such a field has no key in JSON and
+    /// cannot be set.
     pub fn is_stored(&self) -> bool {
         self.set.is_some()
     }
 
-    /// Sets its value. False where the value is of another type or out of range, where the event is of a kind that does not
-    /// have the field, and where the field is not stored.
+    /// Sets its value. False if the value has another type or is out of range, if the event's kind
+    /// does not have the field, or if the field is not stored.
     pub fn set_value(&self, event: &mut Event, value: Value<'_>) -> bool {
         self.kinds.contains(event.kind.kind()) && self.set.is_some_and(|set| set(event, value))
     }
@@ -116,7 +117,7 @@ pub enum FieldType {
     Text,
     /// A list of texts, which filters compare joined by blanks.
     Texts,
-    /// A list of texts, of which filters ask for any one.
+    /// A list of texts; a filter is true if any one matches.
     AnyText,
     /// One of these words.
     Word(&'static [&'static str]),
@@ -131,17 +132,17 @@ pub enum FieldType {
     Signed,
     /// A time span, ns.
     Span {
-        /// True where a filter must name the unit.
+        /// True if a filter must name the unit.
         unit: bool,
     },
     /// A size, bytes.
     Size {
-        /// True where a filter must name the unit.
+        /// True if a filter must name the unit.
         unit: bool,
     },
     /// True or false.
     Truth {
-        /// True where JSON has the key only where it holds.
+        /// True if JSON has the key only for true.
         only_true: bool,
     },
     /// A kind of event.
@@ -164,11 +165,11 @@ pub enum FieldType {
     Counts,
     /// The flaws, words by field.
     Flaws,
-    /// A value of any ancestor, which no event holds alone.
+    /// A value of any ancestor, which no event alone holds.
     Ancestor(AncestorField),
 }
 
-/// What of an ancestor a filter asks about.
+/// The part of an ancestor that a filter asks about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[allow(missing_docs, reason = "each variant is the field of that name")]
 #[non_exhaustive]
@@ -189,9 +190,9 @@ pub enum Value<'a> {
     Texts(&'a Argv),
     /// A word of ours.
     Word(&'a str),
-    /// A user or group: the name, where there is one, and the number.
+    /// A user or group: the name, if there is one, and the number.
     Owner(Option<&'a str>, u32),
-    /// A number, ns or bytes where the type says so.
+    /// A number; ns or bytes if the type says so.
     Number(i128),
     /// True or false.
     Truth(bool),
@@ -256,12 +257,12 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Puts a value in its place; false where there is none.
+/// Puts a value in its place; false if there is none.
 fn put<T>(place: &mut T, value: Option<T>) -> bool {
     value.map(|value| *place = value).is_some()
 }
 
-/// The same where a value may be absent.
+/// The same for a value that may be absent.
 fn some<T>(place: &mut Option<T>, value: Option<T>) -> bool {
     value.map(|value| *place = Some(value)).is_some()
 }
@@ -271,7 +272,7 @@ const ALL: EventSet = EventSet::ALL;
 const EXIT: EventSet = NONE.with(Kind::Exit);
 const ENDS: EventSet = EXIT.with(Kind::ThreadExit);
 const BEGINNINGS: EventSet = NONE.with(Kind::Fork).with(Kind::Clone);
-/// What happens to a process in one moment.
+/// Everything that happens to a process in one moment.
 const HAPPENINGS: EventSet = ALL.without(Kind::Existing).without(Kind::Lost);
 const U32: FieldType = FieldType::Number { max: u32::MAX as u64 };
 const U64: FieldType = FieldType::Number { max: u64::MAX };

@@ -1,11 +1,11 @@
-//! What every event has: when, what, of which process, and by which source.
+//! Fields of every event: time, kind, process and source.
 
 use super::{AncestorField, FieldSpec, FieldType, HAPPENINGS, U32, U64, Value, put, some};
 use crate::{Event, Field, ForkCall, Kind, Process, ProcessId, ProcessRef, SourceId};
 
 use FieldSpec as F;
 
-/// The version that `v` bears.
+/// The version in `v`.
 const VERSION: u64 = 1;
 
 /// The process of an event that has one, to be changed.
@@ -42,11 +42,11 @@ pub(super) const FIELDS: &[FieldSpec] = &[
             Value::Time(time) => put(&mut e.time, Some(time)),
             _ => false,
         }),
-    F::new("event", FieldType::Kind, "What happened: existing (ran before procscope did), fork (a process began), clone (a thread began), exec, exec-failed (the kernel refused an exec), exit (a process ended, with its last thread), thread-exit, core (a signal dumps core), comm, uid, gid, sid, ptrace (changes), lost (events that nobody will see).")
+    F::new("event", FieldType::Kind, "The kind of event: existing (was already running), fork (a process began), clone (a thread began), exec, exec-failed (the kernel refused an exec), exit (a process ended, with its last thread), thread-exit, core (a signal dumps core), comm, uid, gid, sid, ptrace (changes), lost (events that were lost).")
         .column("event")
         .get(|e| Some(Value::Kind(e.kind.kind())))
         .set(|e, v| v == Value::Kind(e.kind.kind())),
-    F::new("id", FieldType::Id, "Which process: unlike `pid` not used again, except within a clock tick (flaw `repeated`). Every event of one process bears the same.")
+    F::new("id", FieldType::Id, "The identity of the process. Unlike `pid` it is not used again, except within a clock tick (flaw `repeated`). Every event of one process has the same.")
         .column("id")
         .flaw(Field::Id)
         .get(|e| e.id().map(Value::Id))
@@ -61,11 +61,11 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .flaw(Field::Ppid)
         .get(|e| Value::of(e.parent()?.id.pid))
         .set(|e, v| parent(e).is_some_and(|parent| put(&mut parent.id.pid, v.number::<u32>()))),
-    F::new("tid", U32, "Thread id of the thread that it happened to; of clone the new thread (task->pid).")
+    F::new("tid", U32, "Thread id of the thread that it happened to; for clone the new thread (task->pid).")
         .column("tid")
         .get(|e| Value::of(e.tid?))
         .set(|e, v| some(&mut e.tid, v.number::<u32>())),
-    F::new("processor", U32, "The CPU that it happened on, by the number that /proc/cpuinfo gives it; of fork and clone that of the creator. Absent of existing and lost, and where the mechanism does not know it (ptrace, proc-poll).")
+    F::new("processor", U32, "The CPU that it happened on, by its number in /proc/cpuinfo; for fork and clone that of the creator. Absent for existing and lost, and if the mechanism does not know it (ptrace, proc-poll).")
         .aka(&["psr"])
         .on(HAPPENINGS)
         .always(HAPPENINGS)
@@ -85,7 +85,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .flaw(Field::Parent)
         .get(|e| e.parent()?.name.as_deref().map(Value::Text))
         .set(|e, v| parent(e).is_some_and(|parent| some(&mut parent.name, v.bytes().map(Into::into)))),
-    F::new("parent.id", FieldType::Id, "Which process the parent is.")
+    F::new("parent.id", FieldType::Id, "The identity of the parent.")
         .aka(&["parent_id"])
         .column("parent_id")
         .flaw(Field::Parent)
@@ -97,13 +97,13 @@ pub(super) const FIELDS: &[FieldSpec] = &[
     F::new("ancestor.id", FieldType::Ancestor(AncestorField::Id), "Any ancestor.").flaw(Field::Parent),
 ];
 
-/// What stands at the end of a line.
+/// The fields at the end of a line.
 pub(super) const LAST: &[FieldSpec] = &[
     F::new("source", FieldType::Word(&SOURCES), "The mechanism that reported it.")
         .column("source")
         .get(|e| Some(Value::Word(e.source.name())))
         .set(|e, v| put(&mut e.source, SourceId::ALL.into_iter().find(|id| Value::Word(id.name()) == v))),
-    F::new("flaws", FieldType::Flaws, "Fields that are not to be trusted as they stand, and why: truncated (only a part is here), unreadable, read-late (read after the event), not-observed, after-loss (an older value may stand here), inherited (the parent's, of which the process is a copy: exact), estimated (worked out, not read). `usage` stands for the CPU times and counts of an exit, `user` for all user and group ids, `loginuid` for login_user and audit_session too, `status` for exit_code, signal and core.")
+    F::new("flaws", FieldType::Flaws, "Fields whose values are not to be trusted fully, and why: truncated (only a part is here), unreadable, read-late (read after the event), not-observed, after-loss (this may be an older value), inherited (the parent's, of which the process is a copy: exact), estimated (worked out, not read). `usage` stands for the CPU times and counts of an exit, `user` for all user and group ids, `loginuid` for login_user and audit_session too, `status` for exit_code, signal and core.")
         .aka(&["flaw"])
         .column("flaws")
         .set(|e, v| match v {

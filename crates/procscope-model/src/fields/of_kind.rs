@@ -1,4 +1,4 @@
-//! What happened: fields of some kinds of event alone.
+//! Fields of only some kinds of event.
 
 use super::of_event::{call, other};
 use super::{BEGINNINGS, ENDS, EXIT, FieldSpec, FieldType, NONE, U32, U64, Value, put, some};
@@ -81,7 +81,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .on(BEGINNINGS).always(BEGINNINGS).column("flags")
         .get(|e| Value::of(e.fork()?.flags?))
         .set(|e, v| fork(e).is_some_and(|fork| some(&mut fork.flags, v.number::<u64>()))),
-    F::new("creator", FieldType::Process, "The thread that made the call, where it is not the one to be expected: the first thread of the parent or, of a thread, of its own process.").on(BEGINNINGS)
+    F::new("creator", FieldType::Process, "The thread that made the call, if it is not the expected one: the first thread of the parent or, for a thread, of its own process.").on(BEGINNINGS)
         .get(|e| e.creator().map(Value::Process)),
     F::new("creator.pid", U32, "Process id of the creator.").aka(&["creator_pid"]).on(BEGINNINGS).column("creator_pid")
         .get(|e| Value::of(e.creator()?.id.pid))
@@ -92,10 +92,10 @@ pub(super) const FIELDS: &[FieldSpec] = &[
     F::new("creator.name", FieldType::Text, "The creator's comm.").on(BEGINNINGS)
         .get(|e| e.creator()?.name.as_deref().map(Value::Text))
         .set(|e, v| creator(e).is_some_and(|of| some(&mut of.name, v.bytes().map(Into::into)))),
-    F::new("creator.id", FieldType::Id, "Which process the creator is.").on(BEGINNINGS)
+    F::new("creator.id", FieldType::Id, "The identity of the creator.").on(BEGINNINGS)
         .get(|e| Some(Value::Id(e.creator()?.id)))
         .set(|e, v| creator(e).is_some_and(|of| put(&mut of.id, v.process_id()))),
-    F::new("old_tid", U32, "Of exec: the thread that called it, where it was not `tid`, which it became.")
+    F::new("old_tid", U32, "For exec: the thread that called it, if that was not `tid`, which it became.")
         .on(EXEC)
         .get(|e| match &e.kind {
             EventKind::Exec(exec) => Value::of(exec.old_tid?),
@@ -105,28 +105,28 @@ pub(super) const FIELDS: &[FieldSpec] = &[
             EventKind::Exec(exec) => some(&mut exec.old_tid, v.number::<u32>()),
             _ => false,
         }),
-    F::new("dirfd", FieldType::Signed, "Of exec-failed: the directory or file descriptor given to execveat(2); -100 is AT_FDCWD.")
+    F::new("dirfd", FieldType::Signed, "For exec-failed: the directory or file descriptor given to execveat(2); -100 is AT_FDCWD.")
         .on(FAILED)
         .get(|e| Value::of(failure(e)?.dirfd?))
         .set(|e, v| match &mut e.kind {
             EventKind::ExecFailed(failure) => some(&mut failure.dirfd, v.number::<i32>()),
             _ => false,
         }),
-    F::new("errno", FieldType::Errno, "Of exec-failed: the error's name in errno(3), or E and its number.")
+    F::new("errno", FieldType::Errno, "For exec-failed: the error's name in errno(3), or E and its number.")
         .on(FAILED).column("errno")
         .get(|e| Value::of(failure(e)?.errno))
         .set(|e, v| match &mut e.kind {
             EventKind::ExecFailed(failure) => put(&mut failure.errno, v.number::<u32>()),
             _ => false,
         }),
-    F::new("exit_code", U32, "The code given to exit(2), where no signal ended the process or thread.")
+    F::new("exit_code", U32, "The code given to exit(2), if no signal ended the process or thread.")
         .aka(&["exit"]).on(ENDS).column("exit_code").flaw(Field::Status)
         .get(|e| match e.exit_status()? {
             ExitStatus::Code(code) => Value::of(code),
             _ => None,
         })
         .set(|e, v| status(e).is_some_and(|status| put(status, v.number::<u32>().map(ExitStatus::Code)))),
-    F::new("signal", FieldType::Signal, "The name of the signal that ended it or, of a core event, makes it dump core: signal(7).")
+    F::new("signal", FieldType::Signal, "The name of the signal that ended it or, for a core event, makes it dump core: signal(7).")
         .on(ENDS.with(Kind::Core)).column("signal").flaw(Field::Status)
         .get(|e| Value::of(e.signo()?))
         .set(set_signal),
@@ -134,7 +134,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .on(ENDS.with(Kind::Core)).flaw(Field::Status)
         .get(|e| Value::of(e.signo()?))
         .set(set_signal),
-    F::new("core", FieldType::Truth { only_true: false }, "Whether the kernel dumped core; wherever a signal ended it (bit 7 of the wait status).")
+    F::new("core", FieldType::Truth { only_true: false }, "Whether the kernel dumped core; present if a signal ended it (bit 7 of the wait status).")
         .on(ENDS).column("core").flaw(Field::Status)
         .get(|e| match e.exit_status()? {
             ExitStatus::Signal { core, .. } => Some(Value::Truth(core)),
@@ -144,7 +144,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
             Some(ExitStatus::Signal { core, .. }) => put(core, v.truth()),
             _ => false,
         }),
-    F::new("oom", FieldType::Truth { only_true: true }, "The kernel killed it for lack of memory (oom:mark_victim).")
+    F::new("oom", FieldType::Truth { only_true: true }, "The kernel killed it because memory ran out (oom:mark_victim).")
         .on(EXIT).column("oom").flaw(Field::Status)
         .get(|e| Some(Value::Truth(e.exit()?.oom)))
         .set(|e, v| exit(e).is_some_and(|exit| put(&mut exit.oom, v.truth()))),
@@ -156,10 +156,10 @@ pub(super) const FIELDS: &[FieldSpec] = &[
     F::new("killer.name", FieldType::Text, "The killer's comm.").aka(&["killer_name"]).on(EXIT).column("killer_name").flaw(Field::Killer)
         .get(|e| e.killer()?.name.as_deref().map(Value::Text))
         .set(|e, v| killer(e).is_some_and(|of| some(&mut of.name, v.bytes().map(Into::into)))),
-    F::new("killer.id", FieldType::Id, "Which process the killer is.").on(EXIT).flaw(Field::Killer)
+    F::new("killer.id", FieldType::Id, "The identity of the killer.").on(EXIT).flaw(Field::Killer)
         .get(|e| Some(Value::Id(e.killer()?.id)))
         .set(|e, v| killer(e).is_some_and(|of| put(&mut of.id, v.process_id()))),
-    F::new("duration_ns", SPAN_NS, "How long the process, or of thread-exit the thread, had lived; nanoseconds. 0 is a true zero.")
+    F::new("duration_ns", SPAN_NS, "How long the process, or for thread-exit the thread, had lived; nanoseconds. 0 is a true zero.")
         .on(ENDS).column("duration_ns").flaw(Field::Duration)
         .get(|e| Value::of(e.duration_ns()?))
         .set(|e, v| match &mut e.kind {
@@ -207,7 +207,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
     F::new("majflt", U64, "Page faults with I/O; a count.").on(EXIT).column("majflt").flaw(Field::Usage)
         .get(|e| Value::of(e.usage()?.majflt?))
         .set(|e, v| exit(e).is_some_and(|exit| some(&mut exit.usage.majflt, v.number::<u64>()))),
-    F::new("thread_name", FieldType::Text, "Of thread-exit: the thread's comm.")
+    F::new("thread_name", FieldType::Text, "For thread-exit: the thread's comm.")
         .on(NONE.with(Kind::ThreadExit)).column("thread_name")
         .get(|e| match &e.kind {
             EventKind::ThreadExit(exit) => exit.thread_name.as_deref().map(Value::Text),
@@ -217,7 +217,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
             EventKind::ThreadExit(exit) => some(&mut exit.thread_name, v.bytes().map(Into::into)),
             _ => false,
         }),
-    F::new("old_uid", U32, "Of a uid event: the real user id before.").on(NONE.with(Kind::Uid)).column("old_uid")
+    F::new("old_uid", U32, "For a uid event: the real user id before.").on(NONE.with(Kind::Uid)).column("old_uid")
         .get(|e| match &e.kind {
             EventKind::Uid(change) => Value::of(change.old_real?),
             _ => None,
@@ -226,7 +226,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
             EventKind::Uid(change) => some(&mut change.old_real, v.number::<u32>()),
             _ => false,
         }),
-    F::new("old_euid", U32, "Of a uid event: the effective user id before.").on(NONE.with(Kind::Uid)).column("old_euid")
+    F::new("old_euid", U32, "For a uid event: the effective user id before.").on(NONE.with(Kind::Uid)).column("old_euid")
         .get(|e| match &e.kind {
             EventKind::Uid(change) => Value::of(change.old_effective?),
             _ => None,
@@ -235,7 +235,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
             EventKind::Uid(change) => some(&mut change.old_effective, v.number::<u32>()),
             _ => false,
         }),
-    F::new("old_gid", U32, "Of a gid event: the real group id before.").on(NONE.with(Kind::Gid)).column("old_gid")
+    F::new("old_gid", U32, "For a gid event: the real group id before.").on(NONE.with(Kind::Gid)).column("old_gid")
         .get(|e| match &e.kind {
             EventKind::Gid(change) => Value::of(change.old_real?),
             _ => None,
@@ -244,7 +244,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
             EventKind::Gid(change) => some(&mut change.old_real, v.number::<u32>()),
             _ => false,
         }),
-    F::new("old_egid", U32, "Of a gid event: the effective group id before.").on(NONE.with(Kind::Gid)).column("old_egid")
+    F::new("old_egid", U32, "For a gid event: the effective group id before.").on(NONE.with(Kind::Gid)).column("old_egid")
         .get(|e| match &e.kind {
             EventKind::Gid(change) => Value::of(change.old_effective?),
             _ => None,
@@ -253,7 +253,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
             EventKind::Gid(change) => some(&mut change.old_effective, v.number::<u32>()),
             _ => false,
         }),
-    F::new("ptrace", FieldType::Word(&["attach", "detach"]), "Of ptrace: whether a debugger took hold of the process or let go.")
+    F::new("ptrace", FieldType::Word(&["attach", "detach"]), "For ptrace: whether a debugger attached to the process or detached.")
         .on(PTRACE).column("ptrace")
         .get(|e| match &e.kind {
             EventKind::Ptrace(change) => Some(Value::Word(if change.attach { "attach" } else { "detach" })),
@@ -263,7 +263,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
             (EventKind::Ptrace(change), Some(word @ ("attach" | "detach"))) => put(&mut change.attach, Some(word == "attach")),
             _ => false,
         }),
-    F::new("tracer", FieldType::Process, "Of ptrace: the debugger.").on(PTRACE)
+    F::new("tracer", FieldType::Process, "For ptrace: the debugger.").on(PTRACE)
         .get(|e| e.tracer().map(Value::Process)),
     F::new("tracer.pid", U32, "Process id of the tracer.").aka(&["tracer_pid"]).on(PTRACE).column("tracer_pid")
         .get(|e| Value::of(e.tracer()?.id.pid))
@@ -271,18 +271,18 @@ pub(super) const FIELDS: &[FieldSpec] = &[
     F::new("tracer.name", FieldType::Text, "The tracer's comm.").aka(&["tracer_name"]).on(PTRACE).column("tracer_name")
         .get(|e| e.tracer()?.name.as_deref().map(Value::Text))
         .set(|e, v| tracer(e).is_some_and(|of| some(&mut of.name, v.bytes().map(Into::into)))),
-    F::new("tracer.id", FieldType::Id, "Which process the tracer is.").on(PTRACE)
+    F::new("tracer.id", FieldType::Id, "The identity of the tracer.").on(PTRACE)
         .get(|e| Some(Value::Id(e.tracer()?.id)))
         .set(|e, v| tracer(e).is_some_and(|of| put(&mut of.id, v.process_id()))),
-    F::new("count", U64, "Of lost: how many events were lost between the line before and the next.")
+    F::new("count", U64, "For lost: how many events were lost between the line before and the next.")
         .aka(&["lost"]).on(NONE).column("count")
         .get(|e| Value::of(lost(e)?.total()))
-        // Until their kinds are known, they are of none.
+        // Until their kinds are known, they have none.
         .set(|e, v| match &mut e.kind {
             EventKind::Lost(lost) => put(&mut lost.counts[Kind::Lost as usize], v.number::<u64>()),
             _ => false,
         }),
-    F::new("lost", FieldType::Counts, "Of lost: how many of each kind; under `lost` those of which the kind is unknown.")
+    F::new("lost", FieldType::Counts, "For lost: how many of each kind; under `lost` those of unknown kind.")
         .on(NONE).column("lost")
         .get(|e| lost(e).map(Value::Counts))
         .set(|e, v| match (&mut e.kind, v) {

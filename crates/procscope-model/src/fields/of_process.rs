@@ -46,7 +46,7 @@ fn namespace(inode: u32) -> Option<Value<'static>> {
 }
 
 pub(super) const FIELDS: &[FieldSpec] = &[
-    F::new("name", FieldType::Text, "The comm after the event, at most 15 bytes (task->comm). Of a comm event the thread's new one.")
+    F::new("name", FieldType::Text, "The comm after the event, at most 15 bytes (task->comm). For a comm event the thread's new one.")
         .aka(&["comm"]).column("name").flaw(Field::Name)
         .get(|e| e.name().map(Value::Text))
         .set(|e, v| match &mut e.kind {
@@ -64,7 +64,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
                 _ => false,
             }
         }),
-    F::new("path", FieldType::Text, "The path as it was given to exec, of a script the script (bprm->filename). Of exec-failed the path tried.")
+    F::new("path", FieldType::Text, "The path as it was given to exec, for a script the script (bprm->filename). For exec-failed the path tried.")
         .column("path").flaw(Field::Path).of_image().always(NONE.with(Kind::Exec))
         .get(|e| e.path().map(Value::Text))
         .set(|e, v| match &mut e.kind {
@@ -75,12 +75,12 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .column("exe").flaw(Field::Exe).of_image()
         .get(|e| e.process()?.exe.as_deref().map(Value::Text))
         .set(|e, v| process(e).is_some_and(|process| some(&mut process.exe, v.bytes().map(Into::into)))),
-    F::new("interpreter", FieldType::Text, "The interpreter that a script named after #! (bprm->interp).")
+    F::new("interpreter", FieldType::Text, "The interpreter that a script names after #! (bprm->interp).")
         .column("interpreter").flaw(Field::Interpreter).of_image()
-        // Of a refused exec nobody knows which the file named.
+        // For a refused exec it is unknown which one the file named.
         .get(|e| e.process().filter(|_| e.kind.kind() != Kind::ExecFailed)?.interpreter.as_deref().map(Value::Text))
         .set(|e, v| process(e).is_some_and(|process| some(&mut process.interpreter, v.bytes().map(Into::into)))),
-    F::new("exe_memfd", ONLY_TRUE, "The file lived in memory alone: memfd_create(2).").aka(&["memfd"])
+    F::new("exe_memfd", ONLY_TRUE, "The file existed only in memory: memfd_create(2).").aka(&["memfd"])
         .flaw(Field::Exe).of_image()
         .get(|e| exe_is(e, ExeTraits::MEMFD))
         .set(|e, v| set_exe(e, v, ExeTraits::MEMFD)),
@@ -100,7 +100,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .flaw(Field::Exe).of_image()
         .get(|e| exe_is(e, ExeTraits::SECURE))
         .set(|e, v| set_exe(e, v, ExeTraits::SECURE)),
-    F::new("argv", FieldType::Texts, "The arguments, as the program received them (mm->arg_start at exec): whole, empty ones too. Of exec-failed those tried. In other events those of the process's last exec.")
+    F::new("argv", FieldType::Texts, "The arguments, as the program received them (mm->arg_start at exec): whole, empty ones too. For exec-failed those tried. In other events those of the process's last exec.")
         .aka(&["command"]).column("command").flaw(Field::Argv).of_image()
         .get(|e| e.argv().map(Value::Texts))
         .set(|e, v| match &mut e.kind {
@@ -127,7 +127,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .column("uid").flaw(Field::User)
         .get(|e| Value::of(e.credentials()?.uid))
         .set(|e, v| credentials(e).is_some_and(|who| put(&mut who.uid, v.number::<u32>()))),
-    F::new("user", FieldType::Owner, "The name of `uid` in procscope's own user database; absent where it has none.")
+    F::new("user", FieldType::Owner, "The name of `uid` in procscope's own user database; absent if it has none.")
         .column("user").flaw(Field::User)
         .get(|e| e.credentials().map(|who| Value::Owner(who.user.as_deref(), who.uid)))
         .set(|e, v| credentials(e).is_some_and(|who| some(&mut who.user, v.str().map(Into::into)))),
@@ -135,7 +135,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .column("euid").flaw(Field::User)
         .get(|e| Value::of(e.credentials()?.euid))
         .set(|e, v| credentials(e).is_some_and(|who| put(&mut who.euid, v.number::<u32>()))),
-    F::new("euser", FieldType::Owner, "The name of `euid` in procscope's own user database; absent where it has none.")
+    F::new("euser", FieldType::Owner, "The name of `euid` in procscope's own user database; absent if it has none.")
         .column("euser").flaw(Field::User)
         .get(|e| e.credentials().map(|who| Value::Owner(who.euser.as_deref(), who.euid)))
         .set(|e, v| credentials(e).is_some_and(|who| some(&mut who.euser, v.str().map(Into::into)))),
@@ -143,7 +143,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .column("gid").flaw(Field::User)
         .get(|e| Value::of(e.credentials()?.gid))
         .set(|e, v| credentials(e).is_some_and(|who| put(&mut who.gid, v.number::<u32>()))),
-    F::new("group", FieldType::Owner, "The name of `gid` in procscope's own user database; absent where it has none.")
+    F::new("group", FieldType::Owner, "The name of `gid` in procscope's own user database; absent if it has none.")
         .column("group").flaw(Field::User)
         .get(|e| e.credentials().map(|who| Value::Owner(who.group.as_deref(), who.gid)))
         .set(|e, v| credentials(e).is_some_and(|who| some(&mut who.group, v.str().map(Into::into)))),
@@ -151,19 +151,19 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .column("egid").flaw(Field::User)
         .get(|e| Value::of(e.credentials()?.egid))
         .set(|e, v| credentials(e).is_some_and(|who| put(&mut who.egid, v.number::<u32>()))),
-    F::new("egroup", FieldType::Owner, "The name of `egid` in procscope's own user database; absent where it has none.")
+    F::new("egroup", FieldType::Owner, "The name of `egid` in procscope's own user database; absent if it has none.")
         .column("egroup").flaw(Field::User)
         .get(|e| e.credentials().map(|who| Value::Owner(who.egroup.as_deref(), who.egid)))
         .set(|e, v| credentials(e).is_some_and(|who| some(&mut who.egroup, v.str().map(Into::into)))),
-    F::new("loginuid", U32, "The user who logged in, whatever users the process became since (task->loginuid); absent where nobody logged in, as for services, and without CONFIG_AUDIT.")
+    F::new("loginuid", U32, "The user who logged in, whatever users the process became since (task->loginuid); absent if nobody logged in, as for services, and without CONFIG_AUDIT.")
         .aka(&["auid"]).column("loginuid").flaw(Field::Login)
         .get(|e| Value::of(e.login()?.uid))
         .set(|e, v| login(e).is_some_and(|login| put(&mut login.uid, v.number::<u32>()))),
-    F::new("login_user", FieldType::Owner, "The name of `loginuid` in procscope's own user database; absent where it has none.")
+    F::new("login_user", FieldType::Owner, "The name of `loginuid` in procscope's own user database; absent if it has none.")
         .column("login_user").flaw(Field::Login)
         .get(|e| e.login().map(|login| Value::Owner(login.user.as_deref(), login.uid)))
         .set(|e, v| login(e).is_some_and(|login| some(&mut login.user, v.str().map(Into::into)))),
-    F::new("audit_session", U32, "The audit session, a number that each login gets anew (task->sessionid).")
+    F::new("audit_session", U32, "The audit session, a new number for each login (task->sessionid).")
         .aka(&["ses"]).column("audit_session").flaw(Field::Login)
         .get(|e| Value::of(e.login()?.session?))
         .set(|e, v| login(e).is_some_and(|login| some(&mut login.session, v.number::<u32>()))),
@@ -182,19 +182,19 @@ pub(super) const FIELDS: &[FieldSpec] = &[
             Value::Tty(tty) => process(e).is_some_and(|process| some(&mut process.tty, Some(tty))),
             _ => false,
         }),
-    F::new("cgroup", FieldType::Text, "The cgroup's path in the unified hierarchy, else in the first of memory, pids, cpu, cpuset and devices where it is not the root.")
+    F::new("cgroup", FieldType::Text, "The cgroup's path in the unified hierarchy, or in the first of memory, pids, cpu, cpuset and devices whose path is not the root.")
         .column("cgroup").flaw(Field::Cgroup)
         .get(|e| e.process()?.cgroup.as_deref().map(|text| Value::Text(text.as_bytes())))
         .set(|e, v| process(e).is_some_and(|process| some(&mut process.cgroup, v.str().map(Into::into)))),
-    F::new("container", FieldType::Text, "The container's id, as the cgroup's path has it: Docker, containerd, CRI-O, podman.")
+    F::new("container", FieldType::Text, "The container's id, from the cgroup's path: Docker, containerd, CRI-O, podman.")
         .column("container").flaw(Field::Cgroup)
         .get(|e| e.process()?.container.as_deref().map(|text| Value::Text(text.as_bytes())))
         .set(|e, v| process(e).is_some_and(|process| some(&mut process.container, v.str().map(Into::into)))),
-    F::new("unit", FieldType::Text, "The systemd unit, as the cgroup's path has it.")
+    F::new("unit", FieldType::Text, "The systemd unit, from the cgroup's path.")
         .column("unit").flaw(Field::Cgroup)
         .get(|e| e.process()?.unit.as_deref().map(|text| Value::Text(text.as_bytes())))
         .set(|e, v| process(e).is_some_and(|process| some(&mut process.unit, v.str().map(Into::into)))),
-    F::new("ns_pid", U32, "Process id inside the innermost pid namespace; only where it is not `pid`.")
+    F::new("ns_pid", U32, "Process id inside the innermost pid namespace; present if it is not `pid`.")
         .always(ALL).column("ns_pid")
         .get(|e| Value::of(e.process()?.ns_pid?))
         .set(|e, v| process(e).is_some_and(|process| some(&mut process.ns_pid, v.number::<u32>()))),

@@ -10,14 +10,15 @@ use super::number::{SIZES, SPANS, time, whole, with_unit};
 use super::test::{Check, Order, Subject, Test, Wanted};
 use crate::{BootId, EventSet, Field, FieldSpec, Kind, ProcessId, StartTime, errno_name, signal_name, signal_number};
 
-/// A compiled regular expression takes at most this much, bytes; so does the table that it fills while matching.
+/// A compiled regular expression has at most this many bytes; so has the table that it fills while
+/// matching.
 const REGEX_BYTES: usize = 1 << 18;
-/// So many of them a filter may have: together they are bounded too.
+/// A filter may have this many of them: this bounds them together, too.
 pub(super) const MOST_REGEXES: usize = 64;
 /// The highest index of an argument.
 const MOST_INDEX: usize = 1 << 20;
 
-/// Which value a fault is in; `None` is the operator.
+/// The value with a fault; `None` is the operator.
 pub(super) type At = Option<usize>;
 
 /// Finds a field by its name.
@@ -117,7 +118,7 @@ pub(super) fn comparison(subject: Subject, operator: Operator, values: &[Value<'
     Ok(Test::new(subject, check, operator.is_negative(), text))
 }
 
-/// What a comparison became, and its values as they are to be shown.
+/// The test for a comparison, and its values as they are to be shown.
 type Compared = Result<(Check, Vec<String>), (At, Fault)>;
 
 fn ordered(subject: &Subject, operator: Operator, values: &[Value<'_>]) -> Compared {
@@ -163,7 +164,8 @@ fn pattern(subject: &Subject, operator: Operator, values: &[Value<'_>]) -> Compa
     Ok((Check::Text(wanted), vec![text]))
 }
 
-/// Over bytes: `.` takes every byte, a line break too, so that no argument hides by holding one.
+/// Over bytes: `.` matches every byte, a line break too, so that no argument hides by containing
+/// one.
 fn regex(pattern: &str) -> Result<Regex, Fault> {
     let mut builder = RegexBuilder::new(pattern);
     builder.unicode(false).dot_matches_new_line(true);
@@ -236,7 +238,7 @@ fn equal(subject: &Subject, operator: Operator, values: &[Value<'_>]) -> Compare
                 texts.push(kind.name().to_owned());
                 Ok(kind)
             })?;
-            // NONE has `lost` in it, which passes every filter.
+            // NONE contains `lost`, which passes every filter.
             Check::Kinds(kinds.into_iter().fold(EventSet::NONE, EventSet::with))
         }
         Type::Id => Check::Ids(each(values, |value| {
@@ -287,7 +289,7 @@ fn among(mut texts: Vec<Box<[u8]>>) -> Check {
     }
 }
 
-/// The bytes that a value stands for.
+/// The bytes that a value means.
 fn plain(value: &Value<'_>) -> Result<Box<[u8]>, Fault> {
     if value.quoted {
         return unescape(value.text).map(Into::into);
@@ -299,7 +301,7 @@ fn plain(value: &Value<'_>) -> Result<Box<[u8]>, Fault> {
     Ok(value.text.as_bytes().into())
 }
 
-/// As it is read again: what was quoted stays so where the quotes say something.
+/// In a form that can be read again: quotes stay where they have a meaning.
 fn quoted(value: &Value<'_>, bytes: &[u8]) -> String {
     let text = quote(bytes);
     if value.quoted && whole(&text).is_some() { format!("\"{text}\"") } else { text }
@@ -369,7 +371,7 @@ fn number(subject: &Subject, value: &Value<'_>) -> Result<(i128, String), Fault>
     }
 }
 
-/// `1b4e28ba-4711-90215`, of which the boot may be left out.
+/// `1b4e28ba-4711-90215`, without the boot if you like.
 fn id(text: &str) -> Option<(Option<[u8; 4]>, ProcessId)> {
     let (boot, rest) = match text.split('-').count() {
         2 => (None, text),
@@ -395,7 +397,7 @@ fn id(text: &str) -> Option<(Option<[u8; 4]>, ProcessId)> {
     Some((boot, ProcessId { pid, start }))
 }
 
-/// The name and the type of what a test asks about.
+/// The name and the type of a test's field.
 impl Subject {
     pub(super) fn of(&self) -> Type {
         match self {

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::ops::Range;
 
-/// Where a filter is wrong, and what may have been meant.
+/// The place of an error in a filter, and a suggestion.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FilterError {
     what: String,
@@ -10,7 +10,7 @@ pub struct FilterError {
     text: Box<str>,
 }
 
-/// So many characters of the filter are shown on either side of the fault.
+/// This many characters of the filter are shown on either side of the error.
 const SHOWN: usize = 60;
 
 impl FilterError {
@@ -23,7 +23,7 @@ impl FilterError {
         &self.what
     }
 
-    /// What to type instead, where something is near.
+    /// What to type instead, if something is near.
     pub fn suggestion(&self) -> Option<&str> {
         self.suggestion.as_deref()
     }
@@ -38,7 +38,8 @@ impl FilterError {
         self.text[..self.span.start].chars().count() + 1
     }
 
-    /// The filter with a caret under the fault: two lines without an end, fit for a terminal. Of a long filter the part around it.
+    /// The filter with a caret under the error: two lines without an end, fit for a terminal. Of a
+    /// long filter only the part around it.
     pub fn caret(&self) -> String {
         let before: Vec<char> = self.text[..self.span.start].chars().collect();
         let fault = &self.text[self.span.clone()];
@@ -92,7 +93,7 @@ impl Fault {
     }
 }
 
-/// A character as a terminal may see it.
+/// A character in a form that is safe on a terminal.
 fn visible(c: char) -> String {
     match c {
         '\'' | '"' | '\\' => c.to_string(),
@@ -100,7 +101,7 @@ fn visible(c: char) -> String {
     }
 }
 
-/// A user's text as a terminal may see it, cut where it is long.
+/// A user's text in a form that is safe on a terminal; a long one is cut.
 pub(super) fn shown(text: &str) -> String {
     let mut out: String = text.chars().take(SHOWN).map(visible).collect();
     if text.chars().nth(SHOWN).is_some() {
@@ -111,7 +112,7 @@ pub(super) fn shown(text: &str) -> String {
 
 /// The word that was most likely meant.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<String> {
-    // Nothing is near to a text that long, and comparing takes the product of both lengths.
+    // Nothing is near to such a long text, and comparing costs the product of both lengths.
     let len = word.chars().count();
     if word.is_empty() || len > 40 {
         return None;
@@ -120,11 +121,11 @@ pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
     let lower = |name: &'a str| (name, name.to_ascii_lowercase());
     let most = (len / 3).max(1);
     let distances = known.into_iter().map(lower).filter_map(|(name, low)| {
-        // Who types the beginning of a word means that word.
+        // The beginning of a word means that word.
         if len > 2 && low.starts_with(&word) {
             return Some((1, name));
         }
-        // Each character more or less is a step. The check takes nothing, the distance a table.
+        // Each added or missing character is a step. The check costs nothing, the distance a table.
         (low.chars().count().abs_diff(len) <= most).then(|| (strsim::osa_distance(&word, &low), name))
     });
     let (_, name) = distances.filter(|(distance, _)| *distance <= most).min_by_key(|(distance, _)| *distance)?;

@@ -1,4 +1,4 @@
-//! What a filter can ask of a field: how its values are written and compared.
+//! The values of a field in a filter: how they are written and compared.
 
 use crate::{AncestorField, Event, FIELDS, FieldSpec, FieldType, Flaw};
 
@@ -29,7 +29,7 @@ pub(super) enum Type {
     Time,
     /// A process, as JSON's `id` has it.
     Id,
-    /// There or not, and no more.
+    /// Present or not, nothing more.
     Presence,
 }
 
@@ -55,12 +55,12 @@ impl Type {
     }
 }
 
-/// The fields that a filter knows. `lost` is the number to it, not the object.
+/// The fields that a filter knows. For it `lost` is the number, not the object.
 pub(super) fn fields() -> impl Iterator<Item = &'static FieldSpec> + Clone {
     FIELDS.iter().filter(|field| field.of != FieldType::Counts)
 }
 
-/// True where there can be several values, of which any one decides.
+/// True if there can be several values, of which any one decides.
 pub(super) fn is_any(field: &FieldSpec) -> bool {
     matches!(field.of, FieldType::AnyText | FieldType::Flaws | FieldType::Ancestor(_))
 }

@@ -5,7 +5,7 @@ use memchr::memmem::Finder;
 use super::error::Fault;
 use super::lex::take_escape;
 
-/// One byte that a glob takes.
+/// One byte of a glob.
 #[derive(Clone, PartialEq, Eq, Debug)]
 enum Atom {
     Byte(u8),
@@ -24,7 +24,7 @@ impl Atom {
     }
 }
 
-/// What stands between two stars.
+/// The text between two stars.
 #[derive(Clone, Debug)]
 enum Part {
     Bytes(Box<Finder<'static>>),
@@ -52,7 +52,8 @@ impl Part {
 
     fn is(&self, text: &[u8]) -> bool {
         match self {
-            // Some memcmp() take 100 ns for no bytes: they load, masked, from where an empty list's pointer leads.
+            // Some memcmp() need 100 ns for no bytes: they load, masked, from where an empty list's
+            // pointer leads.
             Self::Bytes(bytes) => bytes.needle().len() == text.len() && (text.is_empty() || bytes.needle() == text),
             Self::Atoms(atoms) => {
                 atoms.len() == text.len() && atoms.iter().zip(text).all(|(atom, &byte)| atom.takes(byte))
@@ -68,10 +69,10 @@ impl Part {
     }
 }
 
-/// A pattern that has to take the whole text.
+/// A pattern that has to match the whole text.
 #[derive(Clone, Debug)]
 pub(super) struct Glob {
-    /// Without a star it is all; else it is the beginning.
+    /// Without a star it is everything, otherwise the beginning.
     first: Part,
     /// After the first star: what comes in this order, and the end.
     rest: Option<(Vec<Part>, Part)>,
@@ -105,7 +106,7 @@ impl Glob {
         Ok(Self { first, rest })
     }
 
-    /// The text, where the pattern takes no other.
+    /// The text, if the pattern matches only one.
     pub(super) fn literal(&self) -> Option<&[u8]> {
         match self {
             Self { first: Part::Bytes(bytes), rest: None } => Some(bytes.needle()),

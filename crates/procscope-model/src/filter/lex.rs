@@ -1,4 +1,5 @@
-//! Words of a filter. The parser says what it expects: what a name may hold differs from what a value may.
+//! Words of a filter. The parser says what it expects: a name may hold other characters than a
+//! value.
 
 use std::ops::Range;
 
@@ -8,7 +9,7 @@ use super::error::{Fault, FilterError, shown};
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Value<'a> {
     pub(super) span: Range<usize>,
-    /// Of a quoted one what stands between the quotes.
+    /// The text between the quotes, if it is quoted.
     pub(super) text: &'a str,
     pub(super) quoted: bool,
 }
@@ -48,7 +49,7 @@ impl Operator {
         }
     }
 
-    /// True for those that hold where the value differs.
+    /// True for those that hold if the value differs.
     pub(super) fn is_negative(self) -> bool {
         matches!(self, Self::NotEqual | Self::NotLike | Self::NotMatches | Self::NotIn)
     }
@@ -68,7 +69,7 @@ const SIGNS: [(&str, Operator); 10] = [
     ("~", Operator::Like),
 ];
 
-/// Ends a value that stands without quotes.
+/// Characters that end a value without quotes.
 fn ends_value(c: char) -> bool {
     c.is_whitespace()
         || c.is_control()
@@ -79,7 +80,7 @@ fn begins_value(c: char) -> bool {
     !ends_value(c) && !matches!(c, '=' | '!' | '~')
 }
 
-/// True where the text is a value without quotes.
+/// True if the text is a value without quotes.
 pub(super) fn is_bare(text: &str) -> bool {
     text.starts_with(begins_value)
         && !text.contains(ends_value)
@@ -119,7 +120,7 @@ impl<'a> Lexer<'a> {
         self.skip_blanks() == self.text.len()
     }
 
-    /// Takes this sign where it comes next.
+    /// Consumes this sign if it comes next.
     pub(super) fn take(&mut self, sign: &str) -> bool {
         self.skip_blanks();
         let taken = self.rest().starts_with(sign);
@@ -127,7 +128,7 @@ impl<'a> Lexer<'a> {
         taken
     }
 
-    /// Takes this sign where it comes at once, without a blank before.
+    /// Consumes this sign if it comes at once, without a blank before.
     pub(super) fn take_adjacent(&mut self, sign: &str) -> bool {
         let taken = self.rest().starts_with(sign);
         self.at += if taken { sign.len() } else { 0 };
@@ -141,7 +142,7 @@ impl<'a> Lexer<'a> {
         ends.then_some(word.len())
     }
 
-    /// Takes this keyword, in either case, where it comes next.
+    /// Consumes this keyword, in either case, if it comes next.
     pub(super) fn take_keyword(&mut self, keyword: &str) -> bool {
         self.skip_blanks();
         let len = self.keyword_len(keyword);
@@ -149,7 +150,7 @@ impl<'a> Lexer<'a> {
         len.is_some()
     }
 
-    /// Takes the name of a field, without an index or a question mark.
+    /// Consumes the name of a field, without an index or a question mark.
     pub(super) fn take_name(&mut self) -> Option<(Range<usize>, &'a str)> {
         let start = self.skip_blanks();
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-');
@@ -159,7 +160,7 @@ impl<'a> Lexer<'a> {
         (!name.is_empty()).then_some((start..self.at, name))
     }
 
-    /// Takes what stands between brackets, where one opens at once.
+    /// Consumes the text between brackets, if one opens at once.
     pub(super) fn take_index(&mut self) -> Option<Result<(Range<usize>, &'a str), FilterError>> {
         let start = self.at;
         self.rest().strip_prefix('[')?;
@@ -173,7 +174,7 @@ impl<'a> Lexer<'a> {
         })
     }
 
-    /// Takes an operator.
+    /// Consumes an operator.
     pub(super) fn take_operator(&mut self) -> Option<(Range<usize>, Operator)> {
         let start = self.skip_blanks();
         let sign = SIGNS.iter().find(|(sign, _)| self.rest().starts_with(sign));
@@ -195,7 +196,7 @@ impl<'a> Lexer<'a> {
         Some((start..self.at, operator))
     }
 
-    /// Takes a value.
+    /// Consumes a value.
     pub(super) fn take_value(&mut self) -> Result<Value<'a>, FilterError> {
         let start = self.skip_blanks();
         let rest = self.rest();
@@ -240,7 +241,8 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// The bytes of a quoted string. Where a pattern has its own escapes, only quotes lose their backslash.
+/// The bytes of a quoted string. In a pattern, which has its own escapes, only quotes lose their
+/// backslash.
 pub(super) fn unescape(text: &str) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut chars = text.chars();
@@ -297,7 +299,7 @@ pub(super) fn unquote_pattern(value: &Value<'_>) -> String {
     pattern
 }
 
-/// Writes a pattern so that it is read as the same.
+/// Writes a pattern so that reading gives the same.
 pub(super) fn quote_pattern(pattern: &str) -> String {
     let mut out = String::with_capacity(pattern.len() + 2);
     out.push('"');
@@ -313,7 +315,8 @@ pub(super) fn quote_pattern(pattern: &str) -> String {
     out
 }
 
-/// Writes a string so that it is read as the same, without quotes where it can be; what looks like a pattern needs them.
+/// Writes a string so that reading gives the same, if possible without quotes; a text that looks
+/// like a pattern needs them.
 pub(super) fn quote(bytes: &[u8]) -> String {
     if let Ok(text) = std::str::from_utf8(bytes)
         && is_bare(text)
@@ -327,7 +330,7 @@ pub(super) fn quote(bytes: &[u8]) -> String {
             match c {
                 '"' | '\\' => out.extend(['\\', c]),
                 '\'' => out.push(c),
-                // What would act on a terminal, and what is not seen there.
+                // Characters that would act on a terminal, and those that are not seen there.
                 _ if c.escape_debug().len() != 1 => {
                     c.encode_utf8(&mut [0; 4]).bytes().for_each(|b| out.push_str(&format!("\\x{b:02x}")));
                 }

@@ -22,30 +22,32 @@ use parse::Node;
 
 /// A choice of events, such as `exe ~ "/tmp/*" and not user == root`.
 ///
-/// Two filters are equal where they are shown alike. Cloning is cheap.
+/// Two filters are equal if they are shown alike. Cloning is cheap.
 #[derive(Clone)]
 pub struct Filter {
     root: Arc<Node>,
 }
 
 impl Filter {
-    /// Reads a filter; types and units are checked too.
+    /// Reads a filter, and checks types and units.
     ///
     /// # Errors
-    /// [`FilterError`] says where it is wrong, and what may have been meant.
+    /// [`FilterError`] says where it is wrong, and suggests a correction.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         Ok(Self { root: Arc::new(parse::parse(text)?) })
     }
 
     /// Whether an event is chosen. [`EventKind::Lost`] always is: loss is never hidden.
     ///
-    /// A comparison with what is not known is false, whatever its operator; `not` inverts that as it does any other.
+    /// A comparison with an unknown value is false, whatever its operator; `not` inverts that like
+    /// any other.
     pub fn matches(&self, event: &Event, ancestry: &dyn Ancestry) -> bool {
         matches!(event.kind, EventKind::Lost(_)) || holds(&self.root, event, ancestry)
     }
 
-    /// Whether an event that [`Filter::matches`] refuses may be one that was asked for: what it was refused for is a value that,
-    /// as its flaws say, was not observed, could not be read, was cut, or is doubtful after a loss.
+    /// Whether an event that [`Filter::matches`] refuses may nevertheless be wanted. It is if it
+    /// was refused because of a value that, by its flaws, was not observed, could not be read, was
+    /// cut, or is doubtful after a loss.
     pub fn is_undecided(&self, event: &Event, ancestry: &dyn Ancestry) -> bool {
         let process = event.process.iter().flat_map(|process| process.flaws.iter());
         let flawed = event.flaws.iter().chain(process).any(|(_, flaw)| flaw.is_incomplete());
@@ -53,7 +55,7 @@ impl Filter {
     }
 }
 
-/// Kleene's logic: unknown is what no known term decides.
+/// Kleene's logic: the result is unknown if no known term decides it.
 fn surely_holds(node: &Node, event: &Event, ancestry: &dyn Ancestry) -> Option<bool> {
     let all = |nodes: &[Node], neutral: bool| {
         let mut known = Some(neutral);
@@ -136,10 +138,10 @@ impl fmt::Display for Node {
     }
 }
 
-/// A process that an event's process descends from.
+/// An ancestor of an event's process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Ancestor<'a> {
-    /// Which.
+    /// Its identity.
     pub id: ProcessId,
     /// Its comm, as last seen.
     pub name: Option<&'a [u8]>,
@@ -147,12 +149,13 @@ pub struct Ancestor<'a> {
     pub exe: Option<&'a [u8]>,
 }
 
-/// Who descends from whom, and on which boot: what no event tells alone. `()` knows nothing, so that a filter sees the parent alone.
+/// The ancestors of processes, and the boot: no event alone holds these. `()` knows nothing, so
+/// that a filter sees only the parent.
 pub trait Ancestry {
     /// The parent that a process was born to, or had when it was first seen.
     fn parent(&self, of: ProcessId) -> Option<Ancestor<'_>>;
 
-    /// The boot that events are of; without it ids match by pid and start.
+    /// The boot of the events; without it ids match by pid and start.
     fn boot_id(&self) -> Option<BootId> {
         None
     }

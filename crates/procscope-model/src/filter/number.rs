@@ -12,7 +12,7 @@ pub(super) fn whole(text: &str) -> Option<i128> {
     }
 }
 
-/// A unit and how much of the smallest it is.
+/// A unit, in multiples of the smallest.
 type Unit = (&'static str, i128);
 
 pub(super) const SPANS: &[Unit] = &[
@@ -41,10 +41,10 @@ pub(super) const SIZES: &[Unit] = &[
     ("TiB", 1 << 40),
 ];
 
-/// So many digits after the point can count.
+/// This many digits after the point can count.
 const FRACTION_DIGITS: usize = 18;
 
-/// A number with a unit, in the smallest; without a unit only where `bare` allows it.
+/// A number with a unit, in the smallest one; without a unit only if `bare` allows it.
 pub(super) fn with_unit(text: &str, units: &[Unit], bare: bool) -> Result<i128, Fault> {
     let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(unit_at);

@@ -7,10 +7,10 @@ use super::test::{Check, Test, Wanted};
 
 /// The longest filter, bytes.
 pub(super) const LONGEST: usize = 64 << 10;
-/// So deep parentheses and `not` may be nested.
+/// Parentheses and `not` may be nested this deep.
 pub(super) const DEEPEST: usize = 128;
 
-/// A filter's tree. `And` and `Or` have two members or more, none of which is of the same kind.
+/// A filter's tree. `And` and `Or` have at least two members, none of the same kind.
 #[derive(Clone, Debug)]
 pub(super) enum Node {
     And(Vec<Node>),
@@ -83,7 +83,7 @@ impl<'a> Parser<'a> {
         self.test().map(Node::Test)
     }
 
-    /// An operator where a field belongs; `not` may begin a term, so that is none.
+    /// An operator in the place of a field; `not` may begin a term, so it is not one.
     fn operator_ahead(&mut self) -> Option<(std::ops::Range<usize>, Operator)> {
         let (_, word) = self.lexer.next_word();
         let sign = word.starts_with(['=', '~', '<', '>']) || word.starts_with("!=") || word.starts_with("!~");
@@ -116,7 +116,8 @@ impl<'a> Parser<'a> {
                 let fault = Fault::new("there is no operator =").or("type == for equal, ~ for a pattern");
                 return Err(self.lexer.error(span.start..span.start + 1, fault));
             }
-            // Only where nothing follows that would have made it a comparison is it one that was left out.
+            // It is a missing operator only if nothing follows that would have made it a
+            // comparison.
             return check::truth(subject).map_err(|fault| self.lexer.error(name_span, fault));
         };
         let values = self.values(operator)?;
@@ -159,7 +160,7 @@ impl<'a> Parser<'a> {
         Err(self.lexer.error(span, fault))
     }
 
-    /// Something that no rule takes.
+    /// Something that no rule accepts.
     fn stray(&mut self) -> FilterError {
         let (span, word) = self.lexer.next_word();
         let fault = match word {

@@ -1,4 +1,5 @@
-//! What a filter leaves to a source: which kinds of event, processes, users and names can pass at all.
+//! The part of a filter that a source may decide: kinds of event, processes, users and names that
+//! can pass at all.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,7 +19,7 @@ pub struct Users {
     pub names: Vec<String>,
 }
 
-/// What one term asks for that a source may see to by itself.
+/// A term that a source may decide by itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Demand {
@@ -28,11 +29,11 @@ pub enum Demand {
     Pids(Vec<Pid>),
     /// A process of one of these real users.
     Users(Users),
-    /// A process of one of these names.
+    /// A process with one of these names.
     Names(Vec<Vec<u8>>),
 }
 
-/// A part of a filter that has to hold for the whole to hold.
+/// A part of a filter that has to be true for the whole to be true.
 #[derive(Clone, Copy)]
 pub struct Term<'a>(&'a Node);
 
@@ -49,19 +50,19 @@ impl fmt::Debug for Term<'_> {
 }
 
 impl Term<'_> {
-    /// What it asks for, where that is the whole of it.
+    /// What it asks for, if that is all of it.
     pub fn demand(&self) -> Option<Demand> {
         demand(self.0)
     }
 
-    /// The kinds of event of which it can hold.
+    /// The kinds of event for which it can be true.
     pub fn events(&self) -> EventSet {
         possible(self.0)
     }
 }
 
 impl Filter {
-    /// The terms that all have to hold: what `and` joins at the top.
+    /// The terms that all have to be true: those that `and` joins at the top.
     pub fn terms(&self) -> impl Iterator<Item = Term<'_>> {
         let terms = match &*self.root {
             Node::And(nodes) => nodes.as_slice(),
@@ -70,13 +71,13 @@ impl Filter {
         terms.iter().map(Term)
     }
 
-    /// The kinds of event that can pass: `duration < 1s` can hold of none but exits, say.
+    /// The kinds of event that can pass: `duration < 1s` can be true only for exits, say.
     pub fn events(&self) -> EventSet {
         possible(&self.root)
     }
 
-    /// The kinds to watch where none were asked for: these and those that the filter names, as far as they can pass;
-    /// where none of them can, all that can.
+    /// The kinds to watch if none were requested: these and those that the filter names, as far as
+    /// they can pass; if none of them can, all that can.
     #[must_use]
     pub fn choose_events(&self, usual: EventSet) -> EventSet {
         let mut named = EventSet::NONE;
@@ -101,7 +102,8 @@ impl Filter {
         reads
     }
 
-    /// True where it asks about what a process's last exec left: its arguments, files, directory or environment.
+    /// True if it asks about the result of a process's last exec: its arguments, files, directory
+    /// or environment.
     pub fn reads_image(&self) -> bool {
         let mut reads = false;
         visit(&self.root, &mut |test| {
@@ -140,12 +142,12 @@ fn visit<'a>(node: &'a Node, see: &mut impl FnMut(&'a Test)) {
     }
 }
 
-/// The kinds of which a node can hold.
+/// The kinds for which a node can be true.
 fn possible(node: &Node) -> EventSet {
     match node {
         Node::And(nodes) => nodes.iter().map(possible).fold(EventSet::ALL, EventSet::intersection),
         Node::Or(nodes) => nodes.iter().map(possible).fold(EventSet::NONE, EventSet::union),
-        // Whatever a field says, it says nothing of an event that has none: then `not` holds.
+        // A field says nothing about an event that lacks it: then `not` is true.
         Node::Not(node) => match &**node {
             Node::Test(test) if test.is_of_kind() => test.kinds(true),
             Node::Not(inner) => possible(inner),
@@ -158,7 +160,7 @@ fn possible(node: &Node) -> EventSet {
     }
 }
 
-/// The kinds of which a node holds, where it asks for nothing else.
+/// The kinds for which a node is true, if it asks for nothing else.
 fn exactly(node: &Node) -> Option<EventSet> {
     match node {
         Node::And(nodes) => nodes.iter().map(exactly).try_fold(EventSet::ALL, |a, b| Some(a.intersection(b?))),
@@ -177,7 +179,7 @@ impl Test {
         matches!(self.check, Check::Kinds(_))
     }
 
-    /// The kinds of which it can hold, or its opposite where it asks for kinds alone.
+    /// The kinds for which it can be true, or its opposite if it asks only for kinds.
     fn kinds(&self, inverted: bool) -> EventSet {
         match (&self.check, &self.subject) {
             (Check::Kinds(kinds), _) if self.negative != inverted => without(EventSet::ALL, *kinds),
@@ -226,7 +228,7 @@ fn of_test(test: &Test) -> Option<Demand> {
             Check::Numbers(numbers) => numbers,
             _ => return None,
         };
-        // What is no pid is no process's.
+        // A value that is not a pid belongs to no process.
         Some(numbers.iter().filter_map(|&number| u32::try_from(number).ok()).collect::<Vec<_>>())
     };
     match (spec.name, spec.of, &test.check) {

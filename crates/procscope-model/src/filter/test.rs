@@ -1,4 +1,4 @@
-//! One term: a field, and what it is held against. No allocation while matching, but where arguments are joined.
+//! One term: a field, and what it is compared with. Matching allocates only to join arguments.
 
 use std::cell::Cell;
 use std::fmt::{self, Write as _};
@@ -10,10 +10,10 @@ use super::glob::Glob;
 use super::{Ancestor, Ancestry};
 use crate::{AncestorField, Argv, Event, EventSet, Field, FieldSpec, FieldType, Flaw, ProcessId, Value};
 
-/// So many generations are looked at.
+/// This many generations are searched.
 const MOST_GENERATIONS: usize = 4096;
 
-/// What a test asks about.
+/// The subject of a test.
 #[derive(Clone, Debug)]
 pub(super) enum Subject {
     Field(&'static FieldSpec),
@@ -32,7 +32,7 @@ pub(super) enum Order {
     GreaterOrEqual,
 }
 
-/// What a text is to be.
+/// The condition on a text.
 #[derive(Clone, Debug)]
 pub(super) enum Wanted {
     Equal(Box<[u8]>),
@@ -42,7 +42,7 @@ pub(super) enum Wanted {
     Regex(Box<Regex>),
 }
 
-/// What a value is to be.
+/// The condition on a value.
 #[derive(Clone, Debug)]
 pub(super) enum Check {
     Present,
@@ -65,11 +65,11 @@ pub(super) enum Check {
 pub(super) struct Test {
     pub(super) subject: Subject,
     pub(super) check: Check,
-    /// It holds where the value is known and the check fails.
+    /// It is true if the value is known and the check fails.
     pub(super) negative: bool,
-    /// What follows the field's name, to be shown.
+    /// The text after the field's name, to be shown.
     text: Box<str>,
-    /// Under which name `flaws` would say that the value is not to be trusted.
+    /// The name under which `flaws` would mark the value.
     trust: Option<Field>,
 }
 
@@ -82,7 +82,7 @@ impl fmt::Display for Test {
 impl Test {
     pub(super) fn new(subject: Subject, check: Check, negative: bool, text: String) -> Self {
         let trust = match (&subject, &check) {
-            // Whether something is known, is.
+            // Whether something is known is itself known.
             (_, Check::Present) | (Subject::Flaw(_), _) => None,
             (Subject::Field(spec), _) => spec.flaw,
             (Subject::Arg(_), _) => Some(Field::Argv),
@@ -91,8 +91,8 @@ impl Test {
         Self { subject, check, negative, text: text.into(), trust }
     }
 
-    /// Whether it holds, where that can be told: the value may be missing, or cut, or another one by now. One that came late or was
-    /// worked out counts as it stands.
+    /// Whether it is true, if that is certain: the value may be missing, or cut, or outdated. A
+    /// value that came late or was worked out counts as it is.
     pub(super) fn surely_holds(&self, event: &Event, ancestry: &dyn Ancestry) -> Option<bool> {
         let has = match &self.subject {
             Subject::Field(spec) => spec.kinds.contains(event.kind.kind()),
@@ -255,7 +255,7 @@ fn joined<T>(argv: &Argv, see: impl FnOnce(&[u8]) -> T) -> T {
     seen
 }
 
-/// A short text that is put together.
+/// A short text, built in place.
 struct Small {
     bytes: [u8; 32],
     len: usize,
@@ -264,7 +264,7 @@ struct Small {
 impl Small {
     fn of(value: impl fmt::Display) -> Self {
         let mut small = Self { bytes: [0; 32], len: 0 };
-        // What does not fit is left out; nothing that is put here is that long.
+        // Text that does not fit is left out; none here is that long.
         let _ = write!(small, "{value}");
         small
     }

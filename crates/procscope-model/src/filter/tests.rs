@@ -185,7 +185,7 @@ fn what_a_flaw_hides_is_undecided() {
     ] {
         assert!(undecided(text, &unseen), "{text}");
     }
-    // Decided by what is known, asked for what is known, or chosen.
+    // Decided by a known value, true or false.
     for text in [
         "pid == 1 and arg == x",
         "pid == 4711 or arg == x",
@@ -203,7 +203,7 @@ fn what_a_flaw_hides_is_undecided() {
     for flaw in [Flaw::ReadLate, Flaw::Inherited, Flaw::Estimated] {
         assert!(!undecided("exe == /bin/x", &flawed(Field::Exe, flaw)), "{flaw:?}");
     }
-    // Every process has these, whether they are told or not; not every one is in a container.
+    // Every process has these, whether they are reported or not; not every one is in a container.
     let untold = event(EventKind::Exec(crate::ExecInfo { old_name: None, old_tid: None }));
     for text in ["processor == 0", "psr != 0", "ns.net == 7", "path ~ '*/x'"] {
         assert!(undecided(text, &untold), "{text}");
@@ -476,7 +476,7 @@ fn what_it_reads() {
     assert!(filter("env ~ A=*").reads_environment());
 }
 
-/// Texts that are often nearly filters.
+/// Texts that are almost filters.
 fn any_text() -> impl Strategy<Value = String> {
     let words: Vec<&'static str> = vec![
         "pid",

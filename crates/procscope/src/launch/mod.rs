@@ -125,7 +125,7 @@ pub(crate) fn find_program(name: &OsStr) -> io::Result<PathBuf> {
         }
     }
     Err(match barred {
-        true => io::Error::new(io::ErrorKind::PermissionDenied, "none of that name in $PATH may be executed"),
+        true => io::Error::new(io::ErrorKind::PermissionDenied, "no program of that name in $PATH may be executed"),
         false => none(),
     })
 }

@@ -31,7 +31,7 @@ pub(crate) fn resolve_cgroups(want: &Want) -> Result<Cgroups, Error> {
             let unified = rustix::fs::statfs(&path).is_ok_and(|fs| u64::try_from(fs.f_type) == Ok(CGROUP2_SUPER_MAGIC));
             if unified {
                 let inode = path.metadata().map_err(|error| Error::Filter {
-                    what: format!("cannot look at the cgroup {}: {error}", path.display()),
+                    what: format!("cannot read the cgroup {}: {error}", path.display()),
                     remedy: "name a cgroup that exists: see /proc/self/cgroup".into(),
                 })?;
                 cgroups.unified.push(inode.ino());

@@ -133,7 +133,7 @@ pub(crate) fn descendants<P: Iterator<Item = (Pid, Pid)>>(roots: &[Pid], parents
 #[cfg(target_os = "linux")]
 pub(crate) fn perhaps_filtered(what: &str) -> Option<Obstacle> {
     sys::is_filtered().then(|| Obstacle {
-        what: format!("{what}; a seccomp filter is set here, as containers have one, and may be what refused it"),
+        what: format!("{what}; a seccomp filter is set here, as in containers, and may have refused it"),
         cause: Cause::Privilege,
         remedy: "run procscope on the host, or start the container with --security-opt seccomp=unconfined".into(),
     })
@@ -145,7 +145,7 @@ pub(crate) fn foreign_proc() -> Obstacle {
     Obstacle {
         what: "/proc is that of another pid namespace, where the command has another pid".into(),
         cause: Cause::NotConfigured,
-        remedy: "mount it anew: mount -t proc proc /proc".into(),
+        remedy: "mount it again: mount -t proc proc /proc".into(),
     }
 }
 
@@ -247,7 +247,7 @@ pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error
 /// What nobody can tell without /proc.
 #[cfg(target_os = "linux")]
 fn unknown_time() -> String {
-    "times may be off by what a time namespace adds, which only /proc tells; mount it: mount -t proc proc /proc"
+    "times may be off by a time namespace's offsets, which only /proc shows; mount it: mount -t proc proc /proc"
         .to_owned()
 }
 

@@ -151,7 +151,7 @@ fn dead(id: &str, limit: Duration) -> Trouble {
     Trouble {
         what: format!("{id} does not work"),
         cause: format!("it gave no answer in {} seconds", limit.as_secs()),
-        help: format!("procscope doctor --source {id}, when the system has less to do"),
+        help: format!("procscope doctor --source {id}, when the system is less busy"),
     }
 }
 
@@ -282,9 +282,9 @@ fn conclude(mut trial: Trial, verdict: &Verdict, notes: &[String]) -> Trial {
         let details = unexplained.iter().filter(|check| check.name == "time" && !check.detail.is_empty());
         let details = details.map(|check| format!("the times of events are {}", check.detail));
         let causes: Vec<_> = details.chain(notes.iter().cloned()).collect();
-        let cause = if causes.is_empty() { "nothing in the way is known".to_owned() } else { causes.join("; ") };
+        let cause = if causes.is_empty() { "no obstacle is known".to_owned() } else { causes.join("; ") };
         let trouble = Trouble {
-            what: format!("{id} did not tell of the probes as it should: {}", list.collect::<Vec<_>>().join(", ")),
+            what: format!("{id} did not report the probes correctly: {}", list.collect::<Vec<_>>().join(", ")),
             cause,
             help: format!("procscope doctor --source {id} --format json, to report it"),
         };

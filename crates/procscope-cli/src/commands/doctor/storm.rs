@@ -83,9 +83,9 @@ fn judge_agreement(it: &Agreement) -> Check {
     };
     let mut detail = format!("with {} on {} of {} events", it.with, it.agreed, it.compared);
     let others = [
-        (it.missing, "it alone told of"),
-        (it.alone, "it did not tell of"),
-        (it.explained, "one of both counted as lost"),
+        (it.missing, "only it reported"),
+        (it.alone, "it did not report"),
+        (it.explained, "either counted as lost"),
         (it.differing, "values differ:"),
     ];
     for (count, what) in others.into_iter().filter(|(count, _)| *count > 0) {
@@ -143,7 +143,7 @@ mod tests {
         };
         assert_eq!(check(&whole), (Found::Ok, true, "with ebpf on 300 of 300 events".to_owned()));
         let holed = Agreement { agreed: 297, missing: 2, explained: 1, ..whole.clone() };
-        let detail = "with ebpf on 297 of 300 events; it alone told of 2; one of both counted as lost 1";
+        let detail = "with ebpf on 297 of 300 events; only it reported 2; either counted as lost 1";
         assert_eq!(check(&holed), (Found::Missing, false, detail.to_owned()));
         assert!(check(&Agreement { alone: 2, ..whole.clone() }).1);
         assert!(!check(&Agreement { differing: 2, ..whole.clone() }).1);

@@ -19,9 +19,9 @@ pub(super) fn text(report: &Report) -> String {
         push_trial(&mut text, trial);
     }
     let last = match report.auto {
-        Some(auto) => format!("Of these procscope takes {auto}."),
+        Some(auto) => format!("procscope picks {auto}."),
         None if report.trials.iter().any(|trial| trial.works >= Works::Partly) => {
-            "What works here serves procscope run alone.".to_owned()
+            "Only procscope run can use what works here.".to_owned()
         }
         None => "None of these works here.".to_owned(),
     };
@@ -41,14 +41,14 @@ fn push_linux(text: &mut String, linux: &Linux) {
         (Some(false), Some(true)) => "another pid namespace",
         (Some(true), Some(false)) => "another user namespace",
         (Some(false), Some(false)) => "another pid and another user namespace",
-        _ => "unknown, as /proc does not tell",
+        _ => "unknown: /proc does not show it",
     };
     let rows = [
         ("user", format!("uid {}", linux.uid)),
         (
             "capabilities",
             if linux.initial_user_namespace == Some(false) {
-                format!("{capabilities}, in this user namespace alone")
+                format!("{capabilities}, only in this user namespace")
             } else {
                 capabilities
             },
@@ -85,8 +85,8 @@ fn push_trial(text: &mut String, trial: &Trial) {
 
 fn push_check(text: &mut String, check: &Check) {
     let claim = match check.claim {
-        Claim::No => "not told of by this mechanism",
-        Claim::Late if check.holds() => "looked up after the event, as it must be",
+        Claim::No => "not reported by this mechanism",
+        Claim::Late if check.holds() => "looked up after the event, as claimed",
         _ => "",
     };
     let details = [claim, &check.detail].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("; ");

@@ -41,7 +41,7 @@ pub(super) enum Key {
     Style,
 }
 
-const ARGV0: Opt<Key> = long(Key::Argv0, "argv0", "The first argument where the path stands else");
+const ARGV0: Opt<Key> = long(Key::Argv0, "argv0", "The first argument in place of the path");
 const STYLE: Opt<Key> = long(Key::Style, "style", STYLE_HELP).takes("STYLE");
 
 pub(super) const BCC: Table<Key> = Table {
@@ -57,12 +57,12 @@ pub(super) const BCC: Table<Key> = Table {
         long(Key::MountMap, "mntnsmap", "Only mount namespaces of this pinned BPF map").takes("PATH"),
         both(Key::Uid, b'u', "uid", "Only this user, by name or number").takes("USER"),
         both(Key::Quote, b'q', "quote", "Arguments in quotation marks"),
-        both(Key::Name, b'n', "name", "Only comms that this regular expression finds").takes("NAME"),
-        both(Key::Line, b'l', "line", "Only arguments, joined by blanks, that this one finds").takes("LINE"),
+        both(Key::Name, b'n', "name", "Only comms that match this regular expression").takes("NAME"),
+        both(Key::Line, b'l', "line", "Only arguments, joined by blanks, that match this one").takes("LINE"),
         both(Key::PrintUid, b'U', "print-uid", "A column with the user's number"),
         both(Key::PrintCpu, b'C', "print-cpu", "A column with the CPU"),
         both(Key::PrintParent, b'M', "print-pcomm", "A column with the parent's comm"),
-        long(Key::MaxArgs, "max-args", "No more arguments than this, the program counted").takes("N"),
+        long(Key::MaxArgs, "max-args", "At most this many arguments, the program included").takes("N"),
         both(Key::Ppid, b'P', "ppid", "Only children of this process").takes("PPID"),
         long(Key::Ebpf, "ebpf", ""),
     ],
@@ -72,16 +72,18 @@ pub(super) const BCC: Table<Key> = Table {
     wrong_status: 2,
     notes: "\
 Differs:
-  All arguments are shown, each at its full length, unless --max-args says else;
-  '...' stands only where there are more.
+  All arguments are shown in full, unless --max-args limits them; '...' means
+  that there are more.
   execveat is shown too, and execs by threads other than the first.
   -u 0 works. Times are the kernel's.
-  ARGS begins with the path as called, which stands in place of the first
-  argument as in the original; --argv0 shows the argument itself. Where the
-  mechanism does not know the path, which is said, it is the argument too.
-  Line breaks are printed as \\n, and what could act on a terminal as \\x1b.
-  '[?]' are arguments that could not be read. Lost events are told on stderr.
-  Regular expressions know no look-around and no back-references.
+  ARGS begins with the path as called, in place of the first argument, as in
+  the original; --argv0 shows the argument itself. If the mechanism does not
+  know the path, a line says so, and the argument is shown.
+  Line breaks are printed as \\n, and characters that could act on a terminal
+  as \\x1b.
+  '[?]' are arguments that could not be read. Lost events are reported on
+  stderr.
+  Regular expressions have no look-around and no back-references.
   It needs neither kernel headers nor kprobes.
 
 Examples:
@@ -101,11 +103,11 @@ pub(super) const LIBBPF: Table<Key> = Table {
         both(Key::Fails, b'x', "fails", "Failed execs too"),
         both(Key::Uid, b'u', "uid", "Only this user, by name or number").takes("USER"),
         both(Key::Quote, b'q', "quote", "Arguments in quotation marks"),
-        both(Key::Name, b'n', "name", "Only comms that this text is in").takes("NAME"),
-        both(Key::Line, b'l', "line", "Only arguments, joined by blanks, that this text is in").takes("LINE"),
+        both(Key::Name, b'n', "name", "Only comms that contain this text").takes("NAME"),
+        both(Key::Line, b'l', "line", "Only arguments, joined by blanks, that contain this text").takes("LINE"),
         both(Key::PrintUid, b'U', "print-uid", "A column with the user's number"),
-        long(Key::MaxArgs, "max-args", "No more arguments than this, the program counted").takes("N"),
-        both(Key::Ignored, b'v', "verbose", "Accepted: there is no more to tell"),
+        long(Key::MaxArgs, "max-args", "At most this many arguments, the program included").takes("N"),
+        both(Key::Ignored, b'v', "verbose", "Accepted: there is no more to show"),
         both(Key::Cgroup, b'c', "cgroup", "Only processes in this cgroup and below").takes("PATH"),
     ],
     added: &[ARGV0, STYLE],
@@ -114,17 +116,18 @@ pub(super) const LIBBPF: Table<Key> = Table {
     wrong_status: 64,
     notes: "\
 Differs:
-  All arguments are shown, each at its full length, unless --max-args says else.
-  -l looks at the arguments, not at the comm.
+  All arguments are shown in full, unless --max-args limits them.
+  -l tests the arguments, not the comm.
   execveat is shown too, and execs by threads other than the first.
-  -u takes names too; a word that is none is taken for 0, as by the original,
-  and that is said. Times are the kernel's. No blank ends a line.
-  ARGS begins with the path as called, which stands in place of the first
-  argument as in the original; --argv0 shows the argument itself. Where the
-  mechanism does not know the path, which is said, it is the argument too.
-  Line breaks are printed as \\n, and what could act on a terminal as \\x1b.
-  '[?]' are arguments that could not be read, '?' what is not known. Lost events
-  are told on stderr.
+  -u accepts names too; an unknown word counts as 0, as in the original, and a
+  line says so. Times are the kernel's. No line ends in a blank.
+  ARGS begins with the path as called, in place of the first argument, as in
+  the original; --argv0 shows the argument itself. If the mechanism does not
+  know the path, a line says so, and the argument is shown.
+  Line breaks are printed as \\n, and characters that could act on a terminal
+  as \\x1b.
+  '[?]' are arguments that could not be read. '?' is an unknown value. Lost
+  events are reported on stderr.
 
 Examples:
   procscope execsnoop --style libbpf -xTU       failed ones too, time and user
@@ -219,7 +222,7 @@ impl Options {
                     // Its TOTAL_MAX_ARGS.
                     let most = leading_number(value).filter(|most| !libbpf || (1..=60).contains(most));
                     let help = match libbpf {
-                        true => "type how many arguments to show, from 1 to 60; without it all are shown",
+                        true => "type how many arguments to show, from 1 to 60; the default is all",
                         false => "type how many arguments to show, such as 20",
                     };
                     let most = most.ok_or_else(|| bad("--max-args", help))?;
@@ -240,7 +243,7 @@ impl Options {
             }
         }
         if !line.operands.is_empty() {
-            return Err(table.wrong("it takes no words but options".to_owned()));
+            return Err(table.wrong("it accepts only options".to_owned()));
         }
         Ok(it)
     }
@@ -259,7 +262,7 @@ pub(super) fn run(table: &Table<Key>, words: Vec<OsString>) -> Result<ExitCode, 
     let open = |(map, holds): &(Vec<u8>, Holds)| Set::open(&path(map.clone()), *holds);
     let sets = options.maps.iter().map(open).collect::<Result<Vec<_>, _>>()?;
     if let Some(user) = &options.unknown_user {
-        say(&format!("procscope: there is no user '{}': as by the original, it is taken for 0\n", visible(user)));
+        say(&format!("procscope: there is no user '{}': as in the original, it counts as 0\n", visible(user)));
     }
     let watch = Watch::new(builder, line.common)?;
     watch.run(|session, _| {

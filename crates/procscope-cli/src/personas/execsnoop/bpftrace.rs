@@ -36,8 +36,8 @@ pub(super) const TABLE: Table<Key> = Table {
         flag(Key::Format, b'f', "text, or json: an object for each half of a line").takes("FORMAT"),
         flag(Key::Command, b'c', "Run this, and end with it").takes("COMMAND"),
         flag(Key::Pid, b'p', "End with this process").takes("PID"),
-        flag(Key::Ignored, b'q', "Accepted: there is no more to tell"),
-        flag(Key::Ignored, b'v', "Accepted: there is no more to tell"),
+        flag(Key::Ignored, b'q', "Accepted: there is no more to show"),
+        flag(Key::Ignored, b'v', "Accepted: there is no more to show"),
         flag(Key::Ignored, b'b', ""),
         flag(Key::Ignored, b'd', ""),
         flag(Key::Ignored, b'k', ""),
@@ -56,15 +56,17 @@ pub(super) const TABLE: Table<Key> = Table {
     wrong_status: 1,
     notes: "\
 Differs:
-  All arguments are shown, not the first 16 alone, each at its full length.
-  As in the original every try is a line, also where it failed; without the
-  right to see failed execs only those that succeeded. A line comes when the
-  exec is over, and its time is that of its end.
-  No line says how many probes are attached. With -f json what is no UTF-8 is
-  escaped within the text, so that each line is JSON. bpftrace's options that are
-  not about this script, but run or list others (-e -l), are refused.
-  Line breaks are printed as \\n, and what could act on a terminal as \\x1b.
-  '[?]' are arguments that could not be read. Lost events are told on stderr.
+  All arguments are shown in full, not only the first 16.
+  As in the original, every try is a line, even if it failed. Without the right
+  to see failed execs only successful ones are shown. A line comes when the
+  exec is over, and has the time of its end.
+  No line gives the number of attached probes. With -f json, bytes that are not
+  valid UTF-8 are escaped within the text, so each line is JSON. bpftrace's
+  options about other scripts (-e -l) are refused.
+  Line breaks are printed as \\n, and characters that could act on a terminal
+  as \\x1b.
+  '[?]' are arguments that could not be read. Lost events are reported on
+  stderr.
 
 Examples:
   procscope execsnoop --style bpftrace          every exec, with milliseconds",
@@ -115,7 +117,7 @@ impl Options {
     }
 }
 
-const INFO: &str = "bpftrace tells here what it can do on this kernel. For procscope type: procscope doctor\n";
+const INFO: &str = "bpftrace reports here what it can do on this kernel. For procscope type: procscope doctor\n";
 
 pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     let line = TABLE.parse(words)?;

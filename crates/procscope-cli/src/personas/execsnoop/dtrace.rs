@@ -45,13 +45,14 @@ pub(super) const TABLE: Table<Key> = Table {
     wrong_status: 1,
     notes: "\
 Differs:
-  All arguments are shown, not their first 80 bytes. -e is always on: line breaks
-  are printed as \\n, and what could act on a terminal as \\x1b.
-  As in the original, execs that failed are shown too: with the arguments that
-  were tried, and only where there is the right to see them.
-  A container stands for the zone. There are no projects.
-  '?' is what is not known, '[?]' are arguments that could not be read. Lost
-  events are told on stderr.
+  All arguments are shown, not their first 80 bytes. -e is always on: line
+  breaks are printed as \\n, and characters that could act on a terminal as
+  \\x1b.
+  As in the original, failed execs are shown too, with the arguments that were
+  tried, given the right to see them.
+  A container takes the place of the zone. There are no projects.
+  '?' is an unknown value, '[?]' are arguments that could not be read. Lost
+  events are reported on stderr.
 
 Examples:
   procscope execsnoop --style dtrace -v         with date and time

@@ -127,7 +127,7 @@ impl Set {
     pub(super) fn open(path: &std::path::Path, holds: Holds) -> Result<Self, Failure> {
         Err(Failure {
             what: format!("cannot read the BPF map {} ({holds:?})", path.display()),
-            cause: "there are BPF maps on Linux alone".to_owned(),
+            cause: "only Linux has BPF maps".to_owned(),
             help: "leave the option out".to_owned(),
         })
     }

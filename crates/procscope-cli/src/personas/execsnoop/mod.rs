@@ -35,7 +35,7 @@ const STYLES: [(&str, Style); 5] = [
 ];
 
 /// The help of `--style`.
-const STYLE_HELP: &str = "bcc, libbpf, perf-tools, bpftrace or dtrace: whose options and columns";
+const STYLE_HELP: &str = "whose options: bcc, libbpf, perf-tools, bpftrace or dtrace";
 
 /// The style that a command line names last. What its other words mean depends on it.
 fn style(words: &[OsString]) -> Result<Style, Refusal> {

@@ -29,8 +29,8 @@ pub(super) const TABLE: Table<Key> = Table {
     usage: "execsnoop [-rt] [-a ARGC] [-d SECONDS] [--style STYLE] [NAME]",
     grammar: Grammar::Posix,
     original: &[
-        flag(Key::Argc, b'a', "No more arguments than this behind the program").takes("ARGC"),
-        flag(Key::Seconds, b'd', "Run for so long").takes("SECONDS"),
+        flag(Key::Argc, b'a', "At most this many arguments after the program").takes("ARGC"),
+        flag(Key::Seconds, b'd', "Stop after this time").takes("SECONDS"),
         flag(Key::ReExecs, b'r', "All execs of a process, not only its first one"),
         flag(Key::Time, b't', "A column with the seconds since the system started"),
     ],
@@ -39,19 +39,20 @@ pub(super) const TABLE: Table<Key> = Table {
     help_status: 0,
     wrong_status: 0,
     notes: "\
-NAME chooses comms by a regular expression.
+NAME is a regular expression for comms.
 
 Differs:
-  All arguments are shown unless -a says else, and -a may be above 16; '[...]'
-  stands only where there are more. With -d too, lines come at once.
-  The parent is the kernel's; it is 0 only where nobody knows it.
-  NAME is held against the comm after the exec. Regular expressions know no
+  All arguments are shown, unless -a limits them, and -a may be above 16;
+  '[...]' means that there are more. With -d, too, lines come at once.
+  The parent is the kernel's; 0 means that it is unknown.
+  NAME is compared with the comm after the exec. Regular expressions have no
   look-around and no back-references.
-  Of a process that tries several paths the first try is shown, also where it
-  failed, as by the original; without the right to see failed execs the one
-  that succeeded.
-  Line breaks are printed as \\n, and what could act on a terminal as \\x1b.
-  Lost events are told on stderr. It needs neither kprobes nor awk.
+  If a process tries several paths, the first try is shown, even if it failed,
+  as in the original. Without the right to see failed execs the successful one
+  is shown.
+  Line breaks are printed as \\n, and characters that could act on a terminal
+  as \\x1b.
+  Lost events are reported on stderr. It needs neither kprobes nor awk.
 
 Examples:
   procscope execsnoop --style perf-tools -t     with the time
@@ -93,7 +94,7 @@ impl Options {
                 let text = name.to_string_lossy().into_owned();
                 it.name = Some((text, pattern(&TABLE, "NAME", name.as_encoded_bytes())?));
             }
-            _ => return Err(TABLE.wrong("it takes one NAME".to_owned())),
+            _ => return Err(TABLE.wrong("it accepts one NAME".to_owned())),
         }
         Ok(it)
     }

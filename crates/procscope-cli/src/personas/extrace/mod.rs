@@ -41,7 +41,7 @@ pub(super) const TABLE: Table<Key> = Table {
         flag(Key::Output, b'o', "Write to a file").takes("FILE"),
         flag(Key::Pid, b'p', "Only descendants of this process; ends with it").takes("PID"),
         flag(Key::NoArguments, b'q', "Without arguments"),
-        flag(Key::NoErrors, b'Q', "Nothing on stderr but what ends it"),
+        flag(Key::NoErrors, b'Q', "Nothing on stderr except fatal errors"),
         flag(Key::Exits, b't', "Exit status and time, too"),
         flag(Key::Users, b'u', "The user"),
         flag(Key::Ignored, b'w', "Accepted, as by the original, and without effect"),
@@ -51,18 +51,19 @@ pub(super) const TABLE: Table<Key> = Table {
     help_status: 0,
     wrong_status: 1,
     notes: "\
-CMD is run, and only its descendants are shown; it ends with CMD.
+With CMD it runs CMD, shows only its descendants, and ends with it.
 
 Differs:
   No process vanishes before it is shown: arguments, directory, user and parent
-  come with the event. (Mechanisms without eBPF look them up, as extrace does,
-  and show a process that is gone by its name and '[?]'.)
-  Names are whole in the lines of -t, not their first 31 bytes.
-  What could act on a terminal is printed as '$'\\x1b'', as line breaks are.
-  Of who was orphaned the indentation is that of its present ancestors; with -p
-  and CMD it is still shown.
-  CMD needs no rights: without those it is traced. One that cannot be run is an
-  error.
+  come with the event. (Mechanisms without eBPF look them up, as extrace does.
+  They show a process that is gone by its name and '[?]'.)
+  Names in the lines of -t are whole, not their first 31 bytes.
+  Characters that could act on a terminal are printed as '$'\\x1b'', like line
+  breaks.
+  An orphan is indented by its present ancestors; with -p and CMD it is still
+  shown.
+  CMD needs no rights: without any, it is traced. A CMD that cannot be run is
+  an error.
 
 Examples:
   procscope extrace -t -u                       execs, users, ends

@@ -40,9 +40,9 @@ pub(super) const TABLE: Table<Key> = Table {
     grammar: Grammar::Getopt,
     original: &[
         flag(Key::Comm, b'c', "The comm instead of the command line"),
-        flag(Key::StripDirectories, b'd', "Without the directory of the program"),
-        flag(Key::Duration, b'D', "Run for so long").takes("SECONDS"),
-        flag(Key::Events, b'e', "fork exec exit core comm clone ptrce uid gid sid nonzeroexit all, by commas")
+        flag(Key::StripDirectories, b'd', "Without the program's directory"),
+        flag(Key::Duration, b'D', "Stop after this time").takes("SECONDS"),
+        flag(Key::Events, b'e', "any of: fork exec exit core comm clone ptrce uid gid sid nonzeroexit all")
             .takes("LIST"),
         flag(Key::AllEvents, b'E', "All events"),
         flag(Key::Glyphs, b'g', "A glyph before each event's information"),
@@ -50,7 +50,7 @@ pub(super) const TABLE: Table<Key> = Table {
         flag(Key::Group, b'p', "Only this process group").takes("GROUP"),
         flag(Key::Quiet, b'q', "Only the statistics"),
         flag(Key::Realtime, b'r', "Real-time scheduling: SCHED_FIFO at the highest priority"),
-        flag(Key::Short, b's', "The program alone, without arguments"),
+        flag(Key::Short, b's', "Only the program, without arguments"),
         flag(Key::Statistics, b'S', "Statistics at the end"),
         flag(Key::Extra, b'x', "User, effective user and terminal"),
         flag(Key::Everything, b'X', "The same as -EgrSx"),
@@ -64,22 +64,26 @@ pub(super) const TABLE: Table<Key> = Table {
     wrong_status: 1,
     notes: "\
 Differs:
-  Times and durations are the kernel's, also of what ran before forkstat did.
-  Parents, arguments and statuses come with the event and are not looked up later.
-  'exit' is the end of a process. That of a single thread is called 'texit'.
+  Times and durations are the kernel's, also for processes that are already
+  running.
+  Parents, arguments and statuses come with the event and are not looked up
+  later.
+  'exit' is the end of a process. The end of a single thread is 'texit'.
   -e sid shows new sessions, by their number; -e uid shows gid changes too.
   -e nonzeroexit (or exitnonzero) shows the exits that failed. They are also
   counted as Exit, and Total counts them once.
-  -q turns -S on. -d takes the directory of the program away, not that of its
-  last argument. comm lines show the old and the new comm. Who rewrites its
-  command line is shown by that of its exec, and users are those at the event.
+  -q turns -S on. -d removes only the program's directory, not that of its last
+  argument. comm lines show the old and the new comm. A process that rewrites
+  its command line is shown with the one of its exec. Users are those at the
+  event.
   In the statistics a new thread counts for its process, not for its parent.
-  What could act on a terminal is printed as \\x1b; line breaks are blanks.
-  '?' is what the mechanism does not tell. Lost events are counted where they
-  are missing. It runs without root where a mechanism does: procscope sources.
+  Characters that could act on a terminal are printed as \\x1b. Line breaks
+  become blanks.
+  '?' is what the mechanism does not report. Lost events are counted where they
+  are missing. It runs without root if a mechanism does: procscope sources.
 
 Examples:
-  procscope forkstat -s -d                      program names alone
+  procscope forkstat -s -d                      program names only
   procscope forkstat -e exit --status           how processes end
   procscope forkstat -q -D 1                    statistics of a second",
 };

@@ -142,7 +142,7 @@ impl Live {
         };
         live.attach().map_err(fail("attaching"))?;
         if ring_bytes < want.ring_bytes.unwrap_or(DEFAULT_RING) {
-            live.notes.push(format!("the ring has {} KiB only: the kernel gave no more memory", ring_bytes >> 10));
+            live.notes.push(format!("the ring has only {} KiB: the kernel gave no more memory", ring_bytes >> 10));
         }
         if !sys::in_initial_pid_namespace() {
             live.notes.push("pids are those of the initial pid namespace; ns_pid is that inside".to_owned());

@@ -146,7 +146,7 @@ pub(super) fn probe() -> Verdict {
 
 pub(super) fn without_proc() -> Obstacle {
     Obstacle {
-        what: "the arguments of processes that ran before are missing: /proc is not mounted".into(),
+        what: "the arguments of processes that were already running are missing: /proc is not mounted".into(),
         cause: Cause::NotConfigured,
         remedy: "mount -t proc proc /proc".into(),
     }
@@ -224,14 +224,14 @@ fn may_load() -> Result<(), Error> {
     let enough = [CapabilitySet::SYS_ADMIN, CapabilitySet::BPF | CapabilitySet::PERFMON];
     if !enough.into_iter().any(sys::has_capabilities) {
         let remedy = match rustix::process::geteuid().is_root() {
-            true => "let it have both; a container with: --cap-add BPF --cap-add PERFMON",
+            true => "grant both; to a container with: --cap-add BPF --cap-add PERFMON",
             false => "run it as root: sudo procscope",
         };
-        return Err(unavailable("loading BPF programs takes CAP_BPF and CAP_PERFMON", Cause::Privilege, remedy));
+        return Err(unavailable("loading BPF programs needs CAP_BPF and CAP_PERFMON", Cause::Privilege, remedy));
     }
     if !sys::in_initial_user_namespace() && !has_token() {
         return Err(unavailable(
-            "BPF programs may be loaded in the initial user namespace alone, and this is another one",
+            "BPF programs may be loaded only in the initial user namespace, and this is another one",
             Cause::Privilege,
             "run procscope on the host, or start the container without a user namespace and with --privileged",
         ));

@@ -149,8 +149,8 @@ impl Live {
         self.notes.extend(parents_alone(&self.want));
         if !reads_others() {
             self.notes.push(
-                "the programs' paths, directories and environments of other users' processes are missing: CAP_SYS_PTRACE \
-                 reads them"
+                "the programs' paths, directories and environments of other users' processes are missing: \
+                 reading them needs CAP_SYS_PTRACE"
                     .to_owned(),
             );
         }
@@ -159,8 +159,8 @@ impl Live {
         }
         if self.mark.is_none() {
             let why =
-                if self.own_pids { "/proc/loadavg does not tell of pids" } else { "/proc is of another pid namespace" };
-            self.surprises.push(format!("processes that are missed are not counted: {why}"));
+                if self.own_pids { "/proc/loadavg does not show pids" } else { "/proc is of another pid namespace" };
+            self.surprises.push(format!("missed processes are not counted: {why}"));
         }
         if !self.own_pids || pidfd::open(std::process::id()).is_none() {
             self.surprises.push("ends are seen late: processes cannot be waited for here".to_owned());

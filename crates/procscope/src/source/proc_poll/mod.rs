@@ -53,11 +53,12 @@ impl Mechanism for ProcPoll {
             Field::Duration,
             Field::Usage,
         ];
-        it.order = "as it was seen";
+        it.order = "as events were seen";
         it.clock = "CLOCK_BOOTTIME";
-        it.needs = "/proc; CAP_SYS_PTRACE for other users' paths, Linux 5.3 to see ends when they happen, 6.15 for everybody's status";
-        it.cost = "processes that live for a few milliseconds are missed, and counted by their pids alone; all times and all else are \
-                   as they were when they were looked at; no threads, no failed execs";
+        it.needs = "/proc; CAP_SYS_PTRACE for other users' paths, Linux 5.3 to see ends when they happen, 6.15 \
+            for every status";
+        it.cost = "processes that live only a few milliseconds are missed, and counted only by their pids; times \
+            and all other values are those of the reading; no threads, no failed execs";
         it
     }
 

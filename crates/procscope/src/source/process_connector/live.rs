@@ -165,7 +165,7 @@ impl Live {
     pub(super) fn open(want: &Want) -> Result<Self, Error> {
         if !want.cgroups.is_empty() && sys::list_processes().is_empty() {
             return Err(unavailable(
-                "without /proc nobody's cgroup is known",
+                "without /proc no cgroup is known",
                 Cause::NotConfigured,
                 "mount it: mount -t proc proc /proc",
             ));
@@ -221,11 +221,11 @@ impl Live {
     fn note(&mut self, buffer: usize) {
         self.notes.extend(parents_alone(&self.want));
         if self.want.events.contains(Kind::ExecFailed) {
-            self.notes.push("exec-failed events are missing: the process connector does not tell of them".to_owned());
+            self.notes.push("exec-failed events are missing: the process connector does not report them".to_owned());
         }
         if self.rest.buffer_bytes < buffer / 2 {
             self.notes.push(format!(
-                "the buffer has {} KiB only; CAP_NET_ADMIN, or a larger net.core.rmem_max, gives more",
+                "the buffer has only {} KiB; CAP_NET_ADMIN, or a larger net.core.rmem_max, gives more",
                 self.rest.buffer_bytes >> 10
             ));
         }
@@ -236,8 +236,8 @@ impl Live {
             self.notes.push("names and arguments are missing: /proc is not mounted".to_owned());
         } else if !reads_others() {
             self.notes.push(
-                "the programs' paths, directories and environments of other users' processes are missing: CAP_SYS_PTRACE \
-                 reads them"
+                "the programs' paths, directories and environments of other users' processes are missing: \
+                 reading them needs CAP_SYS_PTRACE"
                     .to_owned(),
             );
         }

@@ -61,9 +61,10 @@ impl Mechanism for ProcessConnector {
         it.kernel_choices = &["events"];
         it.order = "by the kernel's time";
         it.clock = "CLOCK_MONOTONIC";
-        it.needs = "Linux 2.6.15 with CONFIG_PROC_EVENTS, in the initial pid and user namespaces; before 6.6 CAP_NET_ADMIN; /proc for names, CAP_SYS_PTRACE for other users' paths";
-        it.cost = "arguments and names come late from /proc, and are missing where a process was gone by then; no failed execs, \
-                   no usage, nobody who killed";
+        it.needs = "Linux 2.6.15 with CONFIG_PROC_EVENTS, in the initial pid and user namespaces; before 6.6 \
+            CAP_NET_ADMIN; /proc for names, CAP_SYS_PTRACE for other users' paths";
+        it.cost = "arguments and names come late from /proc, and are missing if a process was gone by then; no \
+            failed execs, no usage, no killer";
         it
     }
 

@@ -27,7 +27,7 @@ pub(super) fn refused(refusal: Refusal) -> Error {
             }
             unavailable(
                 if old {
-                    format!("{what}: {error}; before Linux 6.6 that takes CAP_NET_ADMIN")
+                    format!("{what}: {error}; before Linux 6.6 that needs CAP_NET_ADMIN")
                 } else {
                     format!("{what}: {error}")
                 },
@@ -41,7 +41,7 @@ pub(super) fn refused(refusal: Refusal) -> Error {
             }
             // The kernel's end is a socket of the first network namespace: `drivers/connector/connector.c`.
             Some(libc::ECONNREFUSED) => unavailable(
-                "the process connector answers in the initial network namespace alone, and this is another one",
+                "the process connector answers only in the initial network namespace, and this is another one",
                 Cause::Privilege,
                 "run procscope on the host, or start the container with --network=host --pid=host",
             ),
@@ -53,15 +53,15 @@ pub(super) fn refused(refusal: Refusal) -> Error {
             },
         },
         Refusal::Answer(error) if privilege(&error) || error.raw_os_error() == Some(libc::EPERM) => unavailable(
-            format!("the kernel refused to tell of processes: {error}"),
+            format!("the kernel refused to report processes: {error}"),
             Cause::Privilege,
             "run it as root: sudo procscope --source process-connector",
         ),
         Refusal::Answer(error) => {
-            unavailable(format!("the kernel refused to tell of processes: {error}"), Cause::Io, CONFIGURE)
+            unavailable(format!("the kernel refused to report processes: {error}"), Cause::Io, CONFIGURE)
         }
         Refusal::Silence if !sys::in_initial_pid_namespace() || !sys::in_initial_user_namespace() => unavailable(
-            "the process connector answers in the initial pid and user namespaces alone, and this is a container",
+            "the process connector answers only in the initial pid and user namespaces, and this is a container",
             Cause::Privilege,
             "run procscope on the host, or start the container with --pid=host and without a user namespace",
         ),

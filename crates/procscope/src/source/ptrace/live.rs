@@ -40,19 +40,19 @@ pub(super) fn probe() -> Verdict {
     }
     if sys::kernel_version() < (5, 3) {
         let what = "this kernel is older than 5.3";
-        return Verdict::Unavailable(unavailable(what, Cause::TooOld, "run procscope as root, or a newer kernel"));
+        return Verdict::Unavailable(unavailable(what, Cause::TooOld, "run procscope as root, or boot a newer kernel"));
     }
     if sys::proc_has_own_pids() == Some(false) {
         return Verdict::Unavailable(foreign_proc());
     }
     if calls::is_refused() {
         let what = "ptrace(2) is refused";
-        let other = || unavailable(what, Cause::Privilege, "run procscope outside of what confines it");
+        let other = || unavailable(what, Cause::Privilege, "run procscope outside its sandbox");
         return Verdict::Unavailable(perhaps_filtered(what).unwrap_or_else(other));
     }
     match scope.trim() {
         "3" => {
-            let what = "/proc/sys/kernel/yama/ptrace_scope is 3: nobody may trace";
+            let what = "/proc/sys/kernel/yama/ptrace_scope is 3: no process may trace";
             Verdict::Unavailable(unavailable(what, Cause::NotConfigured, "boot with kernel.yama.ptrace_scope=1"))
         }
         _ if sys::proc_has_own_pids().is_none() => {
@@ -99,7 +99,7 @@ impl Live {
         let (mut notes, mut untold) = (Vec::new(), EventSet::NONE);
         let missing = want.events.iter().filter(|kind| !EVENTS.contains(*kind)).map(Kind::name).collect::<Vec<_>>();
         if !missing.is_empty() {
-            notes.push(format!("{} events are missing: ptrace does not tell of them", missing.join(", ")));
+            notes.push(format!("{} events are missing: ptrace does not report them", missing.join(", ")));
         }
         if filter && !can_stop {
             notes.push("exec-failed events are missing: this kernel has no seccomp filters".to_owned());

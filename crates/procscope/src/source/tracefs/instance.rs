@@ -394,5 +394,5 @@ fn count_lost(dir: &OwnedFd, cpu: &mut Cpu, after_ns: u64) -> Option<Gap> {
 }
 
 fn malformed(_: Malformed) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "a layout of another kind than known")
+    io::Error::new(io::ErrorKind::InvalidData, "an unknown layout")
 }

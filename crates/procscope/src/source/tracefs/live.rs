@@ -69,17 +69,17 @@ fn refused(error: &io::Error) -> Obstacle {
     }
     match error.raw_os_error() {
         _ if locked_down() => obstacle(
-            "the kernel is locked down for confidentiality, and keeps tracefs from everybody",
+            "the kernel is locked down for confidentiality, and closes tracefs to all",
             Cause::NotConfigured,
-            "boot without lockdown=confidentiality: lockdown=integrity does not keep it",
+            "boot without lockdown=confidentiality: lockdown=integrity does not close it",
         ),
         Some(libc::EACCES | libc::EPERM) if !sys::in_initial_user_namespace() => obstacle(
-            "tracefs is for the initial user namespace alone, and this is another one",
+            "tracefs is only for the initial user namespace, and this is another one",
             Cause::Privilege,
             "run procscope on the host, or start the container without a user namespace and with --privileged",
         ),
         Some(libc::EACCES | libc::EPERM) => {
-            obstacle(format!("tracefs may not be used: {error}; it is root's"), Cause::Privilege, AS_ROOT)
+            obstacle(format!("tracefs may not be used: {error}; it belongs to root"), Cause::Privilege, AS_ROOT)
         }
         Some(libc::ENODEV | libc::ENOENT | libc::ENOSYS) if sys::kernel_version() < (5, 2) => {
             let debugfs = sys::kernel_version() < (4, 1);
@@ -99,7 +99,7 @@ fn refused(error: &io::Error) -> Obstacle {
 fn open_tracefs() -> Result<Tracefs, Obstacle> {
     if !sys::in_initial_pid_namespace() {
         return Err(obstacle(
-            "tracefs tells the pids of the initial pid namespace, and this is another one",
+            "tracefs shows the pids of the initial pid namespace, and this is another one",
             Cause::Privilege,
             "run procscope on the host, or start the container with --pid=host",
         ));
@@ -126,7 +126,7 @@ fn open_tracefs() -> Result<Tracefs, Obstacle> {
     if sys::list_processes().is_empty() {
         return Err(sys::limit_at_proc().unwrap_or_else(|| {
             obstacle(
-                "/proc is not mounted, and it alone tells whose the threads are that ftrace names",
+                "/proc is not mounted, and only it shows to which processes ftrace's threads belong",
                 Cause::NotConfigured,
                 "mount -t proc proc /proc",
             )
@@ -155,9 +155,9 @@ pub(super) fn probe() -> Verdict {
     if !has_kprobes(&tracefs) {
         obstacles.push(obstacle(
             if has_event_probes(&tracefs) {
-                "this kernel has no kprobes, so that arguments are those of the call, or come late"
+                "this kernel has no kprobes, so arguments are those of the call, or come late"
             } else {
-                "this kernel has no kprobes, so that arguments come late"
+                "this kernel has no kprobes, so arguments come late"
             },
             Cause::NotConfigured,
             "boot a kernel with CONFIG_KPROBE_EVENTS=y, or use --source ebpf",
@@ -263,7 +263,7 @@ fn schema_of(instance: &Instance, events: &[(Role, String)]) -> Result<(Schema, 
 
 fn strange(event: &str) -> Error {
     unavailable(obstacle(
-        format!("the layout of the event {event} is of another kind than known"),
+        format!("the event {event} has an unknown layout"),
         Cause::Io,
         "use another source: procscope sources",
     ))
@@ -277,7 +277,7 @@ impl Live {
     pub(super) fn open(want: &Want) -> Result<Self, Error> {
         if !want.cgroups.is_empty() && sys::list_processes().is_empty() {
             return Err(unavailable(obstacle(
-                "without /proc nobody's cgroup is known",
+                "without /proc no cgroup is known",
                 Cause::NotConfigured,
                 "mount it: mount -t proc proc /proc",
             )));
@@ -421,7 +421,9 @@ impl Live {
             note(if has(Role::EnterExitGroup) {
                 "a status is worked out from system calls and signals: this kernel has no kprobes".to_owned()
             } else {
-                "the status of an end is unknown: this kernel has neither kprobes nor CONFIG_FTRACE_SYSCALLS".to_owned()
+                "the status of an end is unknown: this kernel has neither kprobes nor \
+                 CONFIG_FTRACE_SYSCALLS"
+                    .to_owned()
             });
         }
         if events.contains(Kind::ExecFailed) {
@@ -441,7 +443,8 @@ impl Live {
         let calls = has(Role::LeaveExec) && events.contains(Kind::ExecFailed) || has(Role::LeaveSetsid);
         if calls && cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
             note(
-                "failed execs and sessions of 32-bit programs are missing: the kernel's events of system calls skip them"
+                "failed execs and sessions of 32-bit programs are missing: the kernel's events of system calls \
+                 skip them"
                     .to_owned(),
             );
         }
@@ -449,12 +452,12 @@ impl Live {
             note("times are worked out: this kernel's traces have no clock that can be read".to_owned());
         }
         if self.main.buffer_kib < buffer >> 11 {
-            note(format!("the buffer has {} KiB only for each CPU", self.main.buffer_kib));
+            note(format!("the buffer has only {} KiB for each CPU", self.main.buffer_kib));
         }
         if !reads_others() {
             note(
-                "the programs' paths, directories and environments of other users' processes are missing: CAP_SYS_PTRACE \
-                 reads them"
+                "the programs' paths, directories and environments of other users' processes are missing: \
+                 reading them needs CAP_SYS_PTRACE"
                     .to_owned(),
             );
         }

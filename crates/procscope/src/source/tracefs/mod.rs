@@ -89,11 +89,14 @@ impl Mechanism for Tracefs {
         it.kernel_choices = &["events"];
         it.order = "by the kernel's time";
         it.clock = "CLOCK_BOOTTIME (Linux 4.10)";
-        it.needs = "Linux 3.10 with CONFIG_FTRACE and CONFIG_FTRACE_SYSCALLS, CONFIG_KPROBE_EVENTS for exact arguments, or else \
-                    CONFIG_EVENT_PROBES (5.15) for those of the call; root, in the initial pid namespace; /proc for paths and users";
-        it.cost = "users and paths come late from /proc, and without kprobes arguments too; no usage, no change of ids, no failed \
-                   exec or session of a 32-bit program, and what is \
-                   lost is counted in the kernel's records, of which a process has several";
+        it.needs = "Linux 3.10 with CONFIG_FTRACE and CONFIG_FTRACE_SYSCALLS, CONFIG_KPROBE_EVENTS for exact \
+            arguments, or else \
+                    CONFIG_EVENT_PROBES (5.15) for those of the call; root, in the initial pid namespace; /proc \
+                    for paths and users";
+        it.cost = "users and paths come late from /proc, and without kprobes arguments too; no usage, no change \
+            of ids, no failed \
+                   exec or session of a 32-bit program, and losses are counted in the kernel's records, of which \
+                   a process has several";
         it
     }
 

@@ -18,7 +18,7 @@ pub(super) fn reads_others() -> bool {
 pub(super) fn no_proc() -> Option<Obstacle> {
     let unmounted = || {
         unavailable(
-            "/proc is not mounted, and it is all that proc-poll has",
+            "/proc is not mounted, and proc-poll has no other way",
             Cause::NotConfigured,
             "mount it: mount -t proc proc /proc",
         )
@@ -40,10 +40,11 @@ pub(in crate::source::proc_poll) fn probe() -> Verdict {
     let mut obstacles = Vec::new();
     if sys::proc_has_own_pids() != Some(true) {
         obstacles.push(unavailable(
-            "the status of most ends is missing, ends are seen late, and nobody counts who was missed: /proc is that of another pid \
+            "the status of most ends is missing, ends are seen late, and missed processes are not counted: /proc \
+             is that of another pid \
              namespace",
             Cause::NotConfigured,
-            "mount it anew: mount -t proc proc /proc",
+            "mount it again: mount -t proc proc /proc",
         ));
     }
     if hides_others() {
