@@ -1,4 +1,5 @@
-//! Links libelf, and what it needs, into the program, so that it starts where they are not installed.
+//! Links libelf, and the libraries that it needs, into the program, so that it starts where they
+//! are not installed.
 
 use std::env;
 use std::fs;
@@ -7,7 +8,7 @@ use std::process::Command;
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    // Whoever builds for another machine says where its libraries are.
+    // A build for another machine names the place of its libraries.
     if env::var_os("CARGO_CFG_TARGET_OS").is_none_or(|os| os != "linux") || env::var_os("TARGET") != env::var_os("HOST")
     {
         return;
@@ -20,8 +21,8 @@ fn main() {
     }
 }
 
-/// Gives the linker a directory that has these libraries as archives alone: libbpf-sys asks for `-lelf -lz`, and the linker takes what it
-/// finds first.
+/// Gives the linker a directory that has these libraries only as archives: libbpf-sys asks for
+/// `-lelf -lz`, and the linker uses what it finds first.
 fn link_statically() -> Result<(), String> {
     let names = libraries()?;
     let archives = names.iter().map(|name| archive(name)).collect::<Result<Vec<_>, _>>()?;
@@ -33,12 +34,13 @@ fn link_statically() -> Result<(), String> {
         copied.map_err(|error| format!("{}: {error}", archive.display()))?;
     }
     println!("cargo::rustc-link-search=native={}", dir.display());
-    // libelf from 0.189 on needs zstd, of which libbpf-sys does not know; those that are not needed leave nothing behind.
+    // libelf from 0.189 on needs zstd, which libbpf-sys does not know; unneeded ones leave nothing
+    // behind.
     names.iter().for_each(|name| println!("cargo::rustc-link-arg-bins=-l{name}"));
     Ok(())
 }
 
-/// libelf and what it is made of, by the names that `-l` knows.
+/// libelf and its parts, by the names that `-l` knows.
 fn libraries() -> Result<Vec<String>, String> {
     let program = env::var_os("PKG_CONFIG").unwrap_or_else(|| "pkg-config".into());
     println!("cargo::rerun-if-env-changed=PKG_CONFIG");
@@ -55,13 +57,13 @@ fn libraries() -> Result<Vec<String>, String> {
     }
 }
 
-/// Where the linker's C compiler has the archive of a library.
+/// The place of a library's archive, by the linker's C compiler.
 fn archive(name: &str) -> Result<PathBuf, String> {
     let linker = env::var_os("RUSTC_LINKER").unwrap_or_else(|| "cc".into());
     let file = format!("lib{name}.a");
     let output = Command::new(&linker).arg(format!("-print-file-name={file}")).output();
     let output = output.map_err(|error| format!("{}: {error}", linker.display()))?;
     let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
-    // A name without a directory is its way to say no.
+    // It answers with a name without a directory if there is none.
     if path.is_absolute() && path.exists() { Ok(path) } else { Err(format!("there is no {file}")) }
 }

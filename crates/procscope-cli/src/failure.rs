@@ -21,7 +21,7 @@ impl Failure {
         let _ = writeln!(io::stderr(), "{self}");
     }
 
-    /// An output that does not take what it is given.
+    /// An output that cannot be written.
     pub(crate) fn writing(target: &str, error: &io::Error) -> Self {
         let help = remedy(error).unwrap_or("write elsewhere: procscope -o FILE");
         Self { what: format!("cannot write to {target}"), cause: describe(error), help: help.to_owned() }
@@ -96,7 +96,7 @@ impl From<Error> for Failure {
     }
 }
 
-/// What to type where a limit was reached, whatever it was that was tried.
+/// What to type after reaching a limit, whatever was tried.
 pub(crate) fn remedy(error: &io::Error) -> Option<&'static str> {
     match error.kind() {
         io::ErrorKind::StorageFull => {

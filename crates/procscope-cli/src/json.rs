@@ -1,17 +1,17 @@
-//! JSON documents, unlike the lines of events in `render::json`, which have to be fast.
+//! JSON documents. Unlike the lines of events, they need not be fast.
 
 use serde::Serialize;
 
 use procscope_format::escape::is_unsafe;
 
-/// A document with indents, in which what could act on a terminal stands as an escape.
+/// A document with indents; characters that could act on a terminal become escapes.
 pub(crate) fn document(value: &impl Serialize) -> Vec<u8> {
-    // It fails only where a map's keys are no strings.
+    // It fails only if a map's keys are not strings.
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
     let mut safe = String::with_capacity(text.len() + 1);
     let mut units = [0; 2];
     for c in text.chars() {
-        // Its own newlines stand between values, where no string is.
+        // Its own newlines are between values, never within a string.
         if c != '\n' && is_unsafe(c) {
             c.encode_utf16(&mut units).iter().for_each(|unit| safe += &format!("\\u{unit:04x}"));
         } else {

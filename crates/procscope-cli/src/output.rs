@@ -19,18 +19,18 @@ pub(crate) fn say(text: &str) {
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Where the events go: a file, or standard output.
+/// The destination of the events: a file, or standard output.
 pub(crate) struct Output {
-    /// How messages call it.
+    /// Its name in messages.
     pub(crate) name: String,
     file: Option<File>,
-    /// What the file holds goes; not so what others write to.
+    /// The file's content is removed; what others write to is not.
     empties: bool,
 }
 
 impl Output {
-    /// Opens a file, or standard output where there is none or it is `-`. What the file held stays until
-    /// [`Output::into_writer`]. A named pipe is waited for until somebody reads it, for this time at the most.
+    /// Opens a file, or standard output if there is none or it is `-`. The file's content stays
+    /// until [`Output::into_writer`]. Waits for the reader of a named pipe, at most this long.
     pub(crate) fn open(path: Option<&Path>, time: Option<Duration>, quiet: bool) -> Result<Self, Failure> {
         let Some(path) = path.filter(|path| *path != Path::new("-")) else {
             return Ok(Self { name: "standard output".to_owned(), file: None, empties: false });
@@ -86,7 +86,8 @@ impl Output {
         Ok(Some(Screen { file: self.file.as_ref().map(File::try_clone).transpose()? }))
     }
 
-    /// Standard output, where it is a pipe or a socket, whose reader may go away. A named one may find another reader, and is not meant.
+    /// Standard output, if it is a pipe or a socket, whose reader may go away. A named pipe may
+    /// find another reader, and does not count.
     #[cfg(target_os = "linux")]
     pub(crate) fn pipe(&self) -> io::Result<Option<File>> {
         use std::os::fd::AsFd as _;
@@ -114,7 +115,7 @@ impl Output {
     }
 }
 
-/// Opens a file for writing, which is made where there is none.
+/// Opens a file for writing, and makes it if there is none.
 fn open_to_write(path: &Path, time: Option<Duration>, quiet: bool) -> io::Result<File> {
     #[cfg(target_os = "linux")]
     {
@@ -127,7 +128,7 @@ fn open_to_write(path: &Path, time: Option<Duration>, quiet: bool) -> io::Result
     OpenOptions::new().write(true).create(true).truncate(false).open(path)
 }
 
-/// Opens a named pipe as soon as somebody reads it. To wait in open(2) would know no end.
+/// Opens a named pipe as soon as something reads it. Waiting in open(2) could last for ever.
 #[cfg(target_os = "linux")]
 fn open_pipe(path: &Path, time: Option<Duration>, quiet: bool) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt as _;
@@ -138,7 +139,7 @@ fn open_pipe(path: &Path, time: Option<Duration>, quiet: bool) -> io::Result<Fil
     let mut said = quiet;
     loop {
         match OpenOptions::new().write(true).custom_flags(libc::O_NONBLOCK).open(path) {
-            // Nobody reads.
+            // It has no reader.
             Err(error) if error.raw_os_error() == Some(libc::ENXIO) => {}
             Err(error) => return Err(error),
             Ok(file) => {
@@ -156,7 +157,7 @@ fn open_pipe(path: &Path, time: Option<Duration>, quiet: bool) -> io::Result<Fil
     }
 }
 
-/// The end of standard output to write to: not std's own, to which it is no error where nothing can be written.
+/// The end of standard output to write to. Not std's own, which ignores a closed standard output.
 fn stdout() -> io::Result<Box<dyn Write + Send>> {
     #[cfg(target_os = "linux")]
     {
@@ -175,13 +176,13 @@ fn closed() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "it was closed when procscope began")
 }
 
-/// What the environment says: NO_COLOR as on no-color.org, and a terminal that knows no colours.
+/// The environment's settings: NO_COLOR as on no-color.org, and a terminal without colours.
 pub(crate) fn colors_are_welcome() -> bool {
     let set = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     set("NO_COLOR").is_none() && set("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Prints a text as a whole. Whoever closes the pipe has seen enough.
+/// Prints a text as a whole. A reader that closes the pipe has seen enough.
 pub(crate) fn print(text: &[u8]) -> Result<(), Failure> {
     match stdout().and_then(|mut stdout| stdout.write_all(text).and_then(|()| stdout.flush())) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure {
@@ -202,7 +203,7 @@ impl Screen {
     pub(crate) fn size(&self) -> Option<Size> {
         let size = self.file.as_ref().map_or_else(|| terminal_size_of(io::stdout()), terminal_size_of);
         let (Width(columns), Height(rows)) = size?;
-        // A serial line that knows no size says 0.
+        // A serial line that does not know its size says 0.
         (columns > 0 && rows > 0).then(|| Size { columns: columns.into(), rows: rows.into() })
     }
 }

@@ -1,4 +1,4 @@
-//! The program itself, as the user has to type it.
+//! The program's own name, as the user has to type it.
 
 use std::path::{Path, PathBuf};
 
@@ -6,10 +6,11 @@ use procscope::Argv;
 
 use procscope_format::quote;
 
-/// Where `sudo` looks, and where a bare name does: `secure_path` of Debian's and Fedora's sudoers.
+/// The places where `sudo` looks, and where a bare name does: `secure_path` of Debian's and
+/// Fedora's sudoers.
 const USUAL: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
 
-/// A text of the library's, in which `sudo procscope` names a program that sudo finds.
+/// A text of the library, with `sudo procscope` replaced by a program that sudo finds.
 pub(crate) fn by_its_path(text: &str) -> String {
     text.replace("sudo procscope", &format!("sudo {}", name(std::env::current_exe().ok().as_deref())))
 }

@@ -1,4 +1,4 @@
-//! Giving up what the program does not need.
+//! Giving up unneeded rights.
 
 use std::io;
 
@@ -7,11 +7,11 @@ use rustix::thread::{
     remove_capability_from_bounding_set, set_capabilities, set_no_new_privs,
 };
 
-/// Gives up every capability of the calling thread but these, for good: for those that threads to come inherit, and for
-/// programs, which get none. It is to be called while there is no other thread.
+/// Gives up every capability of the calling thread except these, for good. Later threads inherit
+/// these; programs get none. Call it while there is no other thread.
 ///
-/// Says what could not be done. The bounding set can only be emptied by who has CAP_SETPCAP; no_new_privs keeps anything
-/// from coming back out of it.
+/// Returns what could not be done. Only a process with CAP_SETPCAP can empty the bounding set;
+/// no_new_privs keeps anything from coming back out of it.
 pub(crate) fn give_up_all_but(kept: &[&str]) -> Vec<String> {
     let mut notes = Vec::new();
     let mut tried = |what: &str, result: rustix::io::Result<()>| {
@@ -37,7 +37,7 @@ pub(crate) fn give_up_all_but(kept: &[&str]) -> Vec<String> {
 }
 
 fn empty_bounding_set() -> rustix::io::Result<()> {
-    // The kernel refuses to tell of a number beyond its last one.
+    // The kernel refuses to answer for a number beyond its last one.
     let all = (0..64).map(|number| CapabilitySet::from_bits_retain(1 << number));
     for one in all.take_while(|&one| capability_is_in_bounding_set(one).is_ok()) {
         remove_capability_from_bounding_set(one)?;
@@ -60,7 +60,7 @@ mod tests {
         assert_eq!(named(&["CAP_NONE", "BPF"]), CapabilitySet::empty());
     }
 
-    /// On a thread of its own, which ends with what it gave up.
+    /// On a thread of its own, which ends with its rights.
     #[test]
     fn nothing_comes_back() {
         let thread = std::thread::spawn(|| {

@@ -21,23 +21,24 @@ pub(crate) fn failure(error: io::Error) -> Failure {
     }
 }
 
-/// Makes a write beyond `ulimit -f` fail like one to a full disk: by SIGXFSZ the program would end without a word. A command does not
-/// inherit the handler, as it would an ignored signal.
+/// Makes a write beyond `ulimit -f` fail like one to a full disk: SIGXFSZ would end the program
+/// without a message. A command does not inherit the handler, as it would an ignored signal.
 pub(crate) fn outlive_file_limit() {
     if !is_ignored(SIGXFSZ) {
-        // Where it fails, the signal ends the program.
+        // If this fails, the signal ends the program.
         let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     }
 }
 
-/// Signals that come so soon after the first are the same wish: timeout(1) sends its own twice, to the process and to its group.
+/// Signals so soon after the first mean the same: timeout(1) sends its own twice, to the process
+/// and to its group.
 const SAME_WISH: Duration = Duration::from_millis(300);
 
-/// Makes the first SIGINT, SIGTERM or SIGHUP stop the run; a later one ends the program at once, as a flush may wait for ever for what
-/// reads the output.
+/// Makes the first SIGINT, SIGTERM or SIGHUP stop the run. A later one ends the program at once,
+/// because a flush may wait for ever for the reader of the output.
 pub(crate) fn stop_on_signals(stop: StopHandle) -> io::Result<()> {
     let mut signals = vec![SIGINT, SIGTERM];
-    // nohup has the program live on after its terminal.
+    // nohup keeps the program alive after its terminal.
     if !is_ignored(SIGHUP) {
         signals.push(SIGHUP);
     }
@@ -56,10 +57,10 @@ pub(crate) fn stop_on_signals(stop: StopHandle) -> io::Result<()> {
     Ok(())
 }
 
-/// Passes SIGTERM and SIGHUP on to the command; SIGINT and SIGQUIT it has from the terminal itself, and they are not for us while
-/// it lives. Afterwards they stop the run.
+/// Passes SIGTERM and SIGHUP on to the command. It gets SIGINT and SIGQUIT from the terminal
+/// itself, and they are not for us while it lives. Afterwards they stop the run.
 pub(crate) fn pass_on(command: RunningCommand, stop: StopHandle) -> io::Result<()> {
-    // What is ignored stays so, also for the command.
+    // An ignored signal stays ignored, also for the command.
     let signals: Vec<_> = [SIGINT, SIGQUIT, SIGTERM, SIGHUP].into_iter().filter(|&it| !is_ignored(it)).collect();
     let mut signals = Signals::new(signals)?;
     let take = move || {
@@ -75,7 +76,8 @@ pub(crate) fn pass_on(command: RunningCommand, stop: StopHandle) -> io::Result<(
     Ok(())
 }
 
-/// True where the signal was ignored when the program began: `SigIgn` of proc_pid_status(5). Elsewhere nobody knows.
+/// True if the signal was ignored when the program began: `SigIgn` of proc_pid_status(5). Unknown
+/// on other systems.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

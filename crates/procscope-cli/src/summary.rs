@@ -18,7 +18,8 @@ pub(crate) struct Tally {
     programs: HashMap<Box<[u8]>, Program>,
     /// Execs of programs that came after the first [`MAX_PROGRAMS`].
     uncounted: u64,
-    /// Execs of set-uid programs that have no rights of their owner, as they are traced, and the names of the first.
+    /// Execs of set-uid programs without the rights of their owner, because they are traced; and
+    /// the names of the first.
     powerless: u64,
     powerless_names: Vec<Name>,
 }
@@ -94,7 +95,7 @@ impl Tally {
     }
 }
 
-/// A set-uid program that came to nothing by it.
+/// A set-uid program that gained nothing.
 fn is_powerless(event: &Event) -> bool {
     let Some(process) = event.process.as_ref().filter(|_| event.source == SourceId::Ptrace) else { return false };
     process.credentials.as_ref().is_some_and(|who| {
@@ -103,7 +104,7 @@ fn is_powerless(event: &Event) -> bool {
     })
 }
 
-/// What a run did, in lines for people.
+/// The result of a run, in lines for people.
 pub(crate) fn text(source: SourceId, summary: &Summary, tally: &Tally) -> String {
     let total = summary.total_delivered();
     let rate = u128::from(total) * 1_000_000_000 / u128::from(summary.elapsed_ns.max(1));
@@ -150,7 +151,7 @@ pub(crate) fn text(source: SourceId, summary: &Summary, tally: &Tally) -> String
     text
 }
 
-/// What makes losses fewer.
+/// The remedy for losses.
 fn what_helps(source: SourceId, lost: u64, skipped: u64) -> String {
     let ring = "a larger ring helps: --ring-size 64MiB";
     match source {
@@ -170,7 +171,7 @@ fn what_helps(source: SourceId, lost: u64, skipped: u64) -> String {
     }
 }
 
-/// `600 exec`, …: the kinds of which there were some; the marks of loss are no events.
+/// `600 exec`, …: the kinds with events; the marks of loss do not count.
 fn by_kind(counts: &[u64]) -> Vec<String> {
     let kinds = Kind::ALL.into_iter().filter(|&kind| kind != Kind::Lost);
     kinds

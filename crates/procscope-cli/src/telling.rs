@@ -10,7 +10,7 @@ use crate::output::{Output, Screen};
 use crate::render::Render;
 use crate::writer::{CHUNK_BYTES, Writer};
 
-/// Why events could not be told.
+/// Why events could not be printed.
 pub(crate) enum Trouble {
     Output(Failure),
     Monitor(Error),
@@ -25,11 +25,11 @@ impl From<Trouble> for Failure {
     }
 }
 
-/// How events are told.
+/// How events are printed.
 pub(crate) struct Telling<R, W> {
-    /// Makes the renderer, for what holds of all events and for the terminal, if it is one.
+    /// Makes the renderer, from the session and the terminal, if there is one.
     pub(crate) render: R,
-    /// Sees each event too.
+    /// Receives each event too.
     pub(crate) watch: W,
     /// After how many events to stop.
     pub(crate) count: Option<u64>,
@@ -40,7 +40,7 @@ where
     R: FnOnce(&Session, Option<&Screen>) -> Box<dyn Render>,
     W: FnMut(&Event),
 {
-    /// Tells all events of a monitor. `None` where nobody reads any more.
+    /// Prints all events of a monitor. `None` if the output's reader is gone.
     pub(crate) fn tell(self, monitor: Monitor, output: Output) -> Result<Option<Summary>, Trouble> {
         let target = output.name.clone();
         let writing = |error: io::Error| Trouble::Output(Failure::writing(&target, &error));
@@ -62,7 +62,7 @@ where
             sink.render.end(summary, &mut sink.buffer);
         }
 
-        // Where writing failed, the run ended for that and for nothing else.
+        // If writing failed, that is why the run ended.
         match sink.finish() {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
             Err(error) => return Err(writing(error)),
@@ -76,7 +76,7 @@ where
     }
 }
 
-/// Renders events and hands the text to the writer.
+/// Renders events and passes the text to the writer.
 struct Written<W> {
     render: Box<dyn Render>,
     buffer: Vec<u8>,
@@ -90,7 +90,7 @@ struct Written<W> {
 }
 
 impl<W> Written<W> {
-    /// Writes what is left, and tells whether everything was written.
+    /// Writes the rest, and returns whether everything was written.
     fn finish(mut self) -> io::Result<()> {
         let pushed = self.writer.push(&mut self.buffer);
         pushed.and(self.writer.finish())

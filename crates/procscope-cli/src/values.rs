@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use procscope::{EnvWanted, Pid, SourceId};
 
-/// A mechanism asked for; `None` is the best that works.
+/// A requested mechanism; `None` is the best that works.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Source(pub(crate) Option<SourceId>);
 
@@ -36,7 +36,7 @@ impl FromStr for RingSize {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // A page at least; and the kernel takes the size as a 32-bit power of two.
+        // At least a page; and the kernel accepts the size as a 32-bit power of two.
         const RANGE: std::ops::RangeInclusive<u64> = 4 << 10..=2 << 30;
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
         let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
@@ -86,7 +86,7 @@ pub(crate) fn parse_env(names: OsString) -> Result<EnvWanted, String> {
     Ok(EnvWanted::Named(names))
 }
 
-/// What stands for all variables where `--env` has no value: no variable has this name.
+/// Means all variables if `--env` has no value: no variable has this name.
 pub(crate) const ALL_VARIABLES: &str = "=";
 
 pub(crate) fn parse_container(id: &str) -> Result<String, String> {
@@ -99,7 +99,7 @@ pub(crate) fn parse_container(id: &str) -> Result<String, String> {
 
 /// A user id, or the name of one.
 pub(crate) fn parse_user(user: &str) -> Result<u32, String> {
-    // The highest is no user, but says "leave it as it is" in setreuid(2) and others.
+    // The highest is not a user, but means "leave it as it is" in setreuid(2) and others.
     if let Some(uid) = user.parse().ok().filter(|&uid| uid != u32::MAX) {
         return Ok(uid);
     }
@@ -120,10 +120,10 @@ fn user_by_name(_: &str) -> Option<u32> {
     None
 }
 
-/// Nobody waits longer; and all clocks can count it.
+/// Longer is never needed; and all clocks can count it.
 const LONGEST_DAYS: u32 = 36_500;
 
-/// A time such as `10`, `1.5s`, `500ms`, `5m`, `1h`; seconds where no unit is named.
+/// A time such as `10`, `1.5s`, `500ms`, `5m`, `1h`; seconds without a unit.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match &text[digits.len()..] {

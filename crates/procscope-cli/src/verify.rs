@@ -1,4 +1,4 @@
-//! A second mechanism beside the first, and what only one of them told.
+//! A second mechanism beside the first, and the events that only one of them reported.
 
 use std::fmt::Write as _;
 use std::io;
@@ -18,10 +18,10 @@ use crate::failure::Failure;
 use crate::render::time::WallClock;
 use procscope_format::quote;
 
-/// So many discrepancies are told in a second; the others are counted.
+/// This many discrepancies are printed in a second; the others are counted.
 const LINES: u64 = 20;
 const A_SECOND: Duration = Duration::from_secs(1);
-/// So many of a sort the summary names.
+/// The summary names this many of a sort.
 const NAMED: usize = 5;
 
 /// The second mechanism, attached.
@@ -30,7 +30,7 @@ pub(crate) struct Second {
     proof: Arc<Mutex<Proof>>,
 }
 
-/// Attaches the mechanism that is to be held against the first. `tree` is the command that is run.
+/// Attaches the mechanism to compare with the first. `tree` is the running command.
 pub(crate) fn open(options: &Options, first: &Session, tree: Option<Pid>) -> Result<Option<Second>, Failure> {
     let Some(asked) = options.verify else { return Ok(None) };
     let with = |source: SourceId| {
@@ -60,20 +60,20 @@ pub(crate) fn open(options: &Options, first: &Session, tree: Option<Pid>) -> Res
     Ok(Some(Second { monitor, proof: Arc::new(Mutex::new(proof)) }))
 }
 
-/// What the first chooses by, and the second does not.
+/// A choice of the first that the second does not make.
 enum Choice {
     Everybody,
-    /// Both know it alike, at the same moment.
+    /// Both know it equally, at the same moment.
     Alike {
         names: Vec<Vec<u8>>,
         uids: Vec<u32>,
         containers: Vec<String>,
     },
-    /// The second may not know it. Why, in words.
+    /// The second may not know it; the reason, in words.
     Apart(String),
 }
 
-/// A comm has so many bytes.
+/// A comm has this many bytes.
 const COMM_BYTES: usize = 15;
 
 impl Choice {
@@ -112,7 +112,7 @@ impl Choice {
         }
     }
 
-    /// Whether the first has to tell of what the second told, too.
+    /// Whether the first has to report the second's event, too.
     fn takes(&self, event: &Event) -> bool {
         let Self::Alike { names, uids, containers } = self else { return matches!(self, Self::Everybody) };
         let Some(process) = &event.process else { return false };
@@ -158,7 +158,7 @@ impl Second {
         self.monitor.session()
     }
 
-    /// What is said of it at the beginning.
+    /// The first lines about it.
     pub(crate) fn notes(&self) -> Vec<String> {
         let name = self.session().source.name();
         let proof = lock(&self.proof);
@@ -200,12 +200,12 @@ pub(crate) struct Verifying {
 }
 
 impl Verifying {
-    /// What the first mechanism's events go to.
+    /// The sink of the first mechanism's events.
     pub(crate) fn first(&self) -> First {
         First(Arc::clone(&self.proof))
     }
 
-    /// Ends it; the first has told of everything up to this moment.
+    /// Ends it; the first has reported everything up to this moment.
     pub(crate) fn end(self, until: Option<Timestamp>) -> Result<Proven, Error> {
         self.stop.stop();
         let summary = self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
@@ -219,7 +219,7 @@ impl Verifying {
     }
 }
 
-/// How it came out.
+/// The result.
 pub(crate) struct Proven {
     pub(crate) verification: Verification,
     /// For people.
@@ -259,7 +259,7 @@ fn tell(proof: &Mutex<Proof>, side: Side, event: &Event) {
     proof.say(false);
 }
 
-/// What is known so far.
+/// The present state.
 struct Proof {
     reconciler: Reconciler,
     findings: Findings,
@@ -268,7 +268,7 @@ struct Proof {
 }
 
 impl Proof {
-    /// Tells what was found since.
+    /// Prints the findings since the last call.
     fn say(&mut self, last: bool) {
         let found = std::iter::from_fn(|| self.reconciler.take());
         let text = self.findings.lines(found, last);
@@ -278,11 +278,11 @@ impl Proof {
     }
 }
 
-/// What was found, in words.
+/// The findings, in words.
 struct Findings {
     names: [SourceId; 2],
     clock: WallClock,
-    /// When the second began in which so many lines were told, and so many were not.
+    /// When the present second began, and how many lines were printed and suppressed in it.
     begun: Instant,
     told: u64,
     untold: u64,
@@ -322,7 +322,7 @@ impl Findings {
         text
     }
 
-    /// What was not told for want of lines.
+    /// The number of suppressed lines.
     fn rest(&mut self) -> String {
         match std::mem::take(&mut self.untold) {
             0 => String::new(),

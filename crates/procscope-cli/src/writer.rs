@@ -1,4 +1,5 @@
-//! Output on a thread of its own, so that a busy disk or a slow pipe does not keep events waiting in the kernel.
+//! Output on a thread of its own, so that a busy disk or a slow pipe does not keep events waiting
+//! in the kernel.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
@@ -6,21 +7,21 @@ use std::mem;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
-/// How much may wait for a slow output, bytes. Beyond it the caller waits; then the kernel's ring fills, and it counts
-/// what it loses.
+/// How many bytes may wait for a slow output. Beyond it the caller waits; then the kernel's ring
+/// fills, and it counts its losses.
 const QUEUE_BYTES: usize = 64 << 20;
 
-/// From how much on a buffer is handed over, bytes.
+/// A buffer is passed on from this size, bytes.
 pub(crate) const CHUNK_BYTES: usize = 512 << 10;
 
 /// The room of a fresh buffer: a chunk, and the event that fills it.
 const BUFFER_BYTES: usize = CHUNK_BYTES * 5 / 4;
 
-/// How many empty buffers wait to be filled again, and how large each may be.
+/// How many empty buffers wait for reuse, and how large each may be.
 const SPARE_BUFFERS: usize = 3;
 const SPARE_BYTES: usize = 2 * CHUNK_BYTES;
 
-/// Hands buffers to a thread that writes them.
+/// Passes buffers to a thread that writes them.
 pub(crate) struct Writer {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
@@ -30,9 +31,9 @@ struct Shared {
     state: Mutex<State>,
     /// Taken and called at the first error.
     on_error: Mutex<Option<Box<dyn FnOnce() + Send>>>,
-    /// Told when there is something to write, or when nothing more will come.
+    /// Notified when there is something to write, or when nothing more will come.
     filled: Condvar,
-    /// Told when there is room again.
+    /// Notified when there is room again.
     emptied: Condvar,
 }
 
@@ -62,7 +63,8 @@ impl Shared {
 }
 
 impl Writer {
-    /// Starts the thread. `on_error` is called on it at the first error, after which nothing more is written.
+    /// Starts the thread. `on_error` is called on it at the first error; after that nothing more is
+    /// written.
     pub(crate) fn spawn(out: Box<dyn Write + Send>, on_error: impl FnOnce() + Send + 'static) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             state: Mutex::default(),
@@ -79,15 +81,15 @@ impl Writer {
         Ok(Self { shared, thread })
     }
 
-    /// Watches for the moment when nobody can read any more what is written to this pipe, which a write tells only where there is
-    /// one: it is the same error then.
+    /// Watches for the moment when this pipe has no reader any more. A write would notice only when
+    /// there is something to write: it is the same error then.
     #[cfg(target_os = "linux")]
     pub(crate) fn watch_reader(&self, pipe: std::fs::File) -> io::Result<()> {
         use rustix::event::{PollFd, PollFlags, poll};
         let shared = Arc::downgrade(&self.shared);
         let wait = move || {
             loop {
-                // Nothing is asked for: an error or a hang-up is always told.
+                // No events are requested: an error or a hang-up is always reported.
                 let mut fds = [PollFd::new(&pipe, PollFlags::empty())];
                 match poll(&mut fds, None) {
                     Err(rustix::io::Errno::INTR) => {}
@@ -107,7 +109,8 @@ impl Writer {
         Vec::with_capacity(BUFFER_BYTES)
     }
 
-    /// Hands over what is in the buffer and leaves an empty one. Waits where too much is waiting already.
+    /// Passes on the buffer's content and leaves an empty one. Waits if too much is waiting
+    /// already.
     pub(crate) fn push(&self, buffer: &mut Vec<u8>) -> io::Result<()> {
         if buffer.is_empty() {
             return Ok(());
@@ -120,7 +123,8 @@ impl Writer {
             return Err(same(error));
         }
         state.waiting_bytes += buffer.len();
-        // Small pieces fill the room of the one before, lest each keeps a whole buffer while the output is slow.
+        // Small pieces fill the room of the one before. Otherwise each would keep a whole buffer
+        // while the output is slow.
         match state.queue.back_mut().filter(|last| last.capacity() - last.len() >= buffer.len()) {
             Some(last) => {
                 last.extend_from_slice(buffer);
@@ -193,7 +197,7 @@ mod tests {
 
     use super::*;
 
-    /// Writes nothing before it is let.
+    /// Writes nothing before it is allowed to.
     struct Gate {
         open: mpsc::Receiver<()>,
         is_open: bool,
@@ -206,7 +210,7 @@ mod tests {
                 self.open.recv().unwrap();
                 self.is_open = true;
             }
-            // Less than asked, as a pipe does.
+            // Less than requested, as a pipe does.
             let some = &bytes[..bytes.len().min(1 << 20)];
             self.to.lock().unwrap().extend_from_slice(some);
             Ok(some.len())

@@ -46,7 +46,7 @@ fn wrong_usage_is_status_2() {
     assert!(stderr(&procscope(&["-u", "no-such-user-here"])).contains("there is no such user"));
 }
 
-/// Words of a command line may be somebody else's.
+/// Another user may have chosen the words of a command line.
 #[test]
 fn messages_show_all_of_what_they_repeat() {
     for args in
@@ -76,7 +76,7 @@ fn a_file_that_cannot_be_opened_is_status_1_in_three_lines() {
     }
 }
 
-/// Elsewhere the program runs, and says what it will watch with one day.
+/// On other systems the program runs, and names the mechanisms to come.
 #[test]
 #[cfg(not(target_os = "linux"))]
 fn without_a_mechanism_it_says_which_are_to_come() {
@@ -85,7 +85,7 @@ fn without_a_mechanism_it_says_which_are_to_come() {
     assert!(stderr(&output).contains("to come: "), "{}", stderr(&output));
 }
 
-/// A file keeps what it held where watching never began.
+/// A file keeps its content if watching never began.
 #[test]
 #[cfg(target_os = "linux")]
 fn a_failed_start_leaves_the_file_alone() {
@@ -98,11 +98,11 @@ fn a_failed_start_leaves_the_file_alone() {
     assert_eq!(std::fs::read(&path).unwrap(), b"kept");
 }
 
-/// What a system without compilers and libraries for them has.
+/// The libraries of a system without compilers.
 #[test]
 #[cfg(target_os = "linux")]
 fn it_needs_the_c_library_alone() {
-    // That which is released, where there is one.
+    // The released one, if there is one.
     let program = std::env::var("PROCSCOPE_BIN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_procscope").to_owned());
     let output = Command::new("readelf").args(["--dynamic", "--wide", &program]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();

@@ -1,4 +1,4 @@
-//! Completions in bash, and what becomes of a closed pipe.
+//! Completions in bash, and the effect of a closed pipe.
 
 #![cfg(unix)]
 
@@ -14,7 +14,8 @@ fn procscope(args: &[&str]) -> Vec<u8> {
 /// What bash offers for the last of these words.
 fn bash_offers(dir: &Path, words: &[&str]) -> Vec<String> {
     std::fs::write(dir.join("completions"), procscope(&["completions", "bash"])).unwrap();
-    // As bash does at a TAB: it finds the function by the command's name, and calls it with the words.
+    // As bash does at a TAB: it finds the function by the command's name, and calls it with the
+    // words.
     let script = r#"
         source ./completions
         spec=$(complete -p "$1")

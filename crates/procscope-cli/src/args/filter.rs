@@ -1,8 +1,9 @@
-//! What to say of a filter that cannot be read.
+//! The message for a filter that cannot be read.
 
 use procscope::FilterError;
 
-/// The fault, the filter with a caret under it, and what to type instead. A single word may have been meant for a command.
+/// The error, the filter with a caret under it, and what to type instead. A single word may have
+/// been meant as a command.
 pub(super) fn complaint(text: &str, error: &FilterError, commands: &[String]) -> String {
     let mut out = format!("the filter is wrong at column {}: {}\n", error.column(), error.what());
     let word = text.trim();

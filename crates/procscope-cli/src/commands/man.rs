@@ -53,7 +53,7 @@ fn page(command: &clap::Command, names: &[String]) -> io::Result<Page> {
     let name = name(command);
     let page = clap_mangen::Man::new(command.clone());
     let mut text = Vec::new();
-    // By hand: clap_mangen leaves out an empty date, and what follows would take its place.
+    // By hand: clap_mangen leaves out an empty date, and the next field would take its place.
     let version = env!("CARGO_PKG_VERSION");
     writeln!(text, ".TH {} 1 \"\" \"procscope {version}\" \"User Commands\"", name.to_uppercase())?;
     page.render_name_section(&mut text)?;
@@ -67,7 +67,7 @@ fn page(command: &clap::Command, names: &[String]) -> io::Result<Page> {
     let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
     for (title, body) in help::sections(&after) {
         roff.control("SH", [title.to_uppercase().as_str()]);
-        // Examples stand as they are; other text fills the line.
+        // Examples keep their lines; other text is filled.
         let as_is = body.starts_with(' ');
         if as_is {
             roff.control("nf", []);

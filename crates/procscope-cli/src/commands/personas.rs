@@ -10,7 +10,7 @@ use crate::personas::ALL;
 use crate::render::wrap::wrap;
 use procscope_format::{escape, quote};
 
-/// Lists what procscope can stand in for, or makes links.
+/// Lists the tools that procscope can stand in for, or makes links.
 pub(crate) fn run(personas: &Personas) -> Result<ExitCode, Failure> {
     let text = match &personas.install {
         None => list(),
@@ -37,7 +37,7 @@ fn names_of(links: &[(&'static str, &[&str])]) -> Vec<&'static str> {
     links.iter().map(|(name, _)| *name).collect()
 }
 
-/// Makes all links, or none where one would replace what is not ours.
+/// Makes all links, or none if one would replace a file that is not ours.
 fn install(dir: &Path, force: bool) -> Result<String, Failure> {
     let program =
         std::env::current_exe().map_err(|error| failure("find out where procscope is", &error, "see ls -l /proc"))?;
@@ -73,7 +73,7 @@ fn failure(what: &str, error: &io::Error, help: &str) -> Failure {
     Failure { what: format!("cannot {what}"), cause: describe(error), help: help.to_owned() }
 }
 
-/// True where something stands there that is no link to procscope, wherever that is.
+/// True if a file is there that is not a link to procscope, wherever that is.
 fn is_anothers(path: &Path, program: &Path) -> bool {
     match fs::symlink_metadata(path) {
         Err(_) => false,
@@ -85,7 +85,7 @@ fn is_anothers(path: &Path, program: &Path) -> bool {
     }
 }
 
-/// Makes a link at one stroke, whatever stood there.
+/// Makes a link in one step, replacing any file.
 fn link(program: &Path, at: &Path) -> io::Result<()> {
     let mut beside = at.as_os_str().to_owned();
     beside.push(format!(".{}.new", std::process::id()));

@@ -9,11 +9,11 @@ use crate::output::Output;
 use crate::telling::Trouble;
 use crate::verify;
 
-/// What a shell says of a command that is not there, and of one that it cannot run.
+/// A shell's exit statuses for a command that does not exist, and for one that it cannot run.
 const STATUS_NOT_FOUND: u8 = 127;
 const STATUS_NOT_RUN: u8 = 126;
 
-/// Runs a command, prints what it does, and ends as it did.
+/// Runs a command, prints its events, and ends with its status.
 pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
     let options = &run.options;
     if options.explain {
@@ -32,8 +32,9 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
     let second = verify::open(options, monitor.session(), command.as_ref().map(|command| command.pid()))?;
     #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
     let mut notes = watch::notes(&monitor, second.as_ref());
-    // Before another thread starts. The tracer is one already, and its rights are those of the programs that it traces; the
-    // command, which has its own, may come to run as somebody else whom a signal is for.
+    // Before another thread starts. The tracer is one already, and has the rights of the programs
+    // that it traces. The command has its own, and may later run as another user whom a signal is
+    // for.
     #[cfg(target_os = "linux")]
     if monitor.session().source != procscope::SourceId::Ptrace {
         let kept = [watch::rights(&monitor, second.as_ref()), vec!["CAP_KILL"]].concat();
@@ -55,7 +56,7 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(status.map_or(1, status_of)))
 }
 
-/// Says why the command did not run, or why nothing was told of it.
+/// Explains why the command did not run, or why none of its events were reported.
 fn refused(error: Error) -> Result<ExitCode, Failure> {
     let status = match &error {
         Error::Command { error, .. } if error.kind() == std::io::ErrorKind::NotFound => STATUS_NOT_FOUND,
@@ -66,7 +67,7 @@ fn refused(error: Error) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(status))
 }
 
-/// As a shell tells it in `$?`.
+/// As a shell shows it in `$?`.
 fn status_of(status: ExitStatus) -> u8 {
     match status {
         ExitStatus::Code(code) => code as u8,

@@ -22,7 +22,7 @@ pub(crate) fn run(sources: &Sources) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether one works, in a word of JSON and in words for people, and what stands in its way.
+/// Whether one works, in a word for JSON and in words for people, and the obstacles.
 fn judge(verdict: &Verdict) -> (&'static str, &'static str, &[Obstacle]) {
     match verdict {
         Verdict::Ready => ("yes", "yes", &[]),
@@ -33,7 +33,8 @@ fn judge(verdict: &Verdict) -> (&'static str, &'static str, &[Obstacle]) {
     }
 }
 
-/// What is taken where no mechanism is named: the first that works. Where that hangs on one that has to be tried, nobody knows.
+/// The one picked if none is named: the first that works. Unknown if that depends on one that has
+/// to be tried.
 fn auto(infos: &[SourceInfo]) -> Option<&'static str> {
     let first = infos.iter().find(|info| !info.command_only && judge(&info.verdict).0 != "no")?;
     matches!(first.verdict, Verdict::Ready | Verdict::Degraded(_)).then(|| first.id.name())
@@ -88,7 +89,7 @@ struct List {
 #[derive(Serialize)]
 struct Source {
     id: &'static str,
-    /// It tells of nothing but the command of `procscope run`.
+    /// It reports only the command of `procscope run`.
     command_only: bool,
     works: &'static str,
     obstacles: Vec<JsonObstacle>,

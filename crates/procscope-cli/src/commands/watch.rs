@@ -15,7 +15,7 @@ use procscope_format::csv::Csv;
 use procscope_format::escape;
 use procscope_format::json::JsonLines;
 
-/// The exit status where events were lost and `--strict` was asked for.
+/// The exit status if events were lost, with `--strict`.
 pub(super) const STATUS_LOST: u8 = 3;
 
 /// Prints events until stopped.
@@ -37,7 +37,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
     Ok(if told.is_some_and(|told| told.fails(options)) { ExitCode::from(STATUS_LOST) } else { ExitCode::SUCCESS })
 }
 
-/// What is said at the beginning of the mechanisms.
+/// The first lines about the mechanisms.
 pub(super) fn notes(monitor: &Monitor, second: Option<&Second>) -> Vec<String> {
     let mut notes = monitor.session().notes.clone();
     notes.extend(second.into_iter().flat_map(Second::notes));
@@ -51,21 +51,21 @@ pub(super) fn rights(monitor: &Monitor, second: Option<&Second>) -> Vec<&'static
     sessions.into_iter().flatten().flat_map(|session| session.rights).copied().collect()
 }
 
-/// What was told, and how far that is proven.
+/// The events of a run, and how far they are proven.
 pub(super) struct Told {
     summary: Summary,
     proven: Option<Proven>,
 }
 
 impl Told {
-    /// Whether `--strict` finds fault with it.
+    /// Whether `--strict` makes it a failure.
     pub(super) fn fails(&self, options: &Options) -> bool {
         let proven = self.proven.as_ref().is_none_or(|proven| proven.verification.is_complete());
         options.strict && (self.summary.total_lost() > 0 || !proven)
     }
 }
 
-/// Tells all events of a monitor. `None` where nobody reads any more.
+/// Prints all events of a monitor. `None` if the output's reader is gone.
 pub(super) fn tell(
     options: &Options,
     monitor: Monitor,
@@ -106,7 +106,7 @@ pub(super) fn tell(
     Ok(Some(Told { summary, proven }))
 }
 
-/// Prints what of the filter the kernel decides, and attaches to nothing.
+/// Prints which terms of the filter the kernel decides, and attaches nothing.
 pub(super) fn explain(watch: &Options) -> Result<ExitCode, Failure> {
     let explanation = builder(watch).explain()?;
     let mut text = match &watch.filter {

@@ -1,4 +1,4 @@
-//! exitsnoop, of bcc and of libbpf-tools.
+//! exitsnoop, in the styles of bcc and libbpf-tools.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -93,7 +93,7 @@ Examples:
   procscope exitsnoop --style libbpf -T         every thread",
 };
 
-/// What was asked for.
+/// The options.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Options {
     libbpf: bool,
@@ -121,14 +121,14 @@ impl Options {
             match key {
                 Key::Timestamp => it.timestamp = true,
                 Key::Utc => (it.timestamp, it.utc) = (true, true),
-                // bcc's takes any text into its own program, and an empty one for none.
+                // bcc's copies any text into its own program, and ignores an empty one.
                 Key::Pid if !it.libbpf && value.is_empty() => it.pid = None,
                 Key::Pid => {
                     let number = leading_number(value).filter(|&pid| !it.libbpf || pid > 0 && pid < i64::MAX);
                     let help = "type a process id, such as 1234";
                     let bad = || table.bad_value("--pid", &String::from_utf8_lossy(value), help);
                     let pid = as_id(number.ok_or_else(bad)?);
-                    // No process has 0 either, which stands for none further on.
+                    // No process has the pid 0 either, which means none below.
                     it.pid = Some(if pid == 0 { Pid::MAX } else { pid });
                 }
                 Key::Label => it.label = Some(if value.is_empty() { b"exit".to_vec() } else { value.clone() }),
@@ -267,7 +267,7 @@ fn push_status(status: ExitStatus, libbpf: bool, out: &mut Vec<u8>) {
     };
 }
 
-/// As strsignal(3) of glibc describes it in English.
+/// As glibc's strsignal(3) describes it in English.
 fn described(signo: u8) -> String {
     const WORDS: [&str; 31] = [
         "Hangup",
@@ -309,7 +309,7 @@ fn described(signo: u8) -> String {
     }
 }
 
-/// What prints with these options of bcc's.
+/// A renderer with these options of bcc's.
 #[cfg(test)]
 pub(crate) fn bcc_for_test(words: Vec<OsString>, zone: TimeZone) -> Box<dyn Render> {
     Box::new(Columns::new(Options::read(&BCC, &BCC.parse(words).unwrap()).unwrap(), zone))

@@ -30,7 +30,7 @@ use crate::output;
 pub(crate) struct Persona {
     /// As a command: `procscope forkstat`.
     pub(crate) name: &'static str,
-    /// The names of links that mean it, with the options that each implies.
+    /// The names of its links, with the options that each implies.
     pub(crate) links: &'static [(&'static str, &'static [&'static str])],
     run: fn(Vec<OsString>) -> Result<ExitCode, Refusal>,
     /// For help, manual pages and completions, for these words.
@@ -86,19 +86,20 @@ impl Persona {
         (self.command)(words)
     }
 
-    /// What it is, in a line.
+    /// What it is, in one line.
     pub(crate) fn about(&self) -> String {
         self.command(&[]).get_about().map(ToString::to_string).unwrap_or_default()
     }
 }
 
-/// A persona, and what it was called with.
+/// A persona, and its arguments.
 pub(crate) struct Call {
     persona: &'static Persona,
     words: Vec<OsString>,
 }
 
-/// The persona that a command line means: by the name of the link that it was called through, or by its first word.
+/// The persona that a command line means: by the name of the link that called it, or by its first
+/// word.
 pub(crate) fn called(words: impl IntoIterator<Item = OsString>) -> Option<Call> {
     let mut words = words.into_iter();
     let program = words.next()?;

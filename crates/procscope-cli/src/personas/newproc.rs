@@ -1,4 +1,4 @@
-//! newproc.d, as macOS has it and as the DTrace toolkit does.
+//! newproc.d, of macOS and of the DTrace toolkit.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -72,7 +72,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How many bits a program has.
+/// The number of a program's bits.
 type Bits = Box<dyn Fn(&Process) -> Option<u8>>;
 
 struct Lines {
@@ -128,11 +128,12 @@ impl Render for Lines {
     }
 }
 
-/// Reads it from the program's file: that which runs, or, where that is not to be had any more, the one of its path.
+/// Reads it from the program's file: the running one or, if that is not available any more, the one
+/// at its path.
 fn bits(process: &Process, mounts: Option<u32>) -> Option<u8> {
     let running = File::open(format!("/proc/{}/exe", process.id.pid));
     let file = running.or_else(|error| {
-        // A path means another file in another mount namespace.
+        // In another mount namespace the path means another file.
         let here = process.namespaces.is_some_and(|theirs| Some(theirs.mnt) == mounts);
         let exe = process.exe.as_deref().filter(|_| here).ok_or(error)?;
         File::open(super::options::path(exe.to_vec()))
@@ -157,7 +158,7 @@ fn mount_namespace() -> Option<u32> {
     link.to_str()?.strip_prefix("mnt:[")?.strip_suffix(']')?.parse().ok()
 }
 
-/// What prints in the toolkit's layout.
+/// A renderer in the toolkit's layout.
 #[cfg(test)]
 pub(crate) fn solaris_for_test() -> Box<dyn Render> {
     Box::new(Lines { style: Style::Solaris, clock: local_clock(), bits: Box::new(|_| None) })

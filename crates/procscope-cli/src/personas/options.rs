@@ -1,7 +1,8 @@
 //! Command lines as the originals read them.
 //!
-//! Not clap: it knows neither getopt's `-lTEXT=`, nor that getopt takes a word that begins with a dash for a value, nor the
-//! shortened long options of argparse and argp. It does write the help, manual pages and completions, from the same table.
+//! Not clap: it knows neither getopt's `-lTEXT=`, nor getopt's values that begin with a dash, nor
+//! the shortened long options of argparse and argp. It does write the help, manual pages and
+//! completions, from the same table.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -12,12 +13,12 @@ use procscope::SourceId;
 use crate::failure::Failure;
 use crate::values::{Source, parse_duration};
 
-/// How an original reads its command line.
+/// An original's grammar of command lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Grammar {
-    /// getopt(3) of glibc: options may stand behind operands.
+    /// getopt(3) of glibc: options may follow operands.
     Getopt,
-    /// getopt as POSIX has it, and as shells do: operands end the options.
+    /// getopt as in POSIX, and as shells do: operands end the options.
     Posix,
     /// Python's argparse: `-nVALUE`, `-n=VALUE` and `--na VALUE`.
     Argparse,
@@ -31,7 +32,7 @@ pub(crate) struct Opt<K> {
     pub(crate) key: K,
     pub(crate) short: Option<u8>,
     pub(crate) long: Option<&'static str>,
-    /// What its value is called.
+    /// The name of its value.
     pub(crate) value: Option<&'static str>,
     pub(crate) help: &'static str,
 }
@@ -60,7 +61,7 @@ impl<K> Opt<K> {
         Self { value: Some(value), ..self }
     }
 
-    /// How messages call it.
+    /// Its name in messages.
     fn name(&self) -> String {
         match (self.long, self.short) {
             (Some(long), _) => format!("--{long}"),
@@ -70,27 +71,27 @@ impl<K> Opt<K> {
     }
 }
 
-/// What a persona takes.
+/// A persona's options.
 #[derive(Clone, Copy)]
 pub(crate) struct Table<K: 'static> {
     pub(crate) name: &'static str,
     pub(crate) about: &'static str,
     pub(crate) usage: &'static str,
     pub(crate) grammar: Grammar,
-    /// The original's options; a shortened one means these before it means ours.
+    /// The original's options; a shortened one means these rather than ours.
     pub(crate) original: &'static [Opt<K>],
-    /// What is added to them.
+    /// Our additions.
     pub(crate) added: &'static [Opt<K>],
     /// The original's words for "show help", such as `-h`.
     pub(crate) help: &'static [&'static str],
-    /// With which status the original ends behind its help, and behind a wrong option.
+    /// The original's exit status after its help, and after a wrong option.
     pub(crate) help_status: u8,
     pub(crate) wrong_status: u8,
-    /// What differs from the original, and examples, as `help::sections` takes them apart.
+    /// The differences from the original, and examples, in the form that `help::sections` splits.
     pub(crate) notes: &'static str,
 }
 
-/// What every persona has besides.
+/// The options that every persona has besides.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Shared {
     Source,
@@ -108,7 +109,7 @@ const SHARED: &[Opt<Shared>] = &[
     long(Shared::Version, "version", ""),
 ];
 
-/// What every persona was told.
+/// The values of those options.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Common {
     pub(crate) source: Option<SourceId>,
@@ -120,29 +121,29 @@ pub(crate) struct Common {
 pub(crate) struct Line<K> {
     /// In their order, with their values.
     pub(crate) options: Vec<(K, Vec<u8>)>,
-    /// Words that are no options.
+    /// Words that are not options.
     pub(crate) operands: Vec<OsString>,
     pub(crate) common: Common,
 }
 
-/// Why a persona does not begin to watch.
+/// Why a persona does not start watching.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Refusal {
-    /// Help was asked for; the original's status behind it.
+    /// Help was requested; the original's exit status after it.
     Help(u8),
-    /// Only the usage was.
+    /// Only the usage was requested.
     Usage,
-    /// The version was.
+    /// The version was requested.
     Version,
-    /// This is all that there is to say.
+    /// A text that is the whole output.
     Said(&'static str),
-    /// The command line is wrong; the original's status for that.
+    /// The command line is wrong; the original's exit status for that.
     Wrong(Failure, u8),
     /// Anything else.
     Failed(Failure),
 }
 
-/// What `--ebpf` prints of bcc's tools, which is C there too.
+/// The output of `--ebpf` of bcc's tools, which is C there too.
 pub(crate) const NO_PROGRAM: &str =
     "/* bcc prints the program here that it compiles. procscope has its own, compiled before. */\n";
 
@@ -187,7 +188,7 @@ impl<K: Copy> Table<K> {
         line: &mut Line<K>,
     ) -> Result<(), Refusal> {
         let shown = || format!("--{}", String::from_utf8_lossy(name));
-        // As they stand, the originals' first; then shortened, likewise.
+        // Exact names, the originals' first; then shortened ones, likewise.
         for exact in [true, false] {
             for options in [self.original, self.added] {
                 let found = choose(options, name, exact).map_err(|names| self.ambiguous(&shown(), &names))?;
@@ -312,7 +313,7 @@ impl<K: Copy> Table<K> {
         self.wrong(format!("{option} could be {}", names.join(" or ")))
     }
 
-    /// The same as clap has it, for help, manual pages and completions.
+    /// The same in clap's form, for help, manual pages and completions.
     pub(crate) fn command(&self) -> clap::Command {
         let command = clap::Command::new(self.name)
             .about(self.about)
@@ -349,7 +350,7 @@ fn letter(short: Option<u8>) -> &'static str {
     at.and_then(|at| LETTERS.get(at..=at)).unwrap_or_default()
 }
 
-/// `name=value`, taken apart.
+/// `name=value`, split.
 fn split_at_equals(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     match text.iter().position(|&b| b == b'=') {
         Some(at) => (&text[..at], Some(&text[at + 1..])),
@@ -357,7 +358,8 @@ fn split_at_equals(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// The option of this name, or the only one that begins so; else the names of those that do.
+/// The option with this name, or the only one that begins with it; otherwise the names of those
+/// that do.
 fn choose<'a, K>(options: &'a [Opt<K>], name: &[u8], exact: bool) -> Result<Option<&'a Opt<K>>, Vec<&'static str>> {
     let fits = |long: &str| if exact { long.as_bytes() == name } else { long.as_bytes().starts_with(name) };
     let mut fitting = options.iter().filter(|option| option.long.is_some_and(fits));
@@ -367,7 +369,8 @@ fn choose<'a, K>(options: &'a [Opt<K>], name: &[u8], exact: bool) -> Result<Opti
     }
 }
 
-/// A number at the beginning of a text, as strtol(3) and atoi(3) read it: blanks before it and anything behind it do not matter.
+/// A number at the beginning of a text, as strtol(3) and atoi(3) read it: blanks before it and
+/// anything after it do not matter.
 pub(crate) fn leading_number(text: &[u8]) -> Option<i64> {
     let text = text.trim_ascii_start();
     let (negative, digits) = match text {
@@ -385,12 +388,13 @@ pub(crate) fn leading_number(text: &[u8]) -> Option<i64> {
     Some(if negative { -number } else { number })
 }
 
-/// A number as a process's or user's: the highest, which nobody has, where it can be nobody's.
+/// A number as that of a process or user; the highest, which none has, if it can be none's.
 pub(crate) fn as_id(number: i64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// The values of a long option in words that nobody has read yet, as what the others mean may depend on it.
+/// The values of a long option in words that are not read yet, because the meaning of the others
+/// may depend on it.
 pub(crate) fn words_of<'a>(words: &'a [OsString], long: &str) -> impl Iterator<Item = &'a [u8]> {
     let words = words.iter().map(|word| word.as_encoded_bytes()).take_while(|word| *word != b"--");
     let mut words = words.collect::<Vec<_>>().into_iter();

@@ -48,10 +48,10 @@ Examples:
   sleep 1 & procscope pwait -c $! && echo well",
 };
 
-/// The status by which `-c` tells of a failure.
+/// The status by which `-c` reports a failure.
 const FAILED: u8 = 111;
 
-/// What is known of those that are waited for.
+/// The known facts about the processes that are waited for.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Ends {
     verbose: bool,
@@ -95,7 +95,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     let builder = Monitor::builder().events(EventSet::NONE.with(Kind::Exit)).user_names(false);
     let builder = ends.ends.keys().fold(builder, |builder, &pid| builder.pid(pid));
     let mut watch = Watch::new(builder, line.common)?;
-    // What a mechanism cannot tell does not matter here.
+    // Values that a mechanism does not report do not matter here.
     watch.quiet = true;
     let monitor = match watch.attach() {
         Ok(monitor) => monitor,
@@ -114,7 +114,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     Ok(code)
 }
 
-/// Those words that are ids; of others it complains, as the original does.
+/// The words that are ids; the others cause a complaint, as in the original.
 fn read_pids(words: &[OsString]) -> Vec<Pid> {
     let read = |word: &OsString| {
         let text = word.to_string_lossy();
@@ -127,7 +127,7 @@ fn read_pids(words: &[OsString]) -> Vec<Pid> {
     words.iter().filter_map(read).collect()
 }
 
-/// Waits where no mechanism tells how they end.
+/// Waits although no mechanism reports how they end.
 fn without_statuses(waiting: &waiting::Waiting, ends: Ends, check: bool, why: Failure) -> Result<ExitCode, Refusal> {
     if !waiting.can_wait() {
         return Err(why.into());
@@ -154,7 +154,7 @@ impl Render for Lines {
         let mut ends = self.ends.borrow_mut();
         let pid = process.id.pid;
         match ends.ends.get_mut(&pid) {
-            // Whoever has the pid afterwards is another.
+            // A later process with the pid is another one.
             Some(end) if end.is_none() => *end = Some(exit.status),
             _ => return,
         }
@@ -175,7 +175,8 @@ impl Render for Lines {
 
 #[cfg(target_os = "linux")]
 pub(super) mod waiting {
-    //! Waiting by pidfd(2), which takes no rights: a descriptor stays that of the process, whoever has its pid afterwards.
+    //! Waiting by pidfd(2), which needs no rights: a descriptor stays that of its process, even if
+    //! its pid is reused.
 
     use std::io;
     use std::os::fd::OwnedFd;
@@ -190,7 +191,7 @@ pub(super) mod waiting {
     use crate::failure::Failure;
     use crate::output::say;
 
-    /// How long an end may take to be told once it has happened.
+    /// How late the report of an end may be.
     const LATE: Duration = Duration::from_millis(500);
 
     pub(in super::super) struct Waiting {
@@ -207,7 +208,8 @@ pub(super) mod waiting {
     }
 
     impl Waiting {
-        /// Takes hold of those that are there; complains of others in a tool's name, as the original does.
+        /// Opens descriptors of existing processes; complains about others in a tool's name, as the
+        /// original does.
         pub(in super::super) fn begin(tool: &str, pids: &[Pid]) -> Self {
             let mut processes: Vec<(Pid, Option<OwnedFd>)> = Vec::new();
             for &pid in pids {
@@ -233,7 +235,7 @@ pub(super) mod waiting {
             self.processes.iter().all(|(_, fd)| fd.is_some())
         }
 
-        /// Waits for all, and calls for each when it has ended.
+        /// Waits for all, and calls for each one when it has ended.
         pub(super) fn wait(&self, mut ended: impl FnMut(Pid) -> Result<(), Failure>) -> Result<(), Failure> {
             let mut left: Vec<_> = self.processes.iter().filter_map(|(pid, fd)| Some((*pid, fd.as_ref()?))).collect();
             while !left.is_empty() {
@@ -263,7 +265,8 @@ pub(super) mod waiting {
             Ok(())
         }
 
-        /// Stops the monitor a while after all have ended: who ended while it began is told of by nobody.
+        /// Stops the monitor a while after all have ended: no mechanism reports a process that
+        /// ended while it started.
         pub(in super::super) fn stop_at_the_end(self, stop: StopHandle) -> io::Result<()> {
             if !self.can_wait() {
                 return Ok(());
@@ -281,7 +284,7 @@ pub(super) mod waiting {
 
 #[cfg(not(target_os = "linux"))]
 pub(super) mod waiting {
-    //! Elsewhere a mechanism has to tell.
+    //! On other systems a mechanism has to report it.
 
     use std::io;
 

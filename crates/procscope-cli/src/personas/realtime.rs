@@ -7,7 +7,8 @@ use thread_priority::{
     thread_native_id,
 };
 
-/// Takes SCHED_FIFO at the highest priority, for this thread and those that it starts. Says so where it may not.
+/// Sets SCHED_FIFO at the highest priority, for this thread and those that it starts. If this is
+/// refused, prints so.
 pub(super) fn begin() -> Option<String> {
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
     set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Max, policy).err().map(|error| {

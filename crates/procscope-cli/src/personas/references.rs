@@ -1,6 +1,6 @@
-//! The originals' documented output, where they do not start here: bcc, perf-tools, the DTrace toolkit. It stays where it is, under the
-//! licences that it has; a test reads it there, makes of each row the event that it is about, and holds what a persona prints of that
-//! against the row.
+//! The originals' documented output, for those that do not start here: bcc, perf-tools, the DTrace
+//! toolkit. It stays where it is, under its own licences. A test reads it there, makes an event
+//! from each row, and compares the persona's line with the row.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use super::samples::words;
 use super::{execsnoop, exitsnoop, newproc, shortlived};
 use crate::render::samples::rendered;
 
-/// Where samples are: `PROCSCOPE_SAMPLES`, or beside the checkout.
+/// The place of the samples: `PROCSCOPE_SAMPLES`, or beside the checkout.
 fn samples() -> Option<PathBuf> {
     let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/samples");
     let dir = std::env::var_os("PROCSCOPE_SAMPLES").map_or_else(beside, PathBuf::from);
@@ -28,7 +28,7 @@ fn samples() -> Option<PathBuf> {
     None
 }
 
-/// A table's row, taken apart by independent means, and as it stands in the documentation.
+/// A table's row, split by independent means, and as in the documentation.
 struct Row {
     fields: Value,
     line: String,
@@ -46,7 +46,8 @@ impl Row {
     }
 }
 
-/// The rows of all files whose names begin so, each with the nearest line above that has these words.
+/// The rows of all files whose names begin with this, each with the nearest line above it that has
+/// these words.
 fn rows(dir: &str, name: &str, heading: &[&str]) -> Vec<Row> {
     let Some(samples) = samples() else { return Vec::new() };
     let read =
@@ -86,7 +87,7 @@ fn process(row: &Row) -> Process {
     process
 }
 
-/// The exec that a row is about. Of `sh [?]` nobody knows the arguments; `[...]` stands for more.
+/// The exec of a row. The arguments of `sh [?]` are unknown; `[...]` means more.
 fn exec(row: &Row, path: bool, time: Timestamp) -> Event {
     let args = row.text("args").unwrap_or_default();
     let mut process = process(row);
@@ -115,7 +116,8 @@ fn exec(row: &Row, path: bool, time: Timestamp) -> Event {
     Event::new(1, time, SourceId::Ebpf, Some(process.into()), tid, kind)
 }
 
-/// The cells of a line by the headings above them; what stands under the last one goes to the end of the line.
+/// The cells of a line by the headings above them; the cell under the last one extends to the end
+/// of the line.
 fn cells<'a>(heading: &'a str, line: &str) -> HashMap<&'a str, String> {
     let names: Vec<_> = heading.split_whitespace().collect();
     let mut rest = line.trim_start();
@@ -135,8 +137,8 @@ fn cells<'a>(heading: &'a str, line: &str) -> HashMap<&'a str, String> {
     cells
 }
 
-/// Holds what a persona prints of one event against the row: the cells under each heading that both have, which `renamed` may call
-/// otherwise here.
+/// Compares a persona's line for one event with the row: the cells under each heading that both
+/// have. `renamed` maps headings to their names here.
 fn compare(row: &Row, printed: &str, renamed: &[(&str, &str)]) {
     let mut lines = printed.lines().rev();
     let (line, heading) = (lines.next().unwrap(), lines.next().unwrap());
@@ -148,7 +150,7 @@ fn compare(row: &Row, printed: &str, renamed: &[(&str, &str)]) {
     }
 }
 
-/// A time of the day, of the day of the samples of events.
+/// A time of the day, on the day of the sample events.
 fn time_of_day(text: &str) -> Timestamp {
     let time = format!("2026-01-31T{text}Z").parse::<jiff::Timestamp>().unwrap();
     Timestamp(time.as_nanosecond() as i64)
@@ -163,7 +165,7 @@ fn options(heading: &str, letters: &[(&str, &str)]) -> String {
 #[test]
 fn execsnoop_of_bcc() {
     let letters = [("TIME", "-T"), ("TIME(s)", "-t"), ("UID", "-U"), ("CPU", "-C")];
-    // Older versions call the comm otherwise.
+    // Older versions have another name for the comm.
     let own = Row {
         fields: serde_json::json!({"comm": "ls", "pid": 7, "ppid": 3, "ret": -2, "args": "/no/ls -l", "uid": 4}),
         line: "4     ls               7       3       11    -2 /no/ls -l".to_owned(),
@@ -192,7 +194,7 @@ fn execsnoop_of_perf_tools() {
         let since_boot = row.text("times").map_or(0, |text| text.replace('.', "").parse::<i64>().unwrap() * 1000);
         let time = time_of_day("12:00:00");
         let event = exec(&row, false, time);
-        // The example shows 8 arguments; the persona shows them all unless told so.
+        // The example shows 8 arguments; by default the persona shows all.
         let args = row.text("args").unwrap_or_default();
         let most = if args.ends_with("[...]") { args.split(' ').count() - 2 } else { 99 };
         let line = format!("-a {most} {}", options(&row.heading, &[("TIMEs", "-t")]));
@@ -250,7 +252,7 @@ fn exitsnoop_of_bcc() {
     }
 }
 
-/// The probe's number is what no mechanism has.
+/// No mechanism has the probe's number.
 #[test]
 fn newproc_of_the_dtrace_toolkit() {
     let own = Row {
@@ -275,7 +277,7 @@ fn newproc_of_the_dtrace_toolkit() {
     }
 }
 
-/// Its sums hold the forks of the parents too, so that only rows are held against rows.
+/// Its sums include the parents' forks, so only rows are compared with rows.
 #[test]
 fn shortlived_of_the_dtrace_toolkit() {
     let own = Row {

@@ -7,12 +7,13 @@ use procscope::{Argv, Event, EventKind, ExecFailure, ExecInfo, Exit, ExitStatus,
 
 use crate::render::samples::{NOON, event, odd_process, process, unknown_process};
 
-/// A command line, taken apart at blanks.
+/// A command line, split at blanks.
 pub(super) fn words(line: &str) -> Vec<OsString> {
     line.split_whitespace().map(OsString::from).collect()
 }
 
-/// When they began to be watched, and execs of processes that are known well, odd, and not known, refused ones among them.
+/// The start of watching, and execs of well-known, odd and unknown processes, refused ones among
+/// them.
 pub(super) fn execs() -> (Timestamp, Vec<Event>) {
     let refused = |errno, path: Option<&[u8]>, argv: Option<&[&str]>| {
         EventKind::ExecFailed(ExecFailure {

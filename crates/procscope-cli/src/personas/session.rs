@@ -1,4 +1,5 @@
-//! What every persona does: attach, say what is missing, give up rights, render until stopped.
+//! The common work of all personas: attach, report what is missing, give up rights, render until
+//! stopped.
 
 use std::ffi::OsString;
 use std::process::Command;
@@ -20,9 +21,10 @@ pub(crate) struct Watch {
     pub(crate) output: Output,
     /// Run with SCHED_FIFO at the highest priority.
     pub(crate) realtime: bool,
-    /// Nothing on stderr but errors.
+    /// Only errors on stderr.
     pub(crate) quiet: bool,
-    /// A command to run meanwhile, with the rights that there were; it is watched like all others, and the end with it.
+    /// A command to run meanwhile, with the original rights; it is watched like all others, and the
+    /// run ends with it.
     pub(crate) meanwhile: Vec<OsString>,
 }
 
@@ -46,7 +48,7 @@ impl Watch {
         })
     }
 
-    /// Watches until stopped; `None` where nobody reads any more.
+    /// Watches until stopped; `None` if the output's reader is gone.
     pub(crate) fn run(
         self,
         render: impl FnOnce(&Session, Option<&Screen>) -> Box<dyn Render>,
@@ -54,7 +56,7 @@ impl Watch {
         self.attach()?.run(render)
     }
 
-    /// Attaches: from now on nothing is missed. Gives up rights, and takes signals.
+    /// Attaches: from now on nothing is missed. Gives up rights, and catches signals.
     pub(crate) fn attach(self) -> Result<Attached, Failure> {
         let monitor = self.builder.build()?;
         let meanwhile = self.meanwhile.split_first().map(|(program, words)| {
@@ -73,7 +75,8 @@ impl Watch {
             if self.realtime {
                 notes.extend(super::realtime::begin());
             }
-            // Before the first thread, as each has capabilities of its own. A command has its rights already.
+            // Before the first thread, because each has its own capabilities. A command has its
+            // rights already.
             if monitor.command().is_none() {
                 notes.extend(crate::rights::give_up_all_but(monitor.session().rights));
             }
@@ -89,7 +92,7 @@ impl Watch {
         }
         if let Some(mut child) = meanwhile {
             let stop = monitor.stop_handle();
-            // It goes on where this ends before it, as what a shell started does.
+            // It continues if this ends first, like a program that a shell started.
             std::thread::spawn(move || {
                 let _ = child.wait();
                 stop.stop();
@@ -112,7 +115,7 @@ impl Attached {
         self.monitor.stop_handle()
     }
 
-    /// Tells events until stopped; `None` where nobody reads any more.
+    /// Prints events until stopped; `None` if the output's reader is gone.
     pub(crate) fn run(
         self,
         render: impl FnOnce(&Session, Option<&Screen>) -> Box<dyn Render>,
@@ -148,7 +151,7 @@ pub(crate) fn told(lost: &Lost) -> String {
     format!("{total} events were lost here: {}", kinds.collect::<Vec<_>>().join(", "))
 }
 
-/// Says so where a mechanism does not tell by which path a program was called.
+/// Prints a line if a mechanism does not report the path as called.
 pub(crate) fn note_path(source: SourceId) {
     if matches!(source, SourceId::ProcessConnector | SourceId::ProcPoll) {
         let text = format!("{} does not report the path as called: ARGS begins with the first argument", source.name());

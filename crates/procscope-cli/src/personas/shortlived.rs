@@ -1,4 +1,4 @@
-//! shortlived.d: what processes cost that begin and end while it watches.
+//! shortlived.d: the cost of processes that begin and end while it watches.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -14,7 +14,8 @@ use super::session::Watch;
 use super::text;
 use crate::render::Render;
 
-/// How many names are told apart, and how many parents, so that ever new ones do not fill the memory.
+/// How many names are distinguished, and how many parents, so that ever new ones do not fill the
+/// memory.
 const MOST: usize = 65_536;
 
 pub(super) const TABLE: Table<()> = Table {
@@ -54,7 +55,7 @@ struct Sums {
     parents: HashMap<Option<Pid>, u64>,
     /// Processes whose time is not known.
     untold: u64,
-    /// CPU time of names and parents beyond those that are told apart.
+    /// CPU time of names and parents beyond those that are distinguished.
     others_ns: [u64; 2],
 }
 
@@ -109,7 +110,7 @@ impl Render for Sums {
     }
 }
 
-/// Adds to a sum; false where there are too many.
+/// Adds to a sum; false if there are too many.
 fn add<K, Q>(sums: &mut HashMap<K, u64>, key: &Q, ns: u64) -> bool
 where
     K: Borrow<Q> + Eq + Hash,
@@ -139,7 +140,7 @@ fn push_sums(by: &str, mut sums: Vec<(String, u64)>, others_ns: u64, out: &mut V
     }
 }
 
-/// What sums up from this moment on.
+/// A renderer that sums up from this moment on.
 #[cfg(test)]
 pub(crate) fn for_test(begin: Timestamp) -> Box<dyn Render> {
     Box::new(Sums::new(begin))
@@ -165,7 +166,7 @@ mod tests {
         let late = procscope::Timestamp(samples::NOON.0 + 3_600_000_000_000);
         let mut sums = Sums::new(late);
         samples::rendered(&mut sums, &samples::events());
-        // Of whom nobody knows the age may have begun since.
+        // A process of unknown age may have begun since.
         assert_eq!((sums.total_ns, sums.untold), (0, 3));
     }
 }

@@ -1,4 +1,5 @@
-//! The few lines that show how little it takes: a listener on the process connector in Go, and on WMI in PowerShell and C#.
+//! The few lines that show how simple it can be: a listener on the process connector in Go, and on
+//! WMI in PowerShell and C#.
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -17,7 +18,7 @@ pub(super) enum Key {
     Style,
 }
 
-/// Whose lines.
+/// The original of the lines.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Style {
     Go,

@@ -1,4 +1,4 @@
-//! Text as the originals lay it out, with what could act on a terminal escaped.
+//! Text in the originals' layout, with characters escaped that could act on a terminal.
 
 use std::io::Write as _;
 
@@ -9,8 +9,9 @@ use procscope::{Argv, Event, Field, Flaw, Process, Timestamp};
 use crate::render::time::WallClock;
 use procscope_format::escape::is_unsafe;
 
-/// Appends a text; what is no UTF-8, and what could act on a terminal or forge a line, as C writes it: `\n`, `\x1b`. A backslash stands as
-/// it is, for so the originals print it.
+/// Appends a text. Bytes that are not valid UTF-8, and characters that could act on a terminal or
+/// forge a line, appear as C writes them: `\n`, `\x1b`. A backslash is unchanged, because the
+/// originals print it so.
 pub(crate) fn push(out: &mut Vec<u8>, text: &[u8]) {
     if text.iter().all(|b| (b' '..=b'~').contains(b)) {
         out.extend_from_slice(text);
@@ -36,20 +37,20 @@ fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
     }
 }
 
-/// Appends a text as [`push`] does, and blanks behind it up to a width.
+/// Appends a text as [`push`] does, and fills it with blanks up to a width.
 pub(crate) fn push_padded(out: &mut Vec<u8>, text: &[u8], width: usize) {
     let begin = out.len();
     push(out, text);
     pad_from(out, begin, width);
 }
 
-/// Fills what was appended since `begin` up to a width with blanks behind it.
+/// Fills the text appended since `begin` with blanks up to a width.
 pub(crate) fn pad_from(out: &mut Vec<u8>, begin: usize, width: usize) {
     let shown = out[begin..].chars().count();
     out.resize(out.len() + width.saturating_sub(shown), b' ');
 }
 
-/// Appends what is known, or `?`, and blanks behind it up to a width.
+/// Appends a known value, or `?`, and fills it with blanks up to a width.
 pub(crate) fn push_known(out: &mut Vec<u8>, value: Option<impl itoa::Integer>, width: usize) {
     let begin = out.len();
     match value {
@@ -89,7 +90,7 @@ pub(crate) fn push_elapsed(out: &mut Vec<u8>, from: Timestamp, to: Timestamp) {
     pad_from(out, begin, 8);
 }
 
-/// Turns wall time back into time since the system started, as tracers tell it.
+/// Turns wall time back into time since the system started, as tracers show it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BootClock {
     /// CLOCK_REALTIME minus CLOCK_MONOTONIC, ns.
@@ -97,7 +98,7 @@ pub(crate) struct BootClock {
 }
 
 impl BootClock {
-    /// As the clocks stand now.
+    /// By the clocks' present values.
     pub(crate) fn now() -> Self {
         Self { offset_ns: procscope::monotonic_origin().0 }
     }
@@ -121,12 +122,12 @@ pub(crate) fn known_argv(event: &Event) -> Option<&Argv> {
     event.argv()
 }
 
-/// True where only the beginning of the arguments is known.
+/// True if only the beginning of the arguments is known.
 pub(crate) fn is_cut(event: &Event) -> bool {
     event.flaw(Field::Argv) == Some(Flaw::Truncated)
 }
 
-/// A kernel thread: in no process group, and no child of anybody but kthreadd.
+/// A kernel thread: in no process group, and a child of kthreadd at most.
 pub(crate) fn is_kernel_thread(process: &Process) -> bool {
     process.id.pid == 2 || process.parent.as_ref().is_some_and(|parent| parent.id.pid == 2) || process.pgid == Some(0)
 }

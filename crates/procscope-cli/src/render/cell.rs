@@ -2,17 +2,17 @@ use unicode_width::UnicodeWidthChar;
 
 use procscope_format::quote::Pieces;
 
-/// What shows that a cell was cut to fit the terminal: one column wide.
+/// The sign that a cell was cut to fit the terminal: one column wide.
 const CUT: &str = "…";
 
 /// The text of one cell, never wider than its limit.
 pub(crate) struct Cell {
     text: Vec<u8>,
     width: usize,
-    /// How wide the text may become now, and how wide with the mark.
+    /// The text's maximum width now, and that with the mark.
     limit: usize,
     full: usize,
-    /// The length and width up to where the text still fits together with [`CUT`].
+    /// The length and width up to which the text still fits together with [`CUT`].
     safe: (usize, usize),
     cut: bool,
 }
@@ -46,12 +46,12 @@ impl Cell {
         self.cut
     }
 
-    /// Keeps room at the end for a mark, which is to be seen even where the text before it is cut.
+    /// Keeps room at the end for a mark, which has to be visible even if the text before it is cut.
     pub(crate) fn reserve(&mut self, mark: &str) {
         self.limit = self.full.saturating_sub(width(mark));
     }
 
-    /// Appends the mark that room was kept for.
+    /// Appends the mark for which room was kept.
     pub(crate) fn mark(&mut self, mark: &str) {
         if self.width + width(mark) <= self.full {
             self.text.extend_from_slice(mark.as_bytes());
@@ -66,7 +66,7 @@ impl Pieces for Cell {
             return;
         }
         let width = width(text);
-        // Characters without a width of their own could pile up without an end on the last column.
+        // Characters without a width of their own could pile up endlessly on the last column.
         let too_long = self.text.len() + text.len() > self.limit.saturating_mul(32);
         if self.width + width > self.limit || too_long {
             self.cut = true;
@@ -90,7 +90,7 @@ impl Pieces for Cell {
     }
 }
 
-/// The columns that a text takes, at the most.
+/// The maximum number of columns that a text needs.
 fn width(text: &str) -> usize {
     if text.is_ascii() {
         return text.len();

@@ -19,12 +19,13 @@ impl Cells {
         Self { clock: WallClock::new(zone) }
     }
 
-    /// Appends what a column shows of an event, and the mark of its flaw.
+    /// Appends the text of a column for an event, and the mark of its flaw.
     ///
-    /// `?` is what could not be learned, `-` what is not there; ` …[cut]` follows what is not whole and `~` what may have
-    /// been otherwise at the time of the event. What was inherited at a fork is exact and bears no mark.
+    /// `?` is unknown, `-` is absent; ` …[cut]` follows a text that is not whole, and `~` a value
+    /// that may have been different at the time of the event. A value inherited at a fork is exact
+    /// and has no mark.
     ///
-    /// Whatever of this stands in or for a command is a comment to a shell.
+    /// In or for a command, all of these are comments to a shell.
     pub(crate) fn fill(&mut self, column: Column, event: &Event, out: &mut Cell) {
         let flaw = column.fields().iter().find_map(|&field| event.flaw(field).filter(|flaw| flaw.is_incomplete()));
         let mark = match (column, flaw) {
@@ -46,7 +47,7 @@ impl Cells {
         out.mark(if some { mark } else { "" });
     }
 
-    /// False where there is nothing to show.
+    /// False if there is nothing to show.
     fn value(&mut self, column: Column, event: &Event, out: &mut Cell) -> bool {
         let process = event.process.as_deref();
         let credentials = process.and_then(|process| process.credentials.as_deref());
@@ -76,7 +77,7 @@ impl Cells {
             Column::Cwd => text(out, process.and_then(|process| process.cwd.as_deref())),
             Column::Cgroup => text(out, process.and_then(|process| process.cgroup.as_deref()).map(str::as_bytes)),
             Column::Container => {
-                // As much of it as docker prints.
+                // As many digits as docker prints.
                 let id = process.and_then(|process| process.container.as_deref()).map(str::as_bytes);
                 text(out, id.map(|id| &id[..id.len().min(12)]))
             }
@@ -118,7 +119,7 @@ fn ascii(out: &mut Cell, text: &[u8]) -> bool {
     word(out, std::str::from_utf8(text).ok())
 }
 
-/// Appends words of our own, which hold nothing unsafe.
+/// Appends words of our own, which contain nothing unsafe.
 fn word(out: &mut Cell, word: Option<impl AsRef<str>>) -> bool {
     word.map(|word| word.as_ref().chars().for_each(|c| out.piece(c.encode_utf8(&mut [0; 4])))).is_some()
 }
@@ -144,7 +145,7 @@ fn user(out: &mut Cell, who: Option<&Credentials>) -> bool {
     who.is_some_and(|who| owner(out, who.user.as_deref(), who.uid))
 }
 
-/// Appends a name, or the number that has none.
+/// Appends a name, or the number without a name.
 fn owner(out: &mut Cell, name: Option<&str>, id: u32) -> bool {
     match name {
         Some(name) => text(out, Some(name.as_bytes())),
@@ -160,7 +161,7 @@ fn command(out: &mut Cell, event: &Event) -> bool {
     if let EventKind::ExecFailed(failure) = &event.kind {
         return failure.path.as_deref().map(|path| quote::program(path, out)).is_some();
     }
-    // A kernel thread has no arguments; of others we may not have seen them.
+    // A kernel thread has no arguments; those of other processes may be unseen.
     let name = event.process.as_ref().and_then(|process| process.name.as_deref());
     name.map(|name| {
         out.piece("#");
@@ -200,7 +201,7 @@ fn status(out: &mut Cell, event: &Event) -> bool {
     true
 }
 
-/// Appends what is worth knowing of this kind of event.
+/// Appends the essentials of this kind of event.
 fn info(out: &mut Cell, event: &Event) {
     match &event.kind {
         EventKind::Fork(fork) => _ = word(out, fork.call.map(|call| call.name())),
@@ -213,7 +214,7 @@ fn info(out: &mut Cell, event: &Event) {
         EventKind::Exit(_) => ended(out, event),
         EventKind::ExecFailed(failure) => {
             status(out, event);
-            // Shells try one directory after the other; the arguments do not tell which.
+            // Shells try one directory after the other; the arguments do not show which.
             let first = failure.argv.as_deref().and_then(Argv::first);
             if let (Some(path), Some(first)) = (&failure.path, first)
                 && *first != path[..]

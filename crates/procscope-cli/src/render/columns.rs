@@ -44,7 +44,7 @@ pub(crate) enum Column {
     Command,
 }
 
-/// Where a cell stands in its column.
+/// The side of a cell in its column.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Side {
     Left,
@@ -54,7 +54,8 @@ pub(crate) enum Side {
 use Side::{Left, Right};
 
 impl Column {
-    /// Name, which in capitals is the header; width; side. A cell that is wider pushes the rest of its line.
+    /// Name, which in capitals is the header; width; side. A wider cell pushes the rest of its
+    /// line.
     const ALL: [(Self, &'static str, usize, Side); 36] = [
         (Self::Time, "time", 12, Left),
         (Self::Date, "date", 10, Left),
@@ -110,7 +111,7 @@ impl Column {
         self.row().3
     }
 
-    /// The fields whose flaws tell how far the cell can be trusted, the most telling first.
+    /// The fields whose flaws apply to the cell, the most important first.
     pub(crate) fn fields(self) -> &'static [Field] {
         match self {
             Self::Time | Self::Date => &[Field::Time],
@@ -148,7 +149,7 @@ impl Default for Columns {
 }
 
 impl Columns {
-    /// The names of all there are.
+    /// The names of all columns.
     pub(crate) fn all_names() -> impl Iterator<Item = &'static str> {
         Column::ALL.into_iter().map(|row| row.1)
     }
@@ -167,7 +168,7 @@ impl FromStr for Columns {
     }
 }
 
-/// A word that names no column.
+/// A word that is not a column.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct UnknownColumn(String);
 

@@ -14,7 +14,7 @@ use procscope_format::Encode;
 
 /// Turns events into text for a person, or for a program.
 pub(crate) trait Render {
-    /// Appends what stands before the first event.
+    /// Appends the text before the first event.
     fn begin(&mut self, out: &mut Vec<u8>) {
         let _ = out;
     }
@@ -22,17 +22,17 @@ pub(crate) trait Render {
     /// Appends one event.
     fn event(&mut self, event: &Event, out: &mut Vec<u8>);
 
-    /// Learns the size of the terminal that shows the output.
+    /// Receives the size of the terminal that shows the output.
     fn resize(&mut self, size: Size) {
         let _ = size;
     }
 
-    /// True where nothing more is to come.
+    /// True if nothing more is to come.
     fn is_done(&self) -> bool {
         false
     }
 
-    /// Appends what stands behind the last event.
+    /// Appends the text after the last event.
     fn end(&mut self, summary: &Summary, out: &mut Vec<u8>) {
         let _ = (summary, out);
     }

@@ -10,13 +10,13 @@ use super::columns::{Column, Columns, Side};
 use super::{Render, Size};
 use procscope_format::quote::Pieces;
 
-/// How a table looks.
+/// The look of a table.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Look {
     pub(crate) columns: Columns,
     pub(crate) header: bool,
     pub(crate) color: bool,
-    /// The size of the terminal that it fits; without one, lines are as long as they need to be.
+    /// The size of the terminal that it has to fit; without one, lines are as long as necessary.
     pub(crate) size: Option<Size>,
 }
 
@@ -34,7 +34,7 @@ impl Table {
         Self { look, cells: Cells::new(zone), cell: Cell::new(), lines: 0 }
     }
 
-    /// Appends a line of cells that `fill` fills, with the styles that `style` gives them.
+    /// Appends a line of cells that `fill` fills, with the styles from `style`.
     fn line(
         &mut self,
         out: &mut Vec<u8>,
@@ -67,7 +67,7 @@ impl Table {
                 break;
             }
         }
-        // Empty cells at the end leave no blanks behind.
+        // Empty cells at the end leave no blanks.
         let length = out.iter().rposition(|&b| b != b' ').map_or(0, |last| last + 1);
         out.truncate(length);
         out.push(b'\n');
@@ -101,7 +101,7 @@ impl Render for Table {
     }
 
     fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
-        // The header stands again above every screenful.
+        // The header comes again above every screenful.
         if self.look.size.is_some_and(|size| self.lines + 2 >= size.rows.max(3)) {
             self.header(out);
         }
@@ -134,7 +134,7 @@ fn styled(out: &mut Vec<u8>, color: bool, style: Style, text: &[u8]) {
     let _ = write!(out, "{style:#}");
 }
 
-/// Green begins, red went wrong, yellow is worth a look; what is usual stays plain.
+/// Green begins, red went wrong, yellow deserves a look; the usual stays plain.
 fn event_style(event: &Event) -> Style {
     let color = match event.kind.kind() {
         Kind::Exec => AnsiColor::Green,
@@ -214,7 +214,8 @@ mod tests {
         assert!(line.ends_with("x… #…[cut]\n"), "{line}");
     }
 
-    /// What stands in or for a command besides its words is nothing to a shell; nor is a name or a path that is made to be.
+    /// All text in or for a command besides its words is nothing to a shell; the same is true of a
+    /// name or a path made to look like it.
     #[test]
     #[cfg(unix)]
     fn a_pasted_command_has_its_words_alone() {

@@ -33,7 +33,8 @@ impl WallClock {
     }
 }
 
-/// A span of time for people, floored: `0s`, `830ns`, `12µs`, `1.3ms`, `12.4s`, `3m02s`, `5h07m`, `2d04h`.
+/// A span of time for people, rounded down: `0s`, `830ns`, `12µs`, `1.3ms`, `12.4s`, `3m02s`,
+/// `5h07m`, `2d04h`.
 pub(crate) fn human_span(ns: u64) -> String {
     const MS: u64 = 1_000_000;
     const S: u64 = 1_000_000_000;
@@ -58,7 +59,7 @@ pub(crate) fn human_span(ns: u64) -> String {
     }
 }
 
-/// A number of bytes for people, floored: `512B`, `1.5KiB`, `24MiB`.
+/// A number of bytes for people, rounded down: `512B`, `1.5KiB`, `24MiB`.
 pub(crate) fn human_bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let Some(power) = bytes.checked_ilog2().map(|bits| bits / 10).filter(|&power| power > 0) else {

@@ -1,7 +1,8 @@
 /// The widest line of a report.
 const WIDTH: usize = 80;
 
-/// A paragraph behind a title, its further lines indented, at most 80 columns wide where its words let it.
+/// A paragraph after a title, its further lines indented, at most 80 columns wide if its words
+/// allow.
 pub(crate) fn wrap(title: &str, indent: usize, text: &str) -> String {
     let mut lines = String::new();
     let mut line = title.to_owned();

@@ -1,4 +1,4 @@
-//! What matters to the verdicts.
+//! The facts that decide the verdicts.
 
 use serde::Serialize;
 
@@ -13,20 +13,20 @@ pub(super) struct Facts {
     pub(super) linux: Option<Linux>,
 }
 
-/// What only Linux has.
+/// Facts of Linux only.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub(super) struct Linux {
     pub(super) uid: u32,
-    /// Those of [`CAPABILITIES`] that are effective.
+    /// The effective ones of [`CAPABILITIES`].
     pub(super) capabilities: Vec<&'static str>,
     pub(super) btf: bool,
-    /// `none`, `integrity` or `confidentiality`; absent where the kernel does not tell.
+    /// `none`, `integrity` or `confidentiality`; absent if the kernel does not say.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) lockdown: Option<String>,
     pub(super) proc: bool,
     /// `readable`, `unreadable` or `unmounted`.
     pub(super) tracefs: &'static str,
-    /// Absent where /proc does not tell.
+    /// Absent if /proc does not show it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) initial_pid_namespace: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]

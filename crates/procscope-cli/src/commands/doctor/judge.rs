@@ -1,21 +1,21 @@
-//! What came of the probes, held against what the mechanism claims.
+//! The results of the probes, compared with the mechanism's claims.
 
 use procscope::{
     Argv, Capabilities, Event, EventKind, ExitStatus, Field, Flaw, Flaws, Kind, Pid, Process, StartTime, Timestamp,
 };
 
-/// What a mechanism claims of a thing.
+/// A mechanism's claim about a check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Claim {
     /// As it was at the event.
     Exact,
     /// Looked up afterwards.
     Late,
-    /// Nothing.
+    /// No claim.
     No,
 }
 
-/// What came.
+/// The result of a check.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Found {
     Ok,
@@ -64,13 +64,13 @@ impl Found {
     }
 }
 
-/// One thing that was looked for.
+/// One check.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Check {
     pub(super) name: &'static str,
     pub(super) claim: Claim,
     pub(super) found: Found,
-    /// What there is to say of it.
+    /// An explanation.
     pub(super) detail: String,
 }
 
@@ -79,7 +79,7 @@ impl Check {
         Self { name, claim, found, detail }
     }
 
-    /// It is as claimed. What is not claimed need not come.
+    /// It is as claimed. A value that is not claimed may be missing.
     pub(super) fn holds(&self) -> bool {
         match self.claim {
             Claim::Exact => self.found == Found::Ok,
@@ -97,7 +97,7 @@ pub(super) enum End {
     Signal(u8),
 }
 
-/// A process that was started, and what is true of it.
+/// A process that was started, and the truth about it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Probe {
     pub(super) pid: Pid,
@@ -107,7 +107,7 @@ pub(super) struct Probe {
     pub(super) end: End,
 }
 
-/// All that was done, and by whom.
+/// Everything that was done, and the process that did it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Truth {
     pub(super) parent: Pid,
@@ -119,7 +119,8 @@ pub(super) struct Truth {
     pub(super) span: [Timestamp; 2],
     /// When the parent was started, as /proc shows it.
     pub(super) parent_start: Option<StartTime>,
-    /// The arguments of an exec that failed for want of a file, the last of which no other process has.
+    /// The arguments of an exec that failed because its file is missing. No other process has the
+    /// last one.
     pub(super) failed: Vec<Vec<u8>>,
 }
 
@@ -132,7 +133,7 @@ impl Truth {
         events.iter().find(|event| event.kind.kind() == Kind::Exec && has_label(event, &probe.label)).and_then(pid)
     }
 
-    /// Whether all that can come of these has come.
+    /// Whether everything that these can bring has come.
     pub(super) fn have_come(&self, kind: Kind, events: &[Event]) -> bool {
         self.probes.iter().all(|probe| {
             self.pid_of(probe, events)
@@ -153,7 +154,7 @@ pub(super) fn has_label(event: &Event, label: &[u8]) -> bool {
     has(event.process.as_ref().and_then(|process| process.argv.as_deref()), label)
 }
 
-/// What the library says of a field.
+/// The library's statement about a field.
 fn by_flaw(flaws: &Flaws, field: Field) -> Found {
     match flaws.get(field) {
         None | Some(Flaw::Inherited) => Found::Ok,
@@ -162,7 +163,7 @@ fn by_flaw(flaws: &Flaws, field: Field) -> Found {
     }
 }
 
-/// Holds a value against the truth.
+/// Compares a value with the truth.
 fn compare<T: PartialEq + ?Sized>(value: Option<&T>, truth: &T, flaw: Found) -> Found {
     match value {
         None => Found::Missing,
@@ -181,7 +182,7 @@ fn together(all: impl IntoIterator<Item = Found>) -> (Found, String) {
     (worst, detail)
 }
 
-/// What came of the probes. `lost` is how many events were lost meanwhile.
+/// The results of the probes. `lost` is how many events were lost meanwhile.
 pub(super) fn judge(truth: &Truth, capabilities: &Capabilities, events: &[Event], lost: u64) -> Vec<Check> {
     let of = |probe: &Probe, kind: Kind| {
         let of = truth.pid_of(probe, events)?;
@@ -237,10 +238,11 @@ pub(super) fn judge(truth: &Truth, capabilities: &Capabilities, events: &[Event]
     ]
 }
 
-/// So far may a time be from when it was: clocks are set, and some are read late. A clock of another kind is off by more.
+/// A time may be this far off: clocks are set, and some are read late. A clock of another kind is
+/// off by more.
 const SLACK_NS: i64 = 2_000_000_000;
 
-/// Whether events bear times at which the probes were at work.
+/// Whether events have times at which the probes were running.
 fn time(truth: &Truth, capabilities: &Capabilities, events: &[Event]) -> Check {
     let [begun, ended] = truth.span;
     let of_probe = |event: &&Event| truth.probes.iter().any(|probe| pid(event) == truth.pid_of(probe, events));
@@ -268,7 +270,7 @@ fn is_parent(truth: &Truth, process: &Process) -> Found {
 fn failed_exec(truth: &Truth, capabilities: &Capabilities, events: &[Event]) -> Check {
     const ENOENT: u32 = 2;
     let label = truth.failed.last().map(Vec::as_slice).unwrap_or_default();
-    // Whose arguments are told as missing or cut is known by its parent.
+    // A process whose arguments are marked missing or cut is recognized by its parent.
     let ours = |event: &Event| {
         let parent = event.process.as_ref().and_then(|process| process.parent.as_ref());
         event.flaws.get(Field::Argv).is_some()
@@ -340,7 +342,7 @@ mod tests {
         events
     }
 
-    /// Of eBPF, which claims everything.
+    /// Results of eBPF, which claims everything.
     fn all() -> Capabilities {
         sources().into_iter().find(|info| info.id == SourceId::Ebpf).unwrap().capabilities
     }

@@ -1,6 +1,6 @@
-//! Tries every mechanism on real processes, and says what mends what fails.
+//! Tries every mechanism on real processes, and names the fix for what fails.
 
-// Where there is no mechanism to try yet, what judges them is compiled and tested all the same.
+// On a system without mechanisms, their judge is compiled and tested all the same.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code))]
 
 mod document;
@@ -31,9 +31,9 @@ use crate::failure::Failure;
 use crate::program;
 use crate::{json, output};
 
-/// The exit status where a mechanism works, but none with all that it claims.
+/// The exit status if a mechanism works, but none with all that it claims.
 const STATUS_PARTLY: u8 = 3;
-/// A mechanism that takes longer is taken for dead.
+/// A slower mechanism is considered dead.
 const LIMIT: Duration = Duration::from_secs(20);
 const STORM_LIMIT: Duration = Duration::from_secs(120);
 /// How many processes `--deep` makes.
@@ -68,11 +68,11 @@ struct Trouble {
     help: String,
 }
 
-/// What became of one mechanism.
+/// The result of one mechanism.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Trial {
     id: &'static str,
-    /// It tells of nothing but a command that procscope runs.
+    /// It reports only a command that procscope runs.
     command_only: bool,
     works: Works,
     checks: Vec<Check>,
@@ -84,7 +84,7 @@ struct Trial {
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Report {
     facts: Facts,
-    /// What is taken where no mechanism is named.
+    /// The one picked if none is named.
     auto: Option<&'static str>,
     trials: Vec<Trial>,
 }
@@ -113,7 +113,7 @@ impl Report {
         Self { auto: first.map(|trial| trial.id), facts, trials }
     }
 
-    /// How well the best works: of those that tell of everybody, where there is one.
+    /// How well the best works, if possible of those that report every process.
     fn works(&self) -> Option<Works> {
         let of = |command_only: bool| {
             let trials = self.trials.iter().filter(move |trial| trial.command_only == command_only);
@@ -123,8 +123,8 @@ impl Report {
     }
 }
 
-/// Waits for an answer no longer than this: a call that never returns keeps its thread, and the program ends without it.
-/// An error is that there is no thread to be had.
+/// Waits at most this long for an answer: a call that never returns keeps its thread, and the
+/// program ends without it. An error means that no thread could be started.
 fn within<T: Send + 'static>(limit: Duration, ask: impl FnOnce() -> T + Send + 'static) -> io::Result<Option<T>> {
     let (tell, told) = mpsc::channel();
     thread::Builder::new().spawn(move || _ = tell.send(ask()))?;
@@ -155,7 +155,7 @@ fn dead(id: &str, limit: Duration) -> Trouble {
     }
 }
 
-/// A mechanism, what became of it so far, and what it says of itself where it could be attached.
+/// A mechanism, its results so far, and its session if it could be attached.
 #[cfg(target_os = "linux")]
 struct Tried {
     info: SourceInfo,
@@ -211,7 +211,7 @@ fn try_source(info: SourceInfo, other_pids: bool) -> Tried {
     Tried { info, trial, notes: None }
 }
 
-/// Makes a storm for all that work and tell of everybody.
+/// Starts a storm for all that work and report every process.
 #[cfg(target_os = "linux")]
 fn try_storm(tried: &mut [Tried], other_pids: bool) {
     let mut able: Vec<_> = tried.iter_mut().filter(|it| it.notes.is_some() && !it.info.command_only).collect();
@@ -261,14 +261,14 @@ fn no_probe(id: &str, error: &io::Error) -> Trouble {
     }
 }
 
-/// Whether it works, by its checks and by what it says of itself.
+/// Whether it works, by its checks and by its own notes.
 fn conclude(mut trial: Trial, verdict: &Verdict, notes: &[String]) -> Trial {
     let id = trial.id;
     if let Verdict::Degraded(obstacles) = verdict {
         trial.troubles.extend(obstacles.iter().map(|obstacle| trouble(format!("{id} works in part"), obstacle)));
     }
     let failed = trial.checks.iter().filter(|check| !check.holds());
-    // What the probe knew of is explained already. What comes from /proc, it calls by other names.
+    // The probe's obstacles are explained already. It uses other names for what comes from /proc.
     let explains = |obstacle: &Obstacle, check: &Check| {
         let mut words = obstacle.what.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
         words.any(|word| word == check.name)

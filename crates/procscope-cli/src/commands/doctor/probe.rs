@@ -1,4 +1,4 @@
-//! Real processes for a mechanism to find, and what it told of them.
+//! Real processes for a mechanism to find, and its reports on them.
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Read};
@@ -19,23 +19,24 @@ use procscope::{
 use super::judge::{End, Probe, Truth, has_label};
 use super::storm::{Agreement, Storm};
 
-/// The first argument of a process that is a probe. Then come its exit code and what makes its arguments odd.
+/// The first argument of a probe. Its exit code and its odd arguments follow.
 const PROBE: &str = "doctor-probe";
-/// The first argument of a process that starts the probes itself, for a mechanism that tells of a command alone. Then comes
-/// what its labels are made of.
+/// The first argument of a process that starts the probes itself, for a mechanism that reports only
+/// a command. The parts of its labels follow.
 const FAMILY: &str = "doctor-probes";
 const CODE: u32 = 7;
 const SIGKILL: u8 = 9;
 /// How long an event may take.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// A mechanism that reads /proc has at least so long for it.
+/// A mechanism that reads /proc has at least this long to do so.
 const LIFE: Duration = Duration::from_millis(100);
-/// So many events are kept: where a mechanism cannot be told to follow the probes alone, it tells of everybody.
+/// This many events are kept: a mechanism that cannot follow only the probes reports every process.
 const MOST: usize = 200_000;
-/// So many threads make a storm.
+/// This many threads make a storm.
 const SPAWNERS: u64 = 2;
 
-/// What a process does that the doctor started: it waits until its standard input ends, and ends as it was told.
+/// The work of a process that the doctor started: it waits until its standard input ends, and then
+/// ends as requested.
 pub(crate) fn answer(arguments: impl IntoIterator<Item = OsString>) -> Option<ExitCode> {
     let mut arguments = arguments.into_iter().skip(1);
     let first = arguments.next()?;
@@ -51,7 +52,7 @@ pub(crate) fn answer(arguments: impl IntoIterator<Item = OsString>) -> Option<Ex
     Some(ExitCode::from(code))
 }
 
-/// This program, so that nothing else has to be there: /proc's link serves even where the file is gone.
+/// This program, so that no other is needed: /proc's link works even if the file is gone.
 fn own_program() -> PathBuf {
     let link = PathBuf::from("/proc/self/exe");
     if link.exists() { link } else { OsStr::from_bytes(rustix::param::linux_execfn().to_bytes()).into() }
@@ -61,20 +62,20 @@ fn own_program() -> PathBuf {
 #[derive(Default)]
 struct Seen {
     events: Vec<Event>,
-    /// Of each kind, whoever's.
+    /// For each kind, of any process.
     counts: [u64; procscope::KIND_COUNT],
     /// Execs of the storm with the right arguments, and with wrong ones.
     exact: u64,
     wrong: u64,
 }
 
-/// Takes what a monitor tells, for another thread to look at.
+/// Receives a monitor's events, for another thread to look at.
 #[derive(Clone)]
 struct Keep {
     seen: Arc<Mutex<Seen>>,
     /// Keeps no events, and looks at execs with this argument.
     counted: Option<Arc<[u8]>>,
-    /// Who else is told, and as which side.
+    /// A reconciler that also receives them, and the side.
     held_against: Vec<(Arc<Mutex<Reconciler>>, Side)>,
 }
 
@@ -122,7 +123,8 @@ struct Running {
     notes: Vec<String>,
 }
 
-/// Attaches, following this process and all below it. In another pid namespace nobody knows by which pid, so all are followed.
+/// Attaches, following this process and its descendants. In another pid namespace its pid outside
+/// is unknown, so all are followed.
 fn attach(source: SourceId, events: EventSet, everybody: bool) -> Result<Monitor, Error> {
     let builder = Monitor::builder().source(source).events(events).user_names(false);
     if everybody { builder.build() } else { builder.tree(std::process::id()).build() }
@@ -152,7 +154,7 @@ impl Running {
     }
 }
 
-/// What was done, what came of it, how many events were lost meanwhile, and what the mechanism says of itself.
+/// The actions, the events, how many were lost meanwhile, and the mechanism's session.
 pub(super) struct Tried {
     pub(super) truth: Truth,
     pub(super) events: Vec<Event>,
@@ -190,7 +192,7 @@ fn spawn(program: &PathBuf, argv: &[Vec<u8>]) -> io::Result<Child> {
         command.arg0(os(first));
     }
     command.args(argv.iter().skip(1).map(os));
-    // Where nothing is mounted there is no /dev/null.
+    // If nothing is mounted there is no /dev/null.
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
@@ -208,12 +210,12 @@ fn failed_argv(label: Vec<u8>) -> Vec<Vec<u8>> {
     vec![b"procscope".to_vec(), b"".to_vec(), b"\xff\n".to_vec(), label]
 }
 
-/// The labels of the probes and of the failed exec, none of which the family itself bears.
+/// The labels of the probes and of the failed exec; the family itself has none of them.
 fn family_labels(base: &[u8]) -> [Vec<u8>; 3] {
     [&b"code-"[..], b"signal-", b"none-"].map(|what| [what, base].concat())
 }
 
-/// Starts the probes as their parent, and sees them end.
+/// Starts the probes as their parent, and waits for their ends.
 fn start_family([code, signal, failed]: &[Vec<u8>; 3]) -> io::Result<()> {
     let program = own_program();
     let mut coded = spawn(&program, &probe_argv(code))?;
@@ -226,7 +228,7 @@ fn start_family([code, signal, failed]: &[Vec<u8>; 3]) -> io::Result<()> {
     coded.wait().map(|_| ())
 }
 
-/// Tries a mechanism that tells of a command alone, on one that starts the probes.
+/// Tries a mechanism that reports only a command, on one that starts the probes.
 pub(super) fn try_family(source: SourceId) -> Result<Tried, Refusal> {
     let base = label("family");
     let words = [own_program().into_os_string(), FAMILY.into(), OsString::from_vec(base.clone())];
@@ -241,7 +243,7 @@ pub(super) fn try_family(source: SourceId) -> Result<Tried, Refusal> {
     let probe = |label: Vec<u8>, end| Probe { pid: 0, argv: probe_argv(&label), label, end };
     let probes = vec![probe(code, End::Code(CODE)), probe(signal, End::Signal(SIGKILL))];
     let events = std::mem::take(&mut keep.lock().events);
-    // The family alone knows the pids of its probes: they are found by what is theirs alone.
+    // Only the family knows the pids of its probes: they are found by their labels.
     let parent = command.map_or(0, |command| command.pid());
     let own = |event: &&Event| event.process.as_ref().is_some_and(|process| process.id.pid == parent);
     let name = events.iter().filter(own).find_map(|event| event.process.as_ref()?.name.clone());
@@ -267,7 +269,7 @@ pub(super) fn try_few(source: SourceId, other_pids: bool) -> Result<Tried, Refus
         children.push((child, end));
     }
     let failed = failed_argv(label("none"));
-    // It is not there, and that is the point.
+    // It is missing on purpose.
     let _ = spawn(&"/nonexistent/procscope-doctor".into(), &failed);
 
     let name = rustix::thread::name().map(|name| name.into_bytes()).unwrap_or_default();
@@ -304,7 +306,8 @@ fn is_of_storm(process: &Process, label: &[u8]) -> bool {
     number.is_some_and(|number| argv == storm_argv(label, number))
 }
 
-/// Tries mechanisms, all at once, on very many processes, each of which ends at once. The first is held against each other one.
+/// Tries mechanisms, all at once, on very many processes, each of which ends at once. The first is
+/// compared with each other one.
 pub(super) fn try_storm(
     sources: &[SourceId],
     made: u64,
@@ -331,7 +334,7 @@ pub(super) fn try_storm(
 
     make_storm(made, &label)?;
     let all = |seen: &Seen| match other_pids {
-        // Of everybody's events only the execs tell whose they are.
+        // Among the events of all processes, only execs show whose they are.
         true => seen.exact >= made,
         false => kinds.into_iter().all(|kind| seen.counts[kind as usize] >= made),
     };

@@ -1,40 +1,41 @@
-//! What came of a storm, held against what was made, and against what others told.
+//! The result of a storm, compared with the truth and with other mechanisms.
 
 use procscope::{Capabilities, Field};
 
 use super::judge::{Check, Claim, Found};
 
-/// How many processes a storm was made of, and how many of each event came or were lost.
+/// The size of a storm, and how many events of each kind came or were lost.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Storm {
     pub(super) made: u64,
     pub(super) forks: u64,
     pub(super) execs: u64,
     pub(super) exits: u64,
-    /// Execs with the very arguments, and with others.
+    /// Execs with exactly their arguments, and with others.
     pub(super) exact: u64,
     pub(super) wrong: u64,
     pub(super) lost: u64,
     /// Losses may be of other processes too, or of other kinds.
     pub(super) lost_elsewhere: bool,
-    /// What other mechanisms told of the same storm.
+    /// The reports of other mechanisms on the same storm.
     pub(super) agreements: Vec<Agreement>,
 }
 
-/// What another mechanism told of the same time.
+/// Another mechanism's reports on the same time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Agreement {
     pub(super) with: &'static str,
     pub(super) compared: u64,
     pub(super) agreed: u64,
-    /// Events of which this one alone told, and of which the other one alone did, with no loss that explains it.
+    /// Events that only this one reported, and those that only the other one reported, with no loss
+    /// that explains it.
     pub(super) alone: u64,
     pub(super) missing: u64,
     /// Events that are missing, and were counted as lost.
     pub(super) explained: u64,
     /// Values that differ.
     pub(super) differing: u64,
-    /// Both count what they lose: nothing is to be missing.
+    /// Both count their losses: nothing may be missing.
     pub(super) claimed: bool,
 }
 
@@ -59,7 +60,7 @@ pub(super) fn judge_storm(storm: &Storm, capabilities: &Capabilities) -> Vec<Che
     let argv = match storm.exact {
         _ if storm.wrong > 0 => Found::Wrong,
         exact if exact >= storm.execs => Found::Ok,
-        // Of so short a life it may be all or nothing.
+        // A life this short may be all or nothing.
         _ if claim == Claim::Late => Found::Late,
         _ => Found::Missing,
     };
@@ -101,7 +102,7 @@ mod tests {
 
     use super::*;
 
-    /// Of eBPF, which claims everything.
+    /// Results of eBPF, which claims everything.
     fn all() -> Capabilities {
         sources().into_iter().find(|info| info.id == SourceId::Ebpf).unwrap().capabilities
     }

@@ -134,7 +134,7 @@ Examples:
   procscope execsnoop --style libbpf -q         arguments in quotation marks",
 };
 
-/// What of a text is looked for.
+/// The text to look for.
 #[derive(Clone, Debug)]
 enum Find {
     Pattern(Regex),
@@ -150,7 +150,7 @@ impl Find {
     }
 }
 
-/// What was asked for.
+/// The options.
 #[derive(Clone, Debug, Default)]
 struct Options {
     libbpf: bool,
@@ -158,7 +158,7 @@ struct Options {
     timestamp: bool,
     fails: bool,
     uid: Option<u32>,
-    /// What was called a user, is none, and means 0 to the original.
+    /// A word that is not a user, and means 0 to the original.
     unknown_user: Option<String>,
     ppid: Option<u32>,
     name: Option<Find>,
@@ -172,7 +172,8 @@ struct Options {
     arguments: Arguments,
 }
 
-/// What is no user's name, as the originals read it: libbpf-tools' as strtol does, so that any word is a number; bcc's as Python's `int`.
+/// A word that is not a user's name, as the originals read it: libbpf-tools' as strtol does, so
+/// that any word is a number; bcc's as Python's `int`.
 fn number_of_user(libbpf: bool, text: &str) -> Option<i64> {
     if libbpf {
         let number = leading_number(text.as_bytes()).unwrap_or(0);
@@ -228,7 +229,7 @@ impl Options {
                     let most = most.ok_or_else(|| bad("--max-args", help))?;
                     it.arguments.most = Some(usize::try_from(most).unwrap_or(0));
                 }
-                // An empty text is none to the original.
+                // The original ignores an empty text.
                 Key::Ppid if value.is_empty() => it.ppid = None,
                 Key::Ppid => {
                     let pid = leading_number(value).map(as_id);
@@ -306,7 +307,7 @@ impl Columns {
         line.is_in(&self.joined)
     }
 
-    /// How wide a pid's column is.
+    /// The width of a pid's column.
     fn pid_width(&self) -> usize {
         if self.options.libbpf { 6 } else { 7 }
     }
@@ -352,7 +353,7 @@ impl Render for Columns {
             text::push_elapsed(out, self.begin, event.time);
         }
         if it.print_uid {
-            // A blank at least: uids may have 10 digits.
+            // At least one blank: uids may have 10 digits.
             text::push_known(out, uid(event), 5);
             out.push(b' ');
         }
@@ -377,7 +378,7 @@ impl Render for Columns {
     }
 }
 
-/// What prints with these options of bcc's.
+/// A renderer with these options of bcc's.
 #[cfg(test)]
 pub(crate) fn for_test(words: Vec<OsString>, begin: Timestamp, zone: jiff::tz::TimeZone) -> Box<dyn Render> {
     let options = Options::read(&BCC, &BCC.parse(words).unwrap()).unwrap();
@@ -409,7 +410,7 @@ mod tests {
         insta::assert_snapshot!(text);
     }
 
-    /// The interpreter, its argument and the script's path stand before the words of the call.
+    /// The interpreter, its argument and the script's path precede the words of the call.
     #[test]
     fn a_script_is_shown_as_it_was_called() {
         use procscope::{Argv, EventKind, ExecInfo, Field, Flaw};
@@ -432,9 +433,9 @@ mod tests {
         let sh = Some(&b"/bin/sh"[..]);
         assert_eq!(shown(sh, false, &["/bin/sh", "./script", "a", "./script"]), "./script a ./script");
         assert_eq!(shown(sh, false, &["/bin/sh", "-e", "./script", "a"]), "./script a");
-        // No script: the argument is the same by chance.
+        // Not a script: the argument is the same by chance.
         assert_eq!(shown(None, false, &["x", "./script", "a"]), "./script ./script a");
-        // From /proc nobody knows whether it is one.
+        // /proc does not show whether it is one.
         assert_eq!(shown(None, true, &["/bin/sh", "./script", "a"]), "/bin/sh ./script a");
         assert_eq!(shown(None, true, &["x", "a"]), "./script a");
     }

@@ -72,7 +72,7 @@ Examples:
   procscope execsnoop --style bpftrace          every exec, with milliseconds",
 };
 
-/// What was asked for.
+/// The options.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 struct Options {
     output: Option<Vec<u8>>,
@@ -93,7 +93,7 @@ impl Options {
                 (Key::Format, b"text") => it.json = false,
                 (Key::Format, b"json") => it.json = true,
                 (Key::Format, _) => return Err(bad("-f", "type text or json")),
-                // Taken apart at blanks, as by the original.
+                // Split at blanks, as in the original.
                 (Key::Command, _) => {
                     let words = value.split(|&b| b == b' ').filter(|word| !word.is_empty());
                     it.command = words.map(|word| path(word.to_vec()).into_os_string()).collect();
@@ -148,7 +148,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
 struct Lines {
     begin: Timestamp,
     json: bool,
-    /// What stands before the arguments, and then these.
+    /// The text before the arguments, and then these.
     half: Vec<u8>,
 }
 

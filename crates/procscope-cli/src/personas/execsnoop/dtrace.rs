@@ -59,7 +59,7 @@ Examples:
   procscope execsnoop --style dtrace -c ls      one command",
 };
 
-/// What was asked for.
+/// The options.
 #[derive(Clone, Debug, Default)]
 struct Options {
     dump: bool,
@@ -137,7 +137,7 @@ impl Render for Columns {
             return;
         }
         let us = self.boot.since_boot_ns(event.time) / 1000;
-        // 12 digits, as engines of containers shorten them.
+        // 12 digits, as container engines shorten them.
         let zone = process.container.as_deref().map_or("global", |id| id.get(..12).unwrap_or(id));
         let known = |number: Option<u32>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
         let (uid, ppid, pid) = (known(uid(event)), known(ppid(event)), process.id.pid);
@@ -169,7 +169,7 @@ impl Render for Columns {
     }
 }
 
-/// What prints with these options, in UTC.
+/// A renderer with these options, in UTC.
 #[cfg(test)]
 pub(crate) fn for_test(words: Vec<OsString>, wall: procscope::Timestamp) -> Box<dyn Render> {
     let options = Options::read(&TABLE.parse(words).unwrap());

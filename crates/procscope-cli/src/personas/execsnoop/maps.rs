@@ -1,10 +1,11 @@
-//! The sets of cgroups and of mount namespaces that bcc's tools take as pinned BPF maps: bcc's docs/special_filtering.md.
+//! The sets of cgroups and of mount namespaces that bcc's tools accept as pinned BPF maps: bcc's
+//! docs/special_filtering.md.
 
 use procscope::Event;
 
 use crate::failure::Failure;
 
-/// What a set holds.
+/// The content of a set.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Holds {
     /// Ids of cgroups of the unified hierarchy: the inodes of their directories.
@@ -28,13 +29,13 @@ mod linux {
 
     use super::*;
 
-    /// How often the map is read: others change it while we run.
+    /// How often the map is read: other programs change it while we run.
     const FRESH: Duration = Duration::from_millis(500);
 
     /// How many cgroups' ids are kept.
     const MOST: usize = 4096;
 
-    /// A pinned map, and what was last read of it.
+    /// A pinned map, and its content when last read.
     #[derive(Debug)]
     pub(in super::super) struct Set {
         map: MapHandle,
@@ -43,7 +44,8 @@ mod linux {
         read: Instant,
         /// Where the unified hierarchy is mounted.
         hierarchy: PathBuf,
-        /// Whether there are others: then a path is of the first of those where the process is in the root of the unified one.
+        /// Whether there are others: then the path of a process in the unified root is that of the
+        /// first of those.
         hybrid: bool,
         cgroups: HashMap<Box<str>, u64>,
     }
@@ -101,7 +103,7 @@ mod linux {
         map.keys().filter_map(|key| Some(u64::from_ne_bytes(key.try_into().ok()?))).collect()
     }
 
-    /// As the event tells it; where it does not, as /proc does, if the process is still there.
+    /// From the event; otherwise from /proc, if the process still exists.
     fn mounts(event: &Event) -> Option<u64> {
         let process = event.process.as_ref()?;
         if let Some(namespaces) = &process.namespaces {
@@ -117,7 +119,7 @@ mod linux {
     }
 }
 
-/// Elsewhere there are no such maps.
+/// Other systems have no such maps.
 #[cfg(not(target_os = "linux"))]
 #[derive(Debug)]
 pub(super) enum Set {}

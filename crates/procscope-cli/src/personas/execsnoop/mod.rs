@@ -1,4 +1,4 @@
-//! execsnoop, of which there are five.
+//! execsnoop, in five styles.
 
 mod bcc;
 mod bpftrace;
@@ -16,7 +16,7 @@ use regex::bytes::{Regex, RegexBuilder};
 use super::options::{Refusal, Table, words_of};
 use super::text;
 
-/// Whose options and columns.
+/// The tool whose options and columns are used.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Style {
     Bcc,
@@ -37,7 +37,7 @@ const STYLES: [(&str, Style); 5] = [
 /// The help of `--style`.
 const STYLE_HELP: &str = "whose options: bcc, libbpf, perf-tools, bpftrace or dtrace";
 
-/// The style that a command line names last. What its other words mean depends on it.
+/// The style that a command line names last. The meaning of its other words depends on it.
 fn style(words: &[OsString]) -> Result<Style, Refusal> {
     match words_of(words, "style").last() {
         None => Ok(Style::Bcc),
@@ -71,13 +71,14 @@ pub(super) fn command(words: &[OsString]) -> clap::Command {
     }
 }
 
-/// Execs, and those that failed where they are shown.
+/// Execs, and failed ones if they are shown.
 fn wanted(failed: bool) -> EventSet {
     let set = EventSet::NONE.with(Kind::Exec);
     if failed { set.with(Kind::ExecFailed) } else { set }
 }
 
-/// The error of a refused exec, as a system call returns it; 0 for one that did not fail. `None` for other events.
+/// The error of a refused exec, as a system call returns it; 0 for a successful one. `None` for
+/// other events.
 fn returned(event: &Event) -> Option<i64> {
     match &event.kind {
         EventKind::Exec(_) => Some(0),
@@ -86,7 +87,7 @@ fn returned(event: &Event) -> Option<i64> {
     }
 }
 
-/// A regular expression of a user.
+/// A user's regular expression.
 fn pattern<K: Copy>(table: &Table<K>, option: &str, text: &[u8]) -> Result<Regex, Refusal> {
     let text = String::from_utf8_lossy(text);
     RegexBuilder::new(&text).size_limit(1 << 20).build().map_err(|_| {
@@ -99,16 +100,16 @@ fn pattern<K: Copy>(table: &Table<K>, option: &str, text: &[u8]) -> Result<Regex
 struct Arguments {
     /// The path as called instead of the first argument.
     path: bool,
-    /// How many, the program counted.
+    /// How many, the program included.
     most: Option<usize>,
     /// In quotation marks.
     quoted: bool,
-    /// What stands behind arguments of which more are there.
+    /// The text after arguments of which there are more.
     more: &'static str,
 }
 
 impl Arguments {
-    /// Appends them; where nobody knows them, the comm and `[?]`.
+    /// Appends them; if they are unknown, the comm and `[?]`.
     fn push(&self, event: &Event, out: &mut Vec<u8>) {
         let argv = text::known_argv(event);
         let most = self.most.unwrap_or(usize::MAX).max(1);
@@ -133,7 +134,7 @@ impl Arguments {
         }
     }
 
-    /// The words of the call: the path in place of the first argument, where that is wanted, and the others.
+    /// The words of the call: if wanted, the path in place of the first argument; then the others.
     ///
     /// A script's interpreter receives words before the path that were in no call.
     fn words<'a>(&self, event: &'a Event) -> impl Iterator<Item = &'a [u8]> {
@@ -146,7 +147,8 @@ impl Arguments {
         let is_late = event.flaw(Field::Argv) == Some(Flaw::ReadLate);
         let (path, before) = match (path, script) {
             (Some(path), Some(script)) if is_script && !is_call => (Some(path), script + 2),
-            // It may be a script's, or an argument that is the same by chance: what was received is right in both cases.
+            // It may be a script's, or an argument that is the same by chance: the received words
+            // are right in both cases.
             (Some(_), Some(_)) if is_late => (None, 0),
             (path, _) => (path, usize::from(path.is_some())),
         };
@@ -183,7 +185,7 @@ fn comm(event: &Event) -> &[u8] {
     event.process.as_ref().and_then(|process| process.name.as_deref()).unwrap_or(b"?")
 }
 
-/// The parent's pid, where it is known.
+/// The parent's pid, if it is known.
 fn ppid(event: &Event) -> Option<u32> {
     event.process.as_ref()?.parent.as_ref().map(|parent| parent.id.pid)
 }

@@ -59,7 +59,7 @@ Examples:
   procscope execsnoop --style perf-tools -d 1 'log$'",
 };
 
-/// What was asked for.
+/// The options.
 #[derive(Clone, Debug, Default)]
 struct Options {
     arguments: Arguments,
@@ -76,7 +76,7 @@ impl Options {
             let text = String::from_utf8_lossy(value);
             match key {
                 Key::Argc => {
-                    // To a shell what is no number is 0.
+                    // To a shell a word that is not a number is 0.
                     let most = leading_number(value).and_then(|most| usize::try_from(most).ok()).unwrap_or(0);
                     it.arguments.most = Some(most.saturating_add(1));
                 }
@@ -103,7 +103,7 @@ impl Options {
 pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     let line = TABLE.parse(words)?;
     let options = Options::read(&line)?;
-    // Exits tell which pids may be given again.
+    // Exits show which pids may be reused.
     let mut builder = Monitor::builder().events(wanted(true).with(Kind::Exit)).user_names(false);
     if let Some(duration) = options.duration {
         builder = builder.duration(duration);
@@ -116,7 +116,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
 struct Lines {
     options: Options,
     clock: BootClock,
-    /// Who has been shown: one for each living process at the most.
+    /// The processes already shown: at most one for each living process.
     seen: HashMap<Pid, Option<StartTime>>,
 }
 
@@ -170,7 +170,7 @@ impl Render for Lines {
     }
 }
 
-/// What prints with these options.
+/// A renderer with these options.
 #[cfg(test)]
 pub(crate) fn for_test(words: Vec<OsString>, wall: procscope::Timestamp, since_boot_ns: i64) -> Box<dyn Render> {
     let options = Options::read(&TABLE.parse(words).unwrap()).unwrap();

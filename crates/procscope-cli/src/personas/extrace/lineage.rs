@@ -2,10 +2,10 @@ use std::collections::HashMap;
 
 use procscope::{Pid, Process, ProcessId};
 
-/// The deepest that a line is followed, so that what is wrong about it cannot go on for ever.
+/// The deepest line of ancestors that is followed, so that an error in it cannot go on for ever.
 const DEEPEST: usize = 1000;
 
-/// Who is whose child, of the living: bounded by the number of pids.
+/// The parents of living processes: bounded by the number of pids.
 #[derive(Default)]
 pub(super) struct Lineage {
     members: HashMap<Pid, Member>,
@@ -26,7 +26,8 @@ impl Lineage {
         self.members.remove(&process.id.pid);
     }
 
-    /// How many stand between a process and the root; up to who has no parent, where the root is not above it.
+    /// How many processes are between a process and the root; or up to one without a parent, if the
+    /// root is not above it.
     pub(super) fn depth(&mut self, process: &Process, root: Pid) -> usize {
         let mut next = process.parent.as_ref().map(|parent| parent.id);
         for depth in 0..DEEPEST {
@@ -38,7 +39,7 @@ impl Lineage {
         DEEPEST
     }
 
-    /// The parent of one that lives, as it is now: who was orphaned has another.
+    /// The parent of a living process, as it is now: an orphan has another one.
     fn parent(&mut self, of: ProcessId) -> Option<ProcessId> {
         let known = self.members.get(&of.pid).filter(|member| same(member.id, of))?.parent;
         if let Some(parent) = known
@@ -83,7 +84,7 @@ mod tests {
         process
     }
 
-    // Pids that no system gives, so that /proc tells nothing of them.
+    // Pids that no system gives, so that /proc has none of them.
     const A: Pid = 500_000_001;
     const B: Pid = 500_000_002;
     const C: Pid = 500_000_003;

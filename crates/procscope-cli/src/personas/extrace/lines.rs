@@ -13,15 +13,15 @@ use procscope_format::escape::is_unsafe;
 /// Prints execs as extrace does.
 pub(super) struct Lines {
     options: Options,
-    /// Whose descendants are shown, or stand leftmost.
+    /// The process whose descendants are shown, or are leftmost.
     root: Pid,
     lineage: Lineage,
-    /// What was shown, of the living: bounded by the number of pids.
+    /// What was shown, for living processes: bounded by the number of pids.
     shown: HashMap<Pid, Shown>,
     done: bool,
 }
 
-/// A program that is under way.
+/// A running program.
 struct Shown {
     start: Option<StartTime>,
     depth: usize,
@@ -177,10 +177,11 @@ fn push_variable(out: &mut Vec<u8>, variable: &[u8]) {
     }
 }
 
-/// What extrace quotes a word for, besides control characters.
+/// Characters for which extrace quotes a word, besides control characters.
 const SPECIAL: &[u8] = b" `^#*[]=|\\?${}()'\"<>&;";
 
-/// Appends a word as a shell reads it back; what could act on a terminal and what is no UTF-8 as `'$'\x1b''`.
+/// Appends a word so that a shell reads it back. Characters that could act on a terminal, and bytes
+/// that are not valid UTF-8, become `'$'\x1b''`.
 fn push_quoted(out: &mut Vec<u8>, word: &[u8]) {
     let plain = |b: &u8| b.is_ascii_graphic() && !SPECIAL.contains(b);
     let harmless =

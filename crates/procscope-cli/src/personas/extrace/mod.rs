@@ -70,7 +70,7 @@ Examples:
   procscope extrace -f -d -l                    directories and full paths",
 };
 
-/// What was asked for.
+/// The options.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Options {
     directory: bool,
@@ -96,7 +96,7 @@ impl Options {
                 Key::FullPath => it.full_path = true,
                 Key::Output => it.output = Some(value.clone()),
                 Key::Pid => {
-                    // All of the text has to be a number here.
+                    // Here the whole text has to be a number.
                     let pid = std::str::from_utf8(value).ok().and_then(|text| text.trim_start().parse::<Pid>().ok());
                     let pid = pid.filter(|&pid| pid > 0);
                     let help = "type a process id, such as 1234";

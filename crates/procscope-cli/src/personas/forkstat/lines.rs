@@ -12,7 +12,7 @@ use crate::personas::text::{self, is_kernel_thread, local_clock};
 use crate::render::time::WallClock;
 use crate::render::{Render, Size};
 
-/// Rows of a screen where standard input is no terminal.
+/// Rows of a screen if standard input is not a terminal.
 const ROWS: usize = 25;
 
 /// Prints events as forkstat does.
@@ -20,20 +20,20 @@ pub(super) struct Lines {
     options: Options,
     clock: WallClock,
     pid_width: usize,
-    /// After how many rows the heading comes again; below 3 never.
+    /// The heading comes again after this many rows; below 3 never.
     rows: usize,
     row: usize,
     statistics: Option<Statistics>,
-    /// What the living are, and whether their arguments are cut, as an exec counts for what a process was before: bounded by the number
-    /// of pids. Empty without statistics.
+    /// The programs of living processes, and whether their arguments are cut, because an exec
+    /// counts for the earlier program: bounded by the number of pids. Empty without statistics.
     living: HashMap<Pid, (Arc<Process>, bool)>,
-    /// The name of the process at hand.
+    /// The name of the current process.
     name: Vec<u8>,
-    /// How many events were left out because nobody could tell their process group.
+    /// How many events were left out because their process group is unknown.
     ungrouped: u64,
 }
 
-/// What stands left of the name.
+/// The text left of the name.
 struct Row<'a> {
     time: Timestamp,
     event: &'a str,
@@ -95,7 +95,7 @@ impl Lines {
         }
     }
 
-    /// A row with a name behind it, in brackets where it is a kernel thread's.
+    /// A row with a name at its end, in brackets for a kernel thread.
     fn row(&mut self, row: &Row<'_>, name: &[u8], out: &mut Vec<u8>) {
         self.next_row(out);
         self.time(row.time, out);
@@ -141,7 +141,7 @@ impl Lines {
         statistics.count(&name, Counted::Exec);
     }
 
-    /// Keeps what a process is after an event.
+    /// Keeps a process's program after an event.
     fn keep(&mut self, event: &Event, process: &Arc<Process>) {
         if self.statistics.is_none() {
             return;
@@ -193,7 +193,8 @@ impl Lines {
                 if self.shows(Kind::Fork) {
                     let parent = process.parent.as_ref();
                     let ppid = parent.map_or(0, |it| it.id.pid);
-                    // The child has its creator's arguments. With CLONE_PARENT that is not the parent, of whom the comm is known.
+                    // The child has its creator's arguments. With CLONE_PARENT that is not the
+                    // parent, whose comm is known.
                     if info.creator.as_ref().is_none_or(|it| it.id.pid == ppid) {
                         self.named(&row("fork", ppid, "┬", "parent", ""), out);
                     } else {
@@ -347,7 +348,7 @@ impl Render for Lines {
     }
 }
 
-/// As `/proc/sys/kernel/pid_max` has them, 5 at least.
+/// As in `/proc/sys/kernel/pid_max`, at least 5.
 fn pid_digits() -> usize {
     let most = std::fs::read_to_string("/proc/sys/kernel/pid_max");
     most.map_or(6, |most| most.bytes().take_while(u8::is_ascii_digit).count().max(5))
@@ -405,7 +406,7 @@ fn first_word(text: &[u8]) -> &[u8] {
     text.split(|b| b" \r\n".contains(b)).next().unwrap_or_default()
 }
 
-/// With blanks for line breaks, as the original has them.
+/// With blanks for line breaks, as in the original.
 fn push_flat(text: &[u8], out: &mut Vec<u8>) {
     for (index, piece) in text.split(|b| b"\r\n".contains(b)).enumerate() {
         if index > 0 {
@@ -415,8 +416,8 @@ fn push_flat(text: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Up to a minute seconds; then minutes and seconds as `1.300m`, hours and minutes as `1.300h`, both with tenths; then days, weeks and
-/// years with thousandths.
+/// Up to a minute seconds; then minutes and seconds as `1.300m`, hours and minutes as `1.300h`,
+/// both with tenths; then days, weeks and years with thousandths.
 fn duration(ns: Option<u64>) -> String {
     const SCALES: [(char, u64, u64); 6] = [
         ('s', 1000, 1),
@@ -432,7 +433,7 @@ fn duration(ns: Option<u64>) -> String {
     let index = SCALES[1..].iter().position(fits).unwrap_or(SCALES.len() - 1);
     let (letter, base, seconds) = SCALES[index];
     let unit = u128::from(seconds) * u128::from(S);
-    // Half a thousandth of the unit more, as the original rounds.
+    // Half a thousandth of the unit is added, because the original rounds.
     let scaled = u128::from(ns) + unit / 2000;
     let (whole, rest) = (scaled / unit, scaled % unit);
     format!("{whole:>3}.{:03}{letter}", rest * u128::from(base) / unit)
@@ -479,7 +480,7 @@ mod tests {
             samples::event(3, &after, exec(b"comm")),
         ];
         samples::rendered(&mut lines, &events);
-        // Who is not known is known by the comm.
+        // An unknown process is shown by its comm.
         lines.living.clear();
         samples::rendered(&mut lines, &events[2..]);
         let mut end = Vec::new();

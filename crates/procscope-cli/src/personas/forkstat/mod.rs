@@ -88,7 +88,7 @@ Examples:
   procscope forkstat -q -D 1                    statistics of a second",
 };
 
-/// What was asked for.
+/// The options.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Options {
     comm: bool,
@@ -103,11 +103,11 @@ pub(super) struct Options {
     exact_time: bool,
     group: Option<u32>,
     duration: Option<Duration>,
-    /// What is printed.
+    /// The shown kinds.
     shown: Shown,
 }
 
-/// Kinds of event, as forkstat tells them apart.
+/// Kinds of event, as forkstat distinguishes them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Shown {
     kinds: Option<EventSet>,
@@ -155,7 +155,7 @@ impl Options {
                 Key::AllEvents => it.shown.add(ALL),
                 Key::Glyphs => it.glyphs = true,
                 Key::LineBuffered => {}
-                // strtol makes 0 of what is no number: the group of kernel threads.
+                // strtol reads 0 from a word that is not a number: the group of kernel threads.
                 Key::Group => match leading_number(value).unwrap_or(0) {
                     group @ 0.. => it.group = Some(as_id(group)),
                     _ => return Err(illegal("-p", value, "type a process group, such as 1234")),
@@ -179,7 +179,7 @@ impl Options {
         Ok(it)
     }
 
-    /// Reads a list of events; strtok passes over what is empty.
+    /// Reads a list of events; like strtok, it skips empty parts.
     fn choose(&mut self, list: &[u8]) -> Result<(), Refusal> {
         for word in list.split(|&b| b == b',').filter(|word| !word.is_empty()) {
             match word {
@@ -208,7 +208,7 @@ impl Options {
         self.shown.kinds.is_some_and(|kinds| kinds.contains(kind))
     }
 
-    /// What has to be asked for.
+    /// The events to request.
     fn wanted(&self) -> EventSet {
         if self.statistics {
             return ALL.iter().fold(EventSet::NONE.with(Kind::Existing), |set, &kind| set.with(kind));

@@ -18,13 +18,13 @@ pub(super) enum Counted {
 
 const LABELS: [&str; 10] = ["Fork", "Exec", "Exit", "Coredump", "Comm", "Clone", "Ptrace", "Uid", "Sid", "NonzeroExit"];
 
-/// How many names are told apart, so that a stream of ever new ones does not fill the memory.
+/// How many names are distinguished, so that a stream of ever new ones does not fill the memory.
 const MAX_NAMES: usize = 65_536;
 
-/// Where the rest is counted together.
+/// The row for all others.
 const OTHERS: &[u8] = b"<others>";
 
-/// How often what happened, by name.
+/// How often each event happened, by name.
 #[derive(Default)]
 pub(super) struct Statistics {
     names: HashMap<Box<[u8]>, [u64; LABELS.len()]>,
