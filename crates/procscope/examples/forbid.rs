@@ -1,6 +1,8 @@
-//! Kills every program whose file matches a pattern: `forbid '/tmp/*/miner'`, where `*` stands for anything.
+//! Kills every program whose file matches a pattern: `forbid '/tmp/*/miner'`, where `*` is any
+//! text.
 //!
-//! It learns of an exec within some 20 ms, so the program has run for a moment: this is a watchman, not a wall.
+//! It learns of an exec within some 20 ms, so the program has run for a moment: this is a watchman,
+//! not a wall.
 
 #[cfg(target_os = "linux")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,7 +33,7 @@ mod kill {
     use rustix::io::Errno;
     use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-    /// Kills this very process and no later one of its pid; false where it is gone.
+    /// Kills exactly this process, never a later one with its pid; false if it is gone.
     pub(super) fn kill(id: ProcessId) -> io::Result<bool> {
         let Some(pid) = i32::try_from(id.pid).ok().and_then(Pid::from_raw) else { return Ok(false) };
         let pidfd = match pidfd_open(pid, PidfdFlags::empty()) {
@@ -39,7 +41,8 @@ mod kill {
             Err(Errno::SRCH) => return Ok(false),
             Err(error) => return Err(error.into()),
         };
-        // From here on the descriptor means one process; whether it is ours, its start tells.
+        // From here on the descriptor means one process; its start shows whether it is the right
+        // one.
         if id.start.is_none() || procscope::start_of(id.pid) != id.start {
             return Ok(false);
         }
@@ -51,7 +54,7 @@ mod kill {
     }
 }
 
-/// Whether a pattern is a text: `*` is any bytes, `/` too.
+/// Whether a pattern matches a text: `*` is any bytes, `/` too.
 #[cfg(target_os = "linux")]
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let mut parts = pattern.split(|&b| b == b'*');

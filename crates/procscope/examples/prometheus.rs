@@ -1,4 +1,5 @@
-//! Counts starts and ends of programs by name, for Prometheus to read: `prometheus [127.0.0.1:9912]`.
+//! Counts starts and ends of programs by name, for Prometheus to read:
+//! `prometheus [127.0.0.1:9912]`.
 
 use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, Write};
@@ -14,7 +15,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
 
-/// Each label costs Prometheus a time series for ever: what comes after so many names counts as `other`.
+/// Each label costs Prometheus a time series for ever: after this many names all others count as
+/// `other`.
 const MOST_NAMES: usize = 200;
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -62,7 +64,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let registry = Arc::new(Mutex::new(registry));
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
-            // Whoever hangs up early is not our trouble.
+            // A client that hangs up early does not matter.
             let _ = answer(stream, &registry);
         }
     });
@@ -89,13 +91,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Answers one request, whatever it asks for, with all the counters.
+/// Answers one request, whatever it is, with all the counters.
 fn answer(stream: TcpStream, registry: &Mutex<Registry>) -> io::Result<()> {
     stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     stream.set_write_timeout(Some(Duration::from_secs(2)))?;
     let mut reader = BufReader::new(&stream);
     let mut line = String::new();
-    // Up to the empty line that ends the request, lest the answer is cut off by what was not read.
+    // Up to the empty line that ends the request. Otherwise the unread rest would cut off the
+    // answer.
     for _ in 0..100 {
         line.clear();
         if io::Read::take(&mut reader, 8192).read_line(&mut line)? <= 2 {

@@ -1,4 +1,5 @@
-//! Prints processes below those that started them: `tree` those to come, `tree PID` one and all below it, until that one ends.
+//! Prints processes below those that started them: `tree` for all new ones, `tree PID` for one and
+//! its descendants, until it ends.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -13,7 +14,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Some(pid) => builder.events(kinds.with(Kind::Existing)).tree(pid),
         None => builder.events(kinds),
     };
-    // How deep each living process stands below the first of its line that was seen to start.
+    // The depth of each living process below the first of its line that was seen to start.
     let mut depths: HashMap<ProcessId, usize> = HashMap::new();
     let mut out = io::stdout().lock();
     for event in builder.build()? {
@@ -44,7 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 fn print(out: &mut impl Write, depth: usize, process: &Process) -> io::Result<()> {
     let words = process.argv.as_deref().into_iter().flat_map(Argv::iter);
-    // A terminal must not obey what a process is called.
+    // A terminal must not obey a process's name.
     let words = words.map(|word| word.escape_ascii().to_string()).collect::<Vec<_>>();
     writeln!(out, "{:1$}{2} {3}", "", depth * 2, process.id.pid, words.join(" "))
 }

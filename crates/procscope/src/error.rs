@@ -14,13 +14,13 @@ pub enum Cause {
     TooOld,
     /// The kernel was built or set up without it.
     NotConfigured,
-    /// Somebody else holds it.
+    /// Another program holds it.
     Busy,
     /// A file or a system call failed.
     Io,
 }
 
-/// What stands in the way of a mechanism, and what mends it.
+/// An obstacle to a mechanism, and its remedy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Obstacle {
     /// What was tried, and what happened.
@@ -32,7 +32,8 @@ pub struct Obstacle {
 }
 
 impl Obstacle {
-    /// What stands in the way where no more files can be opened, whatever it was for; `None` of other errors.
+    /// The obstacle if no more files can be opened, whatever they were for; `None` for other
+    /// errors.
     #[cfg(target_os = "linux")]
     pub(crate) fn of_limit(error: Option<i32>) -> Option<Self> {
         let (what, remedy) = match error? {
@@ -59,13 +60,13 @@ impl std::fmt::Display for Obstacle {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Verdict {
-    /// It does, with all that it can tell.
+    /// It does, with all that it can report.
     Ready,
     /// It does, with less than it could.
     Degraded(Vec<Obstacle>),
     /// It does not.
     Unavailable(Obstacle),
-    /// It cannot be told without trying.
+    /// Only trying shows it.
     Unsure(Obstacle),
 }
 
@@ -73,17 +74,17 @@ pub enum Verdict {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct SourceInfo {
-    /// Which one.
+    /// Its identity.
     pub id: SourceId,
-    /// It tells of nothing but a command that the monitor itself runs.
+    /// It reports only a command that the monitor itself runs.
     pub command_only: bool,
-    /// What it can tell at its best.
+    /// What it can report at its best.
     pub capabilities: Capabilities,
     /// Whether it works here, found out without changing anything.
     pub verdict: Verdict,
 }
 
-/// What may go wrong in the library.
+/// An error of the library.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -92,13 +93,13 @@ pub enum Error {
     Unavailable {
         /// Which mechanism.
         source_id: SourceId,
-        /// What stands in the way.
+        /// The obstacle.
         obstacle: Obstacle,
     },
-    /// None of the mechanisms that can tell what was asked for can be used here.
+    /// None of the mechanisms that can report the requested events works here.
     #[error("no mechanism works here: {}", failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     NoneWorks {
-        /// Why not, of each of them, the best first.
+        /// The reason for each of them, the best first.
         failures: Vec<Error>,
     },
     /// This build has no mechanism for this system.
@@ -109,7 +110,7 @@ pub enum Error {
         /// The mechanisms planned for it.
         to_come: &'static str,
     },
-    /// A filter names something that is not there.
+    /// A filter names something that does not exist.
     #[error("{what}")]
     Filter {
         /// What is wrong.
@@ -122,16 +123,16 @@ pub enum Error {
     Command {
         /// Its name.
         name: String,
-        /// What the system said.
+        /// The system's error.
         #[source]
         error: io::Error,
     },
     /// The system refused something that every run needs.
     #[error("{what}: {error}")]
     System {
-        /// What was being done.
+        /// The attempted action.
         what: &'static str,
-        /// What the system said.
+        /// The system's error.
         #[source]
         error: io::Error,
     },
@@ -143,16 +144,16 @@ pub enum Error {
     Source {
         /// Which mechanism.
         source_id: SourceId,
-        /// What it was doing.
+        /// The attempted action.
         what: &'static str,
-        /// What the system said.
+        /// The system's error.
         #[source]
         error: io::Error,
     },
 }
 
 impl Error {
-    /// What to type next, where something helps.
+    /// What to type next, if something helps.
     pub fn remedy(&self) -> Option<&str> {
         match self {
             Self::Unavailable { obstacle, .. } => Some(&obstacle.remedy),

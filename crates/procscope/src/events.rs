@@ -1,4 +1,4 @@
-//! Events one after another, for whoever would rather ask for them than be called: a monitor on a thread of its own, and a bounded
+//! Events one after another, for callers that pull: a monitor on a thread of its own, and a bounded
 //! queue between.
 
 use std::collections::VecDeque;
@@ -11,10 +11,11 @@ use std::thread::{self, JoinHandle};
 
 use crate::{Argv, Error, Event, EventKind, Monitor, Session, Sink, StopHandle, Summary};
 
-/// So many events at most are handed over at once: taking the lock for each would cost more than making it.
+/// At most this many events pass at once: taking the lock for each would cost more than making it.
 const BATCH: usize = 256;
 
-/// So much may wait for a consumer, besides what it has in hand; then the reader waits, and the kernel's ring fills and counts.
+/// This much may wait for a consumer, besides what it already has. Then the reader waits, and the
+/// kernel's ring fills and counts.
 const QUEUE_BYTES: usize = 16 << 20;
 
 impl Monitor {
@@ -41,10 +42,11 @@ impl IntoIterator for Monitor {
 
 /// The events of a [`Monitor`] that runs on a thread of its own; [`Monitor::events`] begins it.
 ///
-/// An error comes once and is the last item. Events wait in a queue of 16 MiB for a slow consumer, then in the kernel's ring, and
-/// what that has no room for is counted and told of as [`EventKind::Lost`].
+/// An error comes once and is the last item. Events wait in a queue of 16 MiB for a slow consumer,
+/// then in the kernel's ring. Events for which that has no room are counted and reported as
+/// [`EventKind::Lost`].
 ///
-/// Dropping it stops the monitor and waits until it has let go of the system.
+/// Dropping it stops the monitor and waits until it has released the system.
 #[derive(Debug)]
 pub struct Events {
     shared: Arc<Shared>,
@@ -68,11 +70,11 @@ struct State {
     queue_bytes: usize,
     /// The task that waits for the queue to fill.
     waker: Option<Waker>,
-    /// How the monitor ended, until the consumer has come so far.
+    /// How the monitor ended, until the consumer has reached that point.
     outcome: Option<Result<Summary, Error>>,
     /// Nothing will come any more.
     closed: bool,
-    /// Nobody will ask any more.
+    /// The consumer is gone.
     abandoned: bool,
 }
 
@@ -122,22 +124,23 @@ impl Events {
         Self { shared, ready: VecDeque::new(), session, stop, thread, summary: None }
     }
 
-    /// What holds for all the events.
+    /// What is the same for all the events.
     pub fn session(&self) -> &Session {
         &self.session
     }
 
-    /// A handle by which any thread ends it. What had happened by then still comes, and then the end.
+    /// A handle by which any thread ends it. Everything up to then still comes, and then the end.
     pub fn stop_handle(&self) -> StopHandle {
         self.stop.clone()
     }
 
-    /// What the monitor did; known when the last event was taken, unless the monitor broke.
+    /// The result of the monitor's run; known when the last event was taken, unless the monitor
+    /// broke.
     pub fn summary(&self) -> Option<&Summary> {
         self.summary.as_ref()
     }
 
-    /// Takes over what is in the queue, or else tells how it ended.
+    /// Takes the content of the queue; if it is empty, returns how the monitor ended.
     fn refill(&mut self, mut state: MutexGuard<'_, State>) -> Option<Result<Event, Error>> {
         std::mem::swap(&mut state.queue, &mut self.ready);
         state.queue_bytes = 0;
@@ -200,10 +203,12 @@ impl Drop for Events {
     }
 }
 
-/// The events of a [`Monitor`] for tasks of any async runtime, or of none; [`Monitor::stream`] begins it.
+/// The events of a [`Monitor`] for tasks of any async runtime, or of none; [`Monitor::stream`]
+/// begins it.
 ///
-/// It is [`Events`] but for its end: as a task must not wait, dropping it stops the monitor without waiting until that has let go
-/// of the system. To be sure of it, call [`StopHandle::stop`] and take the events up to `None`.
+/// It is like [`Events`], except at its end: a task must not wait, so dropping it stops the monitor
+/// without waiting until that has released the system. To be sure of that, call
+/// [`StopHandle::stop`] and take the events up to `None`.
 #[cfg(feature = "stream")]
 #[derive(Debug)]
 pub struct EventStream {
@@ -224,17 +229,19 @@ impl EventStream {
         std::future::poll_fn(|context| self.events.poll(context)).await
     }
 
-    /// What holds for all the events.
+    /// What is the same for all the events.
     pub fn session(&self) -> &Session {
         self.events.session()
     }
 
-    /// A handle by which any thread or task ends it. What had happened by then still comes, and then the end.
+    /// A handle by which any thread or task ends it. Everything up to then still comes, and then
+    /// the end.
     pub fn stop_handle(&self) -> StopHandle {
         self.events.stop_handle()
     }
 
-    /// What the monitor did; known when the last event was taken, unless the monitor broke.
+    /// The result of the monitor's run; known when the last event was taken, unless the monitor
+    /// broke.
     pub fn summary(&self) -> Option<&Summary> {
         self.events.summary()
     }
@@ -257,7 +264,7 @@ struct Producer {
 }
 
 impl Producer {
-    /// Hands the batch over, once there is room.
+    /// Passes the batch on, once there is room.
     fn hand_over(&mut self) -> ControlFlow<()> {
         let mut state = self.shared.lock();
         while state.queue_bytes > 0 && state.queue_bytes + self.batch_bytes > QUEUE_BYTES && !state.abandoned {
@@ -281,21 +288,21 @@ impl Sink for Producer {
     }
 
     fn batch_end(&mut self) -> io::Result<()> {
-        // That nobody asks any more is seen at the next event, or by the stop that comes with it.
+        // A consumer that is gone is noticed at the next event, or by the stop that comes with it.
         let _ = self.hand_over();
         Ok(())
     }
 }
 
 impl Drop for Producer {
-    /// Ends the wait of the consumer where the monitor panicked; after an orderly end this does nothing.
+    /// Ends the consumer's wait if the monitor panicked; after an orderly end this does nothing.
     fn drop(&mut self) {
         let error = io::Error::other("its thread panicked");
         self.shared.close(Err(Error::System { what: "running the monitor", error }));
     }
 }
 
-/// About how much memory an event holds, bytes; lists that are shared count for each.
+/// Roughly how much memory an event holds, bytes; shared lists count for each.
 fn weight(event: &Event) -> usize {
     let list = |list: &Option<Arc<Argv>>| list.as_ref().map_or(0, |list| list.block().len());
     let process = event.process.as_ref().map_or(0, |process| list(&process.argv) + list(&process.env));

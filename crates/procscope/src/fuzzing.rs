@@ -1,4 +1,4 @@
-//! Doors to the decoders for the fuzz targets and the benches. No part of the library's promise.
+//! Doors to the decoders for the fuzz targets and the benches. Not part of the library's promise.
 
 use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
@@ -33,7 +33,8 @@ impl Names for NoNames {
     }
 }
 
-/// Takes the bytes for records of the kernel's ring, one after the other, and makes events of them.
+/// Reads the bytes as records of the kernel's ring, one after the other, and makes events from
+/// them.
 #[cfg(feature = "ebpf")]
 pub fn decode_ebpf(mut bytes: &[u8]) {
     use crate::source::ebpf::decode::{decode, losses, lost_before};
@@ -50,7 +51,7 @@ pub fn decode_ebpf(mut bytes: &[u8]) {
     }
 }
 
-/// A /proc that shows whatever the bytes make of it.
+/// A /proc whose content comes from the bytes.
 struct AnyProc(u64);
 
 impl AnyProc {
@@ -102,7 +103,8 @@ impl Proc for AnyProc {
     }
 }
 
-/// Takes the bytes for what /proc says, of all processes and of each, and makes events of it.
+/// Reads the bytes as the content of /proc, for all processes and for each, and makes events from
+/// it.
 pub fn decode_proc_poll(bytes: &[u8]) {
     use crate::Flaw;
     use crate::source::proc_poll::decode::{decode_hidepid, decode_last_pid, decode_pid};
@@ -118,7 +120,7 @@ pub fn decode_proc_poll(bytes: &[u8]) {
     };
     let _ = (decode_hidepid(bytes), decode_last_pid(bytes), decode_pid(bytes));
     let mut first: Option<Stat> = None;
-    // A line is what one look shows: the pid, the stat, the status, the arguments.
+    // A line is the result of one look: the pid, the stat, the status, the arguments.
     for line in bytes.split(|&b| b == 0xff) {
         let mut files = line.splitn(4, |&b| b == 0xfe);
         let mut file = || files.next().unwrap_or_default();
@@ -148,7 +150,8 @@ pub fn decode_proc_poll(bytes: &[u8]) {
     }
 }
 
-/// Takes the bytes for messages of the process connector, with losses and looks between, and makes events of them.
+/// Reads the bytes as messages of the process connector, with losses and looks between, and makes
+/// events from them.
 pub fn decode_process_connector(bytes: &[u8]) {
     let Some((seed, mut datagram)) = bytes.split_first_chunk() else { return };
     let seed = u64::from_ne_bytes(*seed);
@@ -200,7 +203,8 @@ impl Threads for AnyProc {
     }
 }
 
-/// Layouts of tracefs, of a kernel that marks unreadable strings and of one that does not. Made once: to read them takes longer than an input.
+/// Layouts of tracefs, of a kernel that marks unreadable strings and of one that does not. Made
+/// once: reading them is slower than an input.
 static LAYOUTS: LazyLock<Option<(PageLayout, [Schema; 2])>> = LazyLock::new(|| {
     let schema = |tells_faults| {
         let mut schema = samples::schema()?;
@@ -210,7 +214,7 @@ static LAYOUTS: LazyLock<Option<(PageLayout, [Schema; 2])>> = LazyLock::new(|| {
     Some((samples::layout()?, [schema(false)?, schema(true)?]))
 });
 
-/// Takes the bytes for layouts of tracefs, or for pages of its buffers, and makes events of these.
+/// Reads the bytes as layouts of tracefs, or as pages of its buffers, and makes events from these.
 pub fn decode_tracefs(bytes: &[u8]) {
     let Some((&seed, bytes)) = bytes.split_first() else { return };
     if seed & 1 == 0 {
@@ -264,7 +268,7 @@ impl Names for Root {
     }
 }
 
-/// Takes the records of a ring, one after the other, to the sink as a monitor does.
+/// Passes the records of a ring, one after the other, to the sink as a monitor does.
 #[cfg(feature = "ebpf")]
 #[inline(never)]
 pub fn replay_ebpf(mut bytes: &[u8], sink: &mut dyn Sink) {
@@ -291,11 +295,11 @@ pub struct Life<'a> {
     pub pid: u32,
     /// When it started, ns since boot.
     pub start_ns: u64,
-    /// The path of what it executes, absolute.
+    /// The path of the file that it executes, absolute.
     pub path: &'a [u8],
     /// Its arguments, each with its NUL.
     pub argv: &'a [u8],
-    /// How it ended, as `wait(2)` tells it.
+    /// How it ended, as `wait(2)` reports it.
     pub wait_status: u32,
 }
 

@@ -1,5 +1,5 @@
-//! Every process that starts and every process that ends: who started it, with which exact arguments, as whom, where,
-//! how long it lived, what it used, and how it died.
+//! Every process that starts and every process that ends: the parent, the exact arguments, the user,
+//! the directory, the lifetime, the resources used and the cause of death.
 //!
 //! ```no_run
 //! use procscope::{Error, EventKind, Monitor};
@@ -15,16 +15,18 @@
 //! }
 //! ```
 //!
-//! A [`Monitor`] opens a mechanism of the operating system: from [`MonitorBuilder::build`] on, nothing is missed. There are three
-//! ways to its [`Event`]s. What it could not know it marks in [`Flaws`]; what it lost it counts in [`Lost`].
+//! A [`Monitor`] opens a mechanism of the operating system. From [`MonitorBuilder::build`] on, nothing
+//! is missed. There are three ways to its [`Event`]s. [`Flaws`] marks doubtful and unknown values;
+//! [`Lost`] counts lost events.
 //!
-//! Nothing here is global: a process may have several monitors, each with its own choice, and end one while others go on. The
-//! library never prints, exits or panics.
+//! Nothing here is global: a process may have several monitors, each with its own choice, and end one
+//! while others continue. The library never prints, exits or panics.
 //!
 //! # Asking for events
 //!
-//! [`Monitor::events`], which `for` calls too, runs the monitor on a thread of its own, and hands events over in batches. A slow
-//! consumer loses nothing before a queue of 16 MiB and the kernel's ring are full, and then knows what it lost.
+//! [`Monitor::events`], which `for` calls too, runs the monitor on a thread of its own, and passes
+//! events in batches. A slow consumer loses nothing before a queue of 16 MiB and the kernel's ring are
+//! full; after that it knows how much it lost.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), procscope::Error> {
@@ -52,8 +54,8 @@
 //!
 //! # Being called
 //!
-//! [`Monitor::run`] gives events to a [`Sink`] on the caller's own thread. It costs least: nothing is copied or handed over. Any
-//! thread ends it by a [`StopHandle`]; what had happened by then still comes.
+//! [`Monitor::run`] passes events to a [`Sink`] on the caller's own thread. It costs least: nothing is
+//! copied or handed over. Any thread ends it by a [`StopHandle`]; events up to then still come.
 //!
 //! ```no_run
 //! use std::io;
@@ -86,7 +88,8 @@
 //!
 //! # Awaiting
 //!
-//! With the feature `stream`, `Monitor::stream` gives a `futures_core::Stream` that works under any async runtime, or none.
+//! With the feature `stream`, `Monitor::stream` gives a `futures_core::Stream` that works under any
+//! async runtime, or none.
 //!
 #![cfg_attr(feature = "stream", doc = "```no_run")]
 #![cfg_attr(not(feature = "stream"), doc = "```text")]
@@ -101,7 +104,8 @@
 //!
 //! # Running a command
 //!
-//! [`MonitorBuilder::command`] starts a command, holds it back until all is attached, and watches it and its descendants.
+//! [`MonitorBuilder::command`] starts a command, holds it back until everything is attached, and watches
+//! it and its descendants.
 //!
 //! ```no_run
 //! # fn main() -> Result<(), procscope::Error> {
@@ -116,13 +120,18 @@
 //!
 //! # Proving it
 //!
-//! A [`Reconciler`] takes the events of two monitors of different mechanisms, and finds what only one of them told.
+//! A [`Reconciler`] takes the events of two monitors of different mechanisms, and finds
+//! the events that only one of them reported.
 //!
-//! # What it takes
+//! # Requirements
 //!
-//! Rust 1.95. On Linux, 5.11 or later with BTF, and CAP_BPF with CAP_PERFMON, or root; for a command that it runs, nothing.
-//! Elsewhere [`Error::NoMechanism`] says what is to come. [`Error::remedy`] tells what a person may do. Most rights are needed for
-//! [`MonitorBuilder::build`] alone: [`Session::rights`] says which are not.
+//! - Rust 1.95.
+//! - On Linux: 5.11 or later with BTF, and CAP_BPF with CAP_PERFMON, or root. A command that it runs
+//!   needs no rights.
+//! - On other systems [`Error::NoMechanism`] names the mechanisms to come.
+//!
+//! [`Error::remedy`] says what a person may do. Most rights are needed only for
+//! [`MonitorBuilder::build`]; [`Session::rights`] names the others.
 
 // A system without a source of its own still compiles and tests every decoder.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports))]

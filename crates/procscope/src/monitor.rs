@@ -24,22 +24,23 @@ pub struct MonitorBuilder {
 }
 
 impl MonitorBuilder {
-    /// Uses this mechanism and no other; without it the best that works here.
+    /// Uses only this mechanism; the default is the best that works here.
     #[must_use]
     pub fn source(mut self, source: SourceId) -> Self {
         self.source = Some(source);
         self
     }
 
-    /// Asks for these kinds of event.
+    /// Requests these kinds of event.
     #[must_use]
     pub fn events(mut self, events: EventSet) -> Self {
         self.want.events = events;
         self
     }
 
-    /// Chooses a process; again for another. Of a pid that is in use it is the process that has it when this is built, and none that
-    /// gets it later; of one that is not in use, every process that gets it.
+    /// Chooses a process; call it again for another. If the pid is in use when this is built, it
+    /// means that process, and no later one with the pid. If not, it means every process that gets
+    /// the pid.
     #[must_use]
     pub fn pid(mut self, pid: Pid) -> Self {
         self.want.pids.push(pid);
@@ -74,39 +75,40 @@ impl MonitorBuilder {
         self
     }
 
-    /// Chooses the processes in the containers whose ids start so.
+    /// Chooses the processes in the containers whose ids begin with this.
     #[must_use]
     pub fn container(mut self, id: impl Into<String>) -> Self {
         self.want.containers.push(id.into());
         self
     }
 
-    /// Lets only those events through that a filter takes. What the mechanism can decide of it is left to it.
+    /// Passes only the events that match a filter. The mechanism decides what it can of it.
     #[must_use]
     pub fn filter(mut self, filter: Filter) -> Self {
         self.want.filter = Some(filter);
         self
     }
 
-    /// Asks for environments.
+    /// Requests environments.
     #[must_use]
     pub fn env(mut self, env: EnvWanted) -> Self {
         self.want.env = env;
         self
     }
 
-    /// Whether to look up the names of users and groups, as it does unless told otherwise.
+    /// Whether to look up the names of users and groups, which is the default.
     ///
-    /// The system may ask files or a directory on the network for them: a look-up can take long, and happens on the thread that
-    /// runs the monitor, once a minute for each number. Without them [`Credentials`](crate::Credentials) have numbers alone; all
-    /// else comes from the kernel with the event.
+    /// The system may read files or ask a directory on the network for them: a look-up can be slow,
+    /// and happens on the thread that runs the monitor, once a minute for each number. Without them
+    /// [`Credentials`](crate::Credentials) have only numbers; everything else comes from the kernel
+    /// with the event.
     #[must_use]
     pub fn user_names(mut self, look_up: bool) -> Self {
         self.want.user_names = look_up;
         self
     }
 
-    /// Sizes the kernel's buffer, bytes; without it, as suits the mechanism.
+    /// Sets the size of the kernel's buffer, bytes; the default depends on the mechanism.
     #[must_use]
     pub fn ring_bytes(mut self, bytes: usize) -> Self {
         self.want.ring_bytes = Some(bytes);
@@ -122,11 +124,12 @@ impl MonitorBuilder {
 
     /// Runs a command, and chooses it and all its descendants, however they are reparented.
     ///
-    /// It is found as a shell finds it, has the caller's environment, directory and open files, and is held back until the
-    /// mechanism is attached and [`Monitor::run`] begins. What it does before it becomes the command is not told.
+    /// It is found as a shell finds it, has the caller's environment, directory and open files, and
+    /// is held back until the mechanism is attached and [`Monitor::run`] begins. Events before it
+    /// becomes the command are not reported.
     ///
-    /// The run ends when the command has ended. Where it is stopped before, no more events come, but it waits for the command;
-    /// [`RunningCommand::signal`] ends that.
+    /// The run ends when the command has ended. If it is stopped before that, no more events come,
+    /// but it waits for the command; [`RunningCommand::signal`] ends that.
     #[must_use]
     pub fn command(mut self, argv: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         let argv = argv.into_iter().map(Into::into).collect();
@@ -134,37 +137,39 @@ impl MonitorBuilder {
         self
     }
 
-    /// With a command: whether to go on until its last descendant has ended, too.
+    /// With a command: whether to continue until its last descendant has ended, too.
     #[must_use]
     pub fn wait_all(mut self, all: bool) -> Self {
         self.want.launch.get_or_insert_default().wait_all = all;
         self
     }
 
-    /// With a command: promises that this program starts no other process while the monitor runs. A child of this process is then one of the
-    /// command's, made with CLONE_PARENT, also where the mechanism reports parents alone. Without the promise such a child is counted as lost.
+    /// With a command: promises that this program starts no other process while the monitor runs. A
+    /// child of this process is then one of the command's, made with CLONE_PARENT, even if the
+    /// mechanism reports only parents. Without the promise such a child is counted as lost.
     #[must_use]
     pub fn sole_command(mut self, sole: bool) -> Self {
         self.want.launch.get_or_insert_default().sole = sole;
         self
     }
 
-    /// What the filter would make the mechanism do. Attaches to nothing, and needs no privilege.
+    /// What the filter would make the mechanism do. Attaches nothing, and needs no privilege.
     ///
     /// # Errors
-    /// [`Error::NoMechanism`] where this build has none.
+    /// [`Error::NoMechanism`] if this build has none.
     pub fn explain(&self) -> Result<Explanation, Error> {
         source::explain(self.source, &plan::with_environment(self.want.clone()))
     }
 
     /// Attaches to the system: from its return on, events are buffered.
     ///
-    /// That is what takes rights. The library keeps them all; a program that wants to run with less gives up what
-    /// [`Session::rights`] does not name once this has returned.
+    /// Only this needs rights. The library keeps them all. A program that wants to run with less
+    /// gives up everything that [`Session::rights`] does not name, after this has returned.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] where the mechanism does not work here, [`Error::NoneWorks`] where none does, [`Error::NoMechanism`] where there is none,
-    /// [`Error::Filter`] where a choice names something that is not there, [`Error::Command`] where a command is not found.
+    /// [`Error::Unavailable`] if the mechanism does not work here, [`Error::NoneWorks`] if none
+    /// does, [`Error::NoMechanism`] if there is none, [`Error::Filter`] if a choice names something
+    /// that does not exist, [`Error::Command`] if a command is not found.
     pub fn build(mut self) -> Result<Monitor, Error> {
         self.want = plan::with_environment(self.want);
         let launch = self.want.launch.clone().filter(|launch| !launch.argv.is_empty());
@@ -173,7 +178,7 @@ impl MonitorBuilder {
             let held = Arc::new(Held::start(&launch)?);
             self.want.trees.push(held.pid());
             self.want.held = Some(Arc::clone(&held));
-            // It runs already, but not as what it is to become.
+            // It runs already, but not as the program that it will become.
             let others = self.want.events.iter().filter(|&kind| kind != Kind::Existing);
             self.want.events = others.fold(EventSet::NONE, EventSet::with);
             let kin = launch.wait_all.then(|| Kin::of(held.pid(), held.home()));
@@ -181,13 +186,15 @@ impl MonitorBuilder {
         }
         let id_maps = sys::id_maps();
         if let Some(maps) = &id_maps {
-            // They are chosen by the numbers of this namespace; one without a number outside is nobody's there.
+            // They are chosen by the numbers of this namespace; a number without a counterpart
+            // outside belongs to no user there.
             self.want.uids.iter_mut().for_each(|uid| *uid = maps.users.outside(*uid).unwrap_or(u32::MAX));
         }
         let fail = |error| Error::System { what: "making an event descriptor", error };
         let stop = StopHandle::default();
         let wake = Stop::new(stop.clone()).map_err(fail)?;
-        // Before anything is attached: a process that gets one of these pids from here on is not meant.
+        // Before anything is attached: a process that gets one of these pids from here on is not
+        // meant.
         let pins: Vec<_> = self.want.pids.iter().filter_map(|&pid| Some((pid, sys::start_of(pid)?))).collect();
         let Opened { id, capabilities, source, notes } = source::open(self.source, &self.want)?;
         let names: Box<dyn Names> =
@@ -221,7 +228,7 @@ impl MonitorBuilder {
     }
 }
 
-/// A mechanism at work.
+/// A running mechanism.
 pub struct Monitor {
     session: Session,
     stop: StopHandle,
@@ -239,13 +246,13 @@ struct Commanded {
     kin: Option<Kin>,
 }
 
-/// How often it is made sure of that descendants live.
+/// How often to check that descendants live.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
-/// How often it is asked whether the last one was told to have ended.
+/// How often to check whether the end of the last one was reported.
 const LAST_EVERY: Duration = Duration::from_millis(10);
 
 impl Commanded {
-    /// Lets the command go, and stops the monitor when all is over.
+    /// Releases the command, and stops the monitor when all is over.
     fn begin(&self, stop: StopHandle) -> Result<thread::JoinHandle<Result<(), Error>>, Error> {
         let (held, kin) = (Arc::clone(&self.held), self.kin.clone());
         let wait = move || {
@@ -295,11 +302,11 @@ impl Monitor {
         self.command.as_ref().map(|command| command.held.command())
     }
 
-    /// Gives events to the sink until stopped, then what is still buffered.
+    /// Passes events to the sink until stopped, then those that are still buffered.
     ///
     /// # Errors
-    /// [`Error::Sink`] with the sink's own error, [`Error::Source`] where the mechanism breaks, [`Error::Command`] where the
-    /// command cannot be run.
+    /// [`Error::Sink`] with the sink's own error, [`Error::Source`] if the mechanism breaks,
+    /// [`Error::Command`] if the command cannot be run.
     pub fn run(mut self, sink: &mut dyn Sink) -> Result<Summary, Error> {
         let began = Instant::now();
         sink.begin(&self.session).map_err(Error::Sink)?;
@@ -310,7 +317,7 @@ impl Monitor {
         let mut out = Outlet::new(self.pipeline, sink);
         let result = self.source.run(&mut out, &self.wake);
         drop(timer);
-        // Lets go of the system, as the command may live on.
+        // Releases the system, because the command may live on.
         drop(self.source);
         let became = waiting.map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())));
         let elapsed_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);

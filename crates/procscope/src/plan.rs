@@ -1,40 +1,40 @@
-//! What a source is asked for so that a filter comes out right, and cheaply.
+//! The request to a source that makes a filter come out right, and cheaply.
 
 use std::fmt;
 
 use crate::{Demand, EnvWanted, EventSet, Filter, Kind, SourceId, Want};
 
-/// What a source can see to by itself: how many values of each kind at most, 0 for none.
+/// The choices that a source can make itself: how many values of each kind at most, 0 for none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Pushdown {
-    /// It sends the kinds of event that are wanted and no others.
+    /// It sends only the wanted kinds of event.
     pub(crate) events: bool,
     pub(crate) pids: usize,
     pub(crate) uids: usize,
     pub(crate) names: usize,
-    /// Longer names than this are cut before they are compared.
+    /// Longer names are cut before they are compared.
     pub(crate) name_bytes: usize,
 }
 
-/// Who decides a term of a filter.
+/// The decider of a filter's term.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum DecidedBy {
     /// The kernel, before anything is sent.
     Kernel,
-    /// procscope, once the event is here.
+    /// procscope, when it has the event.
     Procscope,
 }
 
-/// One term of a filter, and who decides it.
+/// One term of a filter, and its decider.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct ExplainedTerm {
     /// The term in its normal form.
     pub text: String,
-    /// Who decides it.
+    /// Its decider.
     pub by: DecidedBy,
-    /// What there is to say about that.
+    /// The reason, if there is one.
     pub note: Option<String>,
 }
 
@@ -42,11 +42,11 @@ pub struct ExplainedTerm {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// The mechanism; the best one where none was named.
+    /// The mechanism; the best one if none was named.
     pub source: SourceId,
     /// The kinds of event that can come.
     pub events: EventSet,
-    /// Kinds that are read for the filter's sake and not shown.
+    /// Kinds that are read for the filter and not shown.
     pub also: EventSet,
     /// The filter's terms.
     pub terms: Vec<ExplainedTerm>,
@@ -61,13 +61,13 @@ impl fmt::Display for DecidedBy {
     }
 }
 
-/// What to ask a source for.
+/// The request to a source.
 pub(crate) struct Plan {
     pub(crate) want: Want,
     pub(crate) explanation: Explanation,
 }
 
-/// The environment that a filter reads is read, too.
+/// If a filter reads the environment, the source reads it, too.
 pub(crate) fn with_environment(mut want: Want) -> Want {
     let Some(filter) = &want.filter else { return want };
     let variables: Vec<_> = filter.variables().into_iter().map(|name| name.as_bytes().to_vec()).collect();
@@ -84,7 +84,8 @@ pub(crate) fn with_environment(mut want: Want) -> Want {
     want
 }
 
-/// Works out what to ask of a source. `uid_of` finds a user by name, where that goes both ways.
+/// Works out the request to a source. `uid_of` finds a user by name, if the name is unique both
+/// ways.
 pub(crate) fn plan(want: &Want, source: SourceId, can: &Pushdown, uid_of: impl Fn(&str) -> Option<u32>) -> Plan {
     let mut asked = want.clone();
     let mut explanation = Explanation { source, events: want.events, also: EventSet::NONE, terms: Vec::new() };
@@ -99,7 +100,7 @@ pub(crate) fn plan(want: &Want, source: SourceId, can: &Pushdown, uid_of: impl F
     if can.events {
         asked.events = explanation.events;
     }
-    // What they show of a process its last exec told, or its creator's.
+    // What these events show of a process comes from its last exec, or its creator's.
     if needs_images || shows_images && can.events {
         asked.events = asked.events.with(Kind::Exec).with(Kind::Fork);
     }
@@ -128,7 +129,7 @@ pub(crate) fn plan(want: &Want, source: SourceId, can: &Pushdown, uid_of: impl F
     Plan { want: asked, explanation }
 }
 
-/// They show what a process runs, and do not all tell it themselves.
+/// They show what a process runs, and do not all hold it themselves.
 fn shows_images_of_others(events: EventSet) -> bool {
     let tell = EventSet::NONE.with(Kind::Existing).with(Kind::Exec).with(Kind::Lost);
     events.union(tell) != tell
@@ -139,7 +140,7 @@ fn list(kinds: EventSet) -> String {
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
-/// Leaves a term to the source where that keeps away nothing that the term accepts.
+/// Leaves a term to the source if that excludes nothing that the term accepts.
 fn push(
     asked: &mut Want,
     demand: Option<Demand>,
@@ -174,8 +175,8 @@ fn push(
     }
 }
 
-/// Puts values into an option's list, or keeps of those in it only these. A list must not become empty: that would be
-/// everything.
+/// Puts values into an option's list, or keeps only these of its values. A list must not become
+/// empty: that would mean everything.
 fn narrowed<T: Clone + Ord>(
     chosen: &mut Vec<T>,
     mut values: Vec<T>,
@@ -208,7 +209,7 @@ mod tests {
 
     const EBPF: Pushdown = Pushdown { events: true, pids: 4, uids: 4, names: 4, name_bytes: 15 };
 
-    /// Ends, and what tells of who ended.
+    /// Ends, and events about processes that ended.
     const ENDS: EventSet = EventSet::NONE.with(Kind::Exit).with(Kind::Exec).with(Kind::Fork).with(Kind::Lost);
 
     fn planned(filter: &str, want: Want) -> Plan {
@@ -230,12 +231,12 @@ mod tests {
         let plan = |want: &Want| plan(want, SourceId::Ebpf, &EBPF, |_| None);
         let want = Want { pids: vec![1], events: kinds(&[Kind::Existing, Kind::Exec]), ..Want::default() };
         assert_eq!(plan(&want).want, want);
-        // What has ended bears the arguments of its exec, or of its creator's.
+        // A process that ended has the arguments of its exec, or of its creator's.
         let want = Want { events: kinds(&[Kind::Exit]), ..want };
         let Plan { want: asked, explanation } = plan(&want);
         assert_eq!((asked.events, explanation.also), (ENDS, kinds(&[Kind::Exec, Kind::Fork])));
         assert_eq!(Want { events: want.events, ..asked }, want);
-        // Who tells of all in any case is asked for no more.
+        // A source that reports all in any case needs no request.
         let can = Pushdown::default();
         assert_eq!(super::plan(&want, SourceId::ProcessConnector, &can, |_| None).want, want);
     }

@@ -2,12 +2,13 @@
 
 use libc::{SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE, sock_filter};
 
-/// Of `struct seccomp_data`: the number of the call, the architecture whose number that is, the low half of the first argument.
+/// Offsets in `struct seccomp_data`: the number of the call, the architecture whose number that is, the low half of the first argument.
 const NR: u32 = 0;
 const ARCH: u32 = 4;
 const FIRST: u32 = 16;
 
-/// What comes with our stops, to tell them from those that a filter of the command's own asks for.
+/// The number on our stops, which distinguishes them from those that a filter of the command's own
+/// requests.
 pub(crate) const OURS: u32 = 0x7073;
 /// `linux/sched.h`: the new process is not to be traced.
 pub(crate) const CLONE_UNTRACED: u32 = 0x0080_0000;
@@ -127,13 +128,13 @@ const fn give(k: u32) -> sock_filter {
 /// The flags of clone are in a register; those of clone3 in memory, which a filter cannot see.
 const fn program() -> [sock_filter; LEN] {
     let mut steps = [give(SECCOMP_RET_ALLOW); LEN];
-    // Behind each of these stands what lets the call go on.
+    // After each of these comes the step that lets the call continue.
     let (option, flags, trace) = (LEN - 6, LEN - 4, LEN - 1);
     let mut i = 0;
     while i < CALLS.len() {
         let at = i * STEPS;
         steps[at] = load(ARCH);
-        // Another's: on to the next.
+        // Not this one: on to the next.
         steps[at + 1] = equal(CALLS[i].arch, 0, STEPS - 2);
         steps[at + 2] = load(NR);
         steps[at + 3] = equal(CALLS[i].execve, trace - (at + 4), 0);
@@ -156,7 +157,7 @@ const fn program() -> [sock_filter; LEN] {
 mod tests {
     use super::*;
 
-    /// What the kernel's interpreter would give.
+    /// The result of the kernel's interpreter.
     fn verdict(arch: u32, nr: u32, first: u32) -> u32 {
         let (mut at, mut value) = (0, 0);
         loop {

@@ -1,4 +1,4 @@
-//! Who of a command's descendants lives, for a run that goes on until all have ended.
+//! A command's living descendants, for a run that lasts until all have ended.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -35,7 +35,7 @@ impl Kin {
                 if joins {
                     living.insert(subject.pid, subject.id().start);
                 } else {
-                    // A stranger with the pid of one whose end was lost.
+                    // An unrelated process with the pid of one whose end was lost.
                     living.remove(&subject.pid);
                 }
             }
@@ -44,7 +44,7 @@ impl Kin {
         }
     }
 
-    /// Forgets those who are not there any more, in case their ends were lost.
+    /// Forgets processes that no longer exist, in case their ends were lost.
     pub(crate) fn check(&self, start_of: impl Fn(Pid) -> Option<StartTime>) {
         self.lock().retain(|&pid, start| {
             // A start that was worked out may be a tick off.
@@ -87,7 +87,7 @@ mod tests {
         kin.see(&born(13, 1));
         kin.see(&ended(11));
         assert!(!kin.is_empty());
-        // A lost end; then the pid is another's.
+        // A lost end; the pid is now another process's.
         kin.check(|pid| Some(StartTime(u64::from(pid))));
         assert!(!kin.is_empty());
         kin.check(|_| Some(StartTime(99)));

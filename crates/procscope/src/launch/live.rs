@@ -12,14 +12,14 @@ use super::filter;
 use super::{Home, Launch, RunningCommand, find_program};
 use crate::{Error, Pid};
 
-/// A child of ours that becomes the command once released. Dropped before, it ends.
+/// A child of ours that becomes the command once released. Dropped before that, it ends.
 #[derive(Debug)]
 pub(crate) struct Held {
     command: RunningCommand,
     name: String,
     home: Home,
     image: Image,
-    /// Can be read once the shell is to run it.
+    /// Readable once the shell is to run it.
     by_shell: OwnedFd,
     gate: Mutex<Option<File>>,
     /// The error of its exec, if any; ends with the exec.
@@ -28,7 +28,7 @@ pub(crate) struct Held {
 
 fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut fds = [0; 2];
-    // SAFETY: room for the two descriptors, which are nobody else's.
+    // SAFETY: room for the two descriptors, which belong to nothing else.
     unsafe {
         if libc::pipe2(fds.as_mut_ptr(), libc::O_CLOEXEC) != 0 {
             return Err(io::Error::last_os_error());
@@ -39,10 +39,10 @@ fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// Whether this process has no child, and gets no orphans.
 fn is_childless() -> bool {
-    // SAFETY: plain data, of which all zeroes is a value.
+    // SAFETY: plain data, for which all zeroes is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL;
-    // SAFETY: the kernel fills what it is given.
+    // SAFETY: the kernel fills the given memory.
     let waited = unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) };
     let childless = waited != 0 && io::Error::last_os_error().raw_os_error() == Some(libc::ECHILD);
     let mut heir: libc::c_int = 1;
@@ -59,10 +59,10 @@ fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
     strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
 }
 
-/// What a shell runs that runs a script.
+/// The arguments of a shell that runs a script.
 const SHELL: &CStr = c"/bin/sh";
 
-/// What an exec takes, made ready before the fork: behind it nothing may be allocated.
+/// Everything that an exec needs, prepared before the fork: after it nothing may be allocated.
 #[derive(Debug)]
 struct Image {
     path: CString,
@@ -87,8 +87,9 @@ impl Image {
 const GO: u8 = b'.';
 const GO_FILTERED: u8 = b'f';
 
-/// Makes execs, and what would hide a process, stop for the tracer. Without CAP_SYS_ADMIN that takes no_new_privs, by which set-uid programs gain nothing; nor do
-/// they under a tracer without CAP_SYS_PTRACE.
+/// Makes execs, and calls that would hide a process, stop for the tracer. Without CAP_SYS_ADMIN
+/// that needs no_new_privs, by which set-uid programs gain nothing; nor do they under a tracer
+/// without CAP_SYS_PTRACE.
 ///
 /// # Safety
 /// Always; for a child after a fork, too.
@@ -96,10 +97,10 @@ unsafe fn install_filter() {
     let filter = &filter::STOPS;
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     let install = |flags: libc::c_ulong| {
-        // SAFETY: the kernel reads the program, which is as long as said.
+        // SAFETY: the kernel reads the program, whose length is correct.
         unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) == 0 }
     };
-    // The command is not to be slower for mitigations that a sandbox would want.
+    // Without the mitigations that a sandbox would want, because they would slow the command down.
     let spec_allow = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
     if install(spec_allow) || install(0) {
         return;
@@ -119,13 +120,15 @@ impl Held {
         let home = Home { pid: std::process::id(), sole: launch.sole && is_childless() };
         let argv = pointers(&image.argv);
         let env = pointers(&image.env);
-        // A script without a first line that names an interpreter is the shell's, as for execvp(3).
+        // A script without a first line that names an interpreter is run by the shell, as by
+        // execvp(3).
         let script: Vec<_> =
             [SHELL.as_ptr(), image.path.as_ptr()].into_iter().chain(argv.iter().skip(1).copied()).collect();
         let by_shell =
             eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).map_err(|errno| system(errno.into()))?;
-        // SAFETY: the child does nothing but system calls up to its exec or end, as it may be the copy of one of many threads;
-        // all that it reads was made above, and the lists end with null.
+        // SAFETY: up to its exec or end the child makes only system calls, because it may be the
+        // copy of one of many threads. Everything that it reads was made above, and the lists end
+        // with null.
         let pid = unsafe { libc::fork() };
         match pid {
             -1 => return Err(system(io::Error::last_os_error())),
@@ -179,7 +182,8 @@ impl Held {
         self.home
     }
 
-    /// The file that it is to execute, and the arguments, each with its NUL; once the exec is reported, that which it did.
+    /// The file that it is to execute, and the arguments, each with its NUL; once the exec is
+    /// reported, the real ones.
     pub(crate) fn program(&self) -> (&[u8], Vec<u8>) {
         let by_shell = poll(&mut [PollFd::new(&self.by_shell, PollFlags::IN)], Some(&Timespec::default()));
         let Image { path, argv, .. } = &self.image;
@@ -193,7 +197,7 @@ impl Held {
         }
     }
 
-    /// How it ended, as of `wait(2)`, whether it was waited for or not.
+    /// How it ended, as by `wait(2)`, whether it was waited for or not.
     pub(crate) fn wait_status(&self) -> Option<u32> {
         self.command.wait_status_or(|| {
             let info = self.wait_for_end(libc::WNOHANG)?;
@@ -208,13 +212,13 @@ impl Held {
         })
     }
 
-    /// Waits for its end, and leaves it to be reaped. `None` where there is no child any more.
+    /// Waits for its end, and leaves it to be reaped. `None` if there is no child any more.
     fn wait_for_end(&self, flags: i32) -> Option<libc::siginfo_t> {
         loop {
-            // SAFETY: plain data, of which all zeroes is a value.
+            // SAFETY: plain data, for which all zeroes is a valid value.
             let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
             let flags = libc::WEXITED | libc::WNOWAIT | flags;
-            // SAFETY: our own child; the kernel fills what it is given.
+            // SAFETY: our own child; the kernel fills the given memory.
             let waited = unsafe { libc::waitid(libc::P_PID, self.pid(), &raw mut info, flags) };
             if waited == 0 {
                 return Some(info);
@@ -225,19 +229,19 @@ impl Held {
         }
     }
 
-    /// Lets it go.
+    /// Releases it.
     pub(crate) fn open_gate(&self) {
         self.let_go(GO);
     }
 
-    /// Lets it go, so that its execs and those of its descendants stop for the tracer.
+    /// Releases it, so that its execs and those of its descendants stop for the tracer.
     pub(crate) fn open_gate_with_filter(&self) {
         self.let_go(GO_FILTERED);
     }
 
     fn let_go(&self, how: u8) {
         let gate = self.gate.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        // Where it was killed meanwhile, its status tells.
+        // If it was killed meanwhile, its status shows it.
         let _ = gate.map(|mut gate| gate.write_all(&[how]));
     }
 
@@ -260,7 +264,7 @@ impl Held {
         let _ = self.wait_for_end(0);
         self.command.end(|| {
             let mut status = 0;
-            // SAFETY: as above. Somebody who ignores SIGCHLD has no status to see.
+            // SAFETY: as above. A process that ignores SIGCHLD sees no status.
             let waited = unsafe { libc::waitpid(pid as i32, &raw mut status, libc::WNOHANG) };
             Some((waited == pid as i32).then_some(status as u32))
         });
@@ -270,7 +274,8 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         let gate = self.gate.get_mut().unwrap_or_else(std::sync::PoisonError::into_inner);
-        // Still held. It would end without the gate, unless a sibling that is held too has a copy of that.
+        // Still held. It would end without the gate, unless a sibling that is also held has a copy
+        // of it.
         if gate.take().is_some() {
             let _ = self.command.signal(libc::SIGKILL);
             self.wait();

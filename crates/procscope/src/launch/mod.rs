@@ -22,11 +22,11 @@ pub(crate) use other::Held;
 use crate::source::record::Descent;
 use crate::{ExitStatus, Pid};
 
-/// How far a command is.
+/// The state of a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Stage {
     Alive,
-    /// Ended with this wait status, where there was one to see.
+    /// Ended with this wait status, if there was one to see.
     Ended(Option<u32>),
 }
 
@@ -55,7 +55,7 @@ impl RunningCommand {
         }
     }
 
-    /// The same, as of `wait(2)`.
+    /// The same, as by `wait(2)`.
     #[cfg(target_os = "linux")]
     pub(crate) fn wait_status(&self) -> Option<u32> {
         match *self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -64,7 +64,7 @@ impl RunningCommand {
         }
     }
 
-    /// The same; `zombie` sees the status of one that was not waited for.
+    /// The same; `zombie` reads the status of one that was not waited for.
     #[cfg(target_os = "linux")]
     pub(crate) fn wait_status_or(&self, zombie: impl FnOnce() -> Option<u32>) -> Option<u32> {
         match *self.stage.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -74,10 +74,10 @@ impl RunningCommand {
         }
     }
 
-    /// Sends it a signal. Never reaches another process, even where the pid is used again.
+    /// Sends it a signal. Never reaches another process, even if the pid is reused.
     ///
     /// # Errors
-    /// Where it has ended, or the system refuses.
+    /// If it has ended, or the system refuses.
     pub fn signal(&self, signo: i32) -> io::Result<()> {
         let stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         match *stage {
@@ -87,7 +87,8 @@ impl RunningCommand {
         }
     }
 
-    /// Reaps it by `reap`, which must not wait, and tells whether it has ended. A status may be missing all the same.
+    /// Reaps it by `reap`, which must not wait, and returns whether it has ended. A status may be
+    /// missing all the same.
     pub(crate) fn end(&self, reap: impl FnOnce() -> Option<Option<u32>>) -> bool {
         let mut stage = self.stage.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(status) = reap() {
@@ -111,7 +112,7 @@ pub(crate) fn find_program(name: &OsStr) -> io::Result<PathBuf> {
     if bytes.contains(&b'/') {
         return Ok(name.into());
     }
-    // What the shell takes where there is none: `confstr(3)`, _CS_PATH.
+    // The shell's default if there is none: `confstr(3)`, _CS_PATH.
     let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
     let mut barred = false;
     for dir in std::env::split_paths(&path) {
@@ -152,27 +153,29 @@ impl PartialEq for Held {
 
 impl Eq for Held {}
 
-/// What to run.
+/// The command to run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Launch {
     pub(crate) argv: Vec<OsString>,
-    /// Goes on until all descendants have ended.
+    /// Continues until all descendants have ended.
     pub(crate) wait_all: bool,
     /// The caller starts no other process meanwhile.
     pub(crate) sole: bool,
 }
 
-/// The process that started the command, which CLONE_PARENT makes the parent of whatever the command clones.
+/// The process that started the command. CLONE_PARENT makes it the parent of everything that the
+/// command clones.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Home {
-    /// 0 where there is no command.
+    /// 0 without a command.
     pub(crate) pid: Pid,
     /// It has no other child, and starts none.
     pub(crate) sole: bool,
 }
 
 impl Home {
-    /// Whether a new process is the command's, where the source reports its parent alone; `None` where that says nothing about it.
+    /// Whether a new process is the command's, if the source reports only its parent; `None` if
+    /// that does not show it.
     pub(crate) fn adopts(self, descent: &Descent) -> Option<bool> {
         (descent.creator.is_none() && self.pid != 0 && descent.parent == self.pid).then_some(self.sole)
     }

@@ -3,7 +3,7 @@ use std::io;
 use super::{Home, Launch, RunningCommand};
 use crate::{Error, Pid};
 
-/// No command on this system yet: [`Held::start`] says so.
+/// No command on this system yet: [`Held::start`] returns that error.
 #[derive(Debug)]
 pub(crate) struct Held;
 

@@ -4,7 +4,7 @@ use rustc_hash::FxHashMap;
 
 use crate::source::record::CgroupKey;
 
-/// What a cgroup's path tells.
+/// The container and unit in a cgroup's path.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Cgroup {
     pub(crate) path: Arc<str>,
@@ -23,9 +23,10 @@ impl Cgroup {
 
 /// The container id and the systemd unit in a cgroup's path.
 ///
-/// A container is the innermost component that is 64 hexadecimal digits, bare (`/docker/ID`, cgroup v1) or as a scope
-/// (`docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope`, `libpod-ID.scope`). A unit is the innermost `.service`, or
-/// else `.scope` that is no container's.
+/// A container is the innermost component that is 64 hexadecimal digits, bare (`/docker/ID`, cgroup
+/// v1) or as a scope (`docker-ID.scope`, `cri-containerd-ID.scope`, `crio-ID.scope`,
+/// `libpod-ID.scope`). A unit is the innermost `.service`, or otherwise the innermost `.scope` that
+/// is not a container's.
 pub(crate) fn cgroup_identity(path: &str) -> (Option<&str>, Option<&str>) {
     let container = path.rsplit('/').find_map(container_id);
     let unit = |suffix: &'static str| {
@@ -49,7 +50,7 @@ fn container_id(name: &str) -> Option<&str> {
 
 const MOST: usize = 16384;
 
-/// The cgroups of which the source has sent the paths.
+/// The cgroups whose paths the source has sent.
 #[derive(Default)]
 pub(crate) struct Cgroups {
     known: FxHashMap<CgroupKey, Arc<Cgroup>>,

@@ -4,7 +4,7 @@ use crate::launch::Home;
 use crate::source::record::{Body, Record, UNKNOWN_START};
 use crate::{Field, Flaw, Pid, Process, Want};
 
-/// A comm has so many bytes, in the kernel.
+/// A comm has this many bytes, in the kernel.
 const COMM_BYTES: usize = 15;
 
 /// The choice of processes, for a mechanism whose kernel side cannot make it.
@@ -13,11 +13,11 @@ pub(super) struct Choice {
     pids: Vec<Pid>,
     names: Vec<Vec<u8>>,
     uids: Vec<u32>,
-    /// Roots and all their living descendants; `None` where no tree is asked for.
+    /// Roots and all their living descendants; `None` without a tree.
     members: Option<HashSet<Pid>>,
-    /// Those of whom nobody knows whether they are among them: who made them was not seen.
+    /// Processes that may or may not belong: their creator was not seen.
     perhaps: HashSet<Pid>,
-    /// Who started the command that is a root.
+    /// The process that started the command, which is a root.
     home: Home,
 }
 
@@ -40,14 +40,14 @@ impl Choice {
         }
     }
 
-    /// Sees who joins a tree.
+    /// Adds a process that joins a tree.
     pub(super) fn follow(&mut self, record: &Record<'_>) {
         let (Some(members), Some(subject), Some(descent)) =
             (&mut self.members, record.body.subject(), record.body.descent())
         else {
             return;
         };
-        // A stranger may have the pid of one who ended unseen.
+        // An unrelated process may have the pid of one that ended unseen.
         members.remove(&descent.pid);
         self.perhaps.remove(&descent.pid);
         let adopted = self.home.adopts(&descent);
@@ -62,7 +62,7 @@ impl Choice {
         }
     }
 
-    /// Sees who has left.
+    /// Removes a process that has ended.
     pub(super) fn leave(&mut self, record: &Record<'_>) {
         if let (Some(members), Body::Exit { subject, .. }) = (&mut self.members, &record.body) {
             members.remove(&subject.pid);
@@ -70,7 +70,7 @@ impl Choice {
         }
     }
 
-    /// Whether a process that was forked may be one that is wanted, and what was seen of it does not tell.
+    /// Whether a forked process may be wanted, although what was seen of it does not show that.
     pub(super) fn is_undecided(&self, process: &Process) -> bool {
         let pid = process.id.pid;
         let member = self.members.as_ref().map_or(Some(true), |members| match members.contains(&pid) {
@@ -81,14 +81,14 @@ impl Choice {
             _ if self.uids.is_empty() => Some(true),
             who => who.as_ref().map(|who| self.uids.contains(&who.uid)),
         };
-        // What has executed something bears a name that its fork does not have.
+        // A process that has executed something has another name than its fork.
         let named =
             process.name.as_deref().is_none_or(|name| self.names.is_empty() || self.names.iter().any(|it| it == name));
         let all = [member, uid, Some(named), Some(self.pids.is_empty() || self.pids.contains(&pid))];
         all.contains(&None) && !all.contains(&Some(false))
     }
 
-    /// Whether it is wanted, where whatever is DOUBTFUL is as it should be.
+    /// Whether it is wanted, assuming the best about doubtful values.
     pub(super) fn takes(&self, process: &Process, doubtful: impl Fn(Field) -> bool) -> bool {
         let pid = process.id.pid;
         (self.pids.is_empty() || self.pids.contains(&pid))

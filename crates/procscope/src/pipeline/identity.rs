@@ -1,14 +1,15 @@
-//! Which process has a pid: whether its id is one that another had before, and whether it is the one that was asked for.
+//! The owner of a pid: whether its id is one that another process had before, and whether it is the
+//! requested one.
 
 use rustc_hash::FxHashSet;
 
 use crate::source::record::{Body, Subject, UNKNOWN_START};
 use crate::{Field, Flaw, Pid, Process, ProcessId, StartTime};
 
-/// So many pids are remembered, each at the place that it chooses.
+/// This many pids are remembered, each at the place that it chooses.
 const HOLDERS: usize = 4096;
 
-/// Who was seen last with a pid.
+/// The last known owner of a pid.
 #[derive(Clone, Copy)]
 struct Holder {
     pid: Pid,
@@ -18,7 +19,7 @@ struct Holder {
 
 const NONE: Holder = Holder { pid: 0, start_ns: UNKNOWN_START, ended: false };
 
-/// A process that was chosen by its pid when it ran already.
+/// A process that was chosen by its pid when it was already running.
 struct Pin {
     pid: Pid,
     start: StartTime,
@@ -30,9 +31,9 @@ struct Pin {
 /// See the module.
 pub(super) struct Identity {
     holders: Vec<Holder>,
-    /// The source knows starts to the nanosecond: another one is another process.
+    /// The source knows starts to the nanosecond: another start is another process.
     exact: bool,
-    /// The pids of living processes that bear the id of one before.
+    /// The pids of living processes whose id an earlier process had.
     repeated: FxHashSet<Pid>,
     pins: Vec<Pin>,
 }
@@ -42,12 +43,12 @@ impl Identity {
         Self { holders: vec![NONE; HOLDERS], exact, repeated: FxHashSet::default(), pins: Vec::new() }
     }
 
-    /// Only these, and nobody who gets one of their pids afterwards.
+    /// Only these, and no process that gets one of their pids afterwards.
     pub(super) fn pin(&mut self, pins: impl IntoIterator<Item = (Pid, StartTime)>) {
         self.pins.extend(pins.into_iter().map(|(pid, start)| Pin { pid, start, ended: false, replaced: false }));
     }
 
-    /// Sees who has a pid, before an event is made of a record.
+    /// Notes the owner of a pid, before an event is made from a record.
     pub(super) fn meet(&mut self, body: &Body<'_>) {
         match body {
             Body::Fork { subject, thread: false, .. } => {
@@ -67,7 +68,7 @@ impl Identity {
         let tick = StartTime::from_boot_ns;
         let known = start_ns != UNKNOWN_START && holder.start_ns != UNKNOWN_START;
         if known && holder.pid == pid && tick(holder.start_ns) == tick(start_ns) {
-            // What was read from /proc has its tick alone.
+            // A start read from /proc has only its tick.
             let read = |ns: u64| tick(ns).boot_ns() == ns;
             let another = holder.start_ns != start_ns && !read(start_ns) && !read(holder.start_ns);
             if new && holder.ended || self.exact && another {
@@ -79,7 +80,7 @@ impl Identity {
         *holder = Holder { pid, start_ns, ended: false };
     }
 
-    /// True where this very process was reported to have ended, just now; it is remembered that it has.
+    /// True if exactly this process was just reported to have ended; this is remembered.
     pub(super) fn has_ended(&mut self, subject: &Subject) -> bool {
         let Subject { pid, start_ns, .. } = *subject;
         let holder = &mut self.holders[pid as usize % HOLDERS];
@@ -88,7 +89,7 @@ impl Identity {
         ended
     }
 
-    /// Marks an id that is not the process's alone.
+    /// Marks an id that is not unique to the process.
     pub(super) fn mark(&self, process: &mut std::sync::Arc<Process>) {
         if self.repeated.is_empty() {
             return;
@@ -101,13 +102,14 @@ impl Identity {
         }
     }
 
-    /// Whether it is, of those that were chosen by pid, no stranger who got the pid.
+    /// For processes chosen by pid: whether it is one of them, and not another process that got the
+    /// pid.
     pub(super) fn is_chosen(&self, id: ProcessId) -> bool {
         let is = |pin: &Pin| !pin.replaced && id.start.is_none_or(|start| start.0 <= pin.start.0 + 1);
         self.pins.iter().all(|pin| pin.pid != id.pid || is(pin))
     }
 
-    /// Sees who has ended, when the last event of it is done with.
+    /// Notes the end of a process, after its last event.
     pub(super) fn leave(&mut self, body: &Body<'_>) {
         if let Body::Exit { subject, .. } = body {
             self.repeated.remove(&subject.pid);

@@ -1,12 +1,14 @@
-//! Ids that were read inside a user namespace become those of the initial one, as far as can be known from inside.
+//! Ids that were read inside a user namespace become those of the initial one, as far as can be
+//! known from inside.
 
 use std::sync::Arc;
 
 use crate::sys::id_maps::{IdMap, IdMaps};
 use crate::{Credentials, EventKind, Field, Flaw, IdChange, Process};
 
-/// The names stay: they are those of the namespace's own user database. The new numbers are those of the namespace above, which is
-/// the initial one unless namespaces are nested, and that cannot be seen from inside: so they are marked.
+/// The names stay: they are those of the namespace's own user database. The new numbers are those
+/// of the namespace above, which is the initial one unless namespaces are nested. That cannot be
+/// seen from inside, so they are marked.
 pub(super) fn translate(process: &mut Process, kind: &mut EventKind, maps: &IdMaps) {
     process.credentials = process.credentials.take().and_then(|inside| Some(Arc::new(outside(&inside, maps)?)));
     let login = process.credentials.as_ref().is_some_and(|credentials| credentials.login.is_some());

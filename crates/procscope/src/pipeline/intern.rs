@@ -5,19 +5,21 @@ use rustc_hash::FxBuildHasher;
 
 use crate::source::record::NamesUp;
 
-/// What a path begins with of which the beginning is missing. No whole path does: those begin with a slash.
+/// The beginning of a path whose own beginning is missing. No whole path has it: those begin with a
+/// slash.
 pub(super) const GAP: &[u8] = "\u{2026}".as_bytes();
 
 const SLOTS: usize = 1024;
 const LONGEST: usize = 1024;
 
-/// Paths come again and again: the same bytes get the same allocation, as long as no other path takes their slot.
+/// Paths come again and again: the same bytes share an allocation, as long as no other path
+/// occupies their slot.
 pub(crate) struct Interner {
     slots: Vec<Option<Arc<[u8]>>>,
     upward: Vec<Option<Upward>>,
 }
 
-/// A path told from the leaf to the root.
+/// A path, listed from the leaf to the root.
 #[derive(Clone)]
 struct Upward {
     names: Box<[u8]>,
@@ -44,7 +46,7 @@ impl Interner {
         }
     }
 
-    /// `cut`: names are missing at the root, where a gap stands.
+    /// `cut`: names are missing at the root, where a gap is.
     pub(crate) fn intern_names(&mut self, names: NamesUp<'_>, cut: bool) -> Arc<[u8]> {
         if cut {
             let mut path = GAP.to_vec();

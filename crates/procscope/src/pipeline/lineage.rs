@@ -1,4 +1,4 @@
-//! Who descends from whom, for filters that ask about ancestors; kept for nothing else.
+//! The ancestors of processes, for filters that ask about them; kept for nothing else.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -8,22 +8,22 @@ use rustc_hash::FxHashMap;
 use crate::source::record::{Body, RefRecord, Subject, comm_bytes};
 use crate::{Ancestor, Ancestry, BootId, Pid, ProcessId};
 
-/// So many of the dead are kept that have descendants.
+/// This many dead processes with descendants are kept.
 const MOST_DEAD: usize = 32_768;
 
 #[derive(Default)]
 struct Member {
-    /// Who it was born to, or had for a parent when first seen.
+    /// Its parent at birth, or when it was first seen.
     parent: Option<ProcessId>,
     name: Option<Box<[u8]>>,
     exe: Option<Arc<[u8]>>,
-    /// How many members have it for a parent.
+    /// How many members have it as their parent.
     children: usize,
     dead: bool,
 }
 
-/// See the module. The living are bounded by the number of pids, the dead by [`MOST_DEAD`]: the longest dead are
-/// forgotten first, and lines end there.
+/// See the module. The living are bounded by the number of pids, the dead by [`MOST_DEAD`]: the
+/// longest dead are forgotten first, and lines end there.
 #[derive(Default)]
 pub(crate) struct Lineage {
     kept: bool,
@@ -62,7 +62,8 @@ impl Lineage {
         self.boot = Some(boot);
     }
 
-    /// Takes what a record says, but for an end. The path of an executed file is asked for where there is one.
+    /// Updates from a record, except an end. The path of an executed file is built only if there is
+    /// one.
     pub(crate) fn see(&mut self, body: &Body<'_>, exe: impl FnOnce() -> Option<Arc<[u8]>>) {
         if !self.kept {
             return;
@@ -75,7 +76,7 @@ impl Lineage {
                 member.exe = exe.or(member.exe.take());
             }
             Body::Fork { subject, thread: false, creator, image, .. } => {
-                // A copy of its creator, who with CLONE_PARENT is not its parent.
+                // A copy of its creator, which with CLONE_PARENT is not its parent.
                 let creator = creator.as_ref().unwrap_or(&subject.parent).id();
                 let exe = match image {
                     Some(_) => exe(),
@@ -105,7 +106,7 @@ impl Lineage {
     fn meet(&mut self, subject: &Subject) -> &mut Member {
         let id = subject.id();
         let known = self.members.get(&id).is_some_and(|member| member.parent.is_some());
-        // pid 0 is nobody that could be named, and no two of the living have one pid.
+        // pid 0 has no name, and no two living processes have one pid.
         let parent = Some(&subject.parent).filter(|parent| !known && parent.pid != 0 && parent.pid != id.pid);
         parent.into_iter().for_each(|parent| self.meet_parent(parent));
         self.settle(id);
@@ -118,7 +119,7 @@ impl Lineage {
         self.members.entry(id).or_default()
     }
 
-    /// A parent that no record was about yet.
+    /// A parent without a record so far.
     fn meet_parent(&mut self, parent: &RefRecord) {
         let id = parent.id();
         if !self.members.contains_key(&id) {
@@ -128,7 +129,7 @@ impl Lineage {
         }
     }
 
-    /// Notes who has a pid: whoever had it before is dead, though the end may have been lost.
+    /// Notes the owner of a pid: the earlier owner is dead, though its end may have been lost.
     fn settle(&mut self, id: ProcessId) {
         if self.members.get(&id).is_some_and(|member| member.dead) {
             return;
@@ -156,14 +157,14 @@ impl Lineage {
             let Some(oldest) = self.dead.pop_front() else { break };
             self.forget(oldest);
         }
-        // Those that were forgotten for want of descendants leave holes.
+        // Processes forgotten because they had no descendants leave holes.
         if self.dead.len() > 2 * MOST_DEAD {
             let members = &self.members;
             self.dead.retain(|id| members.contains_key(id));
         }
     }
 
-    /// Takes a dead one out, and those above it that were kept for its sake alone.
+    /// Removes a dead one, and those above it that were kept only for it.
     fn forget(&mut self, id: ProcessId) {
         let mut next = Some(id);
         while let Some(id) = next {
@@ -205,7 +206,7 @@ mod tests {
 
     fn ended(pid: Pid, start: u64) -> Body<'static> {
         let mut it = subject(pid, start, "it");
-        // As the kernel tells of an orphan.
+        // As the kernel reports an orphan.
         it.parent = RefRecord { pid: 1, tid: 1, start_ns: 0, comm: comm("init") };
         exit(it)
     }
@@ -271,13 +272,13 @@ mod tests {
         }
         assert_eq!(lineage.dead_members, MOST_DEAD);
         let line = names(&lineage, id(last as Pid + 1, last * TICK));
-        // One more, of whom nothing but the id is left.
+        // One more, known only by its id.
         assert_eq!(line.len(), MOST_DEAD + 1);
         assert_eq!(line.last().unwrap(), "?");
     }
 
     proptest! {
-        /// Whatever comes, the count of children is right, and nobody is kept for nothing.
+        /// Whatever comes, the count of children is right, and none is kept without need.
         #[test]
         fn the_counts_hold(steps in proptest::collection::vec((0u32..8, 0u64..4, 0u32..8, 0u64..4, any::<bool>()), 0..80)) {
             let mut lineage = Lineage::new(true);

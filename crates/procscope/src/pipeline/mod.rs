@@ -35,19 +35,20 @@ use intern::Interner;
 use lineage::Lineage;
 use table::{Image, Table};
 
-/// The parts of a long list under way, by the tid and time of their exec.
+/// The parts of an incomplete long list, by the tid and time of their exec.
 #[derive(Default)]
 struct Chunks {
     argv: Vec<u8>,
     env: Vec<u8>,
 }
 
-/// So many execs with long lists may be under way at once; the kernel side can have one a CPU.
+/// This many execs with long lists may be incomplete at once; the kernel side can have one for each
+/// CPU.
 const MOST_CHUNKED: usize = 1024;
-/// The parts of a list come at one time, by the kernel's clock, and the exec right behind them: whatever is older by this belongs to
-/// an exec that was lost.
+/// The parts of a list come at one time, by the kernel's clock, and the exec directly after them:
+/// parts older by this belong to a lost exec.
 const CHUNKS_LAST_NS: u64 = 1_000_000_000;
-/// Lists longer than this are given back at once, bytes.
+/// The memory of longer lists is returned at once, bytes.
 const LONG_LIST: usize = 64 << 10;
 
 /// See the module.
@@ -67,7 +68,7 @@ pub(crate) struct Pipeline {
     filter: Option<Filter>,
     lineage: Lineage,
     kin: Option<Kin>,
-    /// Of a source that reads the ids of a user namespace.
+    /// For a source that reads the ids of a user namespace.
     id_maps: Option<IdMaps>,
     wanted: crate::EventSet,
     table: Table,
@@ -75,7 +76,7 @@ pub(crate) struct Pipeline {
     interner: Interner,
     chunks: HashMap<(Pid, u64), Chunks>,
     credentials: [Option<Arc<Credentials>>; RECENT],
-    /// Since the last credentials a batch began.
+    /// A batch began after the last credentials.
     names_due: bool,
     identity: Identity,
     spare: Option<Arc<Process>>,
@@ -83,7 +84,7 @@ pub(crate) struct Pipeline {
     last_ns: u64,
 }
 
-/// So many different credentials are kept at hand.
+/// This many different credentials are kept at hand.
 const RECENT: usize = 16;
 
 impl Pipeline {
@@ -117,35 +118,36 @@ impl Pipeline {
         }
     }
 
-    /// To be called at the beginning of each batch.
+    /// Call this at the beginning of each batch.
     pub(crate) fn set_clock(&mut self, clock: Clock) {
         self.clock = clock;
         self.names_due = true;
     }
 
-    /// Only processes in these cgroups or below pass; for a source that cannot see to it itself.
+    /// Only processes in these cgroups or below pass; for a source that cannot decide this itself.
     pub(crate) fn filter_cgroup_paths(&mut self, paths: Vec<String>) {
         self.cgroup_paths = paths;
     }
 
-    /// Only processes that are wanted pass; for a source that cannot see to it itself.
+    /// Only wanted processes pass; for a source that cannot decide this itself.
     pub(crate) fn choose(&mut self, want: &Want) {
         self.choice = Some(choice::Choice::new(want));
     }
 
-    /// Of those that were chosen by pid, these ran already.
+    /// These processes, chosen by pid, were already running.
     pub(crate) fn pin(&mut self, pins: impl IntoIterator<Item = (Pid, StartTime)>) {
         self.identity.pin(pins);
     }
 
-    /// These are in the trees that are wanted.
+    /// These are in the wanted trees.
     pub(crate) fn plant(&mut self, members: Vec<Pid>) {
         if let Some(choice) = &mut self.choice {
             choice.plant(members);
         }
     }
 
-    /// How many were forked since the last time of whom nobody knows whether they are wanted: nothing is told of them.
+    /// How many processes were forked since the last call that may or may not be wanted: nothing
+    /// about them is reported.
     pub(crate) fn take_undecided(&mut self) -> u64 {
         std::mem::take(&mut self.undecided)
     }
@@ -159,12 +161,12 @@ impl Pipeline {
         self.id_maps = maps;
     }
 
-    /// Keeps account of a command's living descendants.
+    /// Counts a command's living descendants.
     pub(crate) fn follow(&mut self, kin: Kin) {
         self.kin = Some(kin);
     }
 
-    /// Takes a record of which no event is to come, for the tables' sake.
+    /// Updates the tables from a record without making an event.
     pub(crate) fn note(&mut self, record: &Record<'_>) {
         self.see(record);
         self.lineage.end(&record.body);
@@ -184,7 +186,7 @@ impl Pipeline {
         });
     }
 
-    /// Takes a record and gives the event that it makes, if any.
+    /// Makes the event of a record, if any.
     pub(crate) fn feed(&mut self, record: &Record<'_>) -> Option<Event> {
         self.see(record);
         self.identity.meet(&record.body);
@@ -248,7 +250,7 @@ impl Pipeline {
             Body::ExecFailed { subject, errno, dirfd, path, argv } => {
                 let mut event_flaws = Flaws::new();
                 mark_of(&mut event_flaws, flaws, |_| true);
-                // Arguments that nobody saw are not none.
+                // Unseen arguments are not an empty list.
                 let seen = event_flaws.get(Field::Argv) != Some(Flaw::NotObserved);
                 let failure = ExecFailure {
                     errno: *errno,
@@ -259,7 +261,7 @@ impl Pipeline {
                 (self.living(subject), Some(subject.tid), EventKind::ExecFailed(failure), event_flaws)
             }
             Body::Exit { subject, .. } if self.identity.has_ended(subject) => {
-                // Before Linux 6.16 two threads that end at once may each find itself the last.
+                // Before Linux 6.16 two threads that end at once may both find themselves the last.
                 let end = ThreadExit { status: ExitStatus::Unknown, duration_ns: None, thread_name: None };
                 (self.living(subject), Some(subject.tid), EventKind::ThreadExit(end), Flaws::new())
             }
@@ -349,7 +351,7 @@ impl Pipeline {
         Some(event)
     }
 
-    /// Marks what the time namespace leaves open; a mark that is there already says more.
+    /// Marks the doubts that the time namespace leaves; an existing mark says more.
     fn doubt_clock(&self, process: &mut Arc<Process>, of_event: &mut Flaws) {
         let doubts = self.clock.doubts(process, self.source);
         for (field, flaw) in doubts.iter() {
@@ -361,13 +363,13 @@ impl Pipeline {
         }
     }
 
-    /// Events are missing by which programs may have been replaced.
+    /// Events are missing that may have replaced programs.
     pub(crate) fn doubt_images(&mut self, lost: &[u64; KIND_COUNT]) {
         let kinds = [Kind::Exec, Kind::Fork, Kind::Lost].map(|kind| lost[kind as usize]);
         self.table.count_loss(kinds.iter().fold(0, |sum: u64, n| sum.saturating_add(*n)));
     }
 
-    /// The mark that stands where events are missing.
+    /// The mark in the place of missing events.
     pub(crate) fn lost(&mut self, counts: [u64; KIND_COUNT]) -> Event {
         let time = self.clock.wall(self.last_ns);
         Event::new(self.next_seq(), time, self.source, None, None, EventKind::Lost(Lost { counts }))
@@ -378,7 +380,7 @@ impl Pipeline {
         self.seq
     }
 
-    /// Images are of use only to events that come later.
+    /// Images matter only to later events.
     fn keeps_images(&self) -> bool {
         self.wanted.iter().any(|kind| !matches!(kind, Kind::Existing | Kind::Exec | Kind::Lost))
     }
@@ -387,7 +389,7 @@ impl Pipeline {
         self.would_pass(process, |_| false)
     }
 
-    /// The same, where whatever is DOUBTFUL is as it is wanted.
+    /// The same, assuming the best about doubtful values.
     fn would_pass(&self, process: &Process, doubtful: impl Fn(Field) -> bool) -> bool {
         let below = |path: &str| {
             let under = |root: &String| {
@@ -403,11 +405,11 @@ impl Pipeline {
             && (self.containers.is_empty() || anywhere || process.container.as_deref().is_some_and(contained))
     }
 
-    /// Whether a process that does not pass would, if all were known of it that is asked for. Of those whose forks nobody could decide
-    /// about [`Pipeline::take_undecided`] tells.
+    /// Whether a refused process would pass if all the requested values were known.
+    /// [`Pipeline::take_undecided`] counts those whose forks could not be decided.
     fn is_unsure(&self, process: &Process) -> bool {
         let unknown = [Flaw::Unreadable, Flaw::NotObserved, Flaw::AfterLoss];
-        // What is missing of a cgroup's path is its beginning.
+        // A cut cgroup's path lacks its beginning.
         let doubtful = |field| match process.flaws.get(field) {
             Some(Flaw::Truncated) => field == Field::Cgroup,
             flaw => flaw.is_some_and(|flaw| unknown.contains(&flaw)),
@@ -453,7 +455,7 @@ impl Pipeline {
         (Arc::new(process), Some(other.tid), kind, Flaws::new())
     }
 
-    /// A process with the image that was last seen of it.
+    /// A process with the image that was last seen.
     fn living(&mut self, subject: &Subject) -> Arc<Process> {
         let image = self.table.image(subject.pid, subject.start_ns, subject.exec_id).unwrap_or_else(|| unseen(subject));
         self.process(subject, image)
@@ -464,7 +466,7 @@ impl Pipeline {
         let process = Arc::make_mut(&mut shared);
         process.id = subject.id();
         process.ns_pid = (subject.ns_pid != 0).then_some(subject.ns_pid);
-        // The first process has none that anybody could name.
+        // The first process has no parent with a name.
         let parent = Some(&subject.parent).filter(|parent| parent.pid != 0 || parent.comm != Comm::default());
         process.parent = parent.map(reference);
         process.name = name_of(&subject.comm);
@@ -487,14 +489,14 @@ impl Pipeline {
         shared
     }
 
-    /// How many events were refused so far for what is not known of them.
+    /// How many events were refused so far because of unknown values.
     pub(crate) fn refused_unsure(&self) -> u64 {
         self.refused_unsure
     }
 
-    /// Takes an event back, so that the next need not make all anew.
+    /// Takes an event back, so that the next one can reuse it.
     pub(crate) fn recycle(&mut self, event: Event) {
-        // Whoever keeps the process keeps it to himself; and a long list is not held until the next event.
+        // A kept process is not reused, and a long list is not held until the next event.
         let is_short = |list: &Option<Arc<Argv>>| list.as_ref().is_none_or(|list| list.block().len() <= LONG_LIST);
         let is_spare = |process: &Arc<Process>| {
             Arc::strong_count(process) == 1 && is_short(&process.argv) && is_short(&process.env)
@@ -580,7 +582,7 @@ impl Pipeline {
             ChunkOf::Argv => &mut chunks.argv,
             ChunkOf::Env => &mut chunks.env,
         };
-        // A gap would join what does not belong together.
+        // A gap would join separate parts.
         if list.len() == offset {
             list.extend_from_slice(bytes);
         }
@@ -593,12 +595,13 @@ impl Pipeline {
     }
 }
 
-/// The image of a process of which none was seen; a kernel thread has none.
+/// The image of a process whose own was never seen; a kernel thread has none.
 fn unseen(subject: &Subject) -> Image {
     if subject.kthread { Image::default() } else { Image::unseen() }
 }
 
-/// Lets both share one value. To count one sharer more and one less costs more than to look whether they do already.
+/// Lets both share one value. Counting one sharer more and one less costs more than checking
+/// whether they share it already.
 fn share<T: ?Sized>(mine: &mut Option<Arc<T>>, theirs: Option<&Arc<T>>) {
     match (&*mine, theirs) {
         (Some(mine), Some(theirs)) if Arc::ptr_eq(mine, theirs) => {}
@@ -619,7 +622,7 @@ fn set_image(process: &mut Process, image: Image) {
     process.flaws = image.flaws;
 }
 
-/// Of the paths that the kernel is asked for name by name, from the leaf on, the beginning is missing.
+/// Paths that the kernel gives name by name, from the leaf on, lack their beginning if cut.
 fn is_cut(flaws: &Flaws, field: Field) -> bool {
     flaws.get(field) == Some(Flaw::Truncated)
 }

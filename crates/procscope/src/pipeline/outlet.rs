@@ -6,7 +6,7 @@ use crate::source::record::Record;
 use crate::sys::Clock;
 use crate::{Event, EventKind, Field, KIND_COUNT, Kind, Pid, Sink, Summary, Timestamp};
 
-/// Where a source puts its records: through the pipeline into the sink.
+/// The path of a source's records: through the pipeline into the sink.
 pub(crate) struct Outlet<'a> {
     pipeline: Pipeline,
     sink: &'a mut dyn Sink,
@@ -35,7 +35,7 @@ impl<'a> Outlet<'a> {
         self.pipeline.set_clock(clock);
     }
 
-    /// These are in the trees that are wanted.
+    /// These are in the wanted trees.
     pub(crate) fn plant(&mut self, members: Vec<Pid>) {
         self.pipeline.plant(members);
     }
@@ -45,14 +45,14 @@ impl<'a> Outlet<'a> {
         self.pipeline.take_undecided()
     }
 
-    /// Marks how many were forked of whom nobody knows whether they are wanted.
+    /// Marks how many processes were forked that may or may not be wanted.
     pub(crate) fn miss_undecided(&mut self) -> ControlFlow<()> {
         let mut counts = [0; KIND_COUNT];
         counts[Kind::Lost as usize] = self.take_undecided();
         if counts[Kind::Lost as usize] == 0 { ControlFlow::Continue(()) } else { self.miss(counts) }
     }
 
-    /// Takes a record. `Break`: the sink wants no more, or failed.
+    /// Handles a record. `Break`: the sink wants no more, or failed.
     pub(crate) fn push(&mut self, record: &Record<'_>) -> ControlFlow<()> {
         match self.pipeline.feed(record) {
             Some(event) => {
@@ -64,24 +64,24 @@ impl<'a> Outlet<'a> {
         }
     }
 
-    /// Takes a record of which no event is to come.
+    /// Handles a record that becomes no event.
     pub(crate) fn note(&mut self, record: &Record<'_>) {
         self.pipeline.note(record);
     }
 
-    /// Marks, in place, that so many events of each kind are missing.
+    /// Marks, in place, that this many events of each kind are missing.
     pub(crate) fn lose(&mut self, counts: [u64; KIND_COUNT]) -> ControlFlow<()> {
         self.pipeline.doubt_images(&counts);
         self.miss(counts)
     }
 
-    /// The same, where no buffer could have kept them.
+    /// The same, for losses that no buffer could have prevented.
     pub(crate) fn skip(&mut self, counts: [u64; KIND_COUNT]) -> ControlFlow<()> {
         self.summary.skipped = counts.iter().fold(self.summary.skipped, |sum, n| sum.saturating_add(*n));
         self.lose(counts)
     }
 
-    /// The same, where they are of processes of which nothing else is told either.
+    /// The same, for processes of which nothing else is reported either.
     pub(crate) fn miss(&mut self, counts: [u64; KIND_COUNT]) -> ControlFlow<()> {
         for (sum, n) in self.summary.lost.iter_mut().zip(counts) {
             *sum = sum.saturating_add(n);
@@ -94,7 +94,7 @@ impl<'a> Outlet<'a> {
         self.summary.malformed += 1;
     }
 
-    /// The sink was given something since the last end of a batch.
+    /// The sink has received something since the last end of a batch.
     pub(crate) fn has_batch(&self) -> bool {
         self.dirty
     }

@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 use crate::source::record::Subject;
 use crate::{Argv, ExeTraits, Field, Flaw, Flaws, Pid, StartTime};
 
-/// The program that a process runs, as its last exec left it.
+/// A process's program, as of its last exec.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Image {
     pub(crate) path: Option<Arc<[u8]>>,
@@ -21,7 +21,7 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// One of which nothing was ever seen.
+    /// A program that was never seen.
     pub(crate) fn unseen() -> Self {
         let mut image = Self::default();
         let fields = [Field::Argv, Field::Exe, Field::Cwd];
@@ -48,14 +48,15 @@ impl Entry {
     }
 }
 
-/// Longer lists than this are not kept once the table holds much; the exec itself was delivered whole.
+/// Longer lists are not kept once the table holds much; the exec itself was delivered whole.
 const KEEP_ARGV: usize = 1024;
-/// All lists kept together, bytes.
+/// All kept lists together, bytes.
 const MOST_BYTES: usize = 4 << 20;
 
-/// The images of the living, so that later events can name them.
+/// The images of living processes, so that later events can name them.
 ///
-/// Bounded by the number of pids, and in bytes by [`MOST_BYTES`] of lists beyond [`KEEP_ARGV`] a process.
+/// Bounded by the number of pids, and in bytes by [`MOST_BYTES`] of lists beyond [`KEEP_ARGV`] for
+/// each process.
 #[derive(Default)]
 pub(crate) struct Table {
     living: FxHashMap<Pid, Entry>,
@@ -83,22 +84,22 @@ impl Table {
         slot.insert_entry(Entry { start_ns, image, exec_id, loss: self.loss });
     }
 
-    /// The image of this very process, marked where a loss may have made it stale; none where it executed something that nobody
-    /// told of. A start that was read from /proc has no more than its tick.
+    /// The image of exactly this process, marked if a loss may have made it stale; none if it
+    /// executed something that was not reported. A start read from /proc has only its tick.
     pub(crate) fn image(&self, pid: Pid, start_ns: u64, exec_id: Option<u32>) -> Option<Image> {
         let entry = self.living.get(&pid).filter(|entry| entry.is(start_ns))?;
         let stale = self.may_be_stale(entry, exec_id)?;
         Some(doubted(entry.image.clone(), stale))
     }
 
-    /// The same of a process that has ended, which is forgotten.
+    /// The same for a process that has ended, which is forgotten.
     pub(crate) fn take(&mut self, subject: &Subject) -> Option<Image> {
         let entry = self.forget(subject.pid).filter(|entry| entry.is(subject.start_ns))?;
         let stale = self.may_be_stale(&entry, subject.exec_id)?;
         Some(doubted(entry.image, stale))
     }
 
-    /// Whether a loss may have made an image stale; `None` where it is stale for sure.
+    /// Whether a loss may have made an image stale; `None` if it is certainly stale.
     fn may_be_stale(&self, entry: &Entry, exec_id: Option<u32>) -> Option<bool> {
         match entry.exec_id.zip(exec_id) {
             Some((seen, now)) => (seen == now).then_some(false),
@@ -109,7 +110,7 @@ impl Table {
     fn forget(&mut self, pid: Pid) -> Option<Entry> {
         let entry = self.living.remove(&pid);
         self.bytes -= entry.as_ref().map_or(0, |entry| entry.image.bytes());
-        // After a storm of many at a time, give back what the map grew to.
+        // After a storm of many at a time, return the memory of the map.
         if self.living.capacity() > 4096 && self.living.len() < self.living.capacity() / 8 {
             self.living.shrink_to(self.living.len() * 2);
         }

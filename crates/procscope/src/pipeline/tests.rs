@@ -118,8 +118,8 @@ fn arguments_that_nobody_saw_are_absent() {
     assert_eq!(failed(Flaws::new()), Some(0));
 }
 
-/// Where the kernel counts execs, nobody bears the arguments of a program that he does not run any more; and who surely runs the same
-/// one bears them whatever was lost.
+/// If the kernel counts execs, no process has the arguments of an earlier program; and one that
+/// certainly runs the same program has its arguments, whatever was lost.
 #[test]
 fn what_was_executed_unseen_is_not_taken_for_what_was_before() {
     let of = |exec_id| Subject { exec_id: Some(exec_id), ..subject(7, 100, "p") };
@@ -300,7 +300,7 @@ fn nothing_of_an_event_stays_for_the_next() {
         assert_eq!(event, fresh.feed(record));
         event.into_iter().for_each(|event| pipeline.recycle(event));
     }
-    // What somebody else keeps is not written to.
+    // A value that another holder keeps is not overwritten.
     let kept = pipeline.feed(&record(190, Body::Sid { subject: bare })).unwrap();
     let copy = format!("{kept:?}");
     pipeline.recycle(kept.clone());
@@ -367,7 +367,8 @@ fn forked_as(subject: Subject) -> Body<'static> {
     Body::Fork { subject, thread: false, unasked: false, call: None, flags: None, creator: None, image: None }
 }
 
-/// Of an orphan whose first parent nobody saw, and of whoever descends from it, it cannot be said whether they are in a tree.
+/// If the first parent of an orphan was not seen, it is unknown whether it and its descendants are
+/// in a tree.
 #[test]
 fn who_may_be_in_a_tree_is_counted() {
     let want = Want { trees: vec![10], ..all() };
@@ -387,7 +388,7 @@ fn who_may_be_in_a_tree_is_counted() {
     assert_eq!(feed(16, reference_to(9, UNKNOWN_START), Flaws::new()), (false, 1));
     // Its parent is outside, and so are all others of that.
     assert_eq!(feed(17, reference_to(0, UNKNOWN_START), Flaws::new()), (false, 0));
-    // Somebody else has the pid now.
+    // The pid is now another process's.
     assert_eq!(feed(14, reference_to(2, 5), Flaws::new()), (false, 0));
     assert_eq!(feed(18, reference_to(14, 900), Flaws::new()), (false, 0));
 }
@@ -424,7 +425,7 @@ fn who_may_be_anybodys_is_counted() {
     assert_eq!(feed(UNKNOWN_ID), (false, 1));
 }
 
-/// In a user namespace /proc shows the numbers that ids have there.
+/// In a user namespace /proc shows the ids' numbers there.
 #[test]
 fn ids_of_a_user_namespace_are_those_outside() {
     use crate::sys::id_maps::{IdMap, IdMaps};

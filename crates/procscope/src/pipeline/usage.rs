@@ -1,7 +1,8 @@
 use crate::Usage;
 use crate::source::record::{UNKNOWN_COUNT, UsageRecord};
 
-/// Shares out the exact run time by the tick's samples, as `cputime_adjust` in `kernel/sched/cputime.c` does for wait4(2).
+/// Divides the exact run time by the tick's samples, as `cputime_adjust` in
+/// `kernel/sched/cputime.c` does for wait4(2).
 pub(crate) fn split_runtime(utime_ns: u64, stime_ns: u64, runtime_ns: u64) -> (u64, u64) {
     if stime_ns == 0 {
         return (runtime_ns, 0);

@@ -1,4 +1,4 @@
-//! Holds what two mechanisms tell of the same time against each other.
+//! Compares the reports of two mechanisms on the same time.
 
 use std::collections::VecDeque;
 
@@ -13,9 +13,9 @@ use crate::{
 /// One of two mechanisms.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Side {
-    /// The one whose events are of use.
+    /// The one whose events are used.
     First,
-    /// The one that it is held against.
+    /// The one that it is compared with.
     Second,
 }
 
@@ -33,7 +33,8 @@ impl Side {
     }
 }
 
-/// The kinds that are compared. Debuggers each mechanism sees at another place in the kernel, and a snapshot tells of another moment.
+/// The kinds that are compared. Each mechanism sees debuggers at another place in the kernel, and a
+/// snapshot is of another moment.
 pub(crate) const COMPARABLE: EventSet = EventSet::NONE
     .with(Kind::Fork)
     .with(Kind::Clone)
@@ -47,86 +48,87 @@ pub(crate) const COMPARABLE: EventSet = EventSet::NONE
     .with(Kind::Gid)
     .with(Kind::Sid);
 
-/// Those of them of which a mechanism that samples may tell one in place of several.
+/// Those of them of which a sampling mechanism may report one in place of several.
 const CHANGES: EventSet = EventSet::NONE.with(Kind::Comm).with(Kind::Uid).with(Kind::Gid).with(Kind::Sid);
 
-/// So long after an event the other mechanism has told of it, or never will: times are the kernel's, and one who was interrupted
-/// between noting and sending is not kept for longer.
+/// This long after an event the other mechanism has reported it, or never will: times are the
+/// kernel's, and a process interrupted between noting and sending is not delayed longer.
 const GRACE_NS: i64 = 3_000_000_000;
-/// A start that was worked out is late by as much as a busy machine kept the thread that forks from running. Nobody has the pid
-/// again so soon.
+/// A worked-out start is late by as long as a busy machine stopped the forking thread. A pid is not
+/// reused so soon.
 const MOST_LATE_TICKS: u64 = 100;
-/// So close to each other there is no doubt that it is the same.
+/// So close to each other they are certainly the same.
 const NEAR_NS: u64 = 2_000_000;
-/// What happened so close to the first or the last moment may have been told by one alone.
+/// Events this close to the first or the last moment may have been reported by only one.
 const EDGE_NS: i64 = 50_000_000;
-/// A mark of lost events may stand so far from them: some counts are read once a second.
+/// A mark of lost events may be this far from them: some counts are read once a second.
 const SLACK_NS: i64 = 2_000_000_000;
-/// So many events wait for their counterpart, of each mechanism; then the oldest are given up.
+/// This many events of each mechanism wait for their counterpart; then the oldest are given up.
 const MOST_WAITING: usize = 1 << 15;
-/// So many marks of lost events are told apart; then the oldest become one.
+/// This many marks of lost events are kept apart; then the oldest become one.
 const MOST_MARKS: usize = 1024;
-/// So many discrepancies wait to be taken; beyond it they are counted alone.
+/// This many discrepancies wait to be taken; beyond that they are only counted.
 const MOST_FOUND: usize = 1024;
-/// So many of one process's events of one kind are paired at once, of each side, the earliest.
+/// This many of one process's events of one kind are paired at once, of each side, the earliest.
 const MOST_ALIGNED: usize = 256;
 
-/// What two mechanisms do not agree on.
+/// A disagreement between two mechanisms.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
 pub enum Discrepancy {
-    /// One told of it, the other did not.
+    /// One reported it, the other did not.
     Missing {
-        /// What was told.
+        /// The reported event.
         event: Box<Event>,
         /// The mechanism that did not.
         from: SourceId,
     },
-    /// Both told of it, and differ in a field that neither marks as a guess.
+    /// Both reported it, and differ in a field that both mark as exact.
     Differs {
-        /// Which field: [`Field::Status`], [`Field::Argv`] or [`Field::Ppid`]; [`Field::Name`] of a change of name, [`Field::User`] of one
-        /// of user or group.
+        /// The field: [`Field::Status`], [`Field::Argv`] or [`Field::Ppid`]; [`Field::Name`] for a
+        /// change of name, [`Field::User`] for one of user or group.
         field: Field,
-        /// What the first told.
+        /// The first's report.
         first: Box<Event>,
-        /// What the second told.
+        /// The second's report.
         second: Box<Event>,
     },
 }
 
-/// What came of it all. Each event that is compared is counted once.
+/// The result. Each compared event is counted once.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Verification {
-    /// Events of which both told, by [`Kind`] as index.
+    /// Events that both reported, by [`Kind`] as index.
     pub agreed: [u64; KIND_COUNT],
-    /// Events that are missing from what the first told, and from what the second did; by [`Kind`] as index.
+    /// Events missing from the first's reports, and from the second's; by [`Kind`] as index.
     pub missing: [[u64; KIND_COUNT]; 2],
-    /// Those that are missing, too, but were counted as lost by the mechanism that did not tell of them.
+    /// Events also missing, but counted as lost by the mechanism that did not report them.
     pub explained: [[u64; KIND_COUNT]; 2],
-    /// Events of which the other side alone told, and to which this one is not held: it has a filter, or is a mechanism that does not
-    /// count what it misses, or to which the kernel does not tell of such a change everywhere.
+    /// Events that only the other side reported, and that this one does not have to report: it has
+    /// a filter, or it does not count its misses, or the kernel does not report such a change to it
+    /// everywhere.
     pub unheld: [u64; 2],
-    /// Events of one side alone at a time when the other was not attached for sure.
+    /// Events of only one side at a time when the other may not have been attached.
     pub outside: u64,
-    /// Events that nobody could be held to: too many waited for the other side, which was far behind.
+    /// Events that could not be decided: too many waited for the other side, which was far behind.
     pub given_up: u64,
-    /// Fields in which events differ of which both told, and in how many.
+    /// Fields with different values in events that both reported, and how often.
     pub differing: Vec<(Field, u64)>,
 }
 
 impl Verification {
-    /// All events of which both told.
+    /// All events that both reported.
     pub fn total_agreed(&self) -> u64 {
         self.agreed.iter().sum()
     }
 
-    /// All events that are missing from what this side told, with no loss that explains it.
+    /// All events missing from this side's reports, with no loss that explains it.
     pub fn total_missing(&self, side: Side) -> u64 {
         self.missing[side as usize].iter().sum()
     }
 
-    /// All events that are missing from what this side told, and that it counted as lost.
+    /// All events missing from this side's reports that it counted as lost.
     pub fn total_explained(&self, side: Side) -> u64 {
         self.explained[side as usize].iter().sum()
     }
@@ -137,7 +139,8 @@ impl Verification {
         Side::BOTH.into_iter().map(of).sum::<u64>() + self.total_agreed()
     }
 
-    /// True where nothing speaks against either: whatever one told, the other told too, or counted as lost.
+    /// True if nothing speaks against either: everything that one reported, the other reported too,
+    /// or counted as lost.
     pub fn is_complete(&self) -> bool {
         Side::BOTH.into_iter().all(|side| self.total_missing(side) == 0)
             && self.given_up == 0
@@ -145,19 +148,20 @@ impl Verification {
     }
 }
 
-/// Takes the events of two monitors that watch the same, and finds what only one of them told. It does no I/O, and needs no
-/// clock but that of the events: those of each side in the order in which its monitor gives them, both in any order to each other.
+/// Takes the events of two monitors that watch the same, and finds those that only one of them
+/// reported. It does no I/O, and needs no clock except that of the events. The events of each side
+/// come in the order of its monitor; the two sides in any order.
 ///
-/// Two events are the same that are of one kind and one process, by pid and start; of several such, those are that happened
-/// closest to each other. A start that is marked as estimated may be up to a second off, and one that is not known is any. A
-/// mechanism is held to the kinds that its [`Capabilities`](crate::Capabilities) name, while it was attached. What is missing
-/// where it says that events were lost is explained by that, up to the number that it counted; a mechanism
-/// that does not count it is not held to what it does not tell.
+/// Two events match if they have the same kind and the same process, by pid and start; of several,
+/// those closest in time. An estimated start may be up to a second off, and an unknown one matches
+/// any. A mechanism has to report the kinds that its [`Capabilities`](crate::Capabilities) name,
+/// while it was attached. Losses that it reports explain missing events, up to the counted number.
+/// A mechanism that does not count losses does not have to report everything.
 #[derive(Debug)]
 pub struct Reconciler {
     sides: [Held; 2],
     kinds: EventSet,
-    /// What a side does not tell of is not missing.
+    /// A kind that a side does not report is not missing.
     exempt: [bool; 2],
     from: Timestamp,
     serial: u64,
@@ -167,7 +171,7 @@ pub struct Reconciler {
     differing: [u64; Field::ALL.len()],
 }
 
-/// What is held against a side.
+/// The state of one side.
 #[derive(Debug)]
 struct Held {
     id: SourceId,
@@ -175,16 +179,16 @@ struct Held {
     last: Option<Timestamp>,
     /// Up to when nothing is missing; `None` while it runs.
     until: Option<Timestamp>,
-    /// Those that wait, by serial number, as they came; among them are some that wait no more.
+    /// Those that wait, by serial number, in order; some of them wait no more.
     order: VecDeque<(Pid, u64)>,
     /// How many wait.
     waiting: usize,
     marks: VecDeque<Mark>,
-    /// Up to here events were given up.
+    /// Events up to here were given up.
     given_up: Option<Timestamp>,
 }
 
-/// Somewhere between these moments so many events were lost.
+/// Between these moments this many events were lost.
 #[derive(Debug)]
 struct Mark {
     from: Option<Timestamp>,
@@ -197,12 +201,13 @@ struct Waiting {
     serial: u64,
     side: Side,
     event: Event,
-    /// The other side need not tell of it.
+    /// The other side does not have to report it.
     unheld: bool,
 }
 
 impl Reconciler {
-    /// For two monitors, by their [`Monitor::session`](crate::Monitor::session). What both are asked for and can tell is compared.
+    /// For two monitors, by their [`Monitor::session`](crate::Monitor::session). Everything that
+    /// both are asked for and can report is compared.
     pub fn new(first: &Session, second: &Session) -> Self {
         let side = |session: &Session| Held {
             id: session.source,
@@ -235,12 +240,13 @@ impl Reconciler {
         self.kinds
     }
 
-    /// Takes an event.
+    /// Handles an event.
     pub fn tell(&mut self, side: Side, event: &Event) {
         self.take_in(side, event, false);
     }
 
-    /// The same, of an event that the other side need not tell of: it has a filter that this side has not, and that may refuse it.
+    /// The same for an event that the other side does not have to report: it has a filter that this
+    /// side has not, and that may refuse it.
     pub fn tell_unheld(&mut self, side: Side, event: &Event) {
         self.take_in(side, event, true);
     }
@@ -274,13 +280,14 @@ impl Reconciler {
         self.sides[side as usize].until = Some(until);
     }
 
-    /// The next discrepancy that was found. Those that a counted loss explains, and those beyond some 1,000 that nobody took, are
-    /// counted alone.
+    /// The next discrepancy. Those that a counted loss explains, and those beyond some 1,000 that
+    /// were not taken, are only counted.
     pub fn take(&mut self) -> Option<Discrepancy> {
         self.found.pop_front()
     }
 
-    /// Both have ended: decides about what still waits. [`Reconciler::take`] gives what it found.
+    /// Both have ended: decides about the events that still wait. [`Reconciler::take`] gives the
+    /// findings.
     pub fn finish(&mut self) -> Verification {
         for side in Side::BOTH {
             while let Some((pid, serial)) = self.sides[side as usize].order.pop_front() {
@@ -292,7 +299,7 @@ impl Reconciler {
         self.verification.clone()
     }
 
-    /// Takes out what the other side told of this event, where there is no doubt.
+    /// Removes the other side's report of this event, if it is certain.
     fn counterpart(&mut self, side: Side, event: &Event) -> Option<Event> {
         let pid = event.process.as_ref()?.id.pid;
         let all = self.waiting.get_mut(&pid)?;
@@ -301,7 +308,8 @@ impl Reconciler {
         // A process begins and ends once.
         let once = matches!(event.kind, EventKind::Fork(_) | EventKind::Exit(_)) && start(event).is_some();
         let certain = once && start(event) == start(&nearest.event) || distance(&nearest.event, event) <= NEAR_NS;
-        // Of several changes at once the nearest may be the next one: all of them are put in order when they are there.
+        // If there are several changes at once, the nearest may be the next one: all of them are
+        // put in order when they are there.
         let alike = matches!(event.kind, EventKind::Clone(_) | EventKind::ThreadExit(_));
         let one_of_many =
             || !once && !alike && candidates().filter(|(_, it)| distance(&it.event, event) <= NEAR_NS).count() > 1;
@@ -327,7 +335,8 @@ impl Reconciler {
         }
     }
 
-    /// Decides about what has waited long enough: both have come further, so that whatever could be its counterpart has found its own.
+    /// Decides about events that have waited long enough: both sides have come further, so that
+    /// every possible counterpart has found its own.
     fn settle(&mut self) {
         let [Some(first), Some(second)] = [self.sides[0].last, self.sides[1].last] else { return };
         let due = first.min(second).0.saturating_sub(GRACE_NS);
@@ -355,7 +364,8 @@ impl Reconciler {
         Some(taken)
     }
 
-    /// Finds the counterpart of what has waited long enough, as all from before `due` has, or else why it has none.
+    /// Finds the counterpart of an event that has waited long enough, as all from before `due`
+    /// have, or the reason why it has none.
     fn decide(&mut self, pid: Pid, serial: u64, due: i64) {
         let pairs = self.waiting.get(&pid).map(|all| pairs_with(all, serial, due));
         for [ours, theirs] in pairs.unwrap_or_default() {
@@ -368,7 +378,7 @@ impl Reconciler {
         }
     }
 
-    /// One side alone told of this.
+    /// Only one side reported this.
     fn miss(&mut self, side: Side, event: Event, unheld: bool) {
         let kind = event.kind.kind() as usize;
         let from = side.other();
@@ -377,7 +387,7 @@ impl Reconciler {
         let (attached, surely) = (within(0), within(EDGE_NS));
         let other = &mut self.sides[from as usize];
         if other.given_up.is_some_and(|until| event.time.0 <= until.0.saturating_add(EDGE_NS)) {
-            // It may have been told; what was counted as lost is for those that were not.
+            // It may have been reported; counted losses are for those that were not.
             self.verification.given_up += 1;
         } else if attached && other.counted(&event) {
             self.verification.explained[from as usize][kind] += 1;
@@ -428,7 +438,7 @@ impl Held {
         }
     }
 
-    /// Whether it counted this one as lost; so many can be explained as were.
+    /// Whether it counted this one as lost; each counted loss explains one.
     fn counted(&mut self, event: &Event) -> bool {
         let kind = event.kind.kind() as usize;
         let time = event.time.0;
@@ -447,7 +457,7 @@ impl Held {
     }
 }
 
-/// The kinds that a mechanism can be held to.
+/// The kinds that a mechanism has to report.
 fn comparable(id: SourceId) -> EventSet {
     let capabilities = source::SOURCES.iter().find(|it| it.id() == id).map(|it| it.capabilities());
     let kinds = capabilities.map_or(EventSet::NONE, |it| it.events.intersection(COMPARABLE)).iter();
@@ -455,16 +465,18 @@ fn comparable(id: SourceId) -> EventSet {
     kinds.filter(|&kind| !sampled.contains(kind)).fold(EventSet::NONE, EventSet::with)
 }
 
-/// Whether the kernel tells this mechanism of such a change too, of which another told.
+/// Whether the kernel also reports to this mechanism such a change, which the other one reported.
 fn is_told(event: &Event, id: SourceId) -> bool {
     let by_connector = id == SourceId::ProcessConnector;
     match event.kind {
-        // `proc_comm_connector` stands in prctl(2) and /proc alone, which kernel threads and those of io_uring do not use.
+        // Only prctl(2) and /proc call `proc_comm_connector`; kernel threads and those of io_uring
+        // do not use them.
         EventKind::Comm(_) if by_connector => event.process.as_ref().is_some_and(|process| {
             let is_kthread = process.argv.is_none() && process.flaws.get(Field::Argv).is_none();
             !is_kthread && event.tid == Some(process.id.pid)
         }),
-        // `commit_creds` tells the process connector of saved and file system ids too, and of user namespaces.
+        // `commit_creds` also reports saved and file system ids to the process connector, and user
+        // namespaces.
         EventKind::Uid(_) | EventKind::Gid(_) => by_connector,
         _ => true,
     }
@@ -501,8 +513,9 @@ fn same_process(a: ProcessId, b: ProcessId, estimated: bool) -> bool {
         }
 }
 
-/// The serial numbers of what both sides told of the like of this event, and of which one is from before `due`: of all that could
-/// be, so that as many as possible have a counterpart, and all are as close together as can be.
+/// The serial numbers of both sides' events like this one, at least one of them from before `due`,
+/// paired so that as many as possible have a counterpart, and all are as close together as
+/// possible.
 fn pairs_with(all: &[Waiting], serial: u64, due: i64) -> Vec<[u64; 2]> {
     let Some(this) = all.iter().find(|it| it.serial == serial) else { return Vec::new() };
     let of = |side: Side| {
@@ -513,15 +526,15 @@ fn pairs_with(all: &[Waiting], serial: u64, due: i64) -> Vec<[u64; 2]> {
     };
     let (ours, theirs) = (of(this.side), of(this.side.other()));
     let pairs = aligned(&ours, &theirs).into_iter().map(|(mine, other)| [ours[mine], theirs[other]]);
-    // With those that are due soon, so that this is not done anew for each of many.
+    // With those that are due soon, so that this is not repeated for each of many.
     let soon = due.saturating_add(GRACE_NS / 2);
     let pairs =
         pairs.filter(|pair| pair.iter().all(|it| it.event.time.0 < soon) || pair.iter().any(|it| it.serial == serial));
     pairs.map(|pair| pair.map(|it| it.serial)).collect()
 }
 
-/// Pairs two lists without crossing: as many as possible, and of all such ways the one with the smallest sum of distances. What
-/// is further apart than the grace period is never a pair.
+/// Pairs two lists without crossing: as many as possible, and of all such ways the one with the
+/// smallest sum of distances. Events further apart than the grace period are never a pair.
 fn aligned(ours: &[&Waiting], theirs: &[&Waiting]) -> Vec<(usize, usize)> {
     let width = theirs.len() + 1;
     // The best from (i, j) on: how many are left alone, and the sum.
@@ -567,7 +580,7 @@ fn aligned(ours: &[&Waiting], theirs: &[&Waiting]) -> Vec<(usize, usize)> {
     pairs
 }
 
-/// The fields that both tell as the truth, and in which they differ.
+/// The fields that both report as exact, and in which they differ.
 fn differences(first: &Event, second: &Event) -> Vec<Field> {
     let sure = |flaws: &Flaws, field| matches!(flaws.get(field), None | Some(Flaw::Inherited));
     let (Some(a), Some(b)) = (&first.process, &second.process) else { return Vec::new() };
@@ -586,7 +599,7 @@ fn differences(first: &Event, second: &Event) -> Vec<Field> {
             (Some(x), Some(y)) => (both(Field::Argv) && x != y).then_some(Field::Argv),
             _ => None,
         },
-        // Later it may change, which not everybody is told of.
+        // Later it may change, which the kernel does not report to all.
         (EventKind::Fork(_), EventKind::Fork(_)) => match (&a.parent, &b.parent) {
             (Some(x), Some(y)) => (both(Field::Ppid) && x.id.pid != y.id.pid).then_some(Field::Ppid),
             _ => None,
@@ -599,7 +612,7 @@ fn differences(first: &Event, second: &Event) -> Vec<Field> {
     differs.into_iter().collect()
 }
 
-/// Those that changed are in the record of the change, and no guess.
+/// Changed values are in the record of the change, and exact.
 fn ids_differ(a: &Process, b: &Process, ids: impl Fn(&Credentials) -> (u32, u32)) -> bool {
     match (&a.credentials, &b.credentials) {
         (Some(a), Some(b)) => ids(a) != ids(b),

@@ -76,7 +76,7 @@ fn what_both_tell_agrees() {
     }
     it.tell(Side::First, &event(SECOND, 8, EventKind::Core(CoreDump { signo: Some(6) })));
     it.tell(Side::Second, &event(SECOND, 8, EventKind::Core(CoreDump { signo: None })));
-    // Nobody is held to these.
+    // These are not compared.
     it.tell(Side::First, &event(2 * SECOND, 7, EventKind::Ptrace(PtraceChange { attach: true, tracer: None })));
     it.tell(Side::Second, &event(2 * SECOND, 7, EventKind::Existing));
     let (verification, discrepancies) = ended(it, 9 * SECOND);
@@ -84,7 +84,7 @@ fn what_both_tell_agrees() {
     assert!(verification.is_complete() && discrepancies.is_empty());
 }
 
-/// A hole is told event by event, as soon as the other one has come further, and not before.
+/// A hole is reported event by event, as soon as the other one has come further, and not before.
 #[test]
 fn a_hole_is_told() {
     let mut it = reconciler();
@@ -118,7 +118,7 @@ fn a_hole_is_told() {
     assert!(!verification.is_complete());
 }
 
-/// Of three execs the second is not told by one: it is that which is named.
+/// One mechanism misses the second of three execs: exactly that one is named.
 #[test]
 fn the_one_that_is_missing_is_named() {
     for gone in 0..3 {
@@ -177,7 +177,7 @@ fn windows_without_both_are_not_compared() {
     let mut it = reconciler();
     it.tell(Side::Second, &event(-SECOND / 2, 1, of(Kind::Exec)));
     it.tell(Side::Second, &event(10_000_000, 2, of(Kind::Exec)));
-    // At the edge it may have been told by both.
+    // At the edge both may have reported it.
     it.tell(Side::First, &event(20_000_000, 3, of(Kind::Exec)));
     it.tell(Side::Second, &event(20_010_000, 3, of(Kind::Exec)));
     it.tell(Side::First, &event(60 * SECOND, 4, of(Kind::Exec)));
@@ -204,7 +204,7 @@ fn who_is_filtered_is_not_held_to_the_rest() {
     assert_eq!((verification.unheld, verification.total_agreed()), ([1, 0], 1));
 }
 
-/// Who looks now and then misses what was short: what it does tell has to be true all the same.
+/// A sampling mechanism misses short processes; what it does report has to be true all the same.
 #[test]
 fn who_cannot_count_losses_is_held_to_what_it_tells() {
     let mut it = Reconciler::new(&session(SourceId::Ebpf, 0), &session(SourceId::ProcPoll, 0));
@@ -215,7 +215,7 @@ fn who_cannot_count_losses_is_held_to_what_it_tells() {
     assert_eq!(verification.unheld, [0, 1]);
 }
 
-/// What a mechanism says it cannot tell here is nobody's to hold against it.
+/// An event that a mechanism says it cannot report here is not compared.
 #[test]
 fn what_does_not_come_here_is_not_compared() {
     let mut second = session(SourceId::Tracefs, 0);
@@ -297,7 +297,8 @@ fn each_threads_name_is_its_own() {
     assert_eq!((found, verification.agreed[Kind::Comm as usize]), (vec![], 2));
 }
 
-/// Of a set-uid program's exec, of kernel threads and of io_uring's the kernel does not tell everybody.
+/// The kernel does not report to all mechanisms the changes of a set-uid exec, of kernel threads
+/// and of io_uring's.
 #[test]
 fn nobody_is_held_to_changes_that_the_kernel_does_not_tell_him() {
     let mut it = reconciler();
@@ -393,8 +394,8 @@ fn a_side_far_behind_is_not_blamed() {
     assert!(!verification.is_complete());
 }
 
-/// One that is missing is kept for its time, however many come and agree meanwhile.
-/// What was given up may have been told: it takes nothing of what was counted as lost.
+/// A missing event is kept for its time, however many come and agree meanwhile. A given-up event
+/// may have been reported: it uses up none of the counted losses.
 #[test]
 fn what_is_given_up_leaves_losses_to_explain_what_was_lost() {
     let mut it = reconciler();
@@ -410,7 +411,7 @@ fn what_is_given_up_leaves_losses_to_explain_what_was_lost() {
     assert_eq!(verification.total_explained(Side::First), 500);
 }
 
-/// Many threads of one process, one of which one side alone knows.
+/// Many threads of one process, one of which only one side knows.
 #[test]
 fn of_many_alike_the_others_agree() {
     for hole in [3, 40, 97] {
@@ -451,11 +452,11 @@ fn what_nobody_takes_is_counted() {
     assert_eq!((discrepancies.len(), verification.total_missing(Side::Second)), (MOST_FOUND, 3000));
 }
 
-/// Which events of a made-up day are told: of each process a fork, some execs and an exit.
+/// The events of a made-up day: for each process a fork, some execs and an exit.
 #[derive(Clone, Debug)]
 struct Day {
     events: Vec<(Pid, Kind, i64)>,
-    /// Who tells of each, and how late.
+    /// Which sides report each event, and how late.
     told: Vec<[Option<i64>; 2]>,
     /// Which side comes next.
     turns: Vec<bool>,
@@ -512,7 +513,7 @@ impl Day {
 }
 
 proptest! {
-    /// In whatever order the two streams come, what the one left out is told, that and nothing else.
+    /// In whatever order the two streams come, exactly the event that one left out is reported.
     #[test]
     fn holes_of_one_are_found(day in days(false)) {
         let (verification, discrepancies, lens) = day.reconcile();

@@ -1,9 +1,9 @@
-//! Which mechanism is the best for what was asked: what each of them says that it can tell decides, and nothing else.
+//! The best mechanism for a request: only what each says that it can report decides.
 
 use super::{Mechanism, SOURCES};
 use crate::{Capabilities, Field, Kind, Want};
 
-/// The fields that somebody who asks for a kind of event asks it for.
+/// The fields that a user of a kind of event wants.
 fn fields_of(kind: Kind) -> &'static [Field] {
     match kind {
         Kind::Fork => &[Field::Ppid],
@@ -13,12 +13,12 @@ fn fields_of(kind: Kind) -> &'static [Field] {
     }
 }
 
-/// How far a mechanism falls short of what was asked: the less the better, what comes first weighs most.
+/// How far a mechanism falls short of the request: less is better, the first field weighs most.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Shortfall {
-    /// Kinds of event that it does not tell of.
+    /// Kinds of event that it does not report.
     kinds: usize,
-    /// Fields that it has not at all.
+    /// Fields that it lacks.
     absent: usize,
     /// Fields that it looks up after the event.
     late: usize,
@@ -38,8 +38,8 @@ fn shortfall(can: &Capabilities, want: &Want) -> Shortfall {
     }
 }
 
-/// The mechanisms, the best for this first; those that watch a command alone are there where there is one. Of equals that comes
-/// first which does in [`SOURCES`].
+/// The mechanisms, the best for this first; those that watch only a command are included if there
+/// is one. Among equals the order of [`SOURCES`] decides.
 pub(super) fn best_first(want: &Want) -> Vec<&'static dyn Mechanism> {
     let mut all: Vec<_> = SOURCES.to_vec();
     all.retain(|mechanism| want.launch.is_some() || !mechanism.needs_command());
@@ -76,7 +76,7 @@ mod tests {
         }
         before("exec,exec-failed,exit", true, Ptrace, ProcessConnector);
         before("exec", true, Ptrace, ProcessConnector);
-        // It does not tell of these.
+        // It does not report these.
         before("comm,uid", true, ProcessConnector, Ptrace);
         before("comm,uid", true, ProcPoll, Ptrace);
     }
@@ -95,7 +95,7 @@ mod tests {
             shortfall(&exact, &want(EventSet::NONE.with(Kind::Exit)))
                 < shortfall(&late, &want(EventSet::NONE.with(Kind::Exit)))
         );
-        // Where nothing else tells them apart.
+        // If nothing else distinguishes them.
         let mut counting = late.clone();
         counting.counts_loss = true;
         assert!(shortfall(&counting, &want(kinds)) < shortfall(&late, &want(kinds)));

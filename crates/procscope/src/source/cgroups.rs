@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Want};
 
-/// The cgroups that are to be watched.
+/// The chosen cgroups.
 pub(crate) struct Cgroups {
     /// Ids in the unified hierarchy, which the programs know.
     pub(crate) unified: Vec<u64>,
@@ -12,7 +12,7 @@ pub(crate) struct Cgroups {
     pub(crate) unified_paths: Vec<String>,
 }
 
-/// Turns what the user named into what the kernel knows.
+/// Turns the user's names into the kernel's.
 pub(crate) fn resolve_cgroups(want: &Want) -> Result<Cgroups, Error> {
     use std::os::unix::fs::MetadataExt;
     const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;

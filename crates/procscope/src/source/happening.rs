@@ -1,4 +1,5 @@
-//! What the kernel tells of processes by numbers and moments, whichever mechanism it comes by. What it leaves out is looked up.
+//! The kernel's reports about processes in numbers and moments, whichever mechanism they come by.
+//! The rest is looked up.
 
 use crate::source::look::Look;
 use crate::source::record::Comm;
@@ -17,14 +18,14 @@ impl Task {
     }
 }
 
-/// How a thread came to be, where that is told.
+/// How a thread began, if that is reported.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Birth {
     pub(crate) flags: u64,
     pub(crate) comm: Comm,
 }
 
-/// What is told of a program's start.
+/// The report of a program's start.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Started {
     pub(crate) path: Option<Vec<u8>>,
@@ -40,17 +41,17 @@ pub(crate) struct Arguments {
     pub(crate) list: Vec<u8>,
     /// Only its beginning is here.
     pub(crate) cut: bool,
-    /// As the call had them, of which a script's interpreter receives others.
+    /// As the call had them; a script's interpreter receives others.
     pub(crate) as_called: bool,
-    /// What is missing was in memory that could not be read without a fault.
+    /// The missing part was in memory that could not be read without a fault.
     pub(crate) unreadable: bool,
 }
 
-/// A path as a call was given it.
+/// The path given to a call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct CallPath {
     pub(crate) bytes: Vec<u8>,
-    /// How far it is not what was given.
+    /// How far it differs from the given one.
     pub(crate) flaw: Option<Flaw>,
 }
 
@@ -66,19 +67,19 @@ pub(crate) struct Failed {
 /// How a thread ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct End {
-    /// As `wait(2)` has it, where it is known.
+    /// As in `wait(2)`, if it is known.
     pub(crate) wait_status: Option<u32>,
-    /// It was not told, but follows from what was.
+    /// It was not reported, but follows from other reports.
     pub(crate) worked_out: bool,
     /// All threads end so.
     pub(crate) of_all: bool,
-    /// It was told whether this was the last thread.
+    /// The report says whether this was the last thread.
     pub(crate) last: Option<bool>,
     pub(crate) comm: Option<Comm>,
     pub(crate) oom: bool,
 }
 
-/// Who sent a signal.
+/// The sender of a signal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sender {
     /// The thread that was running.
@@ -91,8 +92,8 @@ pub(crate) enum Sender {
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum Happening {
-    /// Without a birth `parent` is the real parent: of a thread that of its process, with CLONE_PARENT that of the caller. With one
-    /// it is the caller.
+    /// Without a birth `parent` is the real parent: for a thread that of its process, with
+    /// CLONE_PARENT that of the caller. With one it is the caller.
     Fork {
         parent: Task,
         child: Task,
@@ -113,7 +114,7 @@ pub(crate) enum Happening {
         sender: Sender,
         caller: Task,
     },
-    /// One went to a handler, or was ignored.
+    /// A signal went to a handler, or was ignored.
     Delivered {
         task: Task,
         signo: u8,
@@ -131,7 +132,7 @@ pub(crate) enum Happening {
     Sid {
         task: Task,
     },
-    /// Without a tracer it was let go.
+    /// Without a tracer it was released.
     Ptrace {
         task: Task,
         tracer: Option<Task>,
@@ -172,7 +173,7 @@ impl Happening {
     }
 }
 
-/// Something that happened, and what was read when it was told.
+/// An event, and the values read when it was reported.
 #[derive(Clone, Debug)]
 pub(crate) struct Told {
     /// CLOCK_MONOTONIC, ns.

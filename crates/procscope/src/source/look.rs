@@ -1,4 +1,4 @@
-//! What /proc told of a process, and when.
+//! The result of reading a process in /proc, and its time.
 
 use rustc_hash::FxHashMap;
 
@@ -9,7 +9,7 @@ use crate::{ExeTraits, Field, Flaw, Flaws, Pid, StartTime, Tty};
 /// How much to read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Depth {
-    /// The arguments alone: for a storm, in which every look costs the storm time.
+    /// Only the arguments: for a storm, in which every look costs the storm time.
     Brief,
     Full,
     /// All, with the environment.
@@ -23,11 +23,11 @@ pub(crate) struct Exe {
     pub(crate) traits: ExeTraits,
 }
 
-/// `/proc/PID/stat`, as far as it is of use.
+/// `/proc/PID/stat`, as far as it is needed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct StatSeen {
     pub(crate) start: StartTime,
-    /// Tells one image of a process from another; 0 where it is not known.
+    /// Distinguishes the images of a process; 0 if it is not known.
     pub(crate) arg_start: u64,
     pub(crate) comm: Comm,
     pub(crate) ppid: Pid,
@@ -37,25 +37,25 @@ pub(crate) struct StatSeen {
     pub(crate) kthread: bool,
     /// Its first thread has ended.
     pub(crate) ended: bool,
-    /// It has begun to end, and has given some things up.
+    /// It has begun to end, and has given up some things.
     pub(crate) ending: bool,
 }
 
-/// `/proc/PID/status`, as far as it is of use.
+/// `/proc/PID/status`, as far as it is needed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct StatusSeen {
     /// Real, effective.
     pub(crate) uids: [u32; 2],
     pub(crate) gids: [u32; 2],
-    /// The pid in the innermost namespace; 0 where it is not told.
+    /// The pid in the innermost namespace; 0 if it is not shown.
     pub(crate) ns_pid: Pid,
     pub(crate) threads: u32,
 }
 
-/// What was read of one process: of one and the same, however often its pid was used meanwhile.
+/// The values read from one process, however often its pid was used meanwhile.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Look {
-    /// CLOCK_MONOTONIC when all had been read, ns.
+    /// CLOCK_MONOTONIC when everything had been read, ns.
     pub(crate) read_ns: u64,
     pub(crate) argv: Option<Vec<u8>>,
     pub(crate) env: Option<Vec<u8>>,
@@ -66,14 +66,14 @@ pub(crate) struct Look {
     /// Read with the status.
     pub(crate) login: LoginRecord,
     pub(crate) cgroup: Option<Vec<u8>>,
-    /// Its threads but the first; read where it has some.
+    /// Its threads except the first; read if it has some.
     pub(crate) threads: Vec<Pid>,
-    /// The rest was not asked for.
+    /// The rest was not requested.
     pub(crate) brief: bool,
 }
 
 impl Look {
-    /// All its threads have ended, and nobody has waited for it yet.
+    /// All its threads have ended, and it was not waited for yet.
     pub(crate) fn is_zombie(&self) -> bool {
         self.stat.is_some_and(|stat| stat.ended) && self.threads.is_empty()
     }
@@ -81,13 +81,13 @@ impl Look {
 
 /// Reads /proc; a trait so that the tracker can be tried without one.
 pub(crate) trait Proc {
-    /// `None` where there is no such process.
+    /// `None` if there is no such process.
     fn look(&mut self, pid: Pid, depth: Depth) -> Option<Look>;
 
     /// When the process that has this pid now was started.
     fn start(&mut self, pid: Pid) -> Option<StartTime>;
 
-    /// How the process of this pid and start ended, as of `wait(2)`, where that is kept still.
+    /// How the process with this pid and start ended, as by `wait(2)`, if that is still kept.
     fn wait_status(&mut self, pid: Pid, start: StartTime) -> Option<u32>;
 }
 
@@ -126,7 +126,7 @@ impl Strings {
         }
     }
 
-    /// What was read is late; what was not is missing, for want of trying or of success.
+    /// Read values are late; others are missing, because they were not read or could not be.
     pub(crate) fn flaws(&self, missing: Flaw, env: bool) -> Flaws {
         let mut flaws = Flaws::new();
         let mut mark = |field, has: bool, missing| flaws.mark(field, if has { Flaw::ReadLate } else { missing });
@@ -141,12 +141,12 @@ impl Strings {
     }
 }
 
-/// So many cgroups are told apart; then all are told anew.
+/// This many cgroups are kept apart; then all are reported again.
 const MOST_CGROUPS: usize = 4096;
 /// The hierarchy number of the keys made here: no kernel has so many.
 const OWN_KEYS: u32 = u32::MAX;
 
-/// Keys for cgroups of which /proc told the path alone.
+/// Keys for cgroups of which /proc showed only the path.
 #[derive(Default)]
 pub(crate) struct CgroupKeys {
     keys: FxHashMap<Vec<u8>, CgroupKey>,
@@ -154,7 +154,7 @@ pub(crate) struct CgroupKeys {
 }
 
 impl CgroupKeys {
-    /// The key of this path. A new one is told of first.
+    /// The key of this path. A new one is reported first.
     pub(crate) fn key(&mut self, path: &[u8], put: &mut Put<'_>) -> CgroupKey {
         if let Some(key) = self.keys.get(path) {
             return *key;
@@ -162,7 +162,7 @@ impl CgroupKeys {
         if self.keys.len() >= MOST_CGROUPS {
             self.keys.clear();
         }
-        // Numbers are not used again, so that nobody who has an old one gets another's path.
+        // Numbers are not reused, so that the holder of an old one never gets another's path.
         self.last += 1;
         let key = CgroupKey { id: self.last, hierarchy: OWN_KEYS };
         self.keys.insert(path.to_vec(), key);
@@ -173,7 +173,8 @@ impl CgroupKeys {
     }
 }
 
-/// The path in the cgroup file of a process: `cgroups(7)`. That of the unified hierarchy, else of the first controller known.
+/// The path in a process's cgroup file: `cgroups(7)`. That of the unified hierarchy, or of the
+/// first known controller.
 pub(crate) fn decode_cgroup(file: &[u8]) -> Option<Vec<u8>> {
     const CONTROLLERS: [&[u8]; 5] = [b"memory", b"pids", b"cpu", b"cpuset", b"devices"];
     let lines = || {

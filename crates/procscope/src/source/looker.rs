@@ -1,5 +1,5 @@
-//! A thread that looks at processes as soon as the kernel tells of their execs, beside the one that tells of events: what is read of
-//! a process has to be read at once.
+//! A thread that looks at processes as soon as the kernel reports their execs, beside the thread
+//! that reports events: a process has to be read at once.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,24 +13,25 @@ use rustix::io::Errno;
 use crate::source::proc_files::Budget;
 use crate::{Error, sys};
 
-/// What a mechanism tells of execs, and what was seen of them.
+/// A mechanism's reports of execs, and the looks at them.
 pub(crate) trait Inlet: Send + 'static {
-    /// Takes what is there, and looks at whom it is about.
+    /// Takes the waiting reports, and looks at their processes.
     fn drain(&mut self) -> io::Result<()>;
 
-    /// The other thread has taken all.
+    /// The other thread has taken everything.
     fn is_empty(&self) -> bool;
 }
 
-/// What both threads share.
+/// The state that both threads share.
 pub(crate) struct Looker<E> {
-    /// To wait for without the lock. Before the execs: an instance of tracefs that is read is busy, and cannot go.
+    /// To wait for without the lock. Before the execs: an instance of tracefs that is read is busy,
+    /// and cannot be removed.
     fds: Vec<OwnedFd>,
     execs: Mutex<E>,
-    /// The other one sleeps.
+    /// The other thread sleeps.
     idle: AtomicBool,
     ended: AtomicBool,
-    /// Wakes the other one.
+    /// Wakes the other thread.
     bell: OwnedFd,
     /// Ends the looking.
     end: OwnedFd,
@@ -47,11 +48,11 @@ impl<E: Inlet> Looker<E> {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, E> {
-        // Nothing in it is left half done by a panic that would matter.
+        // A panic leaves nothing in it half done that would matter.
         self.execs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks while WORK goes on.
+    /// Looks while WORK continues.
     pub(crate) fn beside<T>(self: &Arc<Self>, work: impl FnOnce() -> T) -> Result<T, Error> {
         let theirs = Arc::clone(self);
         let thread = std::thread::Builder::new().spawn(move || theirs.look());
@@ -85,7 +86,7 @@ impl<E: Inlet> Looker<E> {
         }
     }
 
-    /// Sleeps until it has seen something, or one of these can be read.
+    /// Sleeps until it has looked at something, or one of these can be read.
     pub(crate) fn sleep<'a>(&'a self, others: impl Iterator<Item = BorrowedFd<'a>>, time: Duration) -> io::Result<()> {
         self.idle.store(true, Ordering::Release);
         // What it saw before it could know that we sleep.

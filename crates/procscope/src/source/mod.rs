@@ -1,7 +1,8 @@
-//! The contract that every mechanism meets, and the table of them.
+//! The contract of all mechanisms, and their table.
 //!
-//! A mechanism's static value is there on every OS, so that naming it anywhere explains itself. What only its own system
-//! can do stands in `live.rs`, its only file with FFI; what it reads is decoded in `decode.rs`, on every OS.
+//! A mechanism's static value exists on every OS, so that naming it anywhere gives an explanation.
+//! Code for its own system only is in `live.rs`, its only file with FFI; its input is decoded in
+//! `decode.rs`, on every OS.
 
 mod auto;
 #[cfg(target_os = "linux")]
@@ -28,19 +29,20 @@ use crate::pipeline::{Outlet, Pipeline};
 use crate::plan::{Explanation, Pushdown, plan};
 use crate::{Capabilities, Cause, Error, EventSet, Obstacle, Pid, SourceId, SourceInfo, Timestamp, Verdict, Want, sys};
 
-/// One way by which a system tells of its processes.
+/// One way by which a system reports its processes.
 pub(crate) trait Mechanism: Sync {
     fn id(&self) -> SourceId;
 
-    /// What it can tell at its best, on this kernel where that can be found out.
+    /// What it can report at its best; on this kernel, if that can be found out.
     fn capabilities(&self) -> Capabilities;
 
-    /// It watches nothing but a command that it runs.
+    /// It watches only a command that it runs.
     fn needs_command(&self) -> bool {
         false
     }
 
-    /// Whether it works here. Changes nothing; what it cannot find out so, it does not call a no.
+    /// Whether it works here. Changes nothing; what it cannot find out that way, it does not call a
+    /// no.
     #[cfg(target_os = "linux")]
     fn probe(&self) -> Verdict;
 
@@ -50,12 +52,12 @@ pub(crate) trait Mechanism: Sync {
         Verdict::Unavailable(wrong_os())
     }
 
-    /// What of a filter it can decide by itself.
+    /// The parts of a filter that it can decide by itself.
     fn pushdown(&self) -> Pushdown {
         Pushdown::default()
     }
 
-    /// Attaches. From its return on every event wanted is buffered or counted as lost.
+    /// Attaches. From its return on every wanted event is buffered or counted as lost.
     #[cfg(target_os = "linux")]
     fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error>;
 
@@ -66,7 +68,7 @@ pub(crate) trait Mechanism: Sync {
     }
 }
 
-/// A mechanism that is attached.
+/// An attached mechanism.
 pub(crate) trait Source: Send {
     /// When it was attached.
     fn attached(&self) -> Timestamp;
@@ -74,27 +76,28 @@ pub(crate) trait Source: Send {
     /// What it cannot do here, in words fit for a person.
     fn notes(&self) -> Vec<String>;
 
-    /// Those of its notes that its cost does not tell already.
+    /// Those of its notes that its cost does not already say.
     fn surprises(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// The kinds that were asked for and that it tells of elsewhere, but not here.
+    /// The requested kinds that it reports elsewhere, but not here.
     fn untold(&self) -> EventSet {
         EventSet::NONE
     }
 
-    /// What it still needs of the rights of `capabilities(7)` while it runs.
+    /// The rights of `capabilities(7)` that it still needs while it runs.
     fn rights(&self) -> &'static [&'static str];
 
-    /// Tells the pipeline what this mechanism leaves to it.
+    /// Sets up the pipeline for the work that this mechanism leaves to it.
     fn prepare(&self, pipeline: &mut Pipeline);
 
-    /// Puts records into the outlet until stopped, then what had happened by then. It stays attached until dropped.
+    /// Puts records into the outlet until stopped, then those up to that moment. It stays attached
+    /// until dropped.
     fn run(&mut self, out: &mut Outlet<'_>, stop: &stop::Stop) -> Result<(), Error>;
 }
 
-/// Every mechanism of this build: of two that can tell the same, the better one first.
+/// Every mechanism of this build: of two that can report the same, the better one first.
 pub(crate) static SOURCES: &[&dyn Mechanism] = &[
     #[cfg(feature = "ebpf")]
     &ebpf::Ebpf,
@@ -104,7 +107,8 @@ pub(crate) static SOURCES: &[&dyn Mechanism] = &[
     &proc_poll::ProcPoll,
 ];
 
-/// The mechanisms of this build, and whether they work here: the best first, for who asks for exec, exec-failed and exit events.
+/// The mechanisms of this build, and whether they work here: the best first, for exec, exec-failed
+/// and exit events.
 pub fn sources() -> Vec<SourceInfo> {
     let info = |mechanism: &dyn Mechanism| SourceInfo {
         id: mechanism.id(),
@@ -116,7 +120,8 @@ pub fn sources() -> Vec<SourceInfo> {
     auto::best_first(&want).into_iter().map(info).collect()
 }
 
-/// Who of these is below the roots, with them. Each time it is asked, `parents` tells of every process and its parent.
+/// Those of these that are below the roots, with the roots. Each time it is called, `parents` gives
+/// every process and its parent.
 pub(crate) fn descendants<P: Iterator<Item = (Pid, Pid)>>(roots: &[Pid], parents: impl Fn() -> P) -> Vec<Pid> {
     let mut members: std::collections::HashSet<Pid> = roots.iter().copied().collect();
     loop {
@@ -129,7 +134,7 @@ pub(crate) fn descendants<P: Iterator<Item = (Pid, Pid)>>(roots: &[Pid], parents
     }
 }
 
-/// Why a system call is refused, where a filter may have done it, and what mends that.
+/// Why a system call is refused, if a filter may have done it, and the remedy.
 #[cfg(target_os = "linux")]
 pub(crate) fn perhaps_filtered(what: &str) -> Option<Obstacle> {
     sys::is_filtered().then(|| Obstacle {
@@ -139,7 +144,7 @@ pub(crate) fn perhaps_filtered(what: &str) -> Option<Obstacle> {
     })
 }
 
-/// Why a command cannot be followed by its pid in a /proc that calls it otherwise.
+/// Why a command cannot be followed by its pid in a /proc that gives it another one.
 #[cfg(target_os = "linux")]
 pub(crate) fn foreign_proc() -> Obstacle {
     Obstacle {
@@ -149,7 +154,7 @@ pub(crate) fn foreign_proc() -> Obstacle {
     }
 }
 
-/// What a source does not see of trees that reports a new process's parent, and not who made it.
+/// What a source misses of trees if it reports a new process's parent, and not its creator.
 #[cfg(target_os = "linux")]
 pub(crate) fn parents_alone(want: &Want) -> Option<String> {
     let alone = !want.trees.is_empty() && want.held.is_none();
@@ -199,11 +204,12 @@ pub(crate) struct Opened {
     pub(crate) id: SourceId,
     pub(crate) capabilities: Capabilities,
     pub(crate) source: Box<dyn Source>,
-    /// What it cannot do here. Where it is not the best there is, that comes first: why, what it costs, and what mends it.
+    /// What it cannot do here. If it is not the best one, that comes first: why, its cost, and the
+    /// remedy.
     pub(crate) notes: Vec<String>,
 }
 
-/// The mechanism that was named, or else those that can do this, the best first.
+/// The named mechanism, or those that can do this, the best first.
 fn candidates(named: Option<SourceId>, want: &Want) -> Vec<&'static dyn Mechanism> {
     match named {
         Some(id) => SOURCES.iter().copied().filter(|mechanism| mechanism.id() == id).collect(),
@@ -211,7 +217,7 @@ fn candidates(named: Option<SourceId>, want: &Want) -> Vec<&'static dyn Mechanis
     }
 }
 
-/// Opens the mechanism that was named, or else the best that works here. A named one never falls back.
+/// Opens the named mechanism, or the best that works here. A named one never falls back.
 pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error> {
     let none = Error::NoMechanism { os: std::env::consts::OS, to_come: to_come() };
     if named.is_none() && !cfg!(target_os = "linux") {
@@ -244,14 +250,14 @@ pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error
     })
 }
 
-/// What nobody can tell without /proc.
+/// What is unknown without /proc.
 #[cfg(target_os = "linux")]
 fn unknown_time() -> String {
     "times may be off by a time namespace's offsets, which only /proc shows; mount it: mount -t proc proc /proc"
         .to_owned()
 }
 
-/// Says in one line why this mechanism was taken, what that costs, and how to have the better one.
+/// Says in one line why this mechanism was picked, what that costs, and how to get the better one.
 fn instead_of(better: &Error, mechanism: &dyn Mechanism) -> String {
     let (name, cost) = (mechanism.id().name(), mechanism.capabilities().cost);
     match better {
@@ -262,7 +268,7 @@ fn instead_of(better: &Error, mechanism: &dyn Mechanism) -> String {
     }
 }
 
-/// What a filter would make the mechanism do that was named, or else the best.
+/// The filter's effect on the named mechanism, or on the best.
 pub(crate) fn explain(named: Option<SourceId>, want: &Want) -> Result<Explanation, Error> {
     let mechanism = candidates(named, want)
         .into_iter()

@@ -13,7 +13,7 @@ use crate::{ExeTraits, Pid, StartTime};
 /// The /proc of this system.
 pub(crate) struct ProcFiles;
 
-/// What the kernel puts behind the name of a file that has none any more (`d_path` in `fs/d_path.c`).
+/// The kernel's addition to the name of a file that has none any more (`d_path` in `fs/d_path.c`).
 const DELETED: &[u8] = b" (deleted)";
 
 fn seen(stat: &Stat) -> StatSeen {
@@ -33,13 +33,13 @@ fn seen(stat: &Stat) -> StatSeen {
 
 fn read_exe(dir: &ProcDir) -> Option<Exe> {
     let mut path = dir.link(c"exe")?;
-    // Of one that is gone by now nobody can tell whether the mark is part of the name.
+    // For a file that is gone by now it is unknown whether the mark is part of the name.
     let (named, mode) = dir.named_and_mode(c"exe")?;
     let bits = [(0o4000, ExeTraits::SETUID), (0o2000, ExeTraits::SETGID)];
     let mut traits: ExeTraits = bits.into_iter().filter(|(bit, _)| mode & bit != 0).map(|(_, of)| of).collect();
     if !named && path.ends_with(DELETED) {
         path.truncate(path.len() - DELETED.len());
-        // A file that lives in memory alone never had a name.
+        // A file that exists only in memory never had a name.
         if path.starts_with(b"/memfd:") {
             traits.insert(ExeTraits::MEMFD);
         }
@@ -61,7 +61,7 @@ fn status_seen(status: &Status) -> StatusSeen {
     StatusSeen { uids: status.uids, gids: status.gids, ns_pid: status.ns_pid, threads: status.threads }
 }
 
-/// Who logged in, where anybody did and the kernel keeps it.
+/// The login, if there was one and the kernel keeps it.
 fn read_login(dir: &ProcDir) -> LoginRecord {
     let id = |name: &CStr| decode_id(&dir.read(name)?);
     match id(c"loginuid").filter(|&uid| uid != UNKNOWN_ID) {
@@ -74,17 +74,17 @@ fn read_status(dir: &ProcDir) -> Option<StatusSeen> {
     dir.status().as_ref().map(status_seen)
 }
 
-/// The cgroup, as far as that is known: of who is ending an old hierarchy's is said to be the root (`proc_cgroup_show` in
-/// `kernel/cgroup/cgroup.c`).
+/// The cgroup, as far as it is known: for an ending process an old hierarchy's is shown as the root
+/// (`proc_cgroup_show` in `kernel/cgroup/cgroup.c`).
 fn read_cgroup(dir: &ProcDir) -> Option<Vec<u8>> {
     let path = dir.read(c"cgroup").and_then(|file| decode_cgroup(&file))?;
     let holds = path != b"/" || dir.stat().is_some_and(|stat| !stat.is_ending() || stat.is_kthread());
     holds.then_some(path)
 }
 
-/// Reads what a thread of the process shows. The arguments come first: they are gone first.
+/// Reads a thread's files of the process. The arguments come first, because they disappear first.
 fn look_through(dir: &ProcDir, depth: Depth) -> Look {
-    // Nobody runs without arguments (Linux 5.18): the memory of who is ending is gone.
+    // No process runs without arguments (Linux 5.18): the memory of an ending one is gone.
     let argv = dir.read_list(c"cmdline").filter(|argv| !argv.is_empty());
     let mut look = Look { argv, exe: read_exe(dir), ..Look::default() };
     look.cwd = read_cwd(dir);
@@ -97,7 +97,7 @@ fn look_through(dir: &ProcDir, depth: Depth) -> Look {
     look
 }
 
-/// Reads a process that is there.
+/// Reads an existing process.
 fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
     let mut look = look_through(dir, depth);
     let stat = dir.stat();
@@ -117,7 +117,8 @@ fn look_at(dir: &ProcDir, pid: Pid, depth: Depth) -> Look {
     look
 }
 
-/// What is read of a process between two readings of its stat, of which this is the first, and the size of its code.
+/// The values read from a process between two readings of its stat, of which this is the first, and
+/// the size of its code.
 pub(crate) fn look_between(dir: &ProcDir, first: &Stat, depth: Depth) -> (Look, u64) {
     let thread = first.has_lost_leader().then(|| dir.living_thread()).flatten();
     let dir = thread.as_ref().unwrap_or(dir);
@@ -139,19 +140,19 @@ pub(crate) fn look_between(dir: &ProcDir, first: &Stat, depth: Depth) -> (Look, 
 }
 
 impl ProcFiles {
-    /// `None` where there is no such process.
+    /// `None` if there is no such process.
     pub(crate) fn stat(&self, pid: Pid) -> Option<StatSeen> {
         ProcDir::open(pid)?.stat().as_ref().map(seen)
     }
 }
 
 impl ProcFiles {
-    /// What changes without an exec, read of a thread that is held still.
+    /// Values that change without an exec, read from a thread that is held still.
     pub(crate) fn look_at_held(&self, tid: Pid) -> Look {
         let Some(dir) = ProcDir::open(tid) else { return Look::default() };
         let mut look = Look { status: read_status(&dir), login: read_login(&dir), ..Look::default() };
         look.cgroup = dir.read(c"cgroup").and_then(|file| decode_cgroup(&file));
-        // Last: one that had not begun to end by then was in its own cgroup and no other.
+        // Last: a process that had not begun to end by then was in its own cgroup and no other.
         look.stat = dir.stat().as_ref().map(seen);
         if look.stat.is_none_or(|stat| stat.ending) {
             look.cgroup = None;
@@ -159,7 +160,7 @@ impl ProcFiles {
         look
     }
 
-    /// Whether the process of this pid, which began then, has ended with all its threads.
+    /// Whether the process of this pid and start has ended with all its threads.
     pub(crate) fn is_over(&self, pid: Pid, start: Option<StartTime>) -> bool {
         let stat = ProcDir::open(pid).and_then(|dir| dir.stat());
         stat.is_none_or(|stat| {
@@ -187,24 +188,26 @@ impl Proc for ProcFiles {
     fn wait_status(&mut self, pid: Pid, start: StartTime) -> Option<u32> {
         let stat = ProcDir::open(pid)?.stat()?;
         let this = stat.start.0.abs_diff(start.0) <= 1 && stat.has_ended() && stat.threads <= 1;
-        // Older kernels show the first thread's alone (`do_task_stat`, `fs/proc/array.c`). Who may not know it sees 0.
+        // Older kernels show only the first thread's (`do_task_stat`, `fs/proc/array.c`). A caller
+        // without the right sees 0.
         let told = sys::kernel_version() >= (6, 6)
             && (stat.wait_status != 0 || sys::has_capabilities(CapabilitySet::SYS_PTRACE));
         (this && told).then_some(stat.wait_status)
     }
 }
 
-/// Everybody who lives.
+/// All living processes.
 pub(crate) fn look_at_all(depth: Depth) -> Vec<(Pid, Look)> {
     let all = sys::list_processes().into_iter();
     all.filter_map(|pid| Some((pid, ProcFiles.look(pid, depth)?))).filter(|(_, look)| look.stat.is_some()).collect()
 }
 
-/// So many processes are looked at thoroughly in a window; those that come faster are asked for their arguments alone.
+/// This many processes are read completely in a window; of those that come faster only the
+/// arguments are read.
 const THOROUGH: u32 = 40;
 const WINDOW: Duration = Duration::from_millis(100);
 
-/// How thoroughly to look at who comes next.
+/// How completely to read the next process.
 pub(crate) struct Pace {
     env: bool,
     window: Instant,
@@ -229,23 +232,24 @@ impl Pace {
     }
 }
 
-/// Looks take this part of a CPU at most, a tenth or so: a monitor must not be the load that it is to show. In a storm the rest stays unnamed.
+/// Looks use at most this part of a CPU, roughly a tenth: a monitor must not be the load that it is
+/// to show. In a storm the rest stays unnamed.
 const BUDGET: Duration = Duration::from_micros(900);
 const BUDGET_WINDOW: Duration = Duration::from_millis(10);
 
-/// What a thread that looks may use of a CPU.
+/// How much of a CPU a looking thread may use.
 pub(crate) struct Budget {
     began: Instant,
     used_before: Duration,
 }
 
 impl Budget {
-    /// Of the calling thread.
+    /// The calling thread's.
     pub(crate) fn new() -> Self {
         Self { began: Instant::now(), used_before: sys::thread_cpu_time() }
     }
 
-    /// How long to rest, where it is used up.
+    /// How long to rest if it is used up.
     pub(crate) fn spent(&mut self) -> Option<Duration> {
         if self.began.elapsed() >= BUDGET_WINDOW {
             *self = Self::new();

@@ -1,4 +1,4 @@
-//! What a source says, in one form for all of them: the pipeline makes true events of it.
+//! A source's report, in one form for all of them: the pipeline makes true events from it.
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,7 @@ pub(crate) type Comm = [u8; 16];
 
 /// A comm that the source does not know: the kernel's always end with a NUL.
 pub(crate) const UNKNOWN_COMM: Comm = [0xff; 16];
-/// The bytes of a comm up to its NUL, where it is known.
+/// The bytes of a comm up to its NUL, if it is known.
 pub(crate) fn comm_bytes(comm: &Comm) -> Option<&[u8]> {
     (*comm != UNKNOWN_COMM).then(|| comm.split(|&b| b == 0).next().unwrap_or_default())
 }
@@ -21,7 +21,8 @@ pub(crate) const UNKNOWN_COUNT: u64 = u64::MAX;
 /// A start that the source does not know.
 pub(crate) const UNKNOWN_START: u64 = u64::MAX;
 
-/// Who logged in, as the kernel's audit keeps it: [`UNKNOWN_ID`] where nobody did, and where the source does not know.
+/// The login, as the kernel's audit keeps it: [`UNKNOWN_ID`] if there was none, and if the source
+/// does not know it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct LoginRecord {
     pub(crate) uid: u32,
@@ -38,7 +39,7 @@ fn start_of(start_ns: u64) -> Option<StartTime> {
     (start_ns != UNKNOWN_START).then(|| StartTime::from_boot_ns(start_ns))
 }
 
-/// Another process, as a record names it. pid 0 without a start is nobody.
+/// Another process, as a record names it. pid 0 without a start is none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RefRecord {
     pub(crate) pid: Pid,
@@ -76,7 +77,7 @@ pub(crate) struct Subject {
     pub(crate) cgroup: CgroupKey,
     pub(crate) namespaces: Namespaces,
     pub(crate) kthread: bool,
-    /// The same in all records that are of one program: what an exec makes another.
+    /// The same in all records of one program; an exec changes it.
     pub(crate) exec_id: Option<u32>,
 }
 
@@ -98,7 +99,7 @@ pub(crate) struct CgroupKey {
 pub(crate) struct NamesUp<'a>(pub(crate) &'a [u8]);
 
 impl NamesUp<'_> {
-    /// Writes the path from the root: `/` alone where there is no component.
+    /// Writes the path from the root: only `/` without a component.
     pub(crate) fn write_path(self, path: &mut Vec<u8>) {
         let names = self.0.strip_suffix(b"\0").unwrap_or(self.0);
         if self.0.is_empty() {
@@ -117,16 +118,16 @@ impl NamesUp<'_> {
 pub(crate) struct Record<'a> {
     /// CLOCK_BOOTTIME, ns.
     pub(crate) boot_ns: u64,
-    /// The CPU that it happened on, where the source tells.
+    /// The CPU of the event, if the source knows it.
     pub(crate) processor: Option<u32>,
     pub(crate) body: Body<'a>,
-    /// What the source could not get whole.
+    /// The values that the source could not get whole.
     pub(crate) flaws: Flaws,
-    /// How far the subject's own fields can be trusted, whatever happened to it.
+    /// How far the subject's own fields can be trusted, whatever the event.
     pub(crate) about: Flaws,
 }
 
-/// Where records go.
+/// The destination of records.
 pub(crate) type Put<'a> = dyn FnMut(&Record<'_>) -> ControlFlow<()> + 'a;
 
 /// The strings of a program's image.
@@ -146,7 +147,7 @@ pub(crate) struct ImageRecord<'a> {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ListRecord<'a> {
     pub(crate) inline: &'a [u8],
-    /// Of the whole list, bytes.
+    /// The size of the whole list, bytes.
     pub(crate) len: usize,
 }
 
@@ -165,13 +166,13 @@ pub(crate) enum Body<'a> {
     Fork {
         subject: Subject,
         thread: bool,
-        /// Of use to the source alone.
+        /// Only for the source.
         unasked: bool,
         call: Option<ForkCall>,
         flags: Option<u64>,
-        /// Where the source does not tell, the parent is taken for whom the process is a copy of.
+        /// If the source does not know it, the process is taken for a copy of the parent.
         creator: Option<RefRecord>,
-        /// What was read of the process itself, instead of what its creator is known to be.
+        /// The values read from the process itself, in place of its creator's.
         image: Option<ImageRecord<'a>>,
     },
     Exec {
@@ -217,7 +218,8 @@ pub(crate) enum Body<'a> {
     Sid {
         subject: Subject,
     },
-    /// The caller, and whom it traces or, with `of_caller`, by whom it let itself be traced.
+    /// The caller, and the process that it traces or, with `of_caller`, the one that it lets trace
+    /// itself.
     Ptrace {
         subject: Subject,
         other: RefRecord,
@@ -239,24 +241,25 @@ pub(crate) enum Body<'a> {
     },
 }
 
-/// From whom a new process descends.
+/// The ancestors of a new process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Descent {
     pub(crate) pid: Pid,
     pub(crate) parent: Pid,
-    /// Who made it, with CLONE_PARENT not the parent; `None` where the source reports the parent alone.
+    /// Its creator, with CLONE_PARENT not the parent; `None` if the source reports only the parent.
     pub(crate) creator: Option<Pid>,
 }
 
 impl Descent {
-    /// Whether it belongs to a tree with these members: those that its creator is in count, and those of its parent.
+    /// Whether it belongs to a tree with these members: its creator's trees count, and its
+    /// parent's.
     pub(crate) fn is_below(&self, is_member: impl Fn(Pid) -> bool) -> bool {
         is_member(self.parent) || self.creator.is_some_and(is_member)
     }
 }
 
 impl Body<'_> {
-    /// Of a new process, from whom it descends.
+    /// For a new process, its ancestors.
     pub(crate) fn descent(&self) -> Option<Descent> {
         match self {
             Self::Fork { subject, thread: false, creator, .. } => Some(Descent {
@@ -290,7 +293,7 @@ impl Body<'_> {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ExitRecord {
-    /// `None` where the source could not learn it.
+    /// `None` if the source could not learn it.
     pub(crate) wait_status: Option<u32>,
     pub(crate) killer: Option<RefRecord>,
     pub(crate) oom: bool,

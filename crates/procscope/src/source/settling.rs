@@ -1,23 +1,23 @@
-//! Puts what was told in the order of time, and drops looks that may have seen somebody else.
+//! Puts reports in the order of time, and drops looks that may have seen another process.
 
 use rustc_hash::FxHashSet;
 
 use super::happening::{Happening, Told};
 use crate::Pid;
 
-/// How long after a look an exec may be reported that had changed the process before it: the kernel replaces the image first
-/// and tells of it last.
+/// How long after a look an exec may be reported that had changed the process before it: the kernel
+/// replaces the image first and reports it last.
 pub(crate) const SETTLE_NS: u64 = 2_000_000;
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Settling {
     pending: Vec<Told>,
-    /// Room for what [`Settling::give`] works with.
+    /// Working space of [`Settling::give`].
     changes: Vec<(Pid, u64, Option<u64>)>,
 }
 
-/// Which image of its process a look has seen.
+/// The image that a look has seen.
 fn image(told: &Told) -> Option<u64> {
     let stat = told.look.as_ref()?.stat?;
     (stat.arg_start != 0).then_some(stat.arg_start)
@@ -28,7 +28,7 @@ impl Settling {
         self.pending.push(told);
     }
 
-    /// Forgets the looks that only what came between could tell from looks at another process, as some of that is lost.
+    /// Forgets the looks that only lost reports could distinguish from looks at another process.
     pub(crate) fn distrust(&mut self) {
         for it in &mut self.pending {
             if it.look.as_ref().is_some_and(|look| look.stat.is_none()) {
@@ -37,7 +37,7 @@ impl Settling {
         }
     }
 
-    /// Which processes were forked, and when, as far as that is not yet given.
+    /// Which processes were forked, and when, as far as that is not yet passed on.
     pub(crate) fn forked(&self) -> Vec<(Pid, u64)> {
         let forked = self.pending.iter().filter_map(|it| match it.what {
             Happening::Fork { child, .. } if child.is_leader() => Some((child.pid, it.mono_ns)),
@@ -46,7 +46,7 @@ impl Settling {
         forked.collect()
     }
 
-    /// Of which processes threads ended, as far as that is not yet given.
+    /// The processes whose threads ended, as far as that is not yet passed on.
     pub(crate) fn ended(&self) -> FxHashSet<Pid> {
         let ended = self.pending.iter().filter_map(|it| match it.what {
             Happening::Exit { task, .. } => Some(task.pid),
@@ -59,10 +59,10 @@ impl Settling {
         self.pending.is_empty()
     }
 
-    /// That of up to this time, in its order, without the looks that may have seen something else.
+    /// The reports up to this time, in order, without the looks that may have seen something else.
     pub(crate) fn give(&mut self, until_ns: u64) -> Vec<Told> {
         self.pending.sort_by_key(|it| it.mono_ns);
-        // When each process became another program, which one, or its pid another process.
+        // When each process became another program, and which one, or its pid another process.
         self.changes.clear();
         self.changes.extend(self.pending.iter().filter_map(|it| match it.what {
             Happening::Exec { task, .. } => Some((task.pid, it.mono_ns, image(it))),
@@ -72,7 +72,7 @@ impl Settling {
         self.changes.sort_unstable();
         for it in &mut self.pending {
             let (Some(look), task) = (&it.look, it.what.task()) else { continue };
-            // Seen before another image was: then it is the one that is told of here.
+            // Seen before another image was: then it is the reported one.
             let told = image(it);
             let later = self.changes.partition_point(|&(pid, at, _)| (pid, at) <= (task.pid, it.mono_ns));
             let doubtful = self.changes[later..]

@@ -2,7 +2,7 @@ use std::io;
 
 use crate::StopHandle;
 
-/// The wish to stop, in the forms that sources need.
+/// The request to stop, in the forms that sources need.
 pub(crate) struct Stop {
     handle: StopHandle,
     #[cfg(target_os = "linux")]

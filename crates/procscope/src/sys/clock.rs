@@ -6,19 +6,19 @@ use crate::{Field, Flaw, Flaws, Process, SourceId, Timestamp};
 pub(crate) struct Clock {
     /// CLOCK_REALTIME minus CLOCK_BOOTTIME, ns.
     offset_ns: i64,
-    /// What the time namespace that it was read in adds.
+    /// The addition of the time namespace in which it was read.
     namespace: Offsets,
-    /// That is not known: the times are by the namespace's clock.
+    /// That is unknown: the times are by the namespace's clock.
     shifted: bool,
 }
 
 impl Clock {
-    /// Two readings of the same moment, ns. To be renewed now and then, for people set clocks.
+    /// Two readings of the same moment, ns. Renew them now and then, because people set clocks.
     pub(crate) fn new(real_ns: i64, boot_ns: u64) -> Self {
         Self { offset_ns: real_ns.saturating_sub_unsigned(boot_ns), ..Self::default() }
     }
 
-    /// In which namespace both were read, as far as that is known.
+    /// The namespace in which both were read, as far as it is known.
     pub(crate) fn read_in(self, namespace: Offsets, known: bool) -> Self {
         Self { namespace, shifted: !known, ..self }
     }
@@ -32,7 +32,8 @@ impl Clock {
         self.shifted || self.namespace.boot_ns != 0
     }
 
-    /// What of an event by this source the namespace leaves open. All but eBPF read starts from /proc.
+    /// The fields of this source's events that the namespace leaves open. All sources except eBPF
+    /// read starts from /proc.
     pub(crate) fn doubts(self, process: &Process, source: SourceId) -> Flaws {
         let mut flaws = Flaws::new();
         if self.shifted {

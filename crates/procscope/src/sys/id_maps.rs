@@ -1,6 +1,8 @@
-//! The ids of a user namespace, and what the namespace above calls them: `user_namespaces(7)`. No OS.
+//! The ids of a user namespace, and their numbers in the namespace above: `user_namespaces(7)`. No
+//! OS.
 
-/// What is shown in place of an id that has none here: `/proc/sys/kernel/overflowuid`, whose default this is.
+/// Shown in place of an id that has none here: `/proc/sys/kernel/overflowuid`, whose default this
+/// is.
 const OVERFLOW: u32 = 65534;
 
 /// Ids of one kind.
@@ -12,7 +14,8 @@ pub(crate) struct IdMap {
 }
 
 impl IdMap {
-    /// Reads `/proc/self/uid_map` or `gid_map`, and the file with the id that stands for those that have none.
+    /// Reads `/proc/self/uid_map` or `gid_map`, and the file with the id shown for those that have
+    /// none.
     pub(crate) fn decode(map: &str, overflow: &str) -> Self {
         let range = |line: &str| {
             let mut numbers = line.split_ascii_whitespace().map(|number| number.parse().ok());
@@ -22,8 +25,8 @@ impl IdMap {
         Self { ranges: map.lines().filter_map(range).collect(), overflow }
     }
 
-    /// What the namespace above calls an id that was read here. `None` where it has no number here, or may have none: the one that
-    /// is shown then may be a user's own.
+    /// The number in the namespace above of an id that was read here. `None` if it has no number
+    /// here, or may have none: the id shown in that case may be a user's own.
     pub(crate) fn outside(&self, id: u32) -> Option<u32> {
         if id == self.overflow {
             return None;

@@ -32,12 +32,12 @@ fn kernel_ns(clock: ClockId, offset_ns: i64) -> u64 {
     u64::try_from(ns(clock_gettime(clock)).saturating_sub(offset_ns)).unwrap_or(0)
 }
 
-/// What this thread has used.
+/// The CPU time of this thread.
 pub(crate) fn thread_cpu_time() -> std::time::Duration {
     std::time::Duration::from_nanos(ns(clock_gettime(ClockId::ThreadCPUTime)).unsigned_abs())
 }
 
-/// Major and minor number of the running kernel; zeroes where they cannot be read.
+/// Major and minor number of the running kernel; zeroes if they cannot be read.
 pub(crate) fn kernel_version() -> (u32, u32) {
     let release = rustix::system::uname();
     let release = release.release().to_string_lossy();
@@ -45,13 +45,13 @@ pub(crate) fn kernel_version() -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-/// How boot time and wall time stand to each other now.
+/// The present difference between boot time and wall time.
 pub(crate) fn clock() -> Clock {
     let clock = Clock::new(ns(clock_gettime(ClockId::Realtime)), now_boot_ns());
     clock.read_in(timens::offsets(), timens::is_known())
 }
 
-/// When CLOCK_MONOTONIC as the kernel has it stood at 0, as the clocks stand now.
+/// When the kernel's CLOCK_MONOTONIC was 0, by the present clocks.
 pub(crate) fn monotonic_origin() -> Timestamp {
     Timestamp(ns(clock_gettime(ClockId::Realtime)).saturating_sub_unsigned(now_mono_ns()))
 }
@@ -66,7 +66,7 @@ pub(crate) fn host_name() -> Option<String> {
     name.nodename().to_str().ok().filter(|name| !name.is_empty()).map(str::to_owned)
 }
 
-/// `/proc/sys/kernel/random/boot_id`; all zeroes where there is no /proc.
+/// `/proc/sys/kernel/random/boot_id`; all zeroes without /proc.
 pub(crate) fn boot_id() -> BootId {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id")
         .ok()
@@ -74,20 +74,22 @@ pub(crate) fn boot_id() -> BootId {
         .unwrap_or_default()
 }
 
-/// `PROC_PID_INIT_INO` in `include/linux/proc_ns.h` names the first one; true where /proc does not tell.
+/// `PROC_PID_INIT_INO` in `include/linux/proc_ns.h` names the first one; true if /proc does not
+/// show it.
 pub(crate) fn in_initial_pid_namespace() -> bool {
     let link = std::fs::read_link("/proc/self/ns/pid");
     link.map_or(true, |link| link.as_os_str() == "pid:[4026531836]")
 }
 
-/// Whether /proc calls processes by the pids that system calls know: in a new pid namespace it does not before it is mounted
-/// anew. `None` where there is no /proc.
+/// Whether /proc names processes by the pids of system calls: in a new pid namespace it does not
+/// before it is mounted again. `None` without /proc.
 pub(crate) fn proc_has_own_pids() -> Option<bool> {
     let own = std::fs::read_link("/proc/self").ok()?;
     Some(own.as_os_str() == std::process::id().to_string().as_str())
 }
 
-/// Whether a filter decides which system calls this thread may make: `seccomp(2)`. False where /proc does not tell.
+/// Whether a filter decides which system calls this thread may make: `seccomp(2)`. False if /proc
+/// does not show it.
 pub(crate) fn is_filtered() -> bool {
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     status.lines().find_map(|line| line.strip_prefix("Seccomp:")).is_some_and(|mode| mode.trim() == "2")
@@ -99,7 +101,8 @@ pub(crate) fn in_initial_user_namespace() -> bool {
     link.map_or(true, |link| link.as_os_str() == "user:[4026531837]")
 }
 
-/// What the namespace above calls the ids that /proc shows here. `None` in the initial one, where they are the kernel's own.
+/// The numbers in the namespace above of the ids that /proc shows here. `None` in the initial one,
+/// where they are the kernel's own.
 pub(crate) fn id_maps() -> Option<IdMaps> {
     if in_initial_user_namespace() {
         return None;
@@ -111,12 +114,12 @@ pub(crate) fn id_maps() -> Option<IdMaps> {
     Some(IdMaps { users: map("uid"), groups: map("gid") })
 }
 
-/// Whether the calling thread has these capabilities, in whatever user namespace it is.
+/// Whether the calling thread has these capabilities, in whichever user namespace it is.
 pub(crate) fn has_capabilities(capabilities: CapabilitySet) -> bool {
     rustix::thread::capabilities(None).is_ok_and(|sets| sets.effective.contains(capabilities))
 }
 
-/// Mounts a filesystem where nobody sees it; it ends with the descriptor.
+/// Mounts a filesystem without a place in the tree; it ends with the descriptor.
 pub(crate) fn mount_nameless(kind: &str) -> io::Result<OwnedFd> {
     let fs = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
     fsconfig_create(fs.as_fd())?;
@@ -161,7 +164,7 @@ pub(crate) struct ReadProcess {
     pub(crate) cwd: Option<Vec<u8>>,
 }
 
-/// What keeps /proc from being listed where it is no fault of /proc's.
+/// An obstacle to listing /proc that is not /proc's own.
 pub(crate) fn limit_at_proc() -> Option<crate::Obstacle> {
     crate::Obstacle::of_limit(std::fs::read_dir("/proc").err()?.raw_os_error())
 }
@@ -172,7 +175,7 @@ pub(crate) fn list_processes() -> Vec<Pid> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// Reads a process from /proc; `None` where it is gone.
+/// Reads a process from /proc; `None` if it is gone.
 pub(crate) fn read_process(pid: Pid) -> Option<ReadProcess> {
     let dir = ProcDir::open(pid)?;
     let stat = dir.stat()?;
@@ -199,8 +202,8 @@ impl ProcDir {
         openat(rustix::fs::CWD, format!("/proc/{pid}"), flags, Mode::empty()).ok().map(Self)
     }
 
-    /// The directory of a thread that lives, of those but the first: once that one has ended, its own files are empty, or say
-    /// what no longer holds.
+    /// The directory of a living thread other than the first: once that one has ended, its own
+    /// files are empty or outdated.
     pub(crate) fn living_thread(&self) -> Option<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let tasks = openat(&self.0, c"task", flags, Mode::empty()).ok()?;
@@ -213,7 +216,7 @@ impl ProcDir {
         })
     }
 
-    /// Where to read what a process has that has this stat.
+    /// Where to read the files of a process with this stat.
     fn living(self, stat: &Stat) -> Option<Self> {
         if stat.has_lost_leader() { self.living_thread() } else { Some(self) }
     }
@@ -222,7 +225,7 @@ impl ProcDir {
         let file = openat(&self.0, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
         let mut bytes = Vec::with_capacity(ONE_READ);
         while bytes.len() < most {
-            // What is short of the room is whole: /proc fills a read as far as it can.
+            // A file shorter than the room is whole: /proc fills a read as far as it can.
             let room = bytes.capacity() - bytes.len();
             let read = rustix::io::read(&file, rustix::buffer::spare_capacity(&mut bytes)).ok()?;
             if read < room {
@@ -233,7 +236,7 @@ impl ProcDir {
         Some(bytes)
     }
 
-    /// A small file; `None` where the process is gone or the file may not be read.
+    /// A small file; `None` if the process is gone or the file may not be read.
     pub(crate) fn read(&self, name: &CStr) -> Option<Vec<u8>> {
         self.read_most(name, 1 << 16)
     }
@@ -249,14 +252,15 @@ impl ProcDir {
         if list.len() < ONE_READ {
             return Some(list);
         }
-        // It was read with room for as much again.
+        // It was read with room for twice as much.
         list.shrink_to_fit();
         let file = openat(&self.0, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).ok()?;
         has_memory(&file).then_some(list)
     }
 
-    /// The environment. The kernel shows none, too, of who has no memory any more, or a new one that is not yet whole (`environ_read` in
-    /// `fs/proc/base.c`): then there are no arguments either.
+    /// The environment. The kernel also shows none for a process that has no memory any more, or a
+    /// new one that is not yet complete (`environ_read` in `fs/proc/base.c`): then there are no
+    /// arguments either.
     pub(crate) fn environment(&self) -> Option<Vec<u8>> {
         let is_whole = || self.read_list(c"cmdline").is_some_and(|argv| !argv.is_empty());
         let first = self.read_list(c"environ")?;
@@ -284,21 +288,21 @@ impl ProcDir {
         rustix::fs::readlinkat(&self.0, name, Vec::new()).err()
     }
 
-    /// Of the file that a link leads to: whether it has a name left, and its mode.
+    /// For the file of a link: whether it has a name left, and its mode.
     pub(crate) fn named_and_mode(&self, name: &CStr) -> Option<(bool, u32)> {
         let stat = rustix::fs::statat(&self.0, name, rustix::fs::AtFlags::empty()).ok()?;
         Some((stat.st_nlink != 0, stat.st_mode))
     }
 }
 
-/// The process of a thread; `None` where there is none any more.
+/// The process of a thread; `None` if there is none any more.
 pub(crate) fn process_of(tid: Pid) -> Option<Pid> {
     let status = ProcDir::open(tid)?.read(c"status")?;
     let status = String::from_utf8_lossy(&status);
     status.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
 }
 
-/// The name of whoever has this pid now: `/proc/PID/comm`.
+/// The name of the process that has this pid now: `/proc/PID/comm`.
 pub(crate) fn read_comm(pid: Pid) -> Option<Vec<u8>> {
     let mut name = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
     if name.last() == Some(&b'\n') {
@@ -324,21 +328,21 @@ impl ProcFile {
     }
 }
 
-/// When the living process that has this pid was started.
+/// When the living process with this pid was started.
 pub(crate) fn start_of(pid: Pid) -> Option<StartTime> {
     ProcDir::open(pid)?.stat().filter(|stat| !stat.has_ended() || stat.has_lost_leader()).map(|stat| stat.start)
 }
 
-/// So much of a file is asked for at first.
+/// This much of a file is requested at first.
 const ONE_READ: usize = 4096;
 
-/// Whether the process still has the memory that a list was read of. One that ended between two reads seems to have no more
-/// than was read by then.
+/// Whether the process still has the memory from which a list was read. If it ended between two
+/// reads, the list seems to end there.
 fn has_memory(list: &OwnedFd) -> bool {
     rustix::io::pread(list, &mut [0u8; 1], 0) == Ok(1)
 }
 
-/// `/proc/PID/cmdline` of whoever has this pid now.
+/// `/proc/PID/cmdline` of the process that has this pid now.
 pub(crate) fn read_argv_now(pid: Pid) -> Option<Vec<u8>> {
     let file = openat(rustix::fs::CWD, format!("/proc/{pid}/cmdline"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .ok()?;
@@ -353,8 +357,9 @@ pub(crate) fn read_argv_now(pid: Pid) -> Option<Vec<u8>> {
     Some(list)
 }
 
-/// Makes this thread run as soon as it is woken, as far as the system lets it: the shortest slice (`sched_setattr(2)`, Linux
-/// 6.12), which anybody may have, and with CAP_SYS_NICE the best nice value.
+/// Makes this thread run as soon as it is woken, as far as the system allows: the shortest slice
+/// (`sched_setattr(2)`, Linux 6.12), which any process may have, and with CAP_SYS_NICE the best
+/// nice value.
 pub(crate) fn be_prompt() {
     /// `struct sched_attr` in its first form.
     #[repr(C)]
@@ -378,7 +383,7 @@ pub(crate) fn be_prompt() {
         deadline_ns: 0,
         period_ns: 0,
     };
-    // SAFETY: the kernel reads as many bytes as `size` tells, of this thread alone.
+    // SAFETY: the kernel reads as many bytes as `size` says, and only for this thread.
     if unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) } != 0 {
         attributes.nice = 0;
         // SAFETY: as above.
@@ -386,7 +391,7 @@ pub(crate) fn be_prompt() {
     }
 }
 
-/// Whether this kernel keeps who logged in (`CONFIG_AUDIT`).
+/// Whether this kernel keeps the login (`CONFIG_AUDIT`).
 pub(crate) fn keeps_logins() -> bool {
     std::fs::exists("/proc/self/loginuid").unwrap_or(false)
 }
@@ -397,13 +402,13 @@ pub(crate) fn list_threads(pid: Pid) -> Vec<Pid> {
     entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// The longest list that an exec takes: three quarters of 8 MiB (`fs/exec.c`).
+/// The longest list that an exec accepts: three quarters of 8 MiB (`fs/exec.c`).
 const LONGEST_LIST: u64 = 6 << 20;
 
-/// How long the new lists of a process in the middle of an exec may take to be in place.
+/// How long a process in the middle of an exec may need until its new lists are in place.
 const IN_PLACE: std::time::Duration = std::time::Duration::from_millis(1);
 
-/// `/proc/PID/cmdline` of the process that started then; `None` where it is gone.
+/// `/proc/PID/cmdline` of the process with this start; `None` if it is gone.
 pub(crate) fn read_argv(pid: Pid, start: StartTime) -> Option<Vec<u8>> {
     let dir = ProcDir::open(pid)?;
     let stat = dir.stat().filter(|stat| is_start(stat.start, start))?;

@@ -1,5 +1,5 @@
-//! What each OS must supply besides its sources: the boot's id, the clocks, the names of users, the size of a page,
-//! and on Linux what /proc tells of a process.
+//! What each OS must supply besides its sources: the boot's id, the clocks, the names of users, the
+//! size of a page, and on Linux the content of /proc.
 
 mod clock;
 pub(crate) mod id_maps;

@@ -1,8 +1,8 @@
-//! What the files of a process in /proc say: `proc_pid(5)`. No OS.
+//! The content of a process's files in /proc: `proc_pid(5)`. No OS.
 
 use crate::{Pid, StartTime, Tty};
 
-/// What `/proc/PID/stat` tells: `proc_pid_stat(5)`.
+/// The content of `/proc/PID/stat`: `proc_pid_stat(5)`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Stat {
     pub(crate) comm: Vec<u8>,
@@ -20,19 +20,21 @@ pub(crate) struct Stat {
     pub(crate) cpu: [u64; 2],
     pub(crate) threads: u32,
     pub(crate) start: StartTime,
-    /// Where the arguments are: of each image another place, unless addresses are not randomised; 0 where it may not be known.
+    /// The address of the arguments: for each image another one, unless addresses are not
+    /// randomised; 0 if it may not be known.
     pub(crate) arg_start: u64,
-    /// Where its code begins and ends and its stack began: of each image other places, as above; see [`Self::places`].
+    /// The addresses where its code begins and ends and its stack began: for each image others, as
+    /// above; see [`Self::places`].
     code: [u64; 3],
-    /// As of `wait(2)`: of one that has ended, and 0 where it may not be known.
+    /// As by `wait(2)`: for an ended process, and 0 if it may not be known.
     pub(crate) wait_status: u32,
 }
 
 /// `PF_KTHREAD` in `include/linux/sched.h`.
 const PF_KTHREAD: u32 = 0x0020_0000;
-/// `PF_EXITING`: it has begun to end, and lets go of its memory.
+/// `PF_EXITING`: it has begun to end, and gives up its memory.
 const PF_EXITING: u32 = 0x0000_0004;
-/// `PF_FORKNOEXEC`: what it runs is a copy of its parent.
+/// `PF_FORKNOEXEC`: its program is a copy of its parent's.
 const PF_FORKNOEXEC: u32 = 0x0000_0040;
 
 impl Stat {
@@ -67,18 +69,20 @@ impl Stat {
         })
     }
 
-    /// What tells one image from another, where it may be known: without the right to, the kernel puts 1 (`fs/proc/array.c`), and
-    /// there is none without memory.
+    /// Distinguishes one image from another, if it may be known: without the right the kernel shows
+    /// 1 (`fs/proc/array.c`), and there is none without memory.
     pub(crate) fn places(&self) -> Option<[u64; 3]> {
         (self.code[0] > 1).then_some(self.code)
     }
 
-    /// Whether it has no code: [`Self::places`] are those of a program that is loaded. `None` where it may not be known.
+    /// Whether it has no code: then [`Self::places`] are those of a program being loaded. `None` if
+    /// it may not be known.
     pub(crate) fn lacks_code(&self) -> Option<bool> {
         (self.code[0] != 1).then_some(self.code[0] == 0)
     }
 
-    /// Whether it has executed anything since it was forked; `None` where the kernel keeps no flags, as gVisor.
+    /// Whether it has executed anything since it was forked; `None` if the kernel keeps no flags,
+    /// as gVisor.
     pub(crate) fn has_executed(&self) -> Option<bool> {
         (self.flags != 0).then_some(self.flags & PF_FORKNOEXEC == 0)
     }
@@ -101,7 +105,7 @@ impl Stat {
         self.has_ended() && self.threads > 1
     }
 
-    /// The process itself ends: no other thread is left to go on.
+    /// The process itself ends: no other thread is left.
     pub(crate) fn is_over(&self) -> bool {
         self.is_ending() && !self.has_lost_leader()
     }
@@ -112,16 +116,16 @@ impl Stat {
     }
 }
 
-/// What `/proc/PID/status` tells, as far as it is of use.
+/// The content of `/proc/PID/status`, as far as it is needed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Status {
     /// Real and effective.
     pub(crate) uids: [u32; 2],
     pub(crate) gids: [u32; 2],
-    /// The pid in the innermost namespace; 0 where the kernel does not tell (before 4.1).
+    /// The pid in the innermost namespace; 0 if the kernel does not show it (before 4.1).
     pub(crate) ns_pid: Pid,
     pub(crate) threads: u32,
-    /// The size of the program's code, KiB: anybody may know it. 0 where it is not told.
+    /// The size of the program's code, KiB, which any process may read. 0 if it is not shown.
     pub(crate) code_kib: u64,
 }
 
@@ -144,7 +148,7 @@ pub(crate) fn decode_id(file: &[u8]) -> Option<u32> {
     str::from_utf8(file).ok()?.trim_ascii_end().parse().ok()
 }
 
-/// Whether `/proc/PID/status` says that the process catches or ignores this signal.
+/// Whether `/proc/PID/status` shows that the process catches or ignores this signal.
 pub(super) fn decode_handled(status: &str, signo: i32) -> bool {
     let Some(bit) = u32::try_from(signo.saturating_sub(1)).ok().and_then(|nth| 1u64.checked_shl(nth)) else {
         return false;
@@ -154,7 +158,7 @@ pub(super) fn decode_handled(status: &str, signo: i32) -> bool {
     masks.fold(0, |all, mask| all | mask) & bit != 0
 }
 
-/// The first two numbers behind `name` in `/proc/PID/status`.
+/// The first two numbers after `name` in `/proc/PID/status`.
 pub(super) fn decode_ids(status: &str, name: &str) -> Option<[u32; 2]> {
     let mut numbers = status.lines().find_map(|line| line.strip_prefix(name))?.split_ascii_whitespace();
     Some([numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?])

@@ -1,12 +1,13 @@
-//! The reader's time namespace (`time_namespaces(7)`): `clock_gettime(2)` and the starts in /proc are those of it, while the kernel
-//! stamps events by its own clocks. Everything in this crate is in the kernel's clocks; here is what lies between.
+//! The reader's time namespace (`time_namespaces(7)`): `clock_gettime(2)` and the starts in /proc
+//! are its own, while the kernel stamps events by its own clocks. Everything in this crate is in
+//! the kernel's clocks; this module has the difference.
 
 use crate::StartTime;
 
 /// A tick of `/proc/PID/stat`, ns.
 const TICK_NS: i64 = 10_000_000;
 
-/// What the namespace adds to the kernel's clocks, ns.
+/// The namespace's additions to the kernel's clocks, ns.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Offsets {
     pub(crate) mono_ns: i64,
@@ -14,7 +15,7 @@ pub(crate) struct Offsets {
 }
 
 impl Offsets {
-    /// Reads `/proc/PID/timens_offsets`: of the namespace that the children of that process begin in.
+    /// Reads `/proc/PID/timens_offsets`: of the namespace in which that process's children begin.
     pub(crate) fn decode(file: &[u8]) -> Option<Self> {
         let file = str::from_utf8(file).ok()?;
         let of = |clock: &str| {
@@ -26,9 +27,9 @@ impl Offsets {
         Some(Self { mono_ns: of("monotonic")?, boot_ns: of("boottime")? })
     }
 
-    /// The start that /proc shows, by the kernel's own clock.
+    /// The start shown by /proc, by the kernel's own clock.
     ///
-    /// It is a tick too early at most where [`Self::blurs`] says so.
+    /// It is at most a tick too early, and only if [`Self::blurs`] says so.
     pub(crate) fn start(self, shown: StartTime) -> StartTime {
         if self.boot_ns == 0 {
             return shown;
@@ -40,7 +41,8 @@ impl Offsets {
         StartTime(u64::try_from(start).unwrap_or(u64::MAX))
     }
 
-    /// Whether a start that was read may be one tick too early, as its ticks here are not the kernel's.
+    /// Whether a start that was read may be one tick too early, because its ticks here are not the
+    /// kernel's.
     pub(crate) fn blurs(self, start: StartTime) -> bool {
         let here = i128::from(start.0) * i128::from(TICK_NS) + i128::from(self.boot_ns);
         self.boot_ns % TICK_NS != 0 || here < 0
@@ -62,7 +64,8 @@ mod live {
     use super::Offsets;
     use crate::sys;
 
-    // All threads of a process are in one time namespace, which a process can leave as long as it has but one thread.
+    // All threads of a process are in one time namespace, which a process can leave while it has
+    // only one thread.
     static MONO_NS: AtomicI64 = AtomicI64::new(0);
     static BOOT_NS: AtomicI64 = AtomicI64::new(0);
     static KNOWN: AtomicBool = AtomicBool::new(false);
@@ -79,7 +82,7 @@ mod live {
         KNOWN.load(Ordering::Relaxed)
     }
 
-    /// Looks again: a child of a process that asked before may be in a namespace of its own.
+    /// Looks again: a child of a process that already looked may be in a namespace of its own.
     pub(crate) fn renew() {
         let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mounted = openat(rustix::fs::CWD, "/proc", directory, Mode::empty());
@@ -98,12 +101,12 @@ mod live {
         readlinkat(proc, format!("{process}/ns/{name}"), Vec::new()).map(|link| link.into_bytes())
     }
 
-    /// What this process's namespace adds; `None` where this /proc does not tell.
+    /// The additions of this process's namespace; `None` if this /proc does not show them.
     fn read(proc: BorrowedFd<'_>) -> Option<Offsets> {
         let own = match link(proc, "self", "time") {
             Ok(own) if own == INITIAL => return Some(Offsets::default()),
             Ok(own) => own,
-            // A kernel without time namespaces; or a /proc in which this process is not.
+            // A kernel without time namespaces; or a /proc without this process.
             Err(_) => return sys::exists(proc, "self/stat").then(Offsets::default),
         };
         let offsets_for_children = |process: &str| {
@@ -111,7 +114,8 @@ mod live {
             let read = || sys::read_at(proc, &format!("{process}/timens_offsets"), 4096).ok();
             same.then(read).flatten().and_then(|file| Offsets::decode(&file))
         };
-        // After unshare(2) the children's namespace is another one; somebody else's children may be in this.
+        // After unshare(2) the children's namespace is another one; another process's children may
+        // be in this.
         offsets_for_children("self").or_else(|| {
             let dir = openat(proc, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).ok()?;
             let entries = rustix::fs::Dir::new(dir).ok()?.flatten();
@@ -142,13 +146,13 @@ mod tests {
         }
     }
 
-    /// As `do_task_stat` in `fs/proc/array.c` shows a start.
+    /// The start as `do_task_stat` in `fs/proc/array.c` shows it.
     fn shown(start_ns: u64, offset_ns: i64) -> StartTime {
         StartTime(start_ns.wrapping_add_signed(offset_ns) / TICK_NS as u64)
     }
 
     proptest! {
-        /// The start outside is what is worked out, or one tick behind it where that is said.
+        /// The start outside is the worked-out one, or one tick after it if that is marked.
         #[test]
         fn starts_are_those_outside(start_ns in 0u64..1 << 55, seconds in -1_000_000_000i64..1_000_000_000, nanos in 0i64..1_000_000_000, odd: bool) {
             let offset_ns = seconds * 1_000_000_000 + if odd { nanos } else { 0 };

@@ -4,15 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// Looks up names of users and groups; `None` where the number has none.
+/// Looks up names of users and groups; `None` if the number has none.
 pub(crate) trait Names: Send {
-    /// A batch begins. True where what was given before may no longer hold.
+    /// A batch begins. True if earlier answers may no longer hold.
     fn renew(&mut self) -> bool;
     fn user(&mut self, uid: u32) -> Option<Arc<str>>;
     fn group(&mut self, gid: u32) -> Option<Arc<str>>;
 }
 
-/// The id of a user, where that user's name is this one: of two with one id the system names but one.
+/// The id of a user, if the system maps it back to this name: of two names with one id it uses only
+/// one.
 #[cfg(unix)]
 pub(crate) fn uid_of(name: &str) -> Option<u32> {
     let uid = uzers::get_user_by_name(name)?.uid();
@@ -24,18 +25,19 @@ pub(crate) fn uid_of(_: &str) -> Option<u32> {
     None
 }
 
-/// Local names are as these files say at the beginning of a batch.
+/// Local names are those in these files at the beginning of a batch.
 const FILES: [&str; 3] = ["/etc/passwd", "/etc/group", "/etc/nsswitch.conf"];
-/// Names from elsewhere (LDAP, sssd, systemd) are at most so old.
+/// Names from elsewhere (LDAP, sssd, systemd) are at most this old.
 const FRESH: Duration = Duration::from_secs(10);
-/// A number without a name is asked for again after this time.
+/// A number without a name is looked up again after this time.
 const RETRY: Duration = Duration::from_secs(1);
-/// Look-ups in a slow directory are repeated after so many times what they took: it must not keep the reader from the ring.
+/// Look-ups in a slow directory are repeated after this many times their duration: they must not
+/// keep the reader from the ring.
 const PATIENCE: u32 = 100;
-/// So many names are remembered.
+/// This many names are remembered.
 const MOST: usize = 4096;
 
-/// What changes in a file with its content: device, inode, size, times of change.
+/// The values that change with a file's content: device, inode, size, times of change.
 type Stamp = (u64, u64, u64, [i64; 4]);
 
 #[cfg(unix)]
@@ -68,13 +70,13 @@ pub(crate) struct UserDatabase {
     users: Cache,
     groups: Cache,
     paths: [&'static str; 3],
-    /// As the files were before the oldest look-up.
+    /// The state of the files before the oldest look-up.
     stamps: [Option<Stamp>; 3],
     /// Nothing remembered is older.
     since: Instant,
     /// When a number was first found to have no name.
     unknown_since: Option<Instant>,
-    /// What the look-ups since then took.
+    /// The duration of the look-ups since then.
     spent: Duration,
 }
 
@@ -93,7 +95,7 @@ impl UserDatabase {
         let patience = self.spent.saturating_mul(PATIENCE);
         let is_due = |since, time: Duration| now.saturating_duration_since(since) >= time.max(patience);
         if stamps != self.stamps || is_due(self.since, FRESH) {
-            // Taken before the look-ups: a change between both shows at the next batch.
+            // Read before the look-ups: a change between both shows at the next batch.
             self.stamps = stamps;
             self.since = now;
             self.unknown_since = None;
@@ -144,7 +146,7 @@ impl Names for UserDatabase {
     }
 }
 
-/// No names: numbers alone.
+/// No names, only numbers.
 pub(crate) struct Numeric;
 
 impl Names for Numeric {
@@ -187,7 +189,8 @@ mod tests {
 
     use super::*;
 
-    /// A directory outside the files, where nothing below 10 has a name and each look-up gives another.
+    /// A directory outside the files, in which no number below 10 has a name and each look-up gives
+    /// another one.
     fn read(id: u32) -> Option<Arc<str>> {
         static ASKED: AtomicU32 = AtomicU32::new(0);
         (id >= 10).then(|| format!("name{}", ASKED.fetch_add(1, Ordering::Relaxed)).into())

@@ -25,7 +25,7 @@ fn an_id_that_is_used_again_within_a_tick_is_marked() {
     const TICK: u64 = 10_000_000;
     let want = Want { events: EventSet::ALL, ..Want::default() };
     let mut pipeline = Pipeline::new(SourceId::ProcessConnector, &want, Box::new(Root), 4096);
-    // Starts that were read have their tick alone.
+    // Starts that were read have only their tick.
     for (repeated, start_ns) in
         [(None, TICK), (Some(Flaw::Repeated), TICK), (Some(Flaw::Repeated), TICK), (None, 9 * TICK)]
     {
@@ -47,9 +47,9 @@ fn an_id_that_is_used_again_within_a_tick_is_marked() {
         assert_eq!(event.process.unwrap().flaws.get(Field::Parent), repeated);
         assert_eq!(id_of(&mut pipeline, ended(7, start_ns)), Some((Kind::Exit, repeated)));
     }
-    // Of two threads that find themselves the last one ends the process.
+    // If two threads find themselves the last, the later one ends the process.
     assert_eq!(id_of(&mut pipeline, ended(7, 9 * TICK)).map(|it| it.0), Some(Kind::ThreadExit));
-    // Without forks and ends the nanoseconds tell.
+    // Without forks and ends the nanoseconds decide.
     let mut pipeline = Pipeline::new(SourceId::Ebpf, &want, Box::new(Root), 4096);
     let image = ImageRecord::default();
     for (repeated, start_ns) in [(None, TICK + 5), (None, TICK + 5), (Some(Flaw::Repeated), TICK + 9)] {

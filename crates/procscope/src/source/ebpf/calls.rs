@@ -1,4 +1,5 @@
-//! The system calls that tell of events: the tracepoints of those by name, and the numbers that have none of their own.
+//! The system calls that report events: the tracepoints of those by name, and the numbers that have
+//! none of their own.
 
 use super::wire::{NUMBERS, TABLES};
 use crate::{Kind, Want, sys};
@@ -17,14 +18,14 @@ pub(super) const CALLS: [(&str, Kind, &[&str]); 8] = [
 
 const EXEC: &str = "sys_exit_exec";
 
-/// Programs on the tracepoints that every call passes, for those that are of no table with tracepoints by name. The second of each
-/// make up for skipped runs of the first.
+/// Programs on the tracepoints that every call passes, for calls without tracepoints by name. The
+/// second of each makes up for skipped runs of the first.
 const EVERY: [(&str, &[Kind]); 2] = [
     ("sys_enter", &[Kind::Uid, Kind::Gid, Kind::Ptrace]),
     ("sys_exit", &[Kind::ExecFailed, Kind::Uid, Kind::Gid, Kind::Sid, Kind::Ptrace]),
 ];
 
-/// The kinds of event that a program on the calls tells of, if it is one.
+/// The kinds of event that a program on the calls reports, if it is one.
 pub(super) fn kinds_of(program: &str) -> Option<Vec<Kind>> {
     let program = program.strip_suffix("_2").unwrap_or(program);
     if let Some((_, kinds)) = EVERY.iter().find(|(name, _)| *name == program) {
@@ -37,17 +38,19 @@ pub(super) fn kinds_of(program: &str) -> Option<Vec<Kind>> {
     (!kinds.is_empty()).then_some(kinds)
 }
 
-/// Whether the kernel skips runs of the program that are of no interest, so that what it skips is not a number of lost events.
+/// Whether the kernel also skips runs of the program that do not matter, so that its skips are not
+/// a number of lost events.
 pub(super) fn is_for_every_call(program: &str) -> bool {
     EVERY.iter().any(|(name, _)| *name == program.strip_suffix("_2").unwrap_or(program))
 }
 
-/// `bpf_task_pt_regs`, without which what an exec was called with is known on the tracepoint of every call alone.
+/// `bpf_task_pt_regs`. Without it the arguments of an exec are known only on the tracepoint of
+/// every call.
 fn has_registers() -> bool {
     sys::kernel_version() >= (5, 15)
 }
 
-/// `enum ps_call`, and the kinds of event that it may tell of.
+/// `enum ps_call`, and the kinds of event that it may report.
 type Meaning = (u8, &'static [Kind]);
 const EXECVE: Meaning = (1, &[Kind::ExecFailed]);
 const EXECVEAT: Meaning = (2, &[Kind::ExecFailed]);
@@ -63,7 +66,8 @@ pub(super) const EXECVEAT_NUMBER: u32 = libc::SYS_execveat as u32;
 
 const NATIVE: Numbers = &[(EXECVE, &[libc::SYS_execve as u16]), (EXECVEAT, &[EXECVEAT_NUMBER as u16])];
 
-/// arch/x86/entry/syscalls/syscall_32.tbl and arch/arm/tools/syscall.tbl, which differ in execveat. Ids of 16 bits and of 32.
+/// arch/x86/entry/syscalls/syscall_32.tbl and arch/arm/tools/syscall.tbl, which differ in execveat.
+/// Ids of 16 bits and of 32.
 const COMPAT: Numbers = &[
     (EXECVE, &[11]),
     (EXECVEAT, if cfg!(target_arch = "x86_64") { &[358] } else { &[387] }),
@@ -73,7 +77,7 @@ const COMPAT: Numbers = &[
     (PTRACE, &[26]),
 ];
 
-/// arch/x86/entry/syscalls/syscall_64.tbl, without the bit that they bear.
+/// arch/x86/entry/syscalls/syscall_64.tbl, without the bit that they have.
 const X32: Numbers = &[
     (EXECVE, &[520]),
     (EXECVEAT, &[545]),
@@ -83,7 +87,7 @@ const X32: Numbers = &[
     (PTRACE, &[521]),
 ];
 
-/// What the numbers of each table mean that the wanted events need.
+/// The numbers of each table that the wanted events need.
 pub(super) fn numbers(want: &Want) -> [[u8; NUMBERS]; TABLES] {
     let mut tables = [[0; NUMBERS]; TABLES];
     let native = if has_registers() { &[] } else { NATIVE };

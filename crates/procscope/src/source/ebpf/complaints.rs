@@ -1,5 +1,6 @@
-//! What libbpf would print. It has one callback for the whole process, which may be our caller's: ours stands there only while a thread
-//! of ours is at work in libbpf, passes on what other threads cause, and leaves the place as it was.
+//! The messages of libbpf. It has one callback for the whole process, which may be our caller's.
+//! Ours is there only while a thread of ours is in libbpf; it passes on the messages of other
+//! threads, and the earlier one is restored.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -7,20 +8,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libbpf_rs::{PrintCallback, PrintLevel, get_print, set_print};
 
-/// The verifier's log can be long; what failed is said first.
+/// The verifier's log can be long; the failure comes first.
 const MOST: usize = 8;
 
 struct Place {
-    /// So many [`Complaints`] are kept, on all threads.
+    /// This many [`Complaints`] are kept, on all threads.
     keepers: usize,
-    /// What stood there before the first of them.
+    /// The callback before the first of them.
     before: Option<(PrintLevel, PrintCallback)>,
 }
 
 static PLACE: Mutex<Place> = Mutex::new(Place { keepers: 0, before: None });
 
 thread_local! {
-    /// What was said on this thread; `None` while nobody here keeps it.
+    /// The messages on this thread; `None` while nothing here keeps them.
     static KEPT: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
 }
 
@@ -28,9 +29,9 @@ fn place() -> MutexGuard<'static, Place> {
     PLACE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps what libbpf says on this thread, until dropped.
+/// Keeps libbpf's messages on this thread, until dropped.
 pub(super) struct Complaints {
-    /// Another one does so too, which outlives this.
+    /// Another one does so too, and outlives this one.
     is_inner: bool,
     on_this_thread: PhantomData<*const ()>,
 }
@@ -50,7 +51,7 @@ impl Complaints {
         Self { is_inner, on_this_thread: PhantomData }
     }
 
-    /// What was said so far, the first few lines.
+    /// The messages so far, the first few lines.
     pub(super) fn take() -> Vec<String> {
         KEPT.with_borrow_mut(|kept| kept.as_mut().map(std::mem::take)).unwrap_or_default()
     }
@@ -63,10 +64,10 @@ impl Drop for Complaints {
         }
         let mut place = place();
         place.keepers -= 1;
-        // Whoever has put something else there meanwhile keeps it.
+        // A callback that another caller has set meanwhile stays.
         let is_ours = get_print().is_some_and(|(_, now)| std::ptr::fn_addr_eq(now, callback as PrintCallback));
         if place.keepers == 0 && is_ours {
-            // It stays known here too: another thread may have just come upon ours.
+            // It stays known here too: another thread may have just found ours.
             set_print(place.before);
         }
     }

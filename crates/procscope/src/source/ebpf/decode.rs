@@ -9,7 +9,7 @@ use crate::source::record::{
 };
 use crate::{ExeTraits, Field, Flaw, Flaws, ForkCall, Namespaces, Tty};
 
-/// The bytes are no record that this version knows.
+/// The bytes are not a record that this version knows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Malformed;
 
@@ -23,7 +23,8 @@ struct ForkCalls {
 
 const NO_CALL: i32 = i32::MIN;
 
-/// arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl; include/uapi/asm-generic/unistd.h for all others.
+/// arch/x86/entry/syscalls/syscall_64.tbl and syscall_32.tbl; include/uapi/asm-generic/unistd.h for
+/// all others.
 #[cfg(target_arch = "x86_64")]
 const NATIVE: ForkCalls = ForkCalls { fork: 57, vfork: 58, clone: 56, clone3: 435 };
 #[cfg(target_arch = "x86_64")]
@@ -53,7 +54,7 @@ fn fork_call(number: i32, compat: bool) -> Option<ForkCall> {
     }
 }
 
-/// Splits off a struct; what follows it are its strings.
+/// Splits off a struct; its strings follow it.
 #[inline(always)]
 fn split<T: FromBytes + KnownLayout + Immutable + Unaligned>(bytes: &[u8]) -> Result<(&T, &[u8]), Malformed> {
     T::ref_from_prefix(bytes).map_err(|_| Malformed)
@@ -70,7 +71,7 @@ fn decode_ref(r: &wire::Ref) -> RefRecord {
     RefRecord { pid: r.tgid, tid: r.tid, start_ns: r.start_ns, comm: r.comm }
 }
 
-/// A thread that is ending has let go of all but two: none are told of it.
+/// A thread that is ending has given up all but two: none are reported.
 #[inline(always)]
 fn decode_namespaces(p: &wire::Process) -> Namespaces {
     if p.ns_mnt == 0 {
@@ -149,7 +150,7 @@ const FLAWS: [(u16, Field, Flaw); 11] = [
     (flag::USAGE_TICK, Field::Usage, Flaw::Estimated),
 ];
 
-/// True for a record that nobody asked for, which is sent for tables alone.
+/// True for a record that was not requested, which is sent only for the tables.
 pub(crate) fn is_unasked(bytes: &[u8]) -> bool {
     split::<wire::Header>(bytes).is_ok_and(|(header, _)| header.flags & flag::UNASKED != 0)
 }
@@ -160,7 +161,7 @@ pub(crate) fn lost_before(bytes: &[u8]) -> u64 {
     split::<wire::Header>(bytes).map_or(0, |(header, _)| header.lost)
 }
 
-/// How many events were lost so far, by kind, of a record that tells nothing but that.
+/// How many events were lost so far, by kind, from a record that holds nothing else.
 #[inline]
 pub(crate) fn losses(bytes: &[u8]) -> Option<[u64; kind::KINDS]> {
     let (header, _) = split::<wire::Header>(bytes).ok()?;
@@ -168,7 +169,7 @@ pub(crate) fn losses(bytes: &[u8]) -> Option<[u64; kind::KINDS]> {
     if header.kind == kind::LOSSES { told(bytes.get(..header.size as usize)?) } else { None }
 }
 
-/// Decodes one record of an event, or of what events need.
+/// Decodes one record of an event, or of data that events need.
 #[inline]
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
     let (header, _) = split::<wire::Header>(bytes)?;
@@ -179,7 +180,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, Malformed> {
         set.for_each(|&(_, field, flaw)| flaws.mark(field, flaw));
     }
     let body = decode_body(header, bytes, &mut flaws)?;
-    // The list of those who ran is made on any CPU.
+    // The list of running processes is made on any CPU.
     let processor = (header.kind != kind::EXISTING).then_some(header.cpu);
     Ok(Record { boot_ns: header.boot_ns, processor, body, flaws, about: Flaws::new() })
 }

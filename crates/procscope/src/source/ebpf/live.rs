@@ -27,36 +27,37 @@ use crate::{Error, EventSet, KIND_COUNT, Kind, Pid, SourceId, Timestamp, Want, s
 
 /// How long the reader stays away while there are events.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// The same, after an interval without any, where what woke the reader is not shown: the exec behind a fork is half a millisecond away.
-/// Twice as long each time.
+/// The same after an interval without events, if the event that woke the reader is not shown: the
+/// exec after a fork is half a millisecond away. Twice as long each time.
 const SOON: Duration = Duration::from_millis(1);
-/// The same where so many records came at a time that each coming, with the caches cold, is worth saving.
+/// The same if so many records come at a time that each visit, with cold caches, is worth saving.
 const BUSY_INTERVAL: Duration = Duration::from_millis(40);
 const BUSY: usize = 200;
 /// How long a record may lie that was sent just when the reader went to sleep.
 const LINGER: Duration = Duration::from_millis(25);
-/// How often a sleeper looks up, to count what the kernel skipped.
+/// How often a sleeping reader wakes, to count what the kernel skipped.
 const ASLEEP: Duration = Duration::from_secs(1);
-/// So many records are read before their room is given back.
+/// This many records are read before their room is given back.
 const RELEASE_EVERY: usize = 64;
 
-/// A program whose skipped runs are looked after: the kernel does not run one twice at a time on a CPU.
+/// A program whose skipped runs are counted: the kernel does not run one twice at a time on a CPU.
 struct Watched {
     fd: OwnedFd,
     kind: Kind,
     misses: u64,
-    /// Its place in [`TWICE`], where a second program makes up for them.
+    /// Its place in [`TWICE`], if a second program makes up for them.
     twice: Option<usize>,
 }
 
-/// Attached programs. The kernel waits out every CPU for each that lets go of a system call's tracepoint, so all do at once.
+/// Attached programs. For each detached tracepoint of a system call the kernel waits for every CPU,
+/// so all detach at once.
 struct Links(Vec<Link>);
 
 impl Drop for Links {
     fn drop(&mut self) {
         std::thread::scope(|scope| {
             for link in self.0.drain(..) {
-                // Where there can be no thread, it goes here.
+                // If there can be no thread, it happens here.
                 let _ = std::thread::Builder::new().spawn_scoped(scope, move || drop(link));
             }
         });
@@ -75,16 +76,17 @@ pub(super) struct Live {
     attached: Timestamp,
     notes: Vec<String>,
     untold: EventSet,
-    /// Cgroups of the old hierarchies, which the programs do not filter by.
+    /// Cgroups of the old hierarchies, by which the programs do not filter.
     cgroup_paths: Vec<String>,
-    /// The trees' members when the programs took over, and the place in the ring up to which they had not.
+    /// The trees' members when the programs took over, and the place in the ring up to which they
+    /// had not.
     pub(super) members: HashSet<Pid>,
     pub(super) unfiltered_until: u64,
-    /// Who was told of as running already, by pid and start.
+    /// The processes reported as existing, by pid and start.
     pub(super) existing: HashSet<(Pid, u64)>,
-    /// Who may have begun before we attached, or just after.
+    /// Processes that may have begun before we attached, or just after.
     pub(super) unsure: HashSet<Pid>,
-    /// Losses that were told of, by kind.
+    /// Losses that were reported, by kind.
     told: [u64; KIND_COUNT],
 }
 
@@ -152,7 +154,7 @@ impl Live {
         }
         live.attached_ns = sys::now_boot_ns();
         live.attached = sys::clock().wall(live.attached_ns);
-        // From here on, what is lost is counted for the trees alone.
+        // From here on, losses are counted only for the trees.
         live.plant_trees().map_err(fail("listing the processes"))?;
         Ok(live)
     }
@@ -186,7 +188,7 @@ impl Live {
                     }
                 }
             }
-            // A run of the second alone is skipped where the first has done it all.
+            // A run of the second is skipped only if the first has done it all.
             if first_of(&name).is_none() {
                 let fd = program.as_fd().try_clone_to_owned()?;
                 let twice = TWICE.iter().position(|first| *first == name);
@@ -200,7 +202,7 @@ impl Live {
         Ok(())
     }
 
-    /// Runs that the kernel skipped because the program was running on that CPU already.
+    /// Runs that the kernel skipped because the program was already running on that CPU.
     fn skipped(&mut self) -> Option<[u64; KIND_COUNT]> {
         let mut counts = [0; KIND_COUNT];
         for program in &mut self.watched {
@@ -217,7 +219,7 @@ impl Live {
         counts.iter().any(|&n| n != 0).then_some(counts)
     }
 
-    /// Reads what is there, up to a position. Returns how many records that were.
+    /// Reads the records up to a position. Returns how many there were.
     fn drain(&mut self, end: u64, out: &mut Outlet<'_>) -> ControlFlow<(), usize> {
         let mut count = 0;
         let (mut told, mut borne): (u64, u64) = (self.told.iter().sum(), 0);
@@ -283,8 +285,9 @@ impl Live {
         ControlFlow::Continue(count)
     }
 
-    /// How many events were lost, all and of each kind, as the next record that tells it has it. It stands ahead of what follows a loss.
-    /// What another processor lost while a record was made is in that record's total, and told behind it.
+    /// The number of lost events, in total and of each kind, as in the next record that holds it.
+    /// That record precedes the first one after a loss. A loss on another processor while a record
+    /// was made is in that record's total, and reported after it.
     fn losses_told_next(&mut self, mut position: u64, end: u64) -> Option<(u64, [u64; kind::KINDS])> {
         while position < end {
             let (slot, next) = self.ring.look(position);
@@ -302,7 +305,7 @@ impl Live {
         None
     }
 
-    /// Looks at the records that wait, without taking them, and whether each was asked for.
+    /// Looks at the waiting records without consuming them, and whether each was requested.
     pub(super) fn peek(&mut self, mut see: impl FnMut(&Record<'_>, bool)) {
         let end = self.ring.end();
         let mut position = self.ring.position();
@@ -348,7 +351,8 @@ impl Live {
         loop {
             let stopping = stop.is_stopped();
             out.set_clock(sys::clock());
-            // What comes while we read waits for the next batch, so that the sink sees an end.
+            // Records that come while we read wait for the next batch, so that the sink sees an
+            // end.
             let end = self.ring.end();
             let ControlFlow::Continue(mut count) = self.drain(end, out) else { return Ok(()) };
             while stopping && self.ring.position() < end {
@@ -365,7 +369,7 @@ impl Live {
                     return Ok(());
                 }
             }
-            // Told here too, for no record may come to tell of it in its place.
+            // Reported here too, because no record may come that would.
             if (count == 0 || stopping)
                 && let Some(counts) = untold(&self.shared.lost(), &mut self.told)
                 && out.lose(counts).is_break()
@@ -412,8 +416,8 @@ impl Source for Live {
         self.untold
     }
 
-    /// Before Linux 5.19 CAP_BPF is asked for at every call; CAP_SYS_PTRACE shows processes that ran before in a /proc with
-    /// `hidepid`, and their environments.
+    /// Before Linux 5.19 CAP_BPF is needed at every call; CAP_SYS_PTRACE shows already running
+    /// processes in a /proc with `hidepid`, and their environments.
     fn rights(&self) -> &'static [&'static str] {
         if sys::kernel_version() < (5, 19) { &["CAP_BPF", "CAP_SYS_PTRACE"] } else { &["CAP_SYS_PTRACE"] }
     }
@@ -441,7 +445,7 @@ fn read_misses(fd: &OwnedFd) -> u64 {
     if result == 0 { info.recursion_misses } else { 0 }
 }
 
-/// The runs that were skipped and that no second program made up for: both numbers as they were at one moment.
+/// The skipped runs for which no second program made up: both numbers at one moment.
 fn uncaught(fd: &OwnedFd, caught: impl Fn() -> u64) -> u64 {
     let mut misses = read_misses(fd);
     for _ in 0..16 {
@@ -452,11 +456,12 @@ fn uncaught(fd: &OwnedFd, caught: impl Fn() -> u64) -> u64 {
         }
         misses = now;
     }
-    // They come in so fast that this is told of the next time.
+    // They come in so fast that this is reported the next time.
     0
 }
 
-/// Whether a record that was sent before the programs knew the trees is of a member; a member's child becomes one.
+/// Whether a record that was sent before the programs knew the trees is of a member; a member's
+/// child becomes one.
 fn adopt(members: &mut HashSet<Pid>, body: &Body<'_>) -> bool {
     let Some(subject) = body.subject() else { return true };
     if body.descent().is_some_and(|descent| descent.is_below(|pid| members.contains(&pid))) {
@@ -465,7 +470,7 @@ fn adopt(members: &mut HashSet<Pid>, body: &Body<'_>) -> bool {
     members.contains(&subject.pid)
 }
 
-/// Losses that nobody was told of yet, by kind.
+/// Losses not yet reported, by kind.
 fn untold(lost: &[u64; kind::KINDS], told: &mut [u64; KIND_COUNT]) -> Option<[u64; KIND_COUNT]> {
     let mut counts = [0; KIND_COUNT];
     for ((count, &lost), told) in counts.iter_mut().zip(lost).zip(told) {

@@ -1,4 +1,5 @@
-//! eBPF on Linux 5.11 and later: programs on tracepoints fill a ring, and a reader comes by every few milliseconds.
+//! eBPF on Linux 5.11 and later: programs on tracepoints fill a ring, and a reader visits it every
+//! few milliseconds.
 
 #[cfg(target_os = "linux")]
 mod calls;

@@ -1,4 +1,5 @@
-//! The committed object: which of its programs are loaded, with what settings, and what it means when the kernel refuses.
+//! The committed object: which of its programs are loaded, with what settings, and the meaning of
+//! the kernel's refusals.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -20,15 +21,15 @@ use crate::{Cause, EnvWanted, Error, EventSet, Kind, Obstacle, SourceId, Verdict
 
 static OBJECT: &[u8] = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o");
 
-/// The least ring that is worth having, bytes.
+/// The smallest useful ring, bytes.
 const LEAST_RING: usize = 64 << 10;
-/// The ring's size where nothing else is asked for, bytes.
+/// The default size of the ring, bytes.
 pub(super) const DEFAULT_RING: usize = 8 << 20;
 
-/// Where tracefs is mounted, if anywhere.
+/// The mount point of tracefs, if any.
 const TRACEFS: &str = "/sys/kernel/tracing";
 
-/// Whether a program is of use, and the kind of event that is lost when the kernel skips it.
+/// Whether a program is needed, and the kind of event that is lost when the kernel skips it.
 pub(super) fn purpose(program: &str, want: &Want) -> Option<Kind> {
     let asks = |kind| want.events.contains(kind);
     let wants = |kind| asks(kind) || want.needs.contains(kind);
@@ -58,12 +59,13 @@ pub(super) fn purpose(program: &str, want: &Want) -> Option<Kind> {
     needed.then_some(kind)
 }
 
-/// The program that a second one makes up for.
+/// The program for which a second one makes up.
 pub(super) fn first_of(program: &str) -> Option<&str> {
     program.strip_suffix("_2").filter(|first| wire::TWICE.contains(first))
 }
 
-/// Since Linux 7.0 programs on tracepoints may be preempted, and their other runs on that CPU are skipped meanwhile.
+/// Since Linux 7.0 programs on tracepoints may be preempted, and their other runs on that CPU are
+/// skipped meanwhile.
 fn is_preemptible() -> bool {
     sys::kernel_version() >= (7, 0)
 }
@@ -79,7 +81,8 @@ fn unavailable(what: impl Into<String>, cause: Cause, remedy: impl Into<String>)
     }
 }
 
-/// The programs know the pids of the initial namespace alone, and nobody else tells them the command's.
+/// The programs know only the pids of the initial namespace, and nothing else gives the command's
+/// pid there.
 pub(super) fn command_elsewhere() -> Error {
     may_load().err().unwrap_or_else(|| {
         unavailable(
@@ -104,7 +107,7 @@ pub(super) fn require_btf() -> Result<(), Error> {
     ))
 }
 
-/// What can be known of it without loading anything.
+/// The verdict without loading anything.
 pub(super) fn probe() -> Verdict {
     let obstacle = |error| match error {
         Error::Unavailable { obstacle, .. } => obstacle,
@@ -152,7 +155,7 @@ pub(super) fn without_proc() -> Obstacle {
     }
 }
 
-/// Why kinds of event are missing that tracepoints of system calls tell of.
+/// Why kinds of event are missing that come from tracepoints of system calls.
 pub(super) fn calls_missing(kinds: EventSet, error: &io::Error) -> Obstacle {
     let names = kinds.iter().filter(|&kind| kind != Kind::Lost).map(Kind::name).collect::<Vec<_>>().join(", ");
     let (why, cause, remedy) = match error.kind() {
@@ -170,7 +173,7 @@ pub(super) fn calls_missing(kinds: EventSet, error: &io::Error) -> Obstacle {
     Obstacle { what: format!("{names} events are missing: {why}"), cause, remedy }
 }
 
-/// The mount that lets the caller's group read what stands in tracefs.
+/// The mount that lets the caller's group read tracefs.
 fn let_read_tracefs() -> String {
     let (gid, root) = (rustix::process::getegid().as_raw(), rustix::process::geteuid().is_root());
     // `TRACEFS_MAGIC` in `include/uapi/linux/magic.h`.
@@ -183,21 +186,22 @@ fn let_read_tracefs() -> String {
 
 const CONFIDENTIAL: &str = "the kernel is locked down (confidentiality), and lets no program read its memory";
 
-/// `lockdown=confidentiality`, by which even root may not have BPF programs read kernel memory: `kernel_lockdown(7)`.
+/// `lockdown=confidentiality`, under which not even root may let BPF programs read kernel memory:
+/// `kernel_lockdown(7)`.
 fn is_confidential() -> bool {
     let lockdown = std::fs::read_to_string("/sys/kernel/security/lockdown");
     lockdown.is_ok_and(|modes| modes.contains("[confidentiality]"))
 }
 
-/// Whether a BPF file system gives a token, by which a user namespace may load programs (Linux 6.9). libbpf asks for it at
-/// the same place: `bpf_object_prepare_token` in its `libbpf.c`.
+/// Whether a BPF file system gives a token, by which a user namespace may load programs (Linux
+/// 6.9). libbpf looks for it at the same place: `bpf_object_prepare_token` in its `libbpf.c`.
 fn has_token() -> bool {
     let path = std::env::var_os("LIBBPF_BPF_TOKEN_PATH").unwrap_or_else(|| "/sys/fs/bpf".into());
     let flags = OFlags::DIRECTORY | OFlags::CLOEXEC;
     let Ok(fs) = rustix::fs::open(Path::new(&path), flags, Mode::empty()) else { return false };
     // SAFETY: the descriptor is open, and without options nothing is read.
     let token = unsafe { libbpf_rs::libbpf_sys::bpf_token_create(fs.as_raw_fd(), std::ptr::null_mut()) };
-    // SAFETY: the kernel just gave it, and nobody else has it.
+    // SAFETY: the kernel just gave it, and nothing else has it.
     let token = (token >= 0).then(|| unsafe { OwnedFd::from_raw_fd(token) });
     token.is_some()
 }
@@ -210,7 +214,8 @@ pub(super) fn load(want: &Want, cgroups: &Cgroups) -> Result<(Object, usize), Er
             Ok(object) => return Ok((object, ring_bytes)),
             Err(error) => error,
         };
-        // Before 5.11 the ring counts against RLIMIT_MEMLOCK, which shows as a missing permission.
+        // Before 5.11 the ring counts against RLIMIT_MEMLOCK, which looks like a missing
+        // permission.
         let memory = matches!(error.kind(), ErrorKind::OutOfMemory | ErrorKind::PermissionDenied);
         if !memory || ring_bytes <= LEAST_RING || (error.kind() == ErrorKind::PermissionDenied && may_load().is_err()) {
             return Err(refusal(&error));
@@ -250,7 +255,7 @@ fn refusal(error: &libbpf_rs::Error) -> Error {
     if is_confidential() {
         return unavailable(CONFIDENTIAL, Cause::Privilege, "boot with lockdown=integrity");
     }
-    // Its number is to be had in the text alone.
+    // Its number is only in the text.
     let whole = format!("{error:#}");
     let number = [libc::EMFILE, libc::ENFILE].into_iter().find(|it| whole.contains(&format!("(os error {it})")));
     if let Some(Obstacle { what, cause, remedy }) = Obstacle::of_limit(number) {

@@ -1,7 +1,7 @@
-//! A reader of BPF_MAP_TYPE_RINGBUF (`kernel/bpf/ringbuf.c`) that can look ahead without taking.
+//! A reader of BPF_MAP_TYPE_RINGBUF (`kernel/bpf/ringbuf.c`) that can look ahead without consuming.
 //!
-//! libbpf's own maps the data twice in a row, which doubles the resident memory; this one maps it once and copies the one
-//! record in a round that crosses the end.
+//! libbpf's own maps the data twice in a row, which doubles the resident memory. This one maps it
+//! once, and copies the one record in a round that crosses the end.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -20,7 +20,7 @@ struct Mapping {
     len: usize,
 }
 
-// SAFETY: the mapping belongs to this value alone, and no thread is bound to it.
+// SAFETY: the mapping belongs only to this value, and is not bound to a thread.
 unsafe impl Send for Mapping {}
 
 impl Mapping {
@@ -34,7 +34,7 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
-        // SAFETY: the very mapping that `new` made; nothing borrows from it any more.
+        // SAFETY: exactly the mapping that `new` made; nothing borrows from it any more.
         let _ = unsafe { munmap(self.start.cast(), self.len) };
     }
 }
@@ -45,13 +45,13 @@ pub(super) struct Ring {
     producer: Mapping,
     page: usize,
     size: usize,
-    /// Where the reader stands; the kernel learns of it in [`Ring::release`].
+    /// The reader's position; the kernel learns of it in [`Ring::release`].
     at: u64,
     /// A record that crosses the end.
     joined: Vec<u8>,
 }
 
-/// What stands at a place of the ring.
+/// The content at a place of the ring.
 pub(super) enum Slot<'a> {
     Record(&'a [u8]),
     Discarded,
@@ -81,7 +81,7 @@ impl Ring {
         unsafe { &*self.producer.start.cast::<AtomicU64>() }.load(Ordering::Acquire)
     }
 
-    /// Where the next record will be put.
+    /// The place of the next record.
     pub(super) fn end(&self) -> u64 {
         self.producer_position()
     }
@@ -90,7 +90,8 @@ impl Ring {
         self.at
     }
 
-    /// What stands at a position between [`Ring::position`] and [`Ring::end`], and the position after it.
+    /// The content at a position between [`Ring::position`] and [`Ring::end`], and the position
+    /// after it.
     pub(super) fn look(&mut self, position: u64) -> (Slot<'_>, u64) {
         if position >= self.producer_position() {
             return (Slot::End, position);
@@ -108,7 +109,7 @@ impl Ring {
         if word & DISCARD != 0 {
             return (Slot::Discarded, next);
         }
-        // The kernel never makes a record longer than the ring; whoever else says so is not believed.
+        // The kernel never makes a record longer than the ring; a longer length is not believed.
         let len = len.min(self.size - HEADER);
         let start = (offset + HEADER) & (self.size - 1);
         let first = len.min(self.size - start);
@@ -119,21 +120,21 @@ impl Ring {
         }
         self.joined.clear();
         self.joined.extend_from_slice(head);
-        // SAFETY: the rest stands at the beginning, and is shorter than the data.
+        // SAFETY: the rest is at the beginning, and is shorter than the data.
         self.joined.extend_from_slice(unsafe { std::slice::from_raw_parts(data, len - first) });
         (Slot::Record(&self.joined), next)
     }
 
-    /// Moves on; what lies before `position` is not to be looked at again.
+    /// Moves on; memory before `position` must not be looked at again.
     pub(super) fn advance(&mut self, position: u64) {
         self.at = position;
-        // One huge record must not be paid for ever after.
+        // One huge record must not keep its memory for ever.
         if self.joined.capacity() > 1 << 16 {
             self.joined = Vec::new();
         }
     }
 
-    /// Gives the kernel back what was read.
+    /// Gives the read part back to the kernel.
     pub(super) fn release(&self) {
         self.consumer_position().store(self.at, Ordering::Release);
     }
@@ -163,7 +164,7 @@ impl Shared {
         std::array::from_fn(of)
     }
 
-    /// Of one of [`super::wire::TWICE`], the runs that its second program made up for.
+    /// For one of [`super::wire::TWICE`], the runs for which its second program made up.
     pub(super) fn caught(&self, which: usize) -> u64 {
         self.word64(std::mem::offset_of!(super::wire::Shared, caught) + 8 * which).load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! The processes that ran already when the programs were attached.
+//! The processes that were already running when the programs were attached.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -24,22 +24,23 @@ use crate::{EnvWanted, Field, Flaw, Flaws, Kind, Namespaces, Pid, StartTime, Wan
 const TREES_SWITCHING: u32 = 1;
 const TREES_READY: u32 = 2;
 
-/// A process that ran when we attached.
+/// A process that was running when we attached.
 struct Running<'a> {
     subject: Subject,
     image: ImageRecord<'a>,
-    /// What of the image is cut.
+    /// The part of the image that is cut.
     flaws: Flaws,
-    /// The filters take it.
+    /// The filters accept it.
     chosen: bool,
-    /// It may still be there.
+    /// It may still exist.
     in_proc: bool,
 }
 
-/// What the iterator wrote.
+/// The iterator's output.
 fn decode_existing<'a>(mut bytes: &'a [u8], malformed: &mut u64) -> Vec<Running<'a>> {
     let mut running: Vec<Running<'a>> = Vec::new();
-    // A process whose first thread has ended comes once for each thread, and the one that has ended has nothing to show.
+    // A process whose first thread has ended comes once for each thread, and the ended thread has
+    // nothing to show.
     let mut places: HashMap<(Pid, u64), usize> = HashMap::new();
     while let Some(size) = bytes.first_chunk().map(|size| u32::from_ne_bytes(*size) as usize) {
         let Some((record, rest)) = bytes.split_at_checked(size).filter(|_| size != 0) else {
@@ -50,7 +51,7 @@ fn decode_existing<'a>(mut bytes: &'a [u8], malformed: &mut u64) -> Vec<Running<
         match decode(record) {
             Ok(Record { body: Body::Existing { mut subject, image }, flaws, .. }) => {
                 subject.tid = subject.pid;
-                // The programs put their verdict where an exec has its old tid.
+                // The programs put their verdict in the place of an exec's old tid.
                 let chosen = record.get(offset_of!(wire::Exec, old_tid)).is_some_and(|&b| b != 0);
                 let it = Running { subject, image, flaws, chosen, in_proc: true };
                 match places.entry((subject.pid, subject.start_ns)) {
@@ -68,12 +69,12 @@ fn decode_existing<'a>(mut bytes: &'a [u8], malformed: &mut u64) -> Vec<Running<
     running
 }
 
-/// Some kernels keep processes from the iterator: /proc has them.
+/// Some kernels hide processes from the iterator: /proc has them.
 fn read_hidden(known: &HashSet<Pid>) -> Vec<sys::ReadProcess> {
     sys::list_processes().into_iter().filter(|pid| !known.contains(pid)).filter_map(sys::read_process).collect()
 }
 
-/// A process that /proc told of; its cgroup and its namespaces stay unknown.
+/// A process from /proc; its cgroup and its namespaces stay unknown.
 fn subject_of(it: &sys::ReadProcess) -> Subject {
     let parent = sys::read_process(it.stat.ppid);
     Subject {
@@ -103,7 +104,8 @@ fn subject_of(it: &sys::ReadProcess) -> Subject {
     }
 }
 
-/// Who was not surely there when we attached shows by its first event that it was: tells of it before that.
+/// For a process that was perhaps not there when we attached, its first event shows that it was: it
+/// is reported before that event.
 pub(super) fn tell_unsure(
     want: &Want,
     existing: &mut HashSet<(Pid, u64)>,
@@ -126,7 +128,7 @@ pub(super) fn tell_unsure(
     tell(want, existing, attached_ns, &it, out)
 }
 
-/// Puts out one process that runs already, with its arguments where they can still be read.
+/// Reports one already running process, with its arguments if they can still be read.
 fn tell(
     want: &Want,
     existing: &mut HashSet<(Pid, u64)>,
@@ -144,7 +146,8 @@ fn tell(
         if subject.kthread {
             return None;
         }
-        // Nobody runs without arguments (Linux 5.18), but for those whose memory is gone or not there yet.
+        // No process runs without arguments (Linux 5.18), except those whose memory is gone or not
+        // there yet.
         let bytes = it
             .in_proc
             .then(|| read(subject.pid, start))
@@ -168,7 +171,7 @@ fn tell(
     let mut image = it.image;
     image.argv = ListRecord { inline: &argv, len: argv.len() };
     image.env = env.as_deref().map(|env| ListRecord { inline: env, len: env.len() });
-    // It ran when we attached: that is the time at which it is told of.
+    // It was running when we attached: that is the time of the event.
     let body = Body::Existing { subject, image };
     out.push(&Record { boot_ns: attached_ns, processor: None, body, flaws, about: Flaws::new() })
 }
@@ -184,14 +187,16 @@ impl Live {
         Ok(bytes)
     }
 
-    /// Tells of the processes that run already, each once: who was forked since we attached comes as that.
+    /// Reports the processes that are already running, each once. A process forked since we
+    /// attached comes as a fork.
     pub(super) fn snapshot(&mut self, out: &mut Outlet<'_>) -> io::Result<ControlFlow<()>> {
         let bytes = self.read_existing()?;
         let mut malformed = 0;
         let mut running = decode_existing(&bytes, &mut malformed);
         (0..malformed).for_each(|_| out.count_malformed());
 
-        // Who ran before, and was gone before we could look: an event of it waits in the ring.
+        // A process that was running before and gone before we could look: an event of it waits in
+        // the ring.
         let mut forked = HashSet::new();
         let mut gone: Vec<Running<'_>> = Vec::new();
         let mut seen: HashSet<(Pid, u64)> = running.iter().map(|it| (it.subject.pid, it.subject.start_ns)).collect();
@@ -236,7 +241,7 @@ impl Live {
                 continue;
             }
             if it.stat.start == attached {
-                // Its start is known by the tick alone: which of them was first its next event tells.
+                // Only the tick of its start is known; its next event shows which came first.
                 self.unsure.insert(it.pid);
             } else {
                 let image = ImageRecord {
@@ -250,7 +255,7 @@ impl Live {
         }
         running.append(&mut gone);
 
-        // All before any is told of: ancestors do not always come first, and need not be chosen.
+        // All before any is reported: ancestors do not always come first, and need not be chosen.
         for it in running.iter().filter(|it| it.subject.start_ns < self.attached_ns) {
             let body = Body::Existing { subject: it.subject, image: it.image };
             out.note(&Record {
@@ -276,7 +281,7 @@ impl Live {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// The filters that need no cgroup, for who comes from /proc.
+    /// The filters that need no cgroup, for processes from /proc.
     fn chooses(&self, subject: &Subject) -> bool {
         let names = &self.want.names;
         (self.want.pids.is_empty() || self.want.pids.contains(&subject.pid))
@@ -329,7 +334,8 @@ impl Live {
             for pid in new {
                 map.update(&pid.to_ne_bytes(), &[1], MapFlags::ANY).map_err(io::Error::other)?;
                 planted.insert(pid);
-                // The programs take out who ends: not who had ended before it was put in, and whose pid is free for a stranger.
+                // The programs remove a process that ends. They do not remove one that ended before
+                // it was inserted, and whose pid is free for another process.
                 let start = sys::read_process(pid).map(|it| it.stat.start);
                 let same = |(of, _, ns): &(Pid, Pid, u64)| {
                     *of == pid && start.is_some_and(|start| sys::is_start(start, StartTime::from_boot_ns(*ns)))

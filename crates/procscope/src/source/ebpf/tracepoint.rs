@@ -1,4 +1,5 @@
-//! Tracepoints of system calls, which tp_btf programs cannot reach: `perf_event_open(2)` with the id that tracefs tells.
+//! Tracepoints of system calls, which tp_btf programs cannot reach: `perf_event_open(2)` with the
+//! id from tracefs.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,10 +10,12 @@ use rustix::fs::{Mode, OFlags};
 
 use crate::sys;
 
-/// A way into tracefs: where it is mounted, or a mount of our own that has no name anywhere and ends with us.
+/// Access to tracefs: its mount point, or a mount of our own that has no name anywhere and ends
+/// with us.
 pub(super) struct Tracefs(OwnedFd);
 
-/// Whether bpf(2) is refused whatever it is called for: a command that there is not makes EINVAL, for those who may call it.
+/// Whether bpf(2) is refused for every command: an unknown command gives EINVAL to permitted
+/// callers.
 pub(super) fn is_refused() -> bool {
     // SAFETY: nothing is read.
     let result = unsafe { libc::syscall(libc::SYS_bpf, -1, std::ptr::null::<u8>(), 0) };
@@ -46,12 +49,13 @@ impl Tracefs {
         attr.type_ = libbpf_rs::libbpf_sys::PERF_TYPE_TRACEPOINT;
         attr.size = size_of_val(&attr) as u32;
         attr.config = self.id(name)?;
-        // SAFETY: attr is valid for its size. The program runs on every CPU, whichever the event is opened on.
+        // SAFETY: attr is valid for its size. The program runs on every CPU, whichever the event is
+        // opened on.
         let fd = unsafe { libc::syscall(libc::SYS_perf_event_open, &raw const attr, -1, 0, -1, PERF_FLAG_FD_CLOEXEC) };
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: a new descriptor that nobody else has.
+        // SAFETY: a new descriptor that nothing else has.
         Ok(unsafe { OwnedFd::from_raw_fd(fd as i32) })
     }
 }

@@ -1,5 +1,5 @@
-//! The records of `bpf/procscope.h`, field by field; a test holds these offsets against the compiled object's BTF. Packed, so
-//! that they are read where they lie.
+//! The records of `bpf/procscope.h`, field by field; a test compares these offsets with the
+//! compiled object's BTF. Packed, so that they are read in place.
 #![allow(missing_docs)]
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
@@ -84,14 +84,14 @@ wire!(Config {
     calls: [[u8; NUMBERS]; TABLES],
 });
 
-/// The tables of system calls by `enum ps_table`, and how many numbers of each are told apart.
+/// The tables of system calls by `enum ps_table`, and how many numbers of each are distinguished.
 pub(crate) const TABLES: usize = 3;
 pub(crate) const NUMBERS: usize = 576;
 
 /// Tasks that the map of this name has room for, TAKEN of each program.
 pub(crate) const TAKEN: u32 = 4096 * TWICE.len() as u32;
 
-/// Programs that have a second one behind them, by `enum ps_twice`.
+/// Programs with a second one after them, by `enum ps_twice`.
 pub(crate) const TWICE: [&str; 3] = ["task_newtask", "sched_process_exec", "sched_process_exit"];
 
 wire!(Shared {
@@ -245,7 +245,7 @@ mod tests {
         (fields.collect(), ty.size())
     }
 
-    /// The committed object and this file are held to be two copies of one layout.
+    /// A test makes sure that the committed object and this file have one layout.
     #[test]
     fn layouts_are_those_of_the_object() {
         let object = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o");
@@ -269,7 +269,7 @@ mod tests {
         ];
         for (name, fields, size) in structs {
             let (mut theirs, their_size) = of_object(&btf, name);
-            // The names of a cgroup's path follow its struct here, and stand in it there.
+            // Here the names of a cgroup's path follow its struct; there they are inside it.
             assert!(theirs.remove("names").is_none_or(|offset| offset == size_of::<Cgroup>()));
             let ours: Layout = fields.iter().map(|&(field, offset, _)| (field.to_owned(), offset)).collect();
             assert_eq!(ours, theirs, "{name}");

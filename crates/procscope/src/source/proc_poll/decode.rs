@@ -1,10 +1,11 @@
-//! What /proc says of all processes together, and which pids lie between two readings. No OS.
+//! What /proc shows of all processes together, and which pids lie between two readings. No OS.
 
 use std::ops::RangeInclusive;
 
 use crate::Pid;
 
-/// The pid that was given out last: the last word of `/proc/loadavg`, `proc_loadavg(5)`. 0, which nobody has, is no answer.
+/// The pid that was given out last: the last word of `/proc/loadavg`, `proc_loadavg(5)`. 0, which
+/// no process has, is no answer.
 pub(crate) fn decode_last_pid(loadavg: &[u8]) -> Option<Pid> {
     let line = loadavg.split(|&b| b == b'\n').next()?;
     let word = line.rsplit(|&b| b == b' ').next()?;
@@ -31,7 +32,8 @@ pub(crate) fn decode_hidepid(mountinfo: &[u8]) -> bool {
         .any(|option| option.strip_prefix(b"hidepid=").is_some_and(|how| !matches!(how, b"0" | b"off")))
 }
 
-/// The pids given out after `old`, up to `new`: in one part, or in two where they began anew, which they do at a low number.
+/// The pids given out after `old`, up to `new`: in one part, or in two if they began again at a low
+/// number.
 pub(crate) fn pids_between(old: Pid, new: Pid, most: Pid) -> Vec<RangeInclusive<Pid>> {
     match old.cmp(&new) {
         std::cmp::Ordering::Equal => Vec::new(),
@@ -46,8 +48,8 @@ pub(crate) fn pids_between(old: Pid, new: Pid, most: Pid) -> Vec<RangeInclusive<
 /// `RESERVED_PIDS` in `kernel/pid.c`: a second round begins there.
 const FIRST_AGAIN: Pid = 300;
 
-/// How the place of an entry in /proc follows from its pid (`TGID_OFFSET` in `fs/proc/base.c`), where it does: `entries` are pids, each
-/// with the place behind it.
+/// How the place of an entry in /proc follows from its pid (`TGID_OFFSET` in `fs/proc/base.c`), if
+/// it does: `entries` are pids, each with the place after it.
 pub(crate) fn place_of_pids(entries: &[(Pid, u64)]) -> Option<u64> {
     let mut offsets = entries.windows(2).map(|two| two[0].1.checked_sub(u64::from(two[1].0)));
     let first = offsets.next()??;

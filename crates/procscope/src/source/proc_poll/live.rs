@@ -29,19 +29,20 @@ use pids::{List, Mark, NOBODYS, most_pid, who_has};
 pub(super) use probe::probe;
 use probe::{HIDDEN, hides_others, no_proc, reads_others};
 
-/// How long it waits where something happened, and where nothing does, each time twice as long.
+/// How long it waits after an event, and without events, each time twice as long.
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_millis(8);
-/// It rests this many times as long as it worked: a tenth of a CPU at most, and a fiftieth when nothing happens.
+/// It rests this many times as long as it worked: a tenth of a CPU at most, and a fiftieth if
+/// nothing happens.
 const REST_BUSY: u32 = 9;
 const REST_QUIET: u32 = 49;
 /// The longest rest, whatever the work was.
 const LONGEST_REST: Duration = Duration::from_millis(500);
-/// How often all of /proc is listed where that is not needed for what the mark tells.
+/// How often all of /proc is listed even if the mark does not require it.
 const FULL_EVERY_NS: u64 = 1_000_000_000;
-/// How often it tells how many were missed.
+/// How often it reports the number of missed processes.
 const MISSED_EVERY_NS: u64 = 1_000_000_000;
-/// Descriptors that are left to others, and the most that are taken.
+/// Descriptors that are left to others, and the most that are used.
 const SPARE_FDS: u64 = 128;
 const MOST_GUARDS: u64 = 16_384;
 
@@ -50,26 +51,26 @@ pub(super) struct Live {
     env: bool,
     tracker: Tracker,
     list: List,
-    /// Whom to tell of only a thorough look says.
+    /// Only a complete look shows whether to report a process.
     chosen_by_look: bool,
-    /// The /proc that is seen is that of the own pid namespace, so that its pids are those of system calls.
+    /// The visible /proc is that of our own pid namespace, so its pids are those of system calls.
     own_pids: bool,
     mark: Option<Mark>,
     ledger: Ledger,
-    /// Whether the kernel tells who has a pid.
+    /// Whether the kernel says which process has a pid.
     answers: bool,
-    /// Those whose end was told of, and who are still there to be waited for.
+    /// Those whose end was reported, and that were not waited for yet.
     dead: FxHashMap<Pid, StartTime>,
-    /// Those who ran when it was opened.
+    /// The processes that ran when it was opened.
     sights: Vec<Sight>,
     epoll: OwnedFd,
     guards: FxHashMap<Pid, OwnedFd>,
     most_guards: usize,
     tells_status: bool,
     endings: Vec<Ending>,
-    /// When to look at whom again.
+    /// When to read which process again.
     due: BinaryHeap<Reverse<(u64, Pid, StartTime)>>,
-    /// When it was told of last how many were missed.
+    /// When it last reported the number of missed processes.
     missed_told_ns: u64,
     scanned_ns: u64,
     listed_ns: u64,
@@ -176,17 +177,17 @@ impl Live {
         }
     }
 
-    /// Looks at those who run already.
+    /// Reads the processes that are already running.
     fn see_all(&mut self) -> io::Result<()> {
         let depth = self.depth(0);
         let most = self.most_guards;
-        // The rest is for those to come.
+        // The rest is for new ones.
         self.most_guards = most / 2;
         let mut seen = Vec::new();
         for pid in self.list.all()? {
             seen.extend(self.look(pid, depth));
         }
-        // Those who came meanwhile are for the first round to tell of.
+        // Processes that came meanwhile are reported by the first round.
         let since = self.mark.as_ref().and_then(Mark::read).map(|mark| self.ledger.until(mark)).unwrap_or_default();
         let attached = StartTime::from_boot_ns(self.attached_ns);
         for (sight, guard) in seen {
@@ -205,7 +206,7 @@ impl Live {
         Ok(())
     }
 
-    /// Tells of them.
+    /// Reports them.
     fn begin(&mut self, out: &mut Outlet<'_>) -> ControlFlow<()> {
         out.set_clock(sys::clock());
         let sights = std::mem::take(&mut self.sights);
@@ -217,7 +218,7 @@ impl Live {
         self.tracker.tell(sights, self.attached_ns, &mut |record| out.push(record))
     }
 
-    /// Tells of who is new among these pids. Gives how many there were.
+    /// Reports the new processes among these pids. Returns how many there were.
     fn meet(&mut self, pids: Vec<Pid>, out: &mut Outlet<'_>) -> ControlFlow<(), usize> {
         let mut new: Vec<Pid> = Vec::new();
         for pid in pids {
@@ -225,7 +226,7 @@ impl Live {
                 new.push(pid);
                 continue;
             }
-            // Given out since the last time, it may be another one's by now.
+            // Given out since the last time, it may now be another process's.
             if !self.ledger.is_due(pid) {
                 continue;
             }
@@ -245,18 +246,18 @@ impl Live {
             }
         }
         let mut met = Vec::with_capacity(new.len());
-        // The latest first: who has lived longest has a reason to live on.
+        // The latest first: old processes tend to live on.
         for pid in new.into_iter().rev() {
             let depth = self.depth(met.len());
             let Some((sight, guard)) = self.look(pid, depth) else { continue };
             if self.dead.get(&pid) != Some(&sight.stat.start) {
                 met.push((sight, guard));
             } else if self.ledger.is_due(pid) {
-                // It was told of, and has its pid still.
+                // It was reported, and still has its pid.
                 self.ledger.meet(pid);
             }
         }
-        // Of one tick, they stand in the order of their pids.
+        // Within one tick, they are in the order of their pids.
         met.reverse();
         met.sort_by_key(|(sight, _)| sight.stat.start);
         let count = met.len();
@@ -277,13 +278,14 @@ impl Live {
         ControlFlow::Continue(())
     }
 
-    /// Looks at whom the last round did not meet: who may have come since, or have been on the way.
+    /// Looks for those that the last round did not find: they may have come since, or have been on
+    /// the way.
     fn ask(&mut self) -> Vec<Pid> {
         let answers = self.answers;
         self.ledger.ask(|pid| if answers { who_has(pid) } else { Holder::Nobody })
     }
 
-    /// Tells how many were missed since the last time.
+    /// Reports the number of missed processes since the last time.
     fn tell_missed(&mut self, now_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<()> {
         if now_ns.saturating_sub(self.missed_told_ns) < MISSED_EVERY_NS {
             return ControlFlow::Continue(());
@@ -298,7 +300,7 @@ impl Live {
         out.miss(counts)
     }
 
-    /// Looks for new processes. Gives how many there were.
+    /// Looks for new processes. Returns how many there were.
     fn scan(&mut self, now_ns: u64, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
         self.ledger.begin(self.mark.as_ref().and_then(Mark::read));
         let asked = self.ask();
@@ -360,7 +362,7 @@ impl Live {
             if stopping {
                 return self.finish(out);
             }
-            // Pids were given out: to those who were missed, or are on their way.
+            // Pids were given out: to missed processes, or to some that are on their way.
             let busy = count > 0 || !self.ledger.ranges().is_empty();
             self.interval = if busy || self.ledger.is_open() { SHORTEST } else { (self.interval * 2).min(LONGEST) };
             let used = sys::thread_cpu_time().saturating_sub(before);
@@ -369,7 +371,7 @@ impl Live {
         }
     }
 
-    /// What has ended is told of, status or not, and who is to be seen yet.
+    /// Reports ended processes, with or without a status, and those still to be seen.
     fn finish(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
         self.ledger.begin(None);
         let asked = self.ask();
@@ -382,9 +384,10 @@ impl Live {
         Ok(())
     }
 
-    /// Rests, then waits for the next round. Says how the time of an end is to be taken that shows now.
+    /// Rests, then waits for the next round. Returns how to treat the time of an end that shows
+    /// now.
     fn wait(&self, rest: Duration, stop: &Stop) -> io::Result<Flaw> {
-        // A short one does not tire anybody.
+        // A short round needs no rest.
         let slack = SHORTEST;
         if rest > slack {
             wait([stop.fd()], rest)?;

@@ -1,4 +1,5 @@
-//! /proc, read again and again. Needs no privilege and no kernel but one that has /proc, and tells of what it happens to see.
+//! /proc, read again and again. It needs no privilege and only a kernel that has /proc, and reports
+//! what it happens to see.
 
 pub(crate) mod decode;
 pub(crate) mod ledger;
@@ -11,7 +12,7 @@ pub(crate) mod tracker;
 use super::{Mechanism, Source};
 use crate::{Capabilities, Error, EventSet, Field, Kind, SourceId, Verdict, Want};
 
-/// The kinds that it tells of.
+/// The kinds that it reports.
 const EVENTS: EventSet = EventSet::NONE
     .with(Kind::Existing)
     .with(Kind::Fork)

@@ -1,4 +1,4 @@
-//! Descriptors of processes: they tell of an end when it happens, and never of another process's.
+//! Descriptors of processes: they report an end when it happens, and never another process's.
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
@@ -24,7 +24,7 @@ const INFO_EXIT: u64 = 1 << 3;
 
 const _: () = assert!(size_of::<Info>() == 64);
 
-/// The descriptor of whoever has this pid now.
+/// The descriptor of the process that has this pid now.
 pub(super) fn open(pid: Pid) -> Option<OwnedFd> {
     let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw)?;
     pidfd_open(pid, PidfdFlags::empty()).ok()
@@ -33,7 +33,7 @@ pub(super) fn open(pid: Pid) -> Option<OwnedFd> {
 /// Whether a process has this pid, and not one of its further threads. No signal is sent.
 pub(super) fn leads(pid: Pid) -> bool {
     let id = pid as libc::c_long;
-    // SAFETY: a plain system call, which takes three numbers.
+    // SAFETY: a plain system call with three numbers.
     let done = unsafe { libc::syscall(libc::SYS_tgkill, id, id, 0) } == 0;
     done || std::io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
@@ -44,15 +44,15 @@ pub(super) fn has_ended(pidfd: &OwnedFd) -> bool {
     poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
 }
 
-/// Whether [`wait_status`] can tell anything here.
+/// Whether [`wait_status`] can report anything here.
 pub(super) fn tells_status() -> bool {
     sys::kernel_version() >= (6, 15)
 }
 
-/// How the process ended, once its parent has been told.
+/// How the process ended, after its parent was notified.
 pub(super) fn wait_status(pidfd: &OwnedFd) -> Option<u32> {
     let mut info = Info { mask: INFO_EXIT, ..Info::default() };
-    // SAFETY: the kernel writes no more than the size that the number holds.
+    // SAFETY: the kernel writes no more than the size in the number.
     let done = unsafe { libc::ioctl(pidfd.as_raw_fd(), GET_INFO, &raw mut info) } == 0;
     (done && info.mask & INFO_EXIT != 0).then_some(info.exit_code as u32)
 }

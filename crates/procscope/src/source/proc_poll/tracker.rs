@@ -1,4 +1,4 @@
-//! Makes records of what was seen in /proc: who is new, who changed, who is gone. No OS.
+//! Makes records from the looks at /proc: new, changed and ended processes. No OS.
 
 mod births;
 mod changes;
@@ -22,11 +22,11 @@ pub(crate) use sight::{End, Judgement, Sight, is_between, is_loading, settle};
 pub(crate) struct Tracker {
     living: FxHashMap<Pid, Known>,
     cgroups: CgroupKeys,
-    /// Those of the living to whom orphans went.
+    /// The living processes to which orphans went.
     takes_orphans: FxHashSet<Pid>,
     /// The environment is wanted.
     env: bool,
-    /// Changes of ids are: each look has to read them.
+    /// Changes of ids are wanted: each look has to read them.
     ids: bool,
 }
 
@@ -49,12 +49,12 @@ impl Tracker {
         self.living.get(&pid).map(|known| known.start)
     }
 
-    /// The parent of a process as it was read last.
+    /// The parent of a process as it was last read.
     pub(crate) fn parent(&self, pid: Pid) -> Option<Pid> {
         self.living.get(&pid).map(|known| known.parent.pid)
     }
 
-    /// Whether a living process was not read since then, so that it may have become another program.
+    /// Whether a living process was not read since then, so that it may run another program.
     pub(crate) fn is_stale(&self, pid: Pid, since_ns: u64) -> bool {
         self.living.get(&pid).is_some_and(|known| known.read_ns < since_ns)
     }
@@ -68,7 +68,7 @@ impl Tracker {
         self.living.values().filter(|known| !known.kthread).count()
     }
 
-    /// Who of the living is below these, with them.
+    /// The living processes below these, with these.
     pub(crate) fn descendants(&self, roots: &[Pid]) -> Vec<Pid> {
         descendants(roots, || self.living.iter().map(|(&pid, known)| (pid, known.parent.pid)))
     }
@@ -83,7 +83,8 @@ impl Tracker {
         RefRecord { pid, tid: pid, start_ns, comm }
     }
 
-    /// Takes the parent's name, if that was read since then: an earlier one may be of another program. Says whether it was.
+    /// Uses the parent's name, if that was read since then: an earlier one may be another
+    /// program's. Returns whether it was.
     fn name_parent(&self, known: &mut Known, since_ns: u64) -> bool {
         if known.parent.pid == 0 {
             return true;
@@ -96,7 +97,7 @@ impl Tracker {
         parent.is_some()
     }
 
-    /// As [`Self::name_parent`], and takes none else.
+    /// Like [`Self::name_parent`], but uses no other name.
     fn name_parent_or_none(&self, known: &mut Known, since_ns: u64) {
         if !self.name_parent(known, since_ns) {
             known.parent.comm = UNKNOWN_COMM;
@@ -104,7 +105,7 @@ impl Tracker {
         }
     }
 
-    /// Takes what is left of a process whose end is told of later, for those who name it.
+    /// Keeps the rest of a process whose end is reported later, for those that name it.
     pub(crate) fn confirm(&mut self, pid: Pid, stat: &Stat, read_ns: u64) {
         if let Some(known) = self.living.get_mut(&pid)
             && !executed_since(known, stat)
@@ -114,7 +115,7 @@ impl Tracker {
         }
     }
 
-    /// Takes the parent that was read, and says how far it is the one that made the process.
+    /// Uses the parent that was read, and marks how far it is the one that made the process.
     fn adopt(&mut self, known: &mut Known, ppid: Pid) {
         let another = known.parent.pid != 0 && known.parent.pid != ppid;
         known.parent = self.reference(ppid);
@@ -126,7 +127,7 @@ impl Tracker {
         let orphan = ppid <= 1 && !known.kthread || self.takes_orphans.contains(&ppid);
         let flaw = if orphan { Flaw::Estimated } else { Flaw::ReadLate };
         known.marks.mark(Field::Ppid, flaw);
-        // As it was seen last: whoever tells of an event looks again first, where it can.
+        // As last seen: the reporter of an event looks again first, if it can.
         if ppid == 0 {
             known.marks.clear(Field::Parent);
         } else {
@@ -134,7 +135,7 @@ impl Tracker {
         }
     }
 
-    /// Fills in what a look tells of.
+    /// Fills in the values of a look.
     fn learn(&mut self, known: &mut Known, sight: &Sight, put: &mut Put<'_>) {
         let look = &sight.look;
         let late = |known: &mut Known, field, has| {

@@ -6,11 +6,11 @@ use crate::source::record::Comm;
 
 /// `CN_IDX_PROC` and `CN_VAL_PROC`.
 pub(crate) const CN_PROC: [u32; 2] = [1, 1];
-/// Of `struct nlmsghdr`, bytes.
+/// The size of `struct nlmsghdr`, bytes.
 pub(crate) const NETLINK_HEADER: usize = 16;
-/// Of `struct cn_msg`, bytes.
+/// The size of `struct cn_msg`, bytes.
 pub(crate) const CONNECTOR_HEADER: usize = 20;
-/// Of `struct proc_event` up to its union, bytes.
+/// The size of `struct proc_event` up to its union, bytes.
 const EVENT_HEADER: usize = 16;
 
 /// `enum proc_cn_event`.
@@ -35,7 +35,8 @@ pub(crate) enum What {
         error: u32,
         ack: u32,
     },
-    /// `parent` is the real parent: of a thread that of its process, with CLONE_PARENT that of the caller.
+    /// `parent` is the real parent: for a thread that of its process, with CLONE_PARENT that of the
+    /// caller.
     Fork {
         parent: Task,
         child: Task,
@@ -56,7 +57,7 @@ pub(crate) enum What {
     Sid {
         task: Task,
     },
-    /// Without a tracer it was let go.
+    /// Without a tracer it was released.
     Ptrace {
         task: Task,
         tracer: Option<Task>,
@@ -68,18 +69,18 @@ pub(crate) enum What {
     Core {
         task: Task,
     },
-    /// The parent is told since Linux 4.18.
+    /// The parent is reported since Linux 4.18.
     Exit {
         task: Task,
         wait_status: u32,
         parent: Option<Task>,
     },
-    /// Of a later kernel.
+    /// From a later kernel.
     Other,
 }
 
 impl What {
-    /// In the words of all mechanisms.
+    /// In the form of all mechanisms.
     pub(crate) fn happening(&self) -> Option<Happening> {
         Some(match *self {
             Self::Ack { .. } | Self::Other => return None,
@@ -100,7 +101,8 @@ impl What {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Message {
-    /// Counts the messages of this CPU, to all listeners, of whatever kind: `send_msg` in `drivers/connector/cn_proc.c`.
+    /// Counts the messages of this CPU, to all listeners and of all kinds: `send_msg` in
+    /// `drivers/connector/cn_proc.c`.
     pub(crate) seq: u32,
     pub(crate) cpu: u32,
     /// CLOCK_MONOTONIC, ns.
@@ -117,7 +119,8 @@ fn word(bytes: &[u8], at: usize) -> Result<u32, Malformed> {
     Ok(u32::from_ne_bytes(*word))
 }
 
-/// Takes one message off a datagram, which may hold several. `None` where nothing is left, or no whole header.
+/// Splits one message off a datagram, which may hold several. `None` if nothing is left, or no
+/// whole header.
 pub(crate) fn take_message(datagram: &mut &[u8]) -> Option<Result<Message, Malformed>> {
     let bytes = *datagram;
     if bytes.is_empty() {
@@ -140,7 +143,7 @@ pub(crate) fn decode(message: &[u8]) -> Result<Message, Malformed> {
         return Err(Malformed);
     }
     let (seq, ack) = (word(connector, 8)?, word(connector, 12)?);
-    // The length is 16 bits wide, the flags behind it.
+    // The length is 16 bits wide; the flags follow it.
     let len = connector.get(16..18).and_then(|len| len.first_chunk()).ok_or(Malformed)?;
     let event = connector.get(CONNECTOR_HEADER..).ok_or(Malformed)?;
     let event = event.get(..usize::from(u16::from_ne_bytes(*len))).ok_or(Malformed)?;

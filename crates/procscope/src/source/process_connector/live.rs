@@ -22,25 +22,26 @@ use crate::{Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Pid, SourceId, 
 
 /// How long messages wait for one another while there are some.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// The same while there are more than so many in that time: each coming costs as much as some processes do.
+/// The same while there are more than this many in that time: each visit costs as much as some
+/// processes do.
 const MANY_INTERVAL: Duration = Duration::from_millis(40);
 const FEW: usize = 16;
-/// How often a sleeper looks up.
+/// How often a sleeping reader wakes.
 const ASLEEP: Duration = Duration::from_secs(1);
-/// While losses go on, this often everybody who lives is looked at again.
+/// While losses continue, all living processes are read again this often.
 const RESUME_EVERY: Duration = Duration::from_secs(1);
-/// For so long the last messages are waited for of who has ended.
+/// This long procscope waits for the last messages of processes that have ended.
 const LAST_MESSAGES: Duration = Duration::from_secs(2);
-/// Of each socket, where nothing else is asked for, bytes; kernel memory, used only while we are behind.
+/// The default size of each socket, bytes; kernel memory, used only while we are behind.
 const DEFAULT_BUFFER: usize = 64 << 20;
-/// The kinds of message by which it is known who lives and what he is.
+/// The kinds of message that show which processes live, and their state.
 fn follows(events: EventSet) -> bool {
     let whole_lives = [Kind::Existing, Kind::Fork, Kind::Clone, Kind::Exec, Kind::Exit, Kind::ThreadExit]
         .map(|kind| events.contains(kind));
     whole_lives.contains(&true)
 }
 
-/// The kinds of message that the events need, where nobody's life is followed.
+/// The kinds of message that the events need, if no process's life is followed.
 fn kinds_of(events: EventSet) -> Kinds {
     let table = [
         (Kind::Core, what::COREDUMP),
@@ -53,23 +54,23 @@ fn kinds_of(events: EventSet) -> Kinds {
     Kinds(table.into_iter().filter(|(kind, _)| events.contains(*kind)).fold(0, |kinds, (_, bit)| kinds | bit))
 }
 
-/// So many execs are received at once, mostly one.
+/// This many execs are received at once, mostly one.
 const AT_ONCE: usize = 8;
-/// So many other messages.
+/// This many other messages.
 const MANY: usize = 64;
 
-/// The socket for execs alone: what is read of a process has to be read at once.
+/// The socket for execs alone: a process has to be read at once.
 struct Execs {
     socket: Socket,
     batch: Batch<AT_ONCE>,
     seen: Vec<Received>,
-    /// What the looks in it hold of arguments and environments, bytes.
+    /// The size of the arguments and environments in its looks, bytes.
     held: usize,
     malformed: u64,
     pace: Pace,
 }
 
-/// Looks that the other thread has not taken yet hold so much; those that come then are in vain.
+/// Looks that the other thread has not taken yet hold this much; later ones are in vain.
 const MOST_HELD: usize = 8 << 20;
 
 impl Inlet for Execs {
@@ -104,11 +105,11 @@ impl Inlet for Execs {
     }
 }
 
-/// How many messages were lost, and told of.
+/// How many messages were lost, and reported.
 #[derive(Default)]
 struct Losses {
     drops: [u32; 2],
-    /// Of execs, and of others, by the sockets' count.
+    /// Losses of execs, and of others, by the sockets' count.
     dropped: [u64; 2],
     /// By the messages' numbers.
     missing: u64,
@@ -124,7 +125,8 @@ impl Losses {
         }
     }
 
-    /// Those that were not told of yet. The sockets count at once, the numbers what the sockets do not know of.
+    /// Those not reported yet. The sockets count at once; the numbers show what the sockets do not
+    /// know.
     fn untold(&mut self) -> Option<[u64; KIND_COUNT]> {
         let new = self.missing.max(self.dropped.iter().sum()).saturating_sub(self.told);
         if new == 0 {
@@ -149,9 +151,9 @@ pub(super) struct Live {
     merge: Merge,
     tracker: Tracker,
     losses: Losses,
-    /// After when messages are missing, and how many, as far as that is not told.
+    /// After when messages are missing, and how many, as far as that is not reported.
     lost: Option<(u64, [u64; KIND_COUNT])>,
-    /// Since the last loss not everybody was looked at.
+    /// Since the last loss not all processes were read.
     doubtful: bool,
     resumed: Instant,
     attached_ns: u64,
@@ -243,7 +245,7 @@ impl Live {
         }
     }
 
-    /// Takes over what both sockets received. Returns how many messages that were, or an error of a socket.
+    /// Takes the messages of both sockets. Returns how many there were, or an error of a socket.
     fn receive(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
         let mut malformed = 0;
         let execs = |looker: &Looker<Execs>, merge: &mut Merge, malformed: &mut u64| -> io::Result<Option<u32>> {
@@ -274,7 +276,7 @@ impl Live {
             self.losses.count_drops(0, drops);
             self.losses.missing += self.merge.count_lost();
         }
-        // Asked last: who was looked at by now had his fork sent, or counted here.
+        // Last: a process read by now had its fork sent, or counted here.
         self.losses.count_drops(1, self.rest.drops());
         (0..malformed).for_each(|_| out.count_malformed());
         Ok(())
@@ -286,14 +288,16 @@ impl Live {
             let mono = sys::now_mono_ns();
             sys::now_boot_ns().saturating_sub(mono)
         });
-        // Two clocks cannot be read at once: the least is the closest. It grows with a suspend alone.
+        // Two clocks cannot be read at once: the smallest difference is the closest. Only a suspend
+        // makes it grow.
         let (offset, known) = (offset.min().unwrap_or(0), self.tracker.boot_ns(0));
         if offset < known || offset - known > 100_000 {
             self.tracker.set_boot_offset(offset);
         }
     }
 
-    /// Tells of those who ran already. Who was forked since we listen comes as that.
+    /// Reports processes that are already running. A process forked since we listen comes as a
+    /// fork.
     fn begin(&mut self, out: &mut Outlet<'_>) -> io::Result<ControlFlow<()>> {
         self.set_clocks(out);
         if !self.settings.follows {
@@ -321,7 +325,7 @@ impl Live {
         ControlFlow::Continue(count)
     }
 
-    /// Delivers what happened up to this time.
+    /// Delivers the events up to this time.
     fn round(&mut self, until_ns: u64, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
         self.set_clocks(out);
         self.receive(out)?;
@@ -357,7 +361,8 @@ impl Live {
         Ok(ControlFlow::Continue(count))
     }
 
-    /// Who has ended but for the message, of the children that procscope has, or of all where it runs a command.
+    /// Processes that have ended except for the message: procscope's children, or with a command
+    /// all.
     fn due(&self) -> Vec<(Pid, Option<StartTime>)> {
         let us = std::process::id();
         let mine = self.tracker.newcomers().filter(|(.., parent)| self.own.is_some() || *parent == us);
@@ -366,10 +371,11 @@ impl Live {
         due.filter(|&(pid, start)| ProcFiles.is_over(pid, start)).collect()
     }
 
-    /// Waits for the messages of who is known to have ended: the kernel lets a process be reaped before it sends that (`do_exit` in
-    /// `kernel/exit.c`), and a busy machine may keep it from running in between.
+    /// Waits for the messages of processes known to have ended: the kernel lets a process be reaped
+    /// before it sends that (`do_exit` in `kernel/exit.c`), and a busy machine may delay it in
+    /// between.
     fn finish(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
-        // Without /proc everybody would seem to be gone.
+        // Without /proc every process would seem to be gone.
         let mut due = if ProcFiles.is_over(std::process::id(), None) { Vec::new() } else { self.due() };
         let began = Instant::now();
         while !due.is_empty() && began.elapsed() < LAST_MESSAGES {
@@ -397,7 +403,7 @@ impl Live {
             let stopping = stop.is_stopped();
             let mut until_ns = sys::now_mono_ns();
             if stopping {
-                // What is on its way belongs to it.
+                // Messages on their way belong to it.
                 std::thread::sleep(Duration::from_nanos(SETTLE_NS));
             } else if self.looker.is_some() {
                 until_ns = until_ns.saturating_sub(SETTLE_NS);

@@ -1,4 +1,4 @@
-//! Makes one stream of what several sockets received, and finds what is missing in it.
+//! Makes one stream from the messages of several sockets, and finds what is missing in it.
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -8,7 +8,7 @@ use crate::source::happening::Told;
 use crate::source::look::Look;
 use crate::source::settling::Settling;
 
-/// A message, and what was read when it came.
+/// A message, and the values read when it came.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) message: Message,
@@ -24,7 +24,7 @@ struct Sequence {
     last_ns: u64,
     /// Received beyond a gap, and when they were sent.
     ahead: Vec<(u32, u64)>,
-    /// Whatever is missing below can come no more.
+    /// Numbers still missing below can come no more.
     complete: Option<u32>,
 }
 
@@ -33,7 +33,8 @@ impl Sequence {
         match self.next {
             None => self.next = Some(seq.wrapping_add(1)),
             Some(next) if next == seq => self.next = Some(seq.wrapping_add(1)),
-            // Below are those from before we listened, and the answers that the other socket had too.
+            // Below are those from before we listened, and the answers that the other socket also
+            // had.
             Some(next) if seq.wrapping_sub(next) >= 1 << 31 => return,
             Some(_) => return self.ahead.push((seq, mono_ns)),
         }
@@ -67,7 +68,7 @@ impl Sequence {
         self.complete = Some(next.wrapping_add(beyond.unwrap_or(0)));
     }
 
-    /// Gives up what has not come; counts it, and tells after when it was sent.
+    /// Gives up the missing ones; counts them, and reports after when they were sent.
     fn settle(&mut self) -> (u64, Option<u64>) {
         let (mut lost, mut after_ns) = (0, None);
         self.close_up();
@@ -90,26 +91,27 @@ impl Sequence {
 pub(crate) struct Merge {
     /// Some messages are not listened to: their numbers are missing and mean nothing.
     partial: bool,
-    /// What is told of before is not whole: not all sockets listened. CLOCK_MONOTONIC, ns.
+    /// Reports before this are not complete: not all sockets listened. CLOCK_MONOTONIC, ns.
     since_ns: u64,
     settling: Settling,
     sequences: FxHashMap<u32, Sequence>,
-    /// Of the gaps found so far, the first.
+    /// The first of the gaps found so far.
     lost_after_ns: Option<u64>,
 }
 
 impl Merge {
-    /// `partial`: some kinds of message are not listened to. From `since_ns` on every socket listens.
+    /// `partial`: some kinds of message are not listened to. From `since_ns` on every socket
+    /// listens.
     pub(crate) fn new(partial: bool, since_ns: u64) -> Self {
         Self { partial, since_ns, ..Self::default() }
     }
 
-    /// Takes what was received, in whatever order.
+    /// Takes the received messages, in any order.
     pub(crate) fn take(&mut self, received: impl IntoIterator<Item = Received>) {
         for it in received {
             let answer = matches!(it.message.what, What::Ack { .. });
             let early = it.message.mono_ns < self.since_ns;
-            // Before Linux 4.8 answers were not numbered as the rest.
+            // Before Linux 4.8 answers were not numbered like the rest.
             let unnumbered = answer && it.message.cpu == u32::MAX;
             if !self.partial && !unnumbered {
                 let sequence = self.sequences.entry(it.message.cpu).or_default();
@@ -129,14 +131,14 @@ impl Merge {
         }
     }
 
-    /// To be called when every socket was emptied, and before they are emptied once more: with that all is there that was sent
-    /// before what has been taken by now.
+    /// Call this when every socket was emptied, and before they are emptied again: then everything
+    /// is there that was sent before the messages taken by now.
     pub(crate) fn mark(&mut self) {
         self.sequences.values_mut().for_each(Sequence::mark);
     }
 
-    /// How many messages are missing before those that were there at the mark, of every CPU. Of use where every kind of message
-    /// is listened to.
+    /// How many messages are missing before those that were there at the mark, of every CPU. Only
+    /// useful if every kind of message is listened to.
     pub(crate) fn count_lost(&mut self) -> u64 {
         let mut all = 0;
         for sequence in self.sequences.values_mut() {
@@ -147,9 +149,10 @@ impl Merge {
         all
     }
 
-    /// After when the messages were sent that are lost since this was asked last. Whatever stands before is whole.
+    /// After when the messages were sent that are lost since the last call. Everything before that
+    /// is whole.
     pub(crate) fn lost_after(&mut self) -> u64 {
-        // Else they come behind the last of any CPU.
+        // Otherwise they come after the last of any CPU.
         let last = || self.sequences.values().map(|sequence| sequence.last_ns).min();
         self.lost_after_ns.take().or_else(last).unwrap_or(0)
     }
@@ -223,7 +226,7 @@ mod tests {
             let mut merge = Merge::default();
             let last = kept.iter().rposition(|&kept| kept).unwrap_or(0);
             let truly_lost = kept[..last].iter().skip(1).filter(|&&kept| !kept).count() as u64;
-            // The first always comes: nothing is known of what was before it.
+            // The first always comes: nothing is known about what was before it.
             merge.take([exec(0, first, 0, 1, None)]);
             let mut seqs: Vec<u32> =
                 (1..kept.len()).filter(|&i| kept[i]).map(|i| first.wrapping_add(i as u32)).collect();
@@ -236,7 +239,8 @@ mod tests {
             prop_assert_eq!(merge.count_lost(), 0);
         }
 
-        /// Two sockets are emptied in turn while messages come, of which some are lost; answers come to both.
+        /// Two sockets are emptied in turn while messages come, of which some are lost; answers
+        /// come to both.
         #[test]
         fn what_is_on_its_way_is_not_lost(
             first: u32,
@@ -262,7 +266,7 @@ mod tests {
                     last = lost;
                 }
             }
-            // What is missing behind the last is not to be known.
+            // Losses after the last one cannot be known.
             let mut given = [0, 0];
             let mut now = 0;
             let mut counted = 0;

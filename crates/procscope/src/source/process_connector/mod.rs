@@ -1,5 +1,6 @@
-//! The process connector: a netlink socket on which the kernel tells of its processes (CONFIG_PROC_EVENTS, Linux 2.6.15 and
-//! later; `drivers/connector/cn_proc.c`). Its messages hold numbers alone, so what a process is called is read from /proc.
+//! The process connector: a netlink socket on which the kernel reports its processes
+//! (CONFIG_PROC_EVENTS, Linux 2.6.15 and later; `drivers/connector/cn_proc.c`). Its messages hold
+//! only numbers, so names are read from /proc.
 
 pub(crate) mod decode;
 #[cfg(target_os = "linux")]
@@ -15,7 +16,7 @@ mod socket;
 use super::{Mechanism, Source};
 use crate::{Capabilities, Error, EventSet, Field, Kind, SourceId, Verdict, Want};
 
-/// The kinds that it tells of: failed execs are not among them.
+/// The kinds that it reports: failed execs are not among them.
 const EVENTS: EventSet = EventSet::NONE
     .with(Kind::Existing)
     .with(Kind::Fork)

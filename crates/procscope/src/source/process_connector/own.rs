@@ -1,4 +1,4 @@
-//! The command that procscope runs itself: what is known of it without a message.
+//! The command that procscope runs itself: the facts known without a message.
 
 use std::sync::Arc;
 
@@ -12,14 +12,14 @@ use crate::{Pid, StartTime};
 /// See the module.
 pub(super) struct Own {
     held: Arc<Held>,
-    /// Taken while it waited for us: nothing in it is late.
+    /// Read while it waited for us: nothing in it is late.
     look: Look,
     /// Its exec was reported.
     became: bool,
 }
 
 impl Own {
-    /// To be called before the command is let go.
+    /// Call this before the command is released.
     pub(super) fn of(held: &Arc<Held>) -> Option<Self> {
         let look = ProcFiles.look(held.pid(), Depth::Full)?;
         Some(Self { held: Arc::clone(held), look, became: false })
@@ -33,13 +33,13 @@ impl Own {
         (self.pid(), self.look.stat.map(|stat| stat.start))
     }
 
-    /// Takes the place of what was found of it since.
+    /// Replaces what was found about it since.
     pub(super) fn put_into(&self, looks: &mut Vec<(Pid, Look)>) {
         looks.retain(|(pid, _)| *pid != self.pid());
         looks.push((self.pid(), self.look.clone()));
     }
 
-    /// Adds to the report of its exec what that was of.
+    /// Adds the program to the report of its exec.
     pub(super) fn complete(&mut self, told: &mut Told) {
         let Happening::Exec { task, started } = &mut told.what else { return };
         if task.pid != self.pid() || std::mem::replace(&mut self.became, true) {
@@ -59,7 +59,7 @@ impl Own {
     }
 }
 
-/// /proc, and the command where there is one.
+/// /proc, and the command if there is one.
 pub(super) struct Files<'a>(pub(super) Option<&'a Own>);
 
 impl Proc for Files<'_> {

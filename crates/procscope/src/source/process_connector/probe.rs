@@ -1,4 +1,4 @@
-//! Whether the process connector can be had, and why not.
+//! Whether the process connector is available, and why not.
 
 use std::io;
 
@@ -39,7 +39,8 @@ pub(super) fn refused(refusal: Refusal) -> Error {
             Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::ENOENT) => {
                 unavailable(format!("{what}: this kernel has no process connector"), Cause::NotConfigured, CONFIGURE)
             }
-            // The kernel's end is a socket of the first network namespace: `drivers/connector/connector.c`.
+            // The kernel's end is a socket of the first network namespace:
+            // `drivers/connector/connector.c`.
             Some(libc::ECONNREFUSED) => unavailable(
                 "the process connector answers only in the initial network namespace, and this is another one",
                 Cause::Privilege,
@@ -69,9 +70,10 @@ pub(super) fn refused(refusal: Refusal) -> Error {
     }
 }
 
-/// Whether the kernel answers, and what it keeps back.
+/// Whether the kernel answers, and what it withholds.
 pub(super) fn probe() -> Verdict {
-    // Room for what comes before the answer: in the smallest buffer the execs of a busy system would leave none for it.
+    // Room for messages before the answer: in the smallest buffer the execs of a busy system would
+    // leave no room for it.
     let socket = match Socket::listen(Kinds(what::EXEC), 1 << 20, false) {
         Ok(socket) => socket,
         Err(refusal) => {

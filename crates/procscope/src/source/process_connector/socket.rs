@@ -14,23 +14,24 @@ const GROUP: u32 = 1;
 /// `PROC_CN_MCAST_LISTEN`, `PROC_CN_MCAST_IGNORE`.
 const LISTEN: u32 = 1;
 const IGNORE: u32 = 2;
-/// Where `proc_event.what` stands in a message.
+/// The place of `proc_event.what` in a message.
 const AT_WHAT: u32 = (decode::NETLINK_HEADER + decode::CONNECTOR_HEADER) as u32;
 /// The kernel answers at once; this long on a busy machine.
 const ANSWER: Duration = Duration::from_millis(500);
-/// Index of the drops in what SO_MEMINFO tells: `SK_MEMINFO_DROPS`, `include/uapi/linux/sock_diag.h`.
+/// Index of the drops in the values of SO_MEMINFO: `SK_MEMINFO_DROPS`,
+/// `include/uapi/linux/sock_diag.h`.
 const DROPS: usize = 8;
 
 /// A message has 76 bytes.
 const ROOM: usize = 256;
 
-/// Which kinds of message a socket is to receive.
+/// The kinds of message that a socket is to receive.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Kinds(pub(super) u32);
 
 pub(super) struct Socket {
     fd: OwnedFd,
-    /// What SO_RCVBUF says, bytes.
+    /// The value of SO_RCVBUF, bytes.
     pub(super) buffer_bytes: usize,
 }
 
@@ -67,24 +68,26 @@ fn address(groups: u32) -> libc::sockaddr_nl {
 }
 
 impl Socket {
-    /// Listens to these kinds alone, by a socket filter, and with `event_filter` by the kernel's own (Linux 6.6) too. That one
-    /// keeps back the answers to other listeners, which are numbered as messages are.
+    /// Listens only to these kinds, by a socket filter, and with `event_filter` by the kernel's own
+    /// (Linux 6.6) too. That one withholds the answers to other listeners, which are numbered like
+    /// messages.
     pub(super) fn listen(kinds: Kinds, buffer_bytes: usize, event_filter: bool) -> Result<Self, Refusal> {
         let call = |what| move |error| Refusal::Call(what, error);
         let flags = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
         // SAFETY: no memory is passed.
         let fd = check(unsafe { libc::socket(libc::AF_NETLINK, flags, libc::NETLINK_CONNECTOR) });
-        // SAFETY: the descriptor was just made, and nobody else has it.
+        // SAFETY: the descriptor was just made, and nothing else has it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd.map_err(call("opening a netlink connector socket"))?) };
         let mut socket = Self { fd, buffer_bytes: 0 };
         socket.size(buffer_bytes);
-        // With it the socket takes messages again as soon as there is room, not only when it is empty.
+        // With it the socket accepts messages again as soon as there is room, not only when it is
+        // empty.
         let _ = set(socket.fd.as_fd(), libc::SOL_NETLINK, libc::NETLINK_NO_ENOBUFS, &1i32);
         if kinds.0 != what::ALL {
             socket.filter(kinds).map_err(call("filtering the messages"))?;
         }
         let address = address(GROUP);
-        // SAFETY: the kernel reads the address for the length given.
+        // SAFETY: the kernel reads the address for the given length.
         let bound = check(unsafe {
             libc::bind(
                 socket.fd.as_raw_fd(),
@@ -100,10 +103,10 @@ impl Socket {
         Ok(socket)
     }
 
-    /// The largest buffer up to this size that may be had, bytes.
+    /// The largest buffer available up to this size, bytes.
     fn size(&mut self, bytes: usize) {
         let fd = self.fd.as_fd();
-        // The kernel doubles what is asked for, for its own book-keeping: `socket(7)`.
+        // The kernel doubles the requested size for its own book-keeping: `socket(7)`.
         let asked = i32::try_from(bytes / 2).unwrap_or(i32::MAX / 2);
         if set(fd, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &asked).is_err() {
             let _ = set(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, &asked);
@@ -111,7 +114,8 @@ impl Socket {
         self.buffer_bytes = rustix::net::sockopt::socket_recv_buffer_size(fd).unwrap_or(0);
     }
 
-    /// A classic BPF program that lets these kinds and the kernel's answers through: `socket(7)`, SO_ATTACH_FILTER.
+    /// A classic BPF program that passes these kinds and the kernel's answers: `socket(7)`,
+    /// SO_ATTACH_FILTER.
     fn filter(&self, kinds: Kinds) -> io::Result<()> {
         const LOAD: u16 = (libc::BPF_LD | libc::BPF_W | libc::BPF_ABS) as u16;
         const JUMP_IF_SET: u16 = (libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K) as u16;
@@ -130,9 +134,9 @@ impl Socket {
         set(self.fd.as_fd(), libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &program)
     }
 
-    /// Asks for messages, and waits for the answer.
+    /// Sends a request, and waits for the answer.
     fn ask(&self) -> Result<(), Refusal> {
-        // Answers go to all listeners: this tells ours.
+        // Answers go to all listeners: this identifies ours.
         let token = self.fd.as_raw_fd() as u32 ^ std::process::id().rotate_left(12);
         self.send(LISTEN, None, token).map_err(|error| Refusal::Call("asking the process connector", error))?;
         let until = Instant::now() + ANSWER;
@@ -161,7 +165,7 @@ impl Socket {
     }
 
     fn send(&self, op: u32, event_filter: Option<Kinds>, token: u32) -> io::Result<()> {
-        // `struct proc_input` since Linux 6.6; the operation alone before.
+        // `struct proc_input` since Linux 6.6; only the operation before.
         let data: &[u32] = match event_filter {
             Some(kinds) => &[op, kinds.0],
             None => &[op],
@@ -177,7 +181,7 @@ impl Socket {
         bytes.extend([0; 2]);
         bytes.extend(data.iter().flat_map(|word| word.to_ne_bytes()));
         let address = address(0);
-        // SAFETY: the kernel reads bytes and address for the lengths given.
+        // SAFETY: the kernel reads bytes and address for the given lengths.
         let sent = unsafe {
             libc::sendto(
                 self.fd.as_raw_fd(),
@@ -200,7 +204,8 @@ impl Socket {
         }
     }
 
-    /// How many messages the kernel had no room for on this socket, modulo 2^32 (SO_MEMINFO, Linux 4.12); `None` before.
+    /// How many messages the kernel had no room for on this socket, modulo 2^32 (SO_MEMINFO, Linux
+    /// 4.12); `None` before.
     pub(super) fn drops(&self) -> Option<u32> {
         let mut words = [0u32; 16];
         let mut len = size_of_val(&words) as libc::socklen_t;
@@ -226,7 +231,7 @@ impl AsFd for Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // Before Linux 6.6 the kernel would go on making messages for nobody.
+        // Before Linux 6.6 the kernel would continue to make messages that nothing reads.
         let _ = self.send(IGNORE, None, 0);
     }
 }
@@ -241,7 +246,7 @@ impl<const N: usize> Batch<N> {
         Self { rooms: Box::new([[0; ROOM]; N]) }
     }
 
-    /// Receives what is there, up to `N` messages. Returns whether there may be more.
+    /// Receives the waiting messages, up to `N`. Returns whether there may be more.
     pub(super) fn receive(
         &mut self,
         socket: &Socket,
@@ -259,7 +264,8 @@ impl<const N: usize> Batch<N> {
             header.msg_hdr.msg_namelen = size_of::<libc::sockaddr_nl>() as u32;
             header
         });
-        // SAFETY: every header points to a part and a sender of its own, which live until the call has returned.
+        // SAFETY: every header points to a part and a sender of its own, which live until the call
+        // has returned.
         let received = unsafe {
             libc::recvmmsg(
                 socket.fd.as_raw_fd(),
@@ -272,14 +278,14 @@ impl<const N: usize> Batch<N> {
         let count = match check(received) {
             Ok(count) => count as usize,
             Err(error) => match error.raw_os_error() {
-                // ENOBUFS tells of loss, which is counted otherwise; the queue goes on.
+                // ENOBUFS reports a loss, which is counted elsewhere; the queue continues.
                 Some(libc::ENOBUFS) => return Ok(true),
                 Some(libc::EAGAIN | libc::EINTR) => return Ok(false),
                 _ => return Err(error),
             },
         };
         for ((header, sender), room) in headers.iter().zip(&senders).zip(self.rooms.iter()).take(count) {
-            // From the kernel, and from nobody else.
+            // Only from the kernel.
             if sender.nl_pid != 0 {
                 continue;
             }

@@ -1,4 +1,5 @@
-//! The system calls of a tracer. All but `kill` are for the thread alone that seized the first process.
+//! The system calls of a tracer. All except `kill` are only for the thread that seized the first
+//! process.
 
 use std::io;
 use std::ptr;
@@ -18,7 +19,7 @@ const OPTIONS: libc::c_int = libc::PTRACE_O_TRACESYSGOOD
     | libc::PTRACE_O_TRACEEXEC
     | libc::PTRACE_O_TRACESECCOMP;
 
-/// How to go on.
+/// How to continue.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Go {
     On,
@@ -31,24 +32,27 @@ pub(super) enum Go {
 }
 
 fn request(request: u32, tid: Pid, address: usize, data: usize) -> io::Result<libc::c_long> {
-    // SAFETY: the requests made here write at most to where `data` points, which each caller vouches for.
+    // SAFETY: the requests made here write at most to where `data` points, for which each caller
+    // vouches.
     let result = unsafe { libc::ptrace(request as _, tid as libc::pid_t, address, data) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// Whether ptrace(2) is refused whatever it is called for: nobody has this pid, so that else there is none such.
+/// Whether ptrace(2) is refused for any process: none has this pid, so the other answer is that
+/// there is no such process.
 pub(super) fn is_refused() -> bool {
     request(libc::PTRACE_CONT, Pid::MAX >> 1, 0, 0).is_err_and(|error| error.raw_os_error() == Some(libc::EPERM))
 }
 
-/// Takes hold of it, so that it stops as it ends where ENDS says so. With TO_THE_END it and all its descendants end with this thread.
+/// Seizes it, so that it stops when it ends if ENDS is set. With TO_THE_END it and all its
+/// descendants end with this thread.
 pub(super) fn seize(pid: Pid, ends: bool, to_the_end: bool) -> io::Result<()> {
     let ends = if ends { libc::PTRACE_O_TRACEEXIT } else { 0 };
     let kill = if to_the_end { libc::PTRACE_O_EXITKILL } else { 0 };
     request(PTRACE_SEIZE, pid, 0, (OPTIONS | ends | kill) as usize).map(|_| ())
 }
 
-/// Lets a stopped thread go on, with a signal. One that was killed meanwhile is told of by [`wait`].
+/// Continues a stopped thread, with a signal. [`wait`] reports one that was killed meanwhile.
 pub(super) fn go(tid: Pid, how: Go, signo: i32) {
     let how = match how {
         Go::On => libc::PTRACE_CONT,
@@ -71,29 +75,30 @@ pub(super) fn event_number(tid: Pid) -> Option<u64> {
     Some(message as u64)
 }
 
-/// The same, where it is that of a thread: a new one, or the one that execed.
+/// The same, if it is that of a thread: a new one, or the one that execed.
 pub(super) fn event_message(tid: Pid) -> Option<Pid> {
     Pid::try_from(event_number(tid)?).ok()
 }
 
-/// Where the signal that stopped a thread came from.
+/// The origin of the signal that stopped a thread.
 #[derive(Clone, Copy)]
 pub(super) struct SignalInfo {
     pub(super) code: i32,
-    /// Of a signal that a process sent this is the sender, by the number that it has for the receiver; else any number.
+    /// For a signal that a process sent this is the sender, by its number for the receiver;
+    /// otherwise any number.
     pub(super) pid: Pid,
 }
 
 pub(super) fn signal_info(tid: Pid) -> Option<SignalInfo> {
-    // SAFETY: plain data, of which all zeroes is a value.
+    // SAFETY: plain data, for which all zeroes is a valid value.
     let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
     request(libc::PTRACE_GETSIGINFO, tid, 0, (&raw mut info).expose_provenance()).ok()?;
-    // SAFETY: whatever stands there is a number.
+    // SAFETY: every value there is a number.
     let pid = unsafe { info.si_pid() };
     Some(SignalInfo { code: info.si_code, pid: pid as Pid })
 }
 
-/// A call from which a thread comes that stopped for a signal.
+/// The call from which a thread comes that stopped for a signal.
 #[derive(Clone, Copy)]
 pub(super) struct Interrupted {
     /// It was kill(2).
@@ -101,11 +106,11 @@ pub(super) struct Interrupted {
     pub(super) result: i32,
 }
 
-/// `None` where it does not come from a call.
+/// `None` if it does not come from a call.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn interrupted(tid: Pid) -> Option<Interrupted> {
     const USER_CODE_32: u64 = 0x23;
-    // SAFETY: plain data, of which all zeroes is a value.
+    // SAFETY: plain data, for which all zeroes is a valid value.
     let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
     request(libc::PTRACE_GETREGS, tid, 0, (&raw mut registers).expose_provenance()).ok()?;
     let number = u32::try_from(registers.orig_rax).ok()?;
@@ -120,7 +125,7 @@ pub(super) fn interrupted(_: Pid) -> Option<Interrupted> {
     None
 }
 
-/// `struct ptrace_syscall_info`, as far as it is of use.
+/// `struct ptrace_syscall_info`, as far as it is needed.
 #[repr(C)]
 #[derive(Default)]
 struct Info {
@@ -129,11 +134,11 @@ struct Info {
     arch: u32,
     instruction: u64,
     stack: u64,
-    /// Of the entry: number and arguments; of the exit: the result.
+    /// For the entry: number and arguments; for the exit: the result.
     values: [u64; 8],
 }
 
-/// A system call under way.
+/// An unfinished system call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Call {
     pub(super) arch: u32,
@@ -175,7 +180,7 @@ pub(super) fn set_first_argument(tid: Pid, call: &Call, value: u64) {
 
 #[cfg(target_arch = "aarch64")]
 pub(super) fn set_first_argument(tid: Pid, _: &Call, value: u64) {
-    // SAFETY: plain data, of which all zeroes is a value.
+    // SAFETY: plain data, for which all zeroes is a valid value.
     let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
     let mut room = libc::iovec { iov_base: (&raw mut registers).cast(), iov_len: size_of_val(&registers) };
     if request(libc::PTRACE_GETREGSET, tid, NT_PRSTATUS, (&raw mut room).expose_provenance()).is_ok() {
@@ -188,10 +193,11 @@ pub(super) fn set_first_argument(tid: Pid, _: &Call, value: u64) {
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) fn set_first_argument(_: Pid, _: &Call, _: u64) {}
 
-/// Makes the call at whose beginning it is stopped fail with ENOSYS, as the kernel does where there is no tracer: `seccomp(2)`.
+/// Makes the call at whose beginning it is stopped fail with ENOSYS, as the kernel does without a
+/// tracer: `seccomp(2)`.
 #[cfg(target_arch = "x86_64")]
 pub(super) fn refuse(tid: Pid, _: &Call) {
-    // The result stands there already: `arch/x86/entry/entry_64.S`.
+    // The result is already there: `arch/x86/entry/entry_64.S`.
     let offset = std::mem::offset_of!(libc::user_regs_struct, orig_rax);
     let _ = request(libc::PTRACE_POKEUSER, tid, offset, usize::MAX);
 }
@@ -208,7 +214,7 @@ pub(super) fn refuse(tid: Pid, call: &Call) {
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) fn refuse(_: Pid, _: &Call) {}
 
-/// Writes a word into the memory of a stopped thread, also where it may only be read.
+/// Writes a word into the memory of a stopped thread, even if that is read-only.
 pub(super) fn write_word(tid: Pid, address: u64, word: u64) {
     let _ = request(libc::PTRACE_POKEDATA, tid, address as usize, word as usize);
 }
@@ -227,10 +233,10 @@ pub(super) struct Waited {
 
 /// Waits for any thread that this one traces; `None` when there is none.
 pub(super) fn wait() -> Option<Waited> {
-    // Others of this process may have children of their own.
+    // Others of this process may have their own children.
     const FLAGS: i32 = libc::__WALL | libc::__WNOTHREAD;
     loop {
-        // SAFETY: plain data, of which all zeroes is a value.
+        // SAFETY: plain data, for which all zeroes is a valid value.
         let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
         let mut status = 0;
         // SAFETY: the kernel fills both.
@@ -250,11 +256,11 @@ pub(super) fn kill(pid: Pid) {
     unsafe { libc::kill(pid as libc::pid_t, libc::SIGKILL) };
 }
 
-/// Reads memory of a stopped process; how much could be read from there on.
+/// Reads memory of a stopped process; returns how much could be read from there on.
 pub(super) fn read_memory(tid: Pid, address: u64, into: &mut [u8]) -> usize {
     let local = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     let remote = libc::iovec { iov_base: ptr::without_provenance_mut(address as usize), iov_len: into.len() };
-    // SAFETY: one range each; ours is writable and as long as said.
+    // SAFETY: one range each; ours is writable and as long as given.
     let read = unsafe { libc::process_vm_readv(tid as libc::pid_t, &raw const local, 1, &raw const remote, 1, 0) };
     usize::try_from(read).unwrap_or(0)
 }

@@ -1,4 +1,5 @@
-//! Filters that a command installs: `seccomp(2)`. One that refuses an exec does so before the filter of ours could make it stop.
+//! Filters that a command installs: `seccomp(2)`. One that refuses an exec does so before our
+//! filter could stop it.
 
 use std::collections::HashSet;
 
@@ -11,7 +12,7 @@ use crate::launch::filter::{CALLS, Calls};
 
 /// The longest program: `BPF_MAXINSNS`.
 const MOST_STEPS: usize = 4096;
-/// Of a program that takes more to find out it is taken for granted that it may refuse.
+/// A program that needs more steps to decide is assumed to refuse.
 const MOST_TRIED: usize = 1 << 16;
 /// `SECCOMP_FILTER_FLAG_TSYNC`.
 const FOR_ALL_THREADS: u64 = 1;
@@ -19,13 +20,13 @@ const FOR_ALL_THREADS: u64 = 1;
 /// A filter that a call is about to install.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Installing {
-    /// Where `struct sock_fprog` stands.
+    /// The place of `struct sock_fprog`.
     program: u64,
-    /// Not for the calling thread alone.
+    /// Not only for the calling thread.
     pub(super) for_all: bool,
 }
 
-/// What a call of seccomp(2) or prctl(2) is about to install; `None` where that is no filter.
+/// The filter that a call of seccomp(2) or prctl(2) is about to install; `None` if it is no filter.
 pub(super) fn installing(call: &calls::Call, known: &Calls) -> Option<Installing> {
     let [first, second, third, ..] = call.args;
     if call.nr == known.seccomp {
@@ -38,7 +39,7 @@ pub(super) fn installing(call: &calls::Call, known: &Calls) -> Option<Installing
 }
 
 impl Installing {
-    /// Whether execs may fail by it. One that cannot be read may do anything.
+    /// Whether it may make execs fail. An unreadable one may do anything.
     pub(super) fn may_refuse_execs(&self, tid: Pid, pointer: usize) -> bool {
         self.read(tid, pointer).is_none_or(|steps| may_refuse_execs(&steps))
     }
@@ -60,12 +61,13 @@ impl Installing {
     }
 }
 
-/// Whether any exec, of whatever arguments, may be refused.
+/// Whether any exec, with any arguments, may be refused.
 fn may_refuse_execs(steps: &[sock_filter]) -> bool {
     CALLS.iter().any(|calls| [calls.execve, calls.execveat].into_iter().any(|nr| may_refuse(steps, calls.arch, nr)))
 }
 
-/// Follows all ways through the program that a call with this number can take: of the rest of it nothing is known.
+/// Follows all paths through the program that a call with this number can take; nothing else about
+/// the call is known.
 fn may_refuse(steps: &[sock_filter], arch: u32, nr: u32) -> bool {
     let mut ways = vec![(0usize, None::<u32>)];
     let mut tried = HashSet::new();
@@ -107,13 +109,14 @@ fn may_refuse(steps: &[sock_filter], arch: u32, nr: u32) -> bool {
     false
 }
 
-/// The call fails, or somebody else decides whether it does. A filter that asks for a tracer stops for us; one that kills leaves no
-/// failed call.
+/// The call fails, or another process decides whether it does. A filter that asks for a tracer
+/// stops for us; one that kills leaves no failed call.
 fn refuses(action: u32) -> bool {
     matches!(action & libc::SECCOMP_RET_ACTION_FULL, libc::SECCOMP_RET_ERRNO | libc::SECCOMP_RET_USER_NOTIF)
 }
 
-/// What is loaded, as far as it is known: of `struct seccomp_data` the number and the architecture.
+/// The loaded value, as far as it is known: of `struct seccomp_data` the number and the
+/// architecture.
 fn loaded(code: u32, k: u32, arch: u32, nr: u32) -> Option<u32> {
     match (code & 0xe0, k) {
         (libc::BPF_ABS, 0) => Some(nr),
@@ -147,7 +150,7 @@ mod tests {
         sock_filter { code, jt, jf, k }
     }
 
-    /// Does this with the call of that number, and lets all others be.
+    /// Does this with the call of that number, and passes all others.
     fn with(nr: u32, action: u32) -> Vec<sock_filter> {
         vec![
             step(LOAD, 0, 0, 0),
@@ -168,11 +171,11 @@ mod tests {
         {
             assert!(!may_refuse_execs(&with(exec, action)), "{action:x}");
         }
-        // By an argument, which may be any.
+        // By an argument, which may be any value.
         let mut by_argument = with(exec, libc::SECCOMP_RET_ALLOW);
         by_argument.splice(2..2, [step(LOAD, 0, 0, 16), step(EQUAL, 1, 0, 7), step(GIVE, 0, 0, ENOSYS)]);
         assert!(may_refuse_execs(&by_argument));
-        // What is no whole program.
+        // An incomplete program.
         assert!(may_refuse_execs(&[]));
         assert!(may_refuse_execs(&with(exec, ENOSYS)[..2]));
     }

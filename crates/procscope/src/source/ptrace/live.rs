@@ -15,11 +15,11 @@ use crate::source::stop::Stop;
 use crate::source::{Source, foreign_proc, perhaps_filtered};
 use crate::{Cause, EnvWanted, Error, EventSet, Kind, Obstacle, SourceId, Timestamp, Verdict, Want, sys};
 
-/// How long records are gathered while there are some: a wakening for each would take the command's time.
+/// How long records are gathered while there are some: waking for each would cost the command time.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// How often a sleeper looks whether it is to stop.
+/// How often a sleeping thread checks whether it is to stop.
 const ASLEEP: Duration = Duration::from_millis(200);
-/// So many records wait for a slow sink; then the command does.
+/// This many records wait for a slow sink; then the command waits.
 const QUEUE: usize = 4096;
 
 const NAMELESS: &str = "names, arguments and paths are missing: /proc is not mounted";
@@ -62,7 +62,7 @@ pub(super) fn probe() -> Verdict {
     }
 }
 
-/// The command, seized by a thread that waits for the word to let it go.
+/// The command, seized by a thread that waits for its release.
 pub(super) struct Live {
     want: Want,
     held: Arc<Held>,
@@ -92,7 +92,7 @@ impl Live {
             return Err(error(obstacle));
         }
         let cgroups = resolve_cgroups(want)?;
-        // Failed execs are seen by a filter alone.
+        // Only a filter shows failed execs.
         let filter = want.events.contains(Kind::ExecFailed);
         let can_stop = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail")
             .is_ok_and(|actions| actions.split_whitespace().any(|action| action == "trace"));
@@ -115,10 +115,11 @@ impl Live {
         let (seized, answer) = channel::<io::Result<()>>();
         let (events, env) = (want.events, want.env != EnvWanted::No);
         let filtered = filter && can_stop;
-        // Of those of whom only execs are wanted none needs to be stopped at its end.
+        // If only execs are wanted, no process needs to stop at its end.
         let ends =
             [Kind::Fork, Kind::Clone, Kind::Exit, Kind::ThreadExit].into_iter().any(|kind| events.contains(kind));
-        // Half a command is worse than none: with a filter none goes on without us. Without one all may.
+        // Half a command is worse than none: with a filter none continues without us. Without one
+        // all may.
         let to_the_last = filtered || want.launch.as_ref().is_some_and(|launch| launch.wait_all);
         let (theirs, members) = (Arc::clone(&held), living.clone());
         let trace = move || {
@@ -174,7 +175,7 @@ impl Live {
         })
     }
 
-    /// Delivers what is there; false at the end.
+    /// Delivers the waiting records; false at the end.
     fn deliver(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> bool {
         let mut first = match self.told.recv_timeout(ASLEEP) {
             Ok(told) => Some(told),
@@ -227,7 +228,7 @@ impl Source for Live {
     }
 
     fn rights(&self) -> &'static [&'static str] {
-        // By it a traced set-uid program gains what it would untraced.
+        // With it a traced set-uid program gets the rights that it would have untraced.
         &["CAP_SYS_PTRACE"]
     }
 
@@ -242,17 +243,18 @@ impl Source for Live {
         }
         while self.deliver(out, stop) {}
         let _ = out.batch_end();
-        // The tracer sends into the void from here on, and so never waits.
+        // From here on the tracer's records are dropped, so it never waits.
         let (_, nothing) = sync_channel(0);
         drop(std::mem::replace(&mut self.told, nothing));
         if let Some(thread) = self.thread.take() {
             while !thread.is_finished() {
                 let over = self.held.command().status().is_some();
                 if over && !self.filtered {
-                    // Who lives on is let go of with this program; up to then the thread does what it must.
+                    // Living processes are released with this program; until then the thread does
+                    // what it must.
                     return self.held.became();
                 }
-                // Without us the rest could not go on: their execs would fail.
+                // Without us the rest could not continue: their execs would fail.
                 if stop.is_stopped() && over {
                     self.living.kill();
                 }
@@ -266,7 +268,7 @@ impl Source for Live {
 
 impl Drop for Live {
     fn drop(&mut self) {
-        // Where it never ran, the thread ends, and the kernel ends the command with it.
+        // If it never ran, the thread ends, and the kernel ends the command with it.
         self.go = None;
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();

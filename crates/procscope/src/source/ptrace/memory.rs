@@ -3,7 +3,7 @@
 use super::calls;
 use crate::Pid;
 
-/// Of the arguments of a failed exec so much is read, bytes.
+/// This much of a failed exec's arguments is read, bytes.
 const MOST_TRIED: usize = 128 << 10;
 /// `linux/limits.h`.
 pub(super) const PATH_MAX: usize = 4096;
@@ -22,7 +22,7 @@ pub(super) fn path_of(pid: Pid) -> Option<Vec<u8>> {
     read_string(pid, find(8).or_else(|| find(4))?, PATH_MAX)
 }
 
-/// Reads up to a NUL, and not over the end of a page that may be the last.
+/// Reads up to a NUL, and not beyond a page that may be the last.
 pub(super) fn read_string(tid: Pid, address: u64, most: usize) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     let mut chunk = [0; PAGE];
@@ -52,10 +52,10 @@ pub(super) fn read_word(tid: Pid, address: u64, bytes: usize) -> Option<u64> {
     (word_read == bytes).then(|| u64::from_le_bytes(word))
 }
 
-/// Reads a list of pointers to strings; each string with its NUL, and whether that is all.
+/// Reads a list of pointers to strings; returns each string with its NUL, and whether that is all.
 pub(super) fn read_list(tid: Pid, address: u64, pointer: usize) -> (Vec<u8>, bool) {
     let mut list = Vec::new();
-    // As for execve(2), no list is an empty one.
+    // As for execve(2), a missing list is an empty one.
     if address == 0 {
         return (list, true);
     }

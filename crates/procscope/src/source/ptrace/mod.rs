@@ -1,5 +1,5 @@
-//! ptrace(2): a command and its descendants, each stopped at its forks and execs while it is looked at. Takes no privilege, and
-//! tells nothing of other processes.
+//! ptrace(2): a command and its descendants, each stopped at its forks and execs while it is read.
+//! It needs no privilege, and reports no other processes.
 
 #[cfg(target_os = "linux")]
 mod calls;
@@ -19,7 +19,7 @@ mod usage;
 use super::{Mechanism, Source};
 use crate::{Capabilities, Error, EventSet, Field, Kind, SourceId, Verdict, Want};
 
-/// The kinds that it tells of.
+/// The kinds that it reports.
 const EVENTS: EventSet = EventSet::NONE
     .with(Kind::Fork)
     .with(Kind::Clone)

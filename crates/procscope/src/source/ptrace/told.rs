@@ -1,4 +1,4 @@
-//! What the tracer hands over: records that own what they say.
+//! The tracer's records, which own their data.
 
 use std::ops::ControlFlow;
 
@@ -30,7 +30,7 @@ pub(super) enum What {
     ThreadExit { wait_status: Option<u32>, comm: Comm },
 }
 
-/// A cgroup's path stands alone, all else is about a process.
+/// A cgroup's path is alone, everything else is about a process.
 #[derive(Debug)]
 pub(super) enum Told {
     Cgroup { key: CgroupKey, path: Vec<u8> },

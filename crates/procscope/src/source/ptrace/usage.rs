@@ -1,4 +1,5 @@
-//! What a process used by itself: the kernel adds up what it and the children that it waited for did.
+//! The resources that a process used itself: the kernel adds those of the children that it waited
+//! for.
 
 use crate::source::record::{UNKNOWN_COUNT, UsageRecord};
 use crate::sys;
@@ -26,7 +27,7 @@ pub(super) fn add(sum: &mut libc::rusage, more: &libc::rusage) {
     sum.ru_oublock += more.ru_oublock;
 }
 
-/// What wait4(2) gives is of a process and the children that it waited for.
+/// wait4(2) gives the sum of a process and the children that it waited for.
 pub(super) fn own_usage(all: &libc::rusage, children: Option<&libc::rusage>) -> UsageRecord {
     let zero = zero_usage();
     let children = children.unwrap_or(&zero);
@@ -35,7 +36,7 @@ pub(super) fn own_usage(all: &libc::rusage, children: Option<&libc::rusage>) -> 
     let less_ns = |all: u64, children: u64| if all >= children { all - children } else { all };
     let utime_ns = less_ns(ns(all.ru_utime), ns(children.ru_utime));
     let stime_ns = less_ns(ns(all.ru_stime), ns(children.ru_stime));
-    // In KiB; the largest of all, whosever that was.
+    // In KiB; the largest of all, whichever process that was.
     let own_rss = all.ru_maxrss > children.ru_maxrss;
     UsageRecord {
         utime_ns,

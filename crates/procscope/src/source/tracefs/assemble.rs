@@ -1,5 +1,6 @@
-//! Makes of the kernel's records, in the order of time, what happened to whom: which thread is whose, which call, name and arguments
-//! belong to an exec, and what an end's status follows from. No OS.
+//! Works out from the kernel's records, in the order of time, what happened to which process: whose
+//! a thread is, which call, name and arguments belong to an exec, and from what an end's status
+//! follows. No OS.
 
 use rustc_hash::FxHashMap;
 
@@ -10,18 +11,19 @@ use crate::source::record::Comm;
 
 /// `CLONE_THREAD` in `include/uapi/linux/sched.h`.
 const CLONE_THREAD: u64 = 0x1_0000;
-/// An error number above this is the kernel's own, and nobody sees it: the call begins again (`include/linux/errno.h`).
+/// A higher error number is the kernel's own, and no program sees it: the call begins again
+/// (`include/linux/errno.h`).
 const LAST_ERRNO: i64 = 511;
-/// So many signals under way are remembered of one process.
+/// This many undelivered signals of one process are remembered.
 const MOST_PENDING: usize = 16;
 
-/// Which process a thread is of, as far as nothing told it yet.
+/// The process of a thread, as far as no report showed it yet.
 pub(crate) trait Threads {
-    /// `None` where there is no such thread any more.
+    /// `None` if there is no such thread any more.
     fn process_of(&mut self, tid: Pid) -> Option<Pid>;
 }
 
-/// A call of execve(2) under way.
+/// An unfinished call of execve(2).
 #[derive(Debug, Default)]
 struct Call {
     dirfd: Option<i32>,
@@ -31,7 +33,8 @@ struct Call {
 }
 
 impl Call {
-    /// The arguments; they come in two records, either of which may be missing, as the kernel tells of none that is too long.
+    /// The arguments; they come in two records, either of which may be missing, because the kernel
+    /// drops one that is too long.
     fn argv(&mut self) -> Option<Arguments> {
         let Strings { mut list, mut end } = self.first.take()?;
         if let (StringsEnd::More, Some(rest)) = (end, self.rest.take()) {
@@ -48,7 +51,7 @@ struct Thread {
     pid: Pid,
     call: Option<Box<Call>>,
     end: Option<Status>,
-    /// Told by the very function that ends it.
+    /// Reported by exactly the function that ends it.
     doom: Option<u32>,
 }
 
@@ -64,7 +67,7 @@ struct Status {
     worked_out: bool,
 }
 
-/// What is known of a process as a whole.
+/// The known facts about a process as a whole.
 #[derive(Debug, Default)]
 struct Group {
     threads: u32,
@@ -73,13 +76,13 @@ struct Group {
     /// Signals that would end it, sent and not delivered.
     pending: Vec<u8>,
     oom: bool,
-    /// Of the exec under way: the old and the new name, and the new arguments.
+    /// The unfinished exec's data: the old and the new name, and the new arguments.
     names: Option<(Comm, Comm)>,
     image: Option<Arguments>,
 }
 
-/// How a signal ends whoever has no handler for it: `sig_kernel_ignore` and its like in `include/linux/signal.h`. The numbers are
-/// this machine's.
+/// How a signal ends a process without a handler for it: `sig_kernel_ignore` and its like in
+/// `include/linux/signal.h`. The numbers are this machine's.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Action {
     None,
@@ -87,7 +90,8 @@ enum Action {
     Core,
 }
 
-/// Linux numbers these so everywhere but on alpha, mips, parisc and sparc, for which there is no procscope.
+/// Linux uses these numbers everywhere except on alpha, mips, parisc and sparc, which procscope
+/// does not support.
 mod signo {
     pub(super) const KILL: u8 = 9;
     /// PIPE, XFSZ: `send_sig` to the process at work, in `fs/pipe.c` and `fs/read_write.c` and their like.
@@ -106,8 +110,9 @@ fn action(signo: u8) -> Action {
     }
 }
 
-/// Who sent a signal, by its `si_code`: positive is the kernel's own; those of timers, queues of messages and I/O are the kernel's
-/// too, but a program may forge them. Some signals the kernel sends to the process at work as if that had sent them itself.
+/// The sender of a signal, by its `si_code`: positive is the kernel's own. Those of timers, message
+/// queues and I/O are the kernel's too, but a program may forge them. The kernel sends some signals
+/// to the running process as if that had sent them itself.
 fn sender(signo: u8, code: i32, caller: Pid, target: Pid) -> Sender {
     const FORGEABLE: std::ops::RangeInclusive<i32> = -5..=-2;
     match code {
@@ -124,20 +129,20 @@ fn sender(signo: u8, code: i32, caller: Pid, target: Pid) -> Sender {
 pub(crate) struct Assembler {
     threads: FxHashMap<Pid, Thread>,
     groups: FxHashMap<Pid, Group>,
-    /// The kind of the next record of the same thread, for those that need to know.
+    /// The kind of the next record of the same thread, if it matters.
     starts_next: Vec<bool>,
 }
 
 impl Assembler {
-    /// This thread is of this process.
+    /// This thread belongs to this process.
     pub(crate) fn learn(&mut self, tid: Pid, pid: Pid) {
         if self.threads.insert(tid, Thread::of(pid)).is_none_or(|old| old.pid != pid) {
             self.groups.entry(pid).or_default().threads += 1;
         }
     }
 
-    /// Some records are missing: what was under way may have ended, or be another's by now. Whose a thread was stands until it is
-    /// told otherwise.
+    /// Some records are missing: unfinished things may have ended, or be another's by now. A
+    /// thread's process stays until another report.
     pub(crate) fn doubt(&mut self) {
         for thread in self.threads.values_mut() {
             *thread = Thread::of(thread.pid);
@@ -147,7 +152,8 @@ impl Assembler {
         }
     }
 
-    /// A thread of which nothing is known may be a process's first or not: what /proc tells, or else the first.
+    /// A thread about which nothing is known may be a process's first or not: /proc decides,
+    /// otherwise it counts as the first.
     fn task(&mut self, tid: Pid, proc: &mut dyn Threads) -> Task {
         if tid == 0 {
             return Task { tid, pid: 0 };
@@ -164,14 +170,14 @@ impl Assembler {
         self.threads.entry(task.tid).or_insert_with(|| Thread::of(task.pid)).call.get_or_insert_default()
     }
 
-    /// Takes records in the order of time, and gives what they tell with its time.
+    /// Takes records in the order of time, and gives their reports with the time.
     pub(crate) fn take(
         &mut self,
         raws: Vec<Raw>,
         proc: &mut dyn Threads,
         put: &mut dyn FnMut(u64, Option<u32>, Happening),
     ) {
-        // A name is a new program's where nothing comes of the thread between it and the exec.
+        // A name is a new program's if no record of the thread is between it and the exec.
         let mut starts = FxHashMap::default();
         self.starts_next.clear();
         self.starts_next.resize(raws.len(), false);
@@ -205,13 +211,13 @@ impl Assembler {
             }
             RawWhat::EnterExec { dirfd, path } => {
                 let task = self.task(tid, proc);
-                // The first record of a call: what probes read of it comes behind.
+                // The first record of a call: its probes' records follow it.
                 *self.call(task) = Call { dirfd, path, ..Call::default() };
             }
             RawWhat::CallPath(path) => {
                 let task = self.task(tid, proc);
                 let call = self.call(task);
-                // What a probe reads is as it was given.
+                // A probe reads the given values.
                 call.path = path.or(call.path.take());
             }
             RawWhat::CallArguments(first) => {
@@ -225,11 +231,13 @@ impl Assembler {
             RawWhat::Rename { tid: target, old, new } => {
                 let task = self.task(target, proc);
                 let thread = self.threads.get(&target);
-                // The first thread of a process in which another one execs has ended, and lends it its number.
+                // The first thread of a process in which another one execs has ended, and that one
+                // gets its number.
                 let calls = thread.is_none_or(|thread| thread.call.is_some());
                 let own = target == tid && task.is_leader();
                 if own {
-                    // Where calls are not told and the exec comes with later records, it may be its name all the same.
+                    // If calls are not reported and the exec comes with later records, it may be
+                    // its name all the same.
                     self.groups.entry(task.pid).or_default().names = Some((old, new));
                 }
                 if !own || !starts_next && !calls {
@@ -319,8 +327,8 @@ impl Assembler {
         let task = self.task(tid, proc);
         let group = self.groups.entry(task.pid).or_default();
         if default && signo == signo::KILL {
-            // Whatever signal ends a process without a core, its threads are told SIGKILL (`complete_signal`). None was sent where
-            // another thread ends or execs.
+            // Threads of a process that a signal ends without a core are sent SIGKILL
+            // (`complete_signal`). None was sent if another thread ends or execs.
             if let Some(&sent) = group.pending.last() {
                 let worked_out = sent != signo::KILL;
                 group.end.get_or_insert(Status { wait_status: sent.into(), worked_out });
@@ -333,7 +341,7 @@ impl Assembler {
             Action::None => put(ns, Happening::Delivered { task, signo }),
             Action::End => _ = group.end.get_or_insert(Status { wait_status: signo.into(), worked_out: true }),
             Action::Core => {
-                // Whether its memory was written to a file is not told.
+                // Whether its memory was written to a file is not reported.
                 group.end.get_or_insert(Status { wait_status: signo.into(), worked_out: true });
                 put(ns, Happening::Core { task, signo: Some(signo) });
             }
@@ -388,7 +396,7 @@ mod tests {
         }
     }
 
-    /// What records of the thread 7 tell, a nanosecond apart.
+    /// The reports from records of thread 7, a nanosecond apart.
     fn told(raws: Vec<RawWhat>) -> Vec<Happening> {
         let raws = raws.into_iter().zip(1..).map(|(what, ns)| Raw { ns, processor: None, tid: 7, what }).collect();
         let mut assembler = Assembler::default();
@@ -421,7 +429,7 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let leave = || RawWhat::LeaveExec { result: -2 };
-        // What a probe read is exact; where it could not, what the event shows has to do.
+        // A probe's reading is exact; if there is none, the event's own path is used.
         let probed = vec![
             enter(path(b"a.")),
             RawWhat::CallPath(path(b"a\n")),
@@ -431,7 +439,7 @@ mod tests {
         assert_eq!(failed(probed), (path(b"a\n"), argv(b"a\0", false, false)));
         assert_eq!(failed(vec![enter(path(b"a")), RawWhat::CallPath(None), leave()]), (path(b"a"), None));
         assert_eq!(failed(vec![enter(None), leave()]), (None, None));
-        // The end of the first call is missing: what was read of it is not the second's.
+        // The end of the first call is missing: values read for it are not the second's.
         let second = vec![
             enter(None),
             RawWhat::CallPath(path(b"a")),
@@ -455,7 +463,7 @@ mod tests {
                 other => panic!("{other:?}"),
             }
         };
-        // In any order; what is behind the end is nobody's.
+        // In any order; values after the end belong to no call.
         assert_eq!(failed(vec![rest(Null), first(More)]), argv(b"a\0b\0", false, false));
         assert_eq!(failed(vec![first(More), rest(More)]), argv(b"a\0b\0", true, false));
         assert_eq!(failed(vec![first(More), rest(Unreadable)]), argv(b"a\0b\0", true, true));
@@ -476,7 +484,7 @@ mod tests {
         };
         assert_eq!(names(vec![RawWhat::Rename { tid: 7, old, new }, exec()]), Some((Some(old), Some(new))));
         assert_eq!(names(vec![exec()]), Some((None, None)));
-        // Another one's renaming is not the exec's.
+        // Another process's renaming is not the exec's.
         assert_eq!(names(vec![RawWhat::Rename { tid: 8, old, new }, exec()]), Some((None, None)));
     }
 }

@@ -1,4 +1,5 @@
-//! tracefs, and instances of our own in it. What bears our name and belongs to nobody who lives is taken away.
+//! tracefs, and instances of our own in it. Those that have our name and belong to no living
+//! process are removed.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -11,10 +12,11 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, mkdirat, openat, unlinkat};
 use super::decode::{Malformed, PageLayout, Raw, Schema};
 use crate::{Pid, StartTime, sys};
 
-/// The file system, where it is mounted, or in a mount of our own that has no name anywhere and ends with us.
+/// The file system at its mount point, or in a mount of our own that has no name anywhere and ends
+/// with us.
 pub(super) struct Tracefs(OwnedFd);
 
-/// Where it may be mounted: `/proc/self/mountinfo`, `proc_pid_mountinfo(5)`.
+/// Its possible mount points: `/proc/self/mountinfo`, `proc_pid_mountinfo(5)`.
 fn mounts() -> Vec<String> {
     let mut paths = vec!["/sys/kernel/tracing".to_owned(), "/sys/kernel/debug/tracing".to_owned()];
     let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -72,14 +74,15 @@ impl Tracefs {
     }
 }
 
-/// So much is asked for at once.
+/// This much is requested at once.
 const ONE_READ: usize = 1 << 16;
 /// No text here is longer.
 const LONGEST_TEXT: usize = 16 << 20;
 
 fn read_at(dir: &OwnedFd, path: &str) -> io::Result<String> {
     let file = openat(dir, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    // Some of these files give what one read takes, and nothing behind it (`show_header` in `kernel/trace/trace_events.c`).
+    // Some of these files give the content of one read, and nothing after it (`show_header` in
+    // `kernel/trace/trace_events.c`).
     let (mut text, mut part) = (Vec::new(), vec![0; ONE_READ]);
     while text.len() < LONGEST_TEXT {
         match rustix::io::read(&file, &mut part[..])? {
@@ -101,12 +104,12 @@ fn list_at(dir: &OwnedFd, path: &str) -> io::Result<Vec<String>> {
     Ok(names.filter(|name| name != "." && name != "..").collect())
 }
 
-/// What every name of ours begins with.
+/// The beginning of all our names.
 const OURS: &str = "procscope";
-/// Tells the monitors of one process apart.
+/// Distinguishes the monitors of one process.
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
-/// Which of our kind something belongs to: a process, by its pid and start.
+/// The owner of one of our objects: a process, by its pid and start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Owner {
     pid: Pid,
@@ -114,13 +117,14 @@ struct Owner {
 }
 
 impl Owner {
-    /// Of names such as `procscope-PID-START-N`, whatever stands between.
+    /// From names such as `procscope-PID-START-N`, whatever the separators.
     fn of(name: &str, between: char) -> Option<Self> {
         let mut parts = name.strip_prefix(OURS)?.strip_prefix(between)?.split(between);
         Some(Self { pid: parts.next()?.parse().ok()?, start: StartTime(parts.next()?.parse().ok()?) })
     }
 
-    /// It may live in another namespace, and then nobody here knows better: only the initial one gets here.
+    /// It may live in another namespace, and then it is unknown here: only processes of the initial
+    /// one get here.
     fn lives(self) -> bool {
         // Seen from another time namespace it may differ by a tick.
         sys::start_of(self.pid).is_some_and(|start| start.0.abs_diff(self.start.0) <= 1)
@@ -131,14 +135,14 @@ impl Owner {
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     instance: String,
-    /// Of probes, in which no hyphen may be.
+    /// The names of probes, in which no hyphen may be.
     pub(super) group: String,
 }
 
 impl Names {
     pub(super) fn new() -> Self {
         let pid = std::process::id();
-        // Without /proc nobody's start is known, and then it is no owner that anybody calls dead.
+        // Without /proc no start is known; such an owner never counts as dead.
         let start = sys::start_of(pid).map_or(0, |start| start.0);
         let n = NEXT.fetch_add(1, Ordering::Relaxed);
         Self { instance: format!("{OURS}-{pid}-{start}-{n}"), group: format!("{OURS}_{pid}_{start}_{n}") }
@@ -148,9 +152,9 @@ impl Names {
 /// Files with definitions of probes.
 const DEFINITIONS: [&str; 2] = ["dynamic_events", "kprobe_events"];
 
-/// Takes away what bears our name and belongs to nobody who lives.
+/// Removes objects that have our name and belong to no living process.
 pub(super) fn clean(tracefs: &Tracefs) {
-    // Without /proc nobody seems to live.
+    // Without /proc no process seems to live.
     if sys::start_of(std::process::id()).is_none() {
         return;
     }
@@ -163,7 +167,7 @@ pub(super) fn clean(tracefs: &Tracefs) {
     remove_probes(tracefs, |group| dead(group, '_'));
 }
 
-/// Takes away the probes of these groups.
+/// Removes the probes of these groups.
 pub(super) fn remove_probes(tracefs: &Tracefs, of: impl Fn(&str) -> bool) {
     for file in DEFINITIONS {
         let Ok(text) = tracefs.read(file) else { continue };
@@ -178,12 +182,12 @@ pub(super) fn remove_probes(tracefs: &Tracefs, of: impl Fn(&str) -> bool) {
     }
 }
 
-/// The clock that a buffer's times are of.
+/// The clock of a buffer's times.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum TraceClock {
     Boot,
     Mono,
-    /// Another one, behind CLOCK_BOOTTIME by so much, ns.
+    /// Another one, behind CLOCK_BOOTTIME by this much, ns.
     Other(i64),
 }
 
@@ -205,7 +209,7 @@ pub(super) struct Gap {
     pub(super) count: u64,
 }
 
-/// A directory of our own, which goes when it is dropped.
+/// A directory of our own, which is removed when it is dropped.
 struct Home {
     tracefs: Arc<Tracefs>,
     path: String,
@@ -252,11 +256,11 @@ pub(super) struct Instance {
     home: Home,
 }
 
-/// So many pages of one CPU are taken before the next one's turn.
+/// This many pages of one CPU are read before the next one's turn.
 const AT_ONCE: usize = 1024;
 
 impl Instance {
-    /// Makes one in which nothing is told yet. `bytes`: of each CPU's buffer.
+    /// Makes one in which nothing is recorded yet. `bytes`: of each CPU's buffer.
     pub(super) fn make(tracefs: &Arc<Tracefs>, names: &Names, what: &str, bytes: usize) -> io::Result<Self> {
         let home = Home::make(tracefs, names, what)?;
         let clocks = [("boot", TraceClock::Boot), ("mono", TraceClock::Mono), ("global", TraceClock::Other(0))];
@@ -265,9 +269,10 @@ impl Instance {
         home.write("buffer_size_kb", &(bytes >> 10).max(8).to_string())?;
         let size = home.read("buffer_size_kb")?;
         let buffer_kib = size.split_whitespace().next().and_then(|n| n.parse().ok()).unwrap_or(0);
-        // The newest are kept, and what they replace is told where it is missing.
+        // The newest are kept, and replaced ones are reported where they are missing.
         home.write("options/overwrite", "1")?;
-        // Not every kernel has these: names of threads that nobody reads, and how full a buffer must be to wake us.
+        // Not every kernel has these: names of threads that nothing reads, and how full a buffer
+        // must be to wake us.
         let _ = home.write("options/record-cmd", "0");
         let _ = home.write("buffer_percent", "0");
         let header = |name: &str| {
@@ -288,7 +293,7 @@ impl Instance {
         Ok(made)
     }
 
-    /// Where the clock is none that can be read: how far it is behind.
+    /// If the clock cannot be read: how far it is behind.
     pub(super) fn measure_clock(&mut self) {
         if !matches!(self.clock, TraceClock::Other(_)) {
             return;
@@ -319,20 +324,21 @@ impl Instance {
         self.write(&format!("events/{event}/enable"), "1")
     }
 
-    /// Has the kernel keep as much as it can of the strings of system calls, and says how much that is, bytes.
+    /// Makes the kernel keep as much as it can of the strings of system calls, and returns how much
+    /// that is, bytes.
     pub(super) fn keep_user_strings(&self) -> Option<usize> {
         const FILE: &str = "syscall_user_buf_size";
-        // It takes no more than it can, 165 (`SYSCALL_FAULT_USER_MAX` in `kernel/trace/trace.h`).
+        // It accepts at most 165 (`SYSCALL_FAULT_USER_MAX` in `kernel/trace/trace.h`).
         let _ = self.write(FILE, "4095");
         self.read(FILE).ok()?.trim().parse().ok()
     }
 
-    /// What can be waited for.
+    /// The descriptors to wait for.
     pub(super) fn pipes(&self) -> impl Iterator<Item = &OwnedFd> {
         self.cpus.iter().map(|cpu| &cpu.pipe)
     }
 
-    /// Takes what is there. Gives the gaps that it found; counts what is no record.
+    /// Reads the waiting records. Returns the gaps that it found; counts malformed records.
     pub(super) fn take(
         &mut self,
         schema: &Schema,
@@ -345,7 +351,7 @@ impl Instance {
             for _ in 0..AT_ONCE {
                 let len = match rustix::io::read(&cpu.pipe, &mut page[..]) {
                     Err(rustix::io::Errno::AGAIN) => break,
-                    // Not empty, and yet nothing to be had: a writer is under way.
+                    // Not empty, and yet nothing available: a writer is at work.
                     Ok(0) | Err(rustix::io::Errno::INTR) => continue,
                     Err(error) => return Err(error.into()),
                     Ok(len) => len,
@@ -369,7 +375,7 @@ impl Instance {
         Ok(())
     }
 
-    /// What no page told of.
+    /// Losses that no page reported.
     pub(super) fn rest_lost(&mut self, gaps: &mut Vec<Gap>) {
         let Self { home, cpus, .. } = self;
         for cpu in cpus {
@@ -379,8 +385,8 @@ impl Instance {
     }
 }
 
-/// What the buffer's counters say that was not told: replaced before it was read, dropped, or refused to a writer that interrupted
-/// another one.
+/// Losses in the buffer's counters that were not reported: replaced before they were read, dropped,
+/// or refused to a writer that interrupted another one.
 fn count_lost(dir: &OwnedFd, cpu: &mut Cpu, after_ns: u64) -> Option<Gap> {
     let stats = read_at(dir, &cpu.stats).ok()?;
     let count = |name: &str| {

@@ -29,21 +29,21 @@ use crate::{
 
 /// How long records wait for one another while there are some.
 const INTERVAL: Duration = Duration::from_millis(20);
-/// How often a sleeper looks up.
+/// How often a sleeping reader wakes.
 const ASLEEP: Duration = Duration::from_millis(500);
-/// While losses go on, this often everybody who lives is looked at again.
+/// While losses continue, all living processes are read again this often.
 const RESUME_EVERY: Duration = Duration::from_secs(1);
-/// This often the counters of lost records are read where no page tells of a gap.
+/// This often the counters of lost records are read while no page reports a gap.
 const COUNT_EVERY: Duration = Duration::from_secs(1);
-/// A record of another CPU, or of the other buffer, may come so much later than it was made.
+/// A record of another CPU, or of the other buffer, may come this much later than it was made.
 const LATE_NS: u64 = 5_000_000;
-/// A suspend takes longer than that.
+/// A suspend is longer than that.
 const SUSPENDED_NS: u64 = 1_000_000;
-/// Of all CPUs together, where nothing else is asked for, bytes; each has at least and at most so many of them.
+/// The default for all CPUs together, bytes; each has at least and at most this many of them.
 const DEFAULT_BUFFER: usize = 32 << 20;
 const LEAST_BUFFER: usize = 1 << 20;
 const MOST_BUFFER: usize = 8 << 20;
-/// The buffer for execs alone is so much smaller.
+/// The buffer for execs alone is smaller by this factor.
 const EXEC_SHARE: usize = 8;
 
 fn obstacle(what: impl Into<String>, cause: Cause, remedy: impl Into<String>) -> Obstacle {
@@ -57,7 +57,7 @@ fn unavailable(obstacle: Obstacle) -> Error {
 const AS_ROOT: &str = "run it as root: sudo procscope --source tracefs";
 const MOUNT: &str = "mount -t tracefs tracefs /sys/kernel/tracing";
 
-/// `lockdown=confidentiality` keeps tracefs from everybody (`security/lockdown`, Linux 5.4).
+/// `lockdown=confidentiality` closes tracefs to all (`security/lockdown`, Linux 5.4).
 fn locked_down() -> bool {
     let state = std::fs::read_to_string("/sys/kernel/security/lockdown");
     state.is_ok_and(|state| state.contains("[confidentiality]"))
@@ -95,7 +95,7 @@ fn refused(error: &io::Error) -> Obstacle {
     }
 }
 
-/// Opens tracefs where it can be of use; changes nothing.
+/// Opens tracefs if it can be useful; changes nothing.
 fn open_tracefs() -> Result<Tracefs, Obstacle> {
     if !sys::in_initial_pid_namespace() {
         return Err(obstacle(
@@ -140,7 +140,7 @@ fn reads_others() -> bool {
     sys::has_capabilities(CapabilitySet::SYS_PTRACE)
 }
 
-/// Whether this kernel is known to have no kprobes; `false` where nobody may look.
+/// Whether this kernel is known to have no kprobes; `false` if that may not be read.
 pub(super) fn lacks_kprobes() -> bool {
     open_tracefs().is_ok_and(|tracefs| !has_kprobes(&tracefs))
 }
@@ -179,7 +179,7 @@ impl Threads for ProcFiles {
     }
 }
 
-/// The buffer for execs alone: what is read of a process has to be read at once.
+/// The buffer for execs alone: a process has to be read at once.
 struct Execs {
     instance: Instance,
     schema: Schema,
@@ -212,7 +212,7 @@ impl Inlet for Execs {
 
 pub(super) struct Live {
     want: Want,
-    /// Before the probes: what is in use cannot be taken away.
+    /// Before the probes: a probe in use cannot be removed.
     looker: Arc<Looker<Execs>>,
     main: Instance,
     schema: Schema,
@@ -225,10 +225,10 @@ pub(super) struct Live {
     tracker: Tracker,
     /// CLOCK_BOOTTIME minus CLOCK_MONOTONIC, ns.
     boot_offset_ns: u64,
-    /// After when records are missing, and how many, as far as that is not told.
+    /// After when records are missing, and how many, as far as that is not reported.
     lost: Option<(u64, u64)>,
     counted: Instant,
-    /// Since the last loss not everybody was looked at.
+    /// Since the last loss not all processes were read.
     doubtful: bool,
     resumed: Instant,
     attached_ns: u64,
@@ -238,7 +238,7 @@ pub(super) struct Live {
     cgroup_paths: Vec<String>,
 }
 
-/// A schema of these events of an instance, as far as they are there.
+/// A schema of these events of an instance, as far as they exist.
 fn schema_of(instance: &Instance, events: &[(Role, String)]) -> Result<(Schema, Vec<Role>), Error> {
     let fail = |error| unavailable(refused(&error));
     let mut schema: Option<Schema> = None;
@@ -340,7 +340,7 @@ impl Live {
         let (exec_schema, _) = schema_of(&execs, &named(&[Role::Exec]))?;
         for role in [Role::Generate, Role::Deliver] {
             if let Some((group, name)) = role.event().filter(|_| found.contains(&role)) {
-                // Each end sends one, which ends nobody.
+                // Each end sends one, which ends no process.
                 let _ = main.write(&format!("events/{group}/{name}/filter"), &format!("sig != {}", libc::SIGCHLD));
             }
         }
@@ -386,8 +386,8 @@ impl Live {
         Ok(live)
     }
 
-    /// Turns the events on. Whose thread each one is has to be known by the first that tells of it: who is born from here on is
-    /// told, and the others are listed before anything else is.
+    /// Turns the events on. A thread's process has to be known before the first record of it: later
+    /// births are reported, and the others are listed before any other event is turned on.
     fn attach(&mut self, all: &[(Role, String)], found: &[Role]) -> Result<(), Error> {
         let fail = |error: io::Error| unavailable(refused(&error));
         let enable = |instance: &Instance, (_, event): &(Role, String)| instance.enable(event).map_err(fail);
@@ -485,7 +485,7 @@ impl Live {
         }
     }
 
-    /// Takes over what both buffers hold.
+    /// Reads the records of both buffers.
     fn receive(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
         let mut malformed = 0;
         let count = self.counted.elapsed() > COUNT_EVERY;
@@ -509,8 +509,9 @@ impl Live {
         Ok(())
     }
 
-    /// Makes of the records up to this time what they tell. It is one before both buffers were read, one after the other: of what
-    /// came later the second may hold an exec and the first not yet its name.
+    /// Works out the reports of the records up to this time. It is before both buffers were read,
+    /// one after the other: of later events the second may hold an exec, and the first not yet its
+    /// name.
     fn assemble(&mut self, until_ns: u64) {
         self.raws.sort_by_key(|raw| raw.ns);
         let count = self.raws.partition_point(|raw| raw.ns <= until_ns);
@@ -544,8 +545,9 @@ impl Live {
             });
             all.min().unwrap_or(0)
         };
-        // Two clocks cannot be read at once: the least is the closest. It grows with a suspend alone. What is on its way has its
-        // time by the last one, so where it only seems to grow, a process's exec could come before its fork.
+        // Two clocks cannot be read at once: the smallest difference is the closest. Only a suspend
+        // makes it grow. Waiting records have their time by the last one. So if it only seems to
+        // grow, a process's exec could come before its fork.
         let known = self.boot_offset_ns;
         let mut offset = measure(4);
         if offset > known + SUSPENDED_NS {
@@ -558,7 +560,7 @@ impl Live {
         }
     }
 
-    /// Tells of those who ran already. Who was forked since comes as that.
+    /// Reports processes that are already running. A process forked since comes as a fork.
     fn begin(&mut self, out: &mut Outlet<'_>) -> io::Result<ControlFlow<()>> {
         self.set_clocks(out);
         let mut looks = look_at_all(self.tracker.depth());
@@ -591,7 +593,7 @@ impl Live {
         ControlFlow::Continue(count)
     }
 
-    /// Delivers what happened up to this time; `all` that is there.
+    /// Delivers the events up to this time; with `all` every one.
     fn round(&mut self, until_ns: u64, all: bool, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
         self.set_clocks(out);
         self.receive(out)?;
@@ -644,7 +646,7 @@ impl Live {
             let stopping = stop.is_stopped();
             let mut until_ns = sys::now_mono_ns();
             if stopping {
-                // What is on its way belongs to it.
+                // Messages on their way belong to it.
                 std::thread::sleep(Duration::from_nanos(SETTLE_NS));
                 self.counted -= 2 * COUNT_EVERY;
             } else {
@@ -677,7 +679,8 @@ impl Source for Live {
         self.untold
     }
 
-    /// It reads other users' processes; who is not root needs more than a name to take the instance away in the end.
+    /// It reads other users' processes; without root it needs more than a name to remove the
+    /// instance in the end.
     fn rights(&self) -> &'static [&'static str] {
         match rustix::process::geteuid().is_root() {
             true => &["CAP_SYS_PTRACE"],

@@ -1,6 +1,7 @@
-//! ftrace through tracefs: the kernel's tracepoints, in an instance of our own (Linux 3.10; `Documentation/trace/ftrace.rst`), with
-//! neither BPF nor BTF. Where there are kprobes too, they tell the arguments of a program and a process's status exactly; where there
-//! are none, event probes tell what a call of execve(2) was given.
+//! ftrace through tracefs: the kernel's tracepoints, in an instance of our own (Linux 3.10;
+//! `Documentation/trace/ftrace.rst`), with neither BPF nor BTF. With kprobes, too, a program's
+//! arguments and a process's status are exact. Without kprobes, event probes show the arguments
+//! given to a call of execve(2).
 
 pub(crate) mod assemble;
 pub(crate) mod decode;
@@ -14,7 +15,7 @@ mod probes;
 use super::{Mechanism, Source};
 use crate::{Capabilities, Error, EventSet, Field, Kind, SourceId, Verdict, Want};
 
-/// The kinds that it tells of.
+/// The kinds that it reports.
 const EVENTS: EventSet = EventSet::NONE
     .with(Kind::Existing)
     .with(Kind::Fork)
@@ -61,7 +62,7 @@ const LATE_BESIDE_KPROBES: &[Field] = &[
     Field::Duration,
 ];
 
-/// Whether this kernel is known to have none. `false` where that cannot be found out.
+/// Whether this kernel is known to have none. `false` if that cannot be found out.
 fn lacks_kprobes() -> bool {
     #[cfg(target_os = "linux")]
     return live::lacks_kprobes();
@@ -79,7 +80,8 @@ impl Mechanism for Tracefs {
 
     fn capabilities(&self) -> Capabilities {
         let mut it = Capabilities::new(EVENTS);
-        // The arguments that a program receives are told by a probe on a function that only these processors have.
+        // A probe on a function that only these processors have shows the arguments that a program
+        // receives.
         (it.exact, it.late) = if lacks_kprobes() || !cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
             (EXACT, LATE)
         } else {

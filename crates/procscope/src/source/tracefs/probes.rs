@@ -1,5 +1,6 @@
-//! Probes of our own, where the kernel lets us have some: on its functions (`Documentation/trace/kprobetrace.rst`), or else on its
-//! events (`Documentation/trace/eprobetrace.rst`).
+//! Probes of our own, if the kernel accepts some: on its functions
+//! (`Documentation/trace/kprobetrace.rst`), or else on its events
+//! (`Documentation/trace/eprobetrace.rst`).
 
 use std::fmt::Write as _;
 use std::io;
@@ -8,17 +9,19 @@ use std::sync::Arc;
 use super::decode::{FIRST_ARGUMENTS, MORE_ARGUMENTS, Role};
 use super::instance::{Names, Tracefs, remove_probes};
 
-/// What a machine needs for them.
+/// A machine's details for them.
 struct Machine {
-    /// The function that gives a new program its stack, when all is on it; and the place of the stack's top.
+    /// The function that gives a new program its stack, when everything is on it; and the place of
+    /// the stack's top.
     image: Option<(&'static str, &'static str)>,
     /// The first argument of a function.
     first: &'static str,
-    /// The system calls, and where their path and their arguments are.
+    /// The system calls, and the places of their path and their arguments.
     calls: [(&'static str, &'static str, &'static str); 2],
 }
 
-/// The system call's function takes the registers of the caller since Linux 4.17; before that it takes what they hold.
+/// Since Linux 4.17 the system call's function gets the caller's registers; before that it gets
+/// their content.
 #[cfg(target_arch = "x86_64")]
 const MACHINES: [Machine; 2] = [
     Machine {
@@ -46,16 +49,17 @@ const MACHINES: [Machine; 2] = [
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const MACHINES: [Machine; 0] = [];
 
-/// Such an array has at most so many elements (`MAX_ARRAY_LEN` in `kernel/trace/trace_probe.h`).
+/// Such an array has at most this many elements (`MAX_ARRAY_LEN` in `kernel/trace/trace_probe.h`).
 const WORDS: usize = 64;
-/// As many blocks as a page has room for beside the first string; kernels may take fewer (`E2BIG`).
+/// As many blocks as fit into a page beside the first string; kernels may accept fewer (`E2BIG`).
 const BLOCKS: usize = 6;
 
-/// How user memory is named since Linux 5.3, and before that, when it was the same as the kernel's.
+/// The name of user memory since Linux 5.3, and before that, when it was the same as the kernel's.
 const USER: [(&str, &str); 2] = [("+u", "ustring"), ("+", "string")];
 
-/// The new program's arguments: their number, the first, and what lies behind it. Arrays are not taken of memory that is named as a
-/// user's, and need not be: these machines tell the two apart by the address.
+/// The new program's arguments: their number, the first, and the memory after it. Arrays cannot be
+/// read from memory named as a user's, and need not be: these machines distinguish the two by the
+/// address.
 fn image(stack: &str, (user, string): (&str, &str), blocks: usize) -> String {
     let mut text = format!("argc={user}0({stack}):u64 first={user}0({user}8({stack})):{string}");
     for block in 0..blocks {
@@ -65,8 +69,8 @@ fn image(stack: &str, (user, string): (&str, &str), blocks: usize) -> String {
     text
 }
 
-/// The arguments of a call: where the pointers to them are, these, what they point at, and behind it the first pointer's bytes, of which
-/// hardly all are null.
+/// The arguments of a call: the place of the pointers, these, the strings, and after them the first
+/// pointer's bytes, of which hardly all are null.
 fn arguments(argv: &str, (user, string): (&str, &str), Part { from, count, .. }: Part) -> String {
     let at = |n: usize| (from + n) * size_of::<usize>();
     let mut text = format!("at={argv}:x64 list=+{}({argv}):x64[{}]", at(0), count + 1);
@@ -79,8 +83,8 @@ fn arguments(argv: &str, (user, string): (&str, &str), Part { from, count, .. }:
     text
 }
 
-/// Some of a call's arguments: what behind the list's end is read of other things may fill a page, so those that most calls have stand
-/// alone.
+/// Some of a call's arguments: other memory read after the list's end may fill a page, so those of
+/// most calls are alone.
 #[derive(Clone, Copy)]
 struct Part {
     role: Role,
@@ -94,13 +98,13 @@ const PARTS: [Part; 2] = [
     Part { role: Role::CallRest, name: "rest", from: FIRST_ARGUMENTS, count: MORE_ARGUMENTS },
 ];
 
-/// The events of the calls, whose fields bear these names.
+/// The events of the calls, whose fields have these names.
 const CALL_EVENTS: [&str; 2] = ["syscalls.sys_enter_execve", "syscalls.sys_enter_execveat"];
-/// The address of the path is asked for too: where the kernel does not know it, it shows.
+/// The address of the path is requested too: a kernel that does not know the path shows it.
 const EVENT_PATH: &str = "at=$filename:x64 path=+0($filename):ustring";
 const EVENT_ARGV: &str = "$argv";
 
-/// Where probes on functions are defined, and those on events (Linux 5.15).
+/// The files that define probes on functions, and those on events (Linux 5.15).
 const KPROBES: &str = "kprobe_events";
 const DYNAMIC: &str = "dynamic_events";
 
@@ -114,13 +118,13 @@ pub(super) fn has_event_probes(tracefs: &Tracefs) -> bool {
     tracefs.has(DYNAMIC) && tracefs.read("README").is_ok_and(|text| text.contains("<attached-event>"))
 }
 
-/// Probes that are defined, and go when dropped.
+/// Defined probes, which are removed when dropped.
 pub(super) struct Probes {
     tracefs: Arc<Tracefs>,
     group: String,
     kprobes: bool,
     event_probes: bool,
-    /// What they tell, and their names.
+    /// Their roles, and their names.
     pub(super) defined: Vec<(Role, String)>,
 }
 
@@ -142,7 +146,7 @@ impl Probes {
         Ok(())
     }
 
-    /// Defines the first of these that the kernel takes, if any.
+    /// Defines the first of these that the kernel accepts, if any.
     fn first_of(&mut self, role: Role, name: &str, ways: impl Iterator<Item = (String, String)>) -> bool {
         self.kprobes && { ways }.any(|(place, fetch)| self.define(role, name, &place, &fetch).is_ok())
     }

@@ -1,16 +1,17 @@
-//! How the threads of a process ended that did before its last, and what its status is where they ended differently.
+//! How the threads of a process ended before its last one, and the process's status if they ended
+//! differently.
 
 use rustc_hash::FxHashMap;
 
 use crate::source::happening::{End, Task};
 use crate::{Flaw, Pid};
 
-/// Threads that end within this time may have begun to in another order than they are reported in: a thread that has begun may be
-/// kept from running before the kernel reports it.
+/// Threads that end within this time may have begun to in another order than they are reported in:
+/// a busy machine may delay a thread that has begun to end before the kernel reports it.
 const ANY_ORDER_NS: u64 = 1_000_000_000;
 /// Threads that one exit_group(2) ends are mostly reported within this time.
 const TOGETHER_NS: u64 = 20_000_000;
-/// So many different ends of one process are kept.
+/// This many different ends of one process are kept.
 const MOST_ENDS: usize = 8;
 /// Signals that can end one thread alone: `SECCOMP_RET_KILL_THREAD` and strict mode (`kernel/seccomp.c`).
 const SIGSYS: u32 = 31;
@@ -29,7 +30,7 @@ pub(super) struct Ends {
     of: FxHashMap<Pid, Vec<Ended>>,
 }
 
-/// What several ends make of their process's.
+/// The process's end from several threads' ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Status {
     pub(super) wait_status: Option<u32>,
@@ -50,7 +51,8 @@ fn signal(status: Option<u32>) -> u32 {
     status.map_or(0, |status| status & 0x7f)
 }
 
-/// A signal that ends all threads: it is the process's status, whoever was about to end otherwise.
+/// A signal that ends all threads: it is the process's status, even if a thread was about to end
+/// otherwise.
 fn ends_all(status: Option<u32>) -> bool {
     !matches!(signal(status), 0 | SIGSYS | SIGKILL)
 }
@@ -59,7 +61,7 @@ impl Ends {
     pub(super) fn insert(&mut self, task: Task, end: End, boot_ns: u64) {
         let ends = self.of.entry(task.pid).or_default();
         let leader = task.is_leader();
-        // The latest of each sort will do.
+        // The latest of each sort is enough.
         ends.retain(|it| it.leader || leader || it.end.wait_status != end.wait_status);
         if ends.len() >= MOST_ENDS {
             let oldest = usize::from(ends.first().is_some_and(|it| it.leader));
@@ -73,8 +75,8 @@ impl Ends {
         self.of.remove(&pid);
     }
 
-    /// A thread of the process did something: those that ended before did not end it. The first thread's status counts on old
-    /// kernels all the same.
+    /// A thread of the process did something: those that ended before did not end it. On old
+    /// kernels the first thread's status counts all the same.
     pub(super) fn outlived(&mut self, pid: Pid) {
         if let Some(ends) = self.of.get_mut(&pid) {
             ends.retain_mut(|it| {
@@ -88,7 +90,8 @@ impl Ends {
         self.of.retain(|&pid, _| living(pid));
     }
 
-    /// The status of a process whose last thread ended so. `asked` finds it out where it follows from nothing, if it can.
+    /// The status of a process whose last thread ended this way. `asked` finds it out if nothing
+    /// else shows it, if it can.
     pub(super) fn decide(
         &mut self,
         task: Task,
@@ -99,7 +102,7 @@ impl Ends {
     ) -> Status {
         let others = self.of.remove(&task.pid).unwrap_or_default();
         let own = Status::of(last);
-        // The thread that dumps core has the flag for it; those that it ends may not.
+        // The thread that dumps core has the flag for it; the threads that it ends may not.
         let ending = others.iter().filter(|it| ends_all(it.end.wait_status)).map(|it| Status::of(it.end));
         let by_signal = ending.chain([own]).filter(|it| ends_all(it.wait_status)).max_by_key(|it| it.wait_status);
         if let Some(status) = by_signal.or(last.of_all.then_some(own)) {
@@ -123,7 +126,7 @@ impl Ends {
             None => leader,
             Some(status) if signal(Some(status)) != 0 => None,
             Some(_) if killed.is_some() => killed,
-            // Who returns from main ends all, and a thread that merely returns has 0.
+            // A return from main ends all, and a thread that only returns has 0.
             Some(0) => {
                 let own_way = |it: &&Ended| near(it) && !task.is_leader() && signal(it.end.wait_status) == 0;
                 let leader = leader.filter(|it| own_way(it) || !last_thread_decides);

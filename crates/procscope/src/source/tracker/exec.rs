@@ -16,7 +16,8 @@ impl Tracker {
         look: Option<Look>,
         put: &mut Put<'_>,
     ) -> ControlFlow<()> {
-        // Who tells of a program's start tells its old name, or that it is missing: what is known may be the new one by now.
+        // A source that reports a program's start reports its old name, or that it is missing: the
+        // known one may be the new one by now.
         let names_told = started.is_some();
         let started = started.unwrap_or_default();
         let found = self.living.remove(&task.pid);
@@ -28,7 +29,7 @@ impl Tracker {
         let old_flaw = known.marks.get(Field::Name).filter(|flaw| *flaw == Flaw::Inherited);
         // Read of another process, which has the pid now.
         let look = look.filter(|look| look.stat.map_or(sure, |stat| known.confirm(stat.start)));
-        // The thread that called exec is the only one left, and bears the leader's id.
+        // Only the thread that called exec is left, and has the leader's id.
         let common_ids = known.common_ids();
         known.threads = Vec::new();
         known.leader = true;
@@ -53,7 +54,7 @@ impl Tracker {
         if self.settings.is_unreported(Field::Sid) {
             known.sid = UNKNOWN_ID;
         }
-        // No message tells of setpgid(2), which shells call before they exec.
+        // No message reports setpgid(2), which shells call before they exec.
         known.pgid = UNKNOWN_ID;
         self.ends.forget(task.pid);
         let mut missing = Flaw::Unreadable;
@@ -83,7 +84,7 @@ impl Tracker {
             let flaw = match (told.cut, told.as_called) {
                 (false, false) => None,
                 (false, true) if same => None,
-                // What was read late is whole, and of this program: it begins alike.
+                // A late list is whole, and belongs to this program: it begins alike.
                 (true, false) if late && image.argv.inline.starts_with(&told.list) => Some(Flaw::ReadLate),
                 (_, true) if late => Some(Flaw::ReadLate),
                 (true, _) if told.unreadable => Some(Flaw::Unreadable),

@@ -52,7 +52,8 @@ impl Tracker {
         {
             last = told;
         } else if !task.is_leader() || self.living.contains_key(&task.pid) || self.leader_to_come.remove(&task.pid) {
-            // A thread of a process of which nothing is known; or one, be it the first, that ended by the exec of another.
+            // A thread of an unknown process; or one, perhaps the first, that ended by the exec of
+            // another.
             last = false;
         }
         let mut mark = |status: &Status| _ = status.flaw.map(|flaw| flaws.mark(Field::Status, flaw));
@@ -74,7 +75,7 @@ impl Tracker {
         if self.living.remove(&task.pid).is_some_and(|known| known.found_ended) {
             self.leader_to_come.insert(task.pid);
         }
-        // The fork was told of a little after the start, and /proc knows its tick alone.
+        // The fork was reported a little after the start, and /proc shows only its tick.
         flaws.mark(Field::Duration, Flaw::Estimated);
         let exit = ExitRecord { wait_status: status, killer, oom: end.oom, usage: None };
         put(&Record { boot_ns, processor: self.processor, body: Body::Exit { subject, exit }, flaws, about })

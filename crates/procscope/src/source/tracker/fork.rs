@@ -7,20 +7,22 @@ use crate::source::look::{Depth, Proc};
 use crate::source::record::{Body, CgroupKey, ImageRecord, NOBODY, Put, Record, UNKNOWN_COMM};
 use crate::{Field, Flaw, Flaws, Kind};
 
-/// The kernel notes a process's start this much before it tells of the fork, at the usual speed (`copy_process`, `kernel/fork.c`).
+/// At the usual speed the kernel notes a process's start this much before it reports the fork
+/// (`copy_process`, `kernel/fork.c`).
 const TOLD_AFTER_NS: u64 = 2_000;
-/// A start so close behind the beginning of a clock tick may belong to the tick before.
+/// A start this close after the beginning of a clock tick may belong to the tick before.
 const DOUBTFUL_NS: u64 = 1_000_000;
-/// So many newborns' starts are read in a second, and in a storm only the doubtful ones'.
+/// This many new processes' starts are read in a second, and in a storm only the doubtful ones.
 pub(super) const MOST_STARTS: u32 = 100;
 const SECOND_NS: u64 = 1_000_000_000;
 /// `CLONE_PARENT` in `include/uapi/linux/sched.h`.
 const CLONE_PARENT: u64 = 0x8000;
-/// `CLONE_INTO_CGROUP`, likewise: `clone3(2)` alone takes it.
+/// `CLONE_INTO_CGROUP`, likewise: only `clone3(2)` accepts it.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 impl Tracker {
-    /// The thread that forks may have been kept from running before the fork was told, and nothing but /proc tells.
+    /// The forking thread may have been stopped before the fork was reported; only /proc shows
+    /// that.
     pub(super) fn may_read_start(&mut self, boot_ns: u64) -> bool {
         let second = boot_ns / SECOND_NS;
         let read = if self.starts_read.0 == second { self.starts_read.1 } else { 0 };
@@ -28,7 +30,7 @@ impl Tracker {
         read < MOST_STARTS
     }
 
-    /// What a process is known to be that this thread has just made.
+    /// The known facts about a process that this thread has just made.
     fn newborn(&self, boot_ns: u64, parent: Task, birth: Option<Birth>, orphaned: bool) -> Known {
         let creator = self.living.get(&parent.pid).filter(|known| known.epoch == self.epoch && !orphaned);
         let mut known =
@@ -58,7 +60,7 @@ impl Tracker {
         known
     }
 
-    /// What a child has of its creator.
+    /// The values that a child has from its creator.
     fn copy(&self, creator: &Known, boot_ns: u64, by: Task) -> Known {
         let mut known = creator.clone();
         known.marks = Flaws::new();
@@ -110,13 +112,14 @@ impl Tracker {
                 known.existing && known.start_ns <= boot_ns && boot_ns - known.start_ns < 2 * TICK_NS
             })
         {
-            // Seen among those that ran already, before its fork was told of.
+            // Seen among the processes that were already running, before its fork was reported.
             return ControlFlow::Continue(());
         }
         self.name(parent.pid, proc, put);
         let mut creator = self.reference(parent);
         if let Some(birth) = birth.filter(|_| parent.is_leader()) {
-            // A child is born with the name that its creator has at that moment, whatever is known of that one by now.
+            // A child is born with its creator's name at that moment, whatever is known about the
+            // creator by now.
             creator.comm = birth.comm;
         }
         let brother = birth.is_some_and(|birth| birth.flags & CLONE_PARENT != 0);
@@ -125,7 +128,7 @@ impl Tracker {
             _ if brother => None,
             _ => Some(creator),
         };
-        // Who made a child of ours is not known.
+        // The creator of a child of ours is unknown.
         let orphaned = birth.is_none() && self.settings.home == Some(parent.pid);
         let mut known = self.newborn(boot_ns, parent, birth, orphaned);
         known.parent = from.unwrap_or(NOBODY);
@@ -143,7 +146,7 @@ impl Tracker {
                 self.learn(&mut known, &look, put);
             }
         } else if self.may_read_start(boot_ns) || known.start_ns % TICK_NS < DOUBTFUL_NS {
-            // Where it is another one's, nothing is taken.
+            // If it belongs to another process, nothing is used.
             if let Some(start) = proc.start(child.pid) {
                 known.confirm(start);
             }

@@ -1,33 +1,34 @@
-//! What is known of a living process.
+//! The known facts about a living process.
 
 use crate::source::happening::Task;
 use crate::source::record::{CgroupKey, Comm, LoginRecord, NOBODY, RefRecord, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
 use crate::{Field, Flaw, Flaws, Pid, StartTime, Tty};
 
 pub(super) const TICK_NS: u64 = 10_000_000;
-/// Nobody is kept from running for so many ticks. A /proc that is this far off counts from elsewhere, as in a time namespace.
+/// No process is stopped for this many ticks. A /proc that is this far off counts from another
+/// origin, as in a time namespace.
 pub(super) const MOST_LATE_TICKS: u64 = 1_000;
 
 /// A thread that is not its process's first.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Thread {
     pub(super) tid: Pid,
-    /// Its own, which a system call may change for it alone; as [`Known::ids`].
+    /// Its own, which a system call may change only for it; like [`Known::ids`].
     pub(super) ids: Option<[u32; 4]>,
-    /// Nobody saw it begin: what is not known of them is taken to be as its process has it.
+    /// Its beginning was not seen: unknown ids are assumed to be its process's.
     pub(super) assumed: bool,
 }
 
-/// What is known of a living process.
+/// The known facts about a living process.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
-    /// CLOCK_BOOTTIME, ns; of its tick alone where /proc told it.
+    /// CLOCK_BOOTTIME, ns; only its tick if /proc showed it.
     pub(super) start_ns: u64,
     /// The tick was read, not worked out.
     pub(super) exact: bool,
     pub(super) parent: RefRecord,
     pub(super) comm: Comm,
-    /// When that was read, ns; 0 where a message told it.
+    /// When that was read, ns; 0 if a message reported it.
     pub(super) comm_read_ns: u64,
     /// Real and effective user, real and effective group.
     pub(super) ids: Option<[u32; 4]>,
@@ -42,20 +43,20 @@ pub(super) struct Known {
     pub(super) leader: bool,
     /// Its other threads.
     pub(super) threads: Vec<Thread>,
-    /// Who logged in.
+    /// The login.
     pub(super) login: LoginRecord,
-    /// When it was last looked at, ns: what [`Flaw::ReadLate`] marks was read by then.
+    /// When it was last read, ns: values marked [`Flaw::ReadLate`] were read by then.
     pub(super) looked_ns: u64,
-    /// It was found so, which the message may yet tell.
+    /// It was found so, which the message may still report.
     pub(super) found_ended: bool,
     /// When it last became another program, ns.
     pub(super) exec_ns: u64,
-    /// It ran already when we began.
+    /// It was already running when we began.
     pub(super) existing: bool,
-    /// It was looked at for want of a name.
+    /// It was read because its name was missing.
     pub(super) asked: bool,
     pub(super) marks: Flaws,
-    /// How much had been lost when it was last sure who this is.
+    /// How much had been lost when its identity was last certain.
     pub(super) epoch: u64,
 }
 
@@ -92,7 +93,8 @@ impl Known {
         }
     }
 
-    /// The thread that began just now. Where all have the same ids, that one has them too; else nobody knows whose it has.
+    /// The thread that just began. If all have the same ids, it has them too; otherwise its ids are
+    /// unknown.
     pub(super) fn add_thread(&mut self, tid: Pid) {
         let assumed = self.threads.iter().any(|thread| thread.assumed);
         let thread = Thread { tid, ids: self.common_ids(), assumed };
@@ -105,7 +107,8 @@ impl Known {
         self.ids.filter(|&ids| self.threads.iter().all(|thread| !thread.assumed && thread.ids == Some(ids)))
     }
 
-    /// The ids of one thread, and whether some are those of its process for want of its own.
+    /// The ids of one thread, and whether some are those of its process because its own are
+    /// unknown.
     pub(super) fn ids_of(&self, task: Task) -> (Option<[u32; 4]>, bool) {
         match self.threads.iter().find(|thread| thread.tid == task.tid) {
             _ if task.is_leader() => (self.ids, false),
@@ -118,13 +121,14 @@ impl Known {
         (self.start_ns != UNKNOWN_START).then(|| StartTime::from_boot_ns(self.start_ns))
     }
 
-    /// Takes the start that /proc tells, read behind what is known. False where it is another process's.
+    /// Applies the start from /proc, read after the known facts. False if it is another process's.
     pub(super) fn confirm(&mut self, read: StartTime) -> bool {
         match self.tick() {
             _ if self.start_ns == UNKNOWN_START => self.start_ns = read.boot_ns(),
             Some(tick) if tick == read => {}
-            // Worked out from the fork, which is told a little later, or much where its thread was kept from running in between.
-            // Who has the pid now and had begun by then had it then.
+            // Worked out from the fork, which is reported a little later, or much later if its
+            // thread was stopped in between. The process that has the pid now and had begun by then
+            // had it then.
             Some(tick) if !self.exact && read < tick && tick.0 - read.0 <= MOST_LATE_TICKS => {
                 self.start_ns = read.boot_ns().saturating_add(TICK_NS - 1)
             }

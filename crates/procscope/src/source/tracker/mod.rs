@@ -1,4 +1,5 @@
-//! Makes records of what happened: knows who lives, and what was learned of each, from where. No OS.
+//! Makes records from events: knows which processes live, and what was learned about each, and from
+//! where. No OS.
 
 mod ends;
 mod exec;
@@ -23,7 +24,7 @@ use crate::source::look::{CgroupKeys, Depth, Proc};
 use crate::source::record::{Body, NOBODY, Put, Record, Subject, UNKNOWN_COMM, UNKNOWN_ID};
 use crate::{EnvWanted, EventSet, Field, Flaw, Flaws, Pid, Want};
 
-/// What may change without any report, on one source at least.
+/// Fields that may change without any report, on at least one source.
 const UNREPORTED: [Field; 6] = [Field::User, Field::Login, Field::Sid, Field::Pgid, Field::Tty, Field::Cgroup];
 
 /// The four ids with a new real and effective one at this place.
@@ -32,21 +33,22 @@ fn with(mut ids: [u32; 4], at: usize, new: [u32; 2]) -> [u32; 4] {
     ids
 }
 
-/// What the tracker needs to know of its run.
+/// The tracker's settings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Settings {
     pub(crate) events: EventSet,
     /// The environment is wanted.
     pub(crate) env: bool,
-    /// Forks and exits are listened to, so that it is known who lives.
+    /// Forks and exits are listened to, so it is known which processes live.
     pub(crate) follows: bool,
     /// The status of a process whose threads ended one by one is the last one's (Linux 6.0), or its first thread's.
     pub(crate) last_thread_decides: bool,
-    /// Changes of users, groups and sessions are told.
+    /// Changes of users, groups and sessions are reported.
     pub(crate) ids_told: bool,
-    /// Who started the command, if any: a child of it whose creator is not reported is a copy of another process.
+    /// The process that started the command, if any: a child of it whose creator is not reported is
+    /// a copy of another process.
     pub(crate) home: Option<Pid>,
-    /// The kernel keeps who logged in.
+    /// The kernel keeps the login.
     pub(crate) logins: bool,
 }
 
@@ -69,16 +71,16 @@ pub(crate) struct Tracker {
     living: FxHashMap<Pid, Known>,
     ends: Ends,
     senders: Senders,
-    /// Processes whose end was told, while the message about their first thread may come yet.
+    /// Processes whose end was reported, while the message about their first thread may still come.
     leader_to_come: FxHashSet<Pid>,
-    /// The second that a start was read in last, and how many were.
+    /// The second in which a start was last read, and how many were.
     starts_read: (u64, u32),
     cgroups: CgroupKeys,
     /// Rises with every loss.
     epoch: u64,
     /// CLOCK_BOOTTIME minus CLOCK_MONOTONIC, ns.
     boot_offset_ns: u64,
-    /// The CPU of what is being told.
+    /// The CPU of the present event.
     processor: Option<u32>,
 }
 
@@ -106,7 +108,7 @@ impl Tracker {
         mono_ns.saturating_add(self.boot_offset_ns)
     }
 
-    /// Messages were lost: from here on nobody is surely who had this pid before.
+    /// Messages were lost: from here on the earlier owner of a pid is uncertain.
     pub(crate) fn doubt(&mut self) {
         self.epoch += 1;
     }
@@ -115,12 +117,12 @@ impl Tracker {
         if self.settings.env { Depth::Env } else { Depth::Full }
     }
 
-    /// Who of the living is below these, with them.
+    /// The living processes below these, with these.
     pub(crate) fn descendants(&self, roots: &[Pid]) -> Vec<Pid> {
         descendants(roots, || self.living.iter().map(|(&pid, known)| (pid, known.parent.pid)))
     }
 
-    /// Makes a record of what happened.
+    /// Makes a record of an event.
     pub(crate) fn feed(&mut self, told: Told, proc: &mut dyn Proc, put: &mut Put<'_>) -> ControlFlow<()> {
         let Told { mono_ns, processor, what, look } = told;
         let boot_ns = self.boot_ns(mono_ns);
@@ -129,7 +131,7 @@ impl Tracker {
             Happening::Fork { parent, child, .. } if child.is_leader() => {
                 self.make_sure(parent.pid, boot_ns, proc, put)
             }
-            // One that is not known any more has ended, and so did the process.
+            // An unknown one has ended, and so did the process.
             Happening::Exit { .. } if !task.is_leader() && !self.living.contains_key(&task.pid) => {}
             Happening::Signal { .. } | Happening::Delivered { .. } => {}
             _ => self.make_sure(task.pid, boot_ns, proc, put),
@@ -172,7 +174,7 @@ impl Tracker {
             Happening::Exit { task, end, parent } => self.exit(boot_ns, task, end, parent, proc, put),
             Happening::Comm { task, old: told, comm } => {
                 let old = match self.living.get_mut(&task.pid) {
-                    // What was read later than this happened is newer.
+                    // Values read later than this event are newer.
                     Some(known) if task.is_leader() && known.comm_read_ns <= boot_ns => {
                         known.marks.clear(Field::Name);
                         known.comm_read_ns = 0;
@@ -221,13 +223,14 @@ impl Tracker {
         }
     }
 
-    /// Takes over a new real and effective id, at this place of the four, and tells the old ones where they are known.
+    /// Applies a new real and effective id, at this place of the four, and reports the old ones if
+    /// they are known.
     fn change_ids(&mut self, boot_ns: u64, task: Task, at: usize, new: [u32; 2]) -> (Subject, Option<[u32; 2]>, Flaws) {
         let (mut old, mut now, mut part_assumed) = (None, None, false);
         if let Some(known) = self.living.get_mut(&task.pid) {
             let (ids, assumed) = known.ids_of(task);
             let doubtful = matches!(known.marks.get(Field::User), Some(Flaw::Estimated | Flaw::AfterLoss));
-            // What was read later than this happened is newer.
+            // Values read later than this event are newer.
             let newer = known.ids_read_ns > boot_ns;
             now = ids.map(|ids| with(ids, at, new));
             old = ids.filter(|_| !newer && !assumed && !doubtful).map(|ids| [ids[at], ids[at + 1]]);
@@ -246,7 +249,7 @@ impl Tracker {
                     about.mark(Field::User, Flaw::Estimated);
                 }
             }
-            // One half of the ids alone cannot be told.
+            // One half of the ids alone cannot be reported.
             None => {
                 [subject.uid, subject.euid, subject.gid, subject.egid] = [UNKNOWN_ID; 4];
                 about.mark(Field::User, Flaw::NotObserved);

@@ -1,4 +1,4 @@
-//! Who lives: listed at the beginning, and made sure of after a loss.
+//! The living processes: listed at the beginning, and checked after a loss.
 
 use std::ops::ControlFlow;
 
@@ -13,8 +13,9 @@ use crate::source::record::{Body, CgroupKey, Put, Record, UNKNOWN_COMM, UNKNOWN_
 use crate::{Field, Flaw, Flaws, Pid, StartTime};
 
 impl Tracker {
-    /// Leaves out whose fork is yet to be reported, of FORKED (pid, and when it was reported, CLOCK_MONOTONIC ns), and who came
-    /// later. And the dead that nobody has waited for, except those whose end is yet to be reported, of ENDED.
+    /// Leaves out processes whose fork is still to be reported, by FORKED (pid, and when it was
+    /// reported, CLOCK_MONOTONIC ns), and later ones. Also leaves out zombies, except those whose
+    /// end is still to be reported, by ENDED.
     pub(crate) fn keep_those_before(
         &self,
         looks: &mut Vec<(Pid, Look)>,
@@ -33,7 +34,7 @@ impl Tracker {
         });
     }
 
-    /// Takes in the processes that ran when we began to listen.
+    /// Adds the processes that were running when we began to listen.
     pub(crate) fn begin(&mut self, looks: &[(Pid, Look)], put: &mut Put<'_>) -> ControlFlow<()> {
         for (pid, look) in looks {
             let mut known = Known::unknown(self.epoch);
@@ -55,7 +56,8 @@ impl Tracker {
         ControlFlow::Continue(())
     }
 
-    /// Those who ran already are told of as they are now, however late that was read.
+    /// Processes that were already running are reported as they are now, however late that was
+    /// read.
     fn forgive(&self, marks: &mut Flaws, which: impl Fn(Field) -> bool) {
         for field in [Field::Name, Field::User, Field::Login, Field::Sid, Field::Pgid, Field::Tty, Field::Cgroup] {
             if which(field) && marks.get(field) == Some(Flaw::ReadLate) {
@@ -64,7 +66,7 @@ impl Tracker {
         }
     }
 
-    /// Tells of them.
+    /// Reports them.
     pub(crate) fn tell(&mut self, looks: Vec<(Pid, Look)>, attached_ns: u64, put: &mut Put<'_>) -> ControlFlow<()> {
         for (pid, look) in looks {
             let kthread = self.living.get(&pid).is_some_and(|known| known.kthread);
@@ -78,10 +80,10 @@ impl Tracker {
         ControlFlow::Continue(())
     }
 
-    /// After a loss: makes sure of who lives.
+    /// After a loss: checks which processes live.
     pub(crate) fn resume(&mut self, looks: Vec<(Pid, Look)>, put: &mut Put<'_>) {
         for (pid, look) in &looks {
-            // Of the dead that are not waited for the end was told.
+            // The ends of zombies were reported.
             if !look.is_zombie() || self.living.contains_key(pid) {
                 self.renew(*pid, look, put);
             }
@@ -100,13 +102,14 @@ impl Tracker {
         }
     }
 
-    /// Those that were forked since we began and whose end was not reported, and when they began.
+    /// Processes that were forked since we began and whose end was not reported, and when they
+    /// began.
     pub(crate) fn newcomers(&self) -> impl Iterator<Item = (Pid, Option<StartTime>, Pid)> {
         let new = self.living.iter().filter(|(_, known)| !known.existing && known.epoch == self.epoch);
         new.map(|(&pid, known)| (pid, known.tick(), known.parent.pid))
     }
 
-    /// Whether the end of the process was not reported that has this pid, and began then.
+    /// Whether the end of the process with this pid and start was not reported.
     pub(crate) fn is_alive(&self, pid: Pid, start: Option<StartTime>) -> bool {
         self.living.get(&pid).is_some_and(|known| {
             let ticks = known.tick().zip(start);
@@ -114,13 +117,14 @@ impl Tracker {
         })
     }
 
-    /// Takes the look for what is known of the process that has this pid, but for what cannot change.
+    /// Uses the look for the known facts about the process with this pid, except for values that
+    /// cannot change.
     pub(super) fn renew(&mut self, pid: Pid, look: &Look, put: &mut Put<'_>) {
         let Some(stat) = &look.stat else { return };
         let known = self.living.remove(&pid).and_then(|mut known| known.confirm(stat.start).then_some(known));
         let mut known = known.unwrap_or_else(|| Known::unknown(self.epoch));
         known.epoch = self.epoch;
-        // What may have changed unseen.
+        // Values that may have changed unseen.
         known.comm = UNKNOWN_COMM;
         known.ids = None;
         known.sid = UNKNOWN_ID;
@@ -135,7 +139,8 @@ impl Tracker {
         self.living.insert(pid, known);
     }
 
-    /// Takes over which threads live. Where their messages are followed they tell it as it was then; a look may be of later.
+    /// Applies which threads live. If their messages are followed, those report it as it was then;
+    /// a look may be later.
     fn count_threads(known: &mut Known, look: &Look) {
         let Some(stat) = &look.stat else { return };
         known.found_ended = stat.ended && known.leader;
@@ -144,7 +149,7 @@ impl Tracker {
         known.threads = look.threads.iter().map(thread).collect();
     }
 
-    /// Fills in what is not known better.
+    /// Fills in values that are not better known.
     pub(super) fn learn(&mut self, known: &mut Known, look: &Look, put: &mut Put<'_>) {
         let late = |known: &mut Known, field| known.marks.mark(field, Flaw::ReadLate);
         let read_ns = self.boot_ns(look.read_ns);
@@ -182,7 +187,7 @@ impl Tracker {
                     known.ids_read_ns = read_ns;
                     late(known, Field::User);
                 }
-                // No message told of a change, so these they were all the time.
+                // No message reported a change, so it had these all the time.
                 Some(inherited) if inherited == ids => known.marks.clear(Field::User),
                 Some(_) if known.marks.get(Field::User).is_none() => {}
                 _ => {
@@ -201,8 +206,9 @@ impl Tracker {
         }
     }
 
-    /// After a loss, or where forks are not listened to: finds out whether this is still who had the pid. Whoever cannot be
-    /// asked any more may be another one, and is nobody known.
+    /// After a loss, or if forks are not listened to: finds out whether the pid still belongs to
+    /// the same process. One that cannot be read any more may be another one, and counts as
+    /// unknown.
     pub(super) fn make_sure(&mut self, pid: Pid, boot_ns: u64, proc: &mut dyn Proc, put: &mut Put<'_>) {
         let follows = self.settings.follows;
         if follows && self.living.get(&pid).is_some_and(|known| known.epoch == self.epoch) {
@@ -218,8 +224,8 @@ impl Tracker {
         }
         let depth = self.depth();
         let look = proc.look(pid, depth).filter(|look| {
-            // A process that started after the event is another one. Without forks to tell it is good enough that nobody else
-            // had the pid within a tick.
+            // A process that started after the event is another one. Without forks to show it, it
+            // is enough that no other process had the pid within a tick.
             look.stat
                 .is_some_and(|stat| stat.start.boot_ns().saturating_add(if follows { TICK_NS } else { 0 }) <= boot_ns)
         });
@@ -232,7 +238,7 @@ impl Tracker {
         }
     }
 
-    /// Looks at a living process that was not looked at, or in vain, when it became what it is.
+    /// Reads a living process that was not read, or in vain, when it began or execed.
     pub(super) fn name(&mut self, pid: Pid, proc: &mut dyn Proc, put: &mut Put<'_>) {
         match self.living.get_mut(&pid) {
             Some(known) if known.comm == UNKNOWN_COMM && !known.asked && known.start_ns != UNKNOWN_START => {

@@ -1,4 +1,4 @@
-//! Whose signals a process has: the one that is delivered is its killer's.
+//! The signals of processes: the sender of the delivered one is the killer.
 
 use rustc_hash::FxHashMap;
 
@@ -6,15 +6,15 @@ use crate::source::happening::Sender;
 use crate::source::record::RefRecord;
 use crate::{Flaw, Pid};
 
-/// So many signals are remembered of one receiver.
+/// This many signals of one receiver are remembered.
 const MOST: usize = 8;
-/// The first real-time signal of the kernel, of which several wait: `signal(7)`.
+/// The kernel's first real-time signal, of which several wait: `signal(7)`.
 const SIGRTMIN: u8 = 32;
 
 /// A signal that was sent, and was not seen to be delivered.
 struct Sent {
     signo: u8,
-    /// Nobody where the kernel sent it.
+    /// None if the kernel sent it.
     by: Option<RefRecord>,
     flaw: Option<Flaw>,
 }
@@ -24,23 +24,23 @@ struct Sent {
 pub(super) struct Senders(FxHashMap<Pid, Vec<Sent>>);
 
 impl Senders {
-    /// `by` is what is known of the sender, where one is to be named.
+    /// `by` is the known sender, if one is to be named.
     pub(super) fn send(&mut self, to: Pid, signo: u8, sender: Sender, by: Option<RefRecord>) {
         let all = self.0.entry(to).or_default();
         let mut flaw = (sender == Sender::Unknown).then_some(Flaw::NotObserved);
         let before = all.iter().position(|sent| sent.signo == signo);
         if let Some(at) = before {
             let id = |by: &Option<RefRecord>| by.as_ref().map(|by| (by.pid, by.start_ns));
-            // One that a program took by sigwait(2) is not seen to be delivered.
+            // A signal that a program took by sigwait(2) is not seen to be delivered.
             if id(&all[at].by) != id(&by) {
                 all[at].flaw = all[at].flaw.or(Some(Flaw::Estimated));
                 flaw = flaw.or(Some(Flaw::Estimated));
             }
             if signo >= SIGRTMIN {
-                // They wait in a queue, of which the first is delivered first.
+                // They wait in a queue, and the first is delivered first.
                 return;
             }
-            // Of others one waits at most: it is gone.
+            // At most one of the other signals waits: it is gone.
             all.remove(at);
         }
         if all.len() >= MOST {
@@ -49,12 +49,12 @@ impl Senders {
         all.push(Sent { signo, by, flaw });
     }
 
-    /// A handler has it, or nobody.
+    /// A handler has it, or it was ignored.
     pub(super) fn delivered(&mut self, to: Pid, signo: u8) {
         if let Some(all) = self.0.get_mut(&to)
             && let Some(at) = all.iter().position(|sent| sent.signo == signo)
         {
-            // Of a queue the next is not known any more.
+            // The next of a queue is unknown from here on.
             match all[at].flaw {
                 Some(Flaw::Estimated) if signo >= SIGRTMIN => {
                     (all[at].by, all[at].flaw) = (None, Some(Flaw::NotObserved))
@@ -104,7 +104,7 @@ mod tests {
         senders.send(7, RT, Sender::Caller, by(1));
         senders.send(7, RT, Sender::Caller, by(2));
         assert_eq!(killer(&mut senders, RT), (Some(1), Some(Flaw::Estimated)));
-        // After the first of them went to a handler nobody knows.
+        // After the first of them went to a handler the next is unknown.
         senders.send(7, RT, Sender::Caller, by(1));
         senders.send(7, RT, Sender::Caller, by(2));
         senders.delivered(7, RT);

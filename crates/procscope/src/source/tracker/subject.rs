@@ -14,14 +14,15 @@ impl Tracker {
         if task.pid == 0 { NOBODY } else { RefRecord { pid: task.pid, tid: task.tid, start_ns, comm } }
     }
 
-    /// The parent, as long as it lives: who takes its children over is not told.
+    /// The parent, as long as it lives: the process that takes its children over is not reported.
     pub(super) fn parent(&self, known: &Known) -> Option<RefRecord> {
         let parent = &known.parent;
         if parent.pid == 0 {
             return (known.marks.get(Field::Ppid).is_none()).then_some(NOBODY);
         }
         let now = self.living.get(&parent.pid)?;
-        // Who has the pid later began later; a start that was worked out may have been corrected to any earlier one.
+        // A later owner of the pid began later; a worked-out start may have been corrected to any
+        // earlier one.
         let known = parent.start_ns != UNKNOWN_START || now.start_ns == UNKNOWN_START;
         let same = known && now.start_ns <= parent.start_ns.saturating_add(TICK_NS) && now.epoch == self.epoch;
         same.then_some(RefRecord { start_ns: now.start_ns, comm: now.comm, ..*parent })
@@ -35,7 +36,7 @@ impl Tracker {
         }
     }
 
-    /// How far what is known of the process holds at this time.
+    /// How far the known facts about the process hold at this time.
     fn marks(&self, known: &Known, boot_ns: u64) -> Flaws {
         let mut about = known.marks;
         for (field, id) in [(Field::Sid, known.sid), (Field::Pgid, known.pgid)] {
@@ -50,7 +51,7 @@ impl Tracker {
         for field in UNREPORTED.into_iter().filter(|&field| self.settings.is_unreported(field)) {
             match about.get(field) {
                 Some(Flaw::ReadLate) if read_since => {}
-                // It may have changed since it was read, or before it was handed down.
+                // It may have changed since it was read, or before it was inherited.
                 None | Some(Flaw::ReadLate | Flaw::Inherited) => about.mark(field, Flaw::Estimated),
                 Some(_) => {}
             }
@@ -69,7 +70,7 @@ impl Tracker {
         about
     }
 
-    /// What is known of the process, as records have it at this time.
+    /// The known facts about the process, for records of this time.
     pub(super) fn subject(&self, task: Task, boot_ns: u64) -> (Subject, Flaws) {
         let unknown;
         let known = match self.living.get(&task.pid) {

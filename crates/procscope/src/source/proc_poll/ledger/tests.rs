@@ -4,26 +4,26 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// The lowest and the highest pid of a small system, which give them out again and again.
+/// The lowest and the highest pid of a small system, which reuses them again and again.
 const LOWEST: Pid = 300;
 const MOST: Pid = 330;
 
-/// Somebody with a pid, for whom the number is his alone.
+/// A process with a pid that no later one has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Somebody {
     number: usize,
     thread: bool,
-    /// In /proc, and to be asked for by his pid. Before that he has the pid alone.
+    /// In /proc, and found by its pid. Before that it has only the pid.
     shows: bool,
 }
 
-/// What happens at any moment.
+/// A random event.
 #[derive(Clone, Debug)]
 enum Step {
     Fork {
         thread: bool,
     },
-    /// Of those who do not show yet, this one does.
+    /// This one of those that do not show yet appears.
     Show(usize),
     End(usize),
 }
@@ -34,11 +34,11 @@ struct Kernel {
     holders: BTreeMap<Pid, Somebody>,
     /// How many there were.
     made: usize,
-    /// Those who showed and are no threads.
+    /// Those that showed and are not threads.
     processes: BTreeSet<usize>,
-    /// No threads, and nobody ends unseen: what is counted is a process.
+    /// No threads, and no process ends unseen: each count is a process.
     plain: bool,
-    /// Given out since the mark was read last: with more than a lap nobody can count.
+    /// Given out since the mark was last read: beyond a whole lap counting is impossible.
     since_mark: Pid,
 }
 
@@ -93,17 +93,17 @@ impl Kernel {
     }
 }
 
-/// The source, as far as it is about pids.
+/// The source's handling of pids.
 struct Watch {
     ledger: Ledger,
-    /// The living, as far as is known.
+    /// The living processes, as far as is known.
     known: BTreeMap<Pid, usize>,
     told: BTreeSet<usize>,
     missed: u64,
 }
 
 impl Watch {
-    /// A round, with something happening between all that it does.
+    /// A round, with something happening between all its steps.
     fn round(&mut self, kernel: &mut Kernel, full: bool, last: bool, mut happen: impl FnMut(&mut Kernel)) {
         let mark = kernel.last;
         kernel.since_mark = 0;
@@ -145,7 +145,7 @@ impl Watch {
             self.ledger.close();
         }
         self.ledger.end();
-        // Ends are told of as well, sooner or later.
+        // Ends are reported as well, sooner or later.
         if full {
             self.known.retain(|pid, number| kernel.process(*pid) == Some(*number));
         }
@@ -165,7 +165,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Whatever comes between: each process is told of or counted, and no more is counted than pids were given out.
+    /// Whatever comes between: each process is reported or counted, and no more are counted than
+    /// pids were given out.
     #[test]
     fn nobody_is_lost(
         steps in steps(), full in proptest::collection::vec(0..8u8, 1..40), begun in 0usize..9, plain: bool, last in LOWEST..=MOST,
@@ -176,7 +177,7 @@ proptest! {
         let known = kernel.holders.keys().filter_map(|pid| Some((*pid, kernel.process(*pid)?)));
         let known: BTreeMap<Pid, usize> = known.collect();
         let told = known.values().copied().collect();
-        // Who had a pid when the first mark was read is not for the marks to tell.
+        // The marks cannot show the holders from before the first one.
         let before = kernel.made;
         let ledger = Ledger::new(Some(kernel.last), MOST);
         kernel.since_mark = 0;
@@ -198,7 +199,7 @@ proptest! {
     }
 }
 
-/// Nobody has the pid when /proc is listed, and when he is asked for he has it.
+/// A pid has no holder when /proc is listed, and has one when it is looked for.
 #[test]
 fn who_shows_late_is_met_late() {
     let mut ledger = Ledger::new(Some(500), 32767);
@@ -232,7 +233,7 @@ fn who_is_not_met_is_counted_once() {
     };
     assert_eq!(ledger.ask(who), [502]);
     ledger.end();
-    // 502 could not be looked at, 503 and 504 are gone.
+    // 502 could not be read, 503 and 504 are gone.
     assert_eq!(ledger.take_missed(), 0);
     ledger.begin(Some(505));
     assert!(ledger.ask(|_| Holder::Nobody).is_empty());
@@ -255,7 +256,7 @@ fn without_a_mark_nothing_is_counted() {
     assert_eq!(ledger.take_missed(), 0);
 }
 
-/// A pid that is given out again while its last holder is known belongs to somebody else.
+/// A pid that is given out again while its last holder is known belongs to another process.
 #[test]
 fn a_pid_that_is_given_out_again_is_due() {
     let mut ledger = Ledger::new(Some(500), 600);

@@ -15,10 +15,10 @@ use crate::sys::proc_pid::Stat;
 use crate::sys::{self, ProcDir};
 use crate::{Flaw, Pid, StartTime};
 
-/// How long an end waits for the status that the kernel tells once the parent has been told.
+/// How long an end waits for the status, which the kernel shows after it has notified the parent.
 const STATUS_WITHIN_NS: u64 = 1_000_000_000;
 
-/// An end that is known, and its status not yet.
+/// A known end, with its status still unknown.
 pub(super) struct Ending {
     pid: Pid,
     end: End,
@@ -33,7 +33,7 @@ impl Live {
         self.end(pid, now_ns, Flaw::Estimated, out)
     }
 
-    /// A process has ended: tells so, or notes it until its status is known.
+    /// A process has ended: reports it, or notes it until its status is known.
     pub(super) fn end(&mut self, pid: Pid, boot_ns: u64, time: Flaw, out: &mut Outlet<'_>) -> ControlFlow<()> {
         let Some(start) = self.tracker.start(pid) else { return ControlFlow::Continue(()) };
         let left = ProcDir::open(pid).and_then(|dir| remains(&dir, start));
@@ -56,7 +56,7 @@ impl Live {
         self.tracker.ended(pid, &end, &mut |record| out.push(record))
     }
 
-    /// Tells of ends whose status has come, or will not.
+    /// Reports ends whose status has come, or will not.
     pub(super) fn settle_endings(&mut self, now_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<()> {
         let mut waiting = std::mem::take(&mut self.endings).into_iter();
         for mut it in waiting.by_ref() {
@@ -71,7 +71,7 @@ impl Live {
         ControlFlow::Continue(())
     }
 
-    /// Takes the ends that guards tell of. Gives how many.
+    /// Handles the ends that guards report. Returns how many.
     pub(super) fn take_ends(&mut self, time: Flaw, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
         let mut events = Vec::with_capacity(256);
         let mut count = 0;
@@ -95,10 +95,10 @@ impl Live {
     }
 }
 
-/// What is left of a process that has ended, and how it ended where that may be known.
+/// The rest of a process that has ended, and how it ended if that may be known.
 fn remains(dir: &ProcDir, start: StartTime) -> Option<(Stat, Option<u32>)> {
     let stat = dir.stat().filter(|stat| stat.start == start && stat.has_ended())?;
-    // To those who may not know, the status is 0; and what a link leads to is refused, instead of not there.
+    // A caller without the right sees the status 0; and a link is refused, rather than missing.
     let known = stat.wait_status != 0 || dir.link_error(c"cwd") == Some(Errno::NOENT);
     let status = known.then_some(stat.wait_status);
     Some((stat, status))

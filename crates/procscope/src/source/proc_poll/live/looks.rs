@@ -1,4 +1,4 @@
-//! Looks at one process: at a new one, and again at those that were known before.
+//! Looks at one process: at a new one, and again at known ones.
 
 use std::cmp::Reverse;
 use std::ops::ControlFlow;
@@ -13,23 +13,25 @@ use crate::source::proc_files::look_between;
 use crate::sys::{self, ProcDir};
 use crate::{Flaw, Pid, StartTime};
 
-/// A process is looked at again when its age has grown by a quarter, but within these.
+/// A process is read again when its age has grown by a quarter, but within these bounds.
 const AGAIN_SOONEST_NS: u64 = 1_000_000;
 
 const AGAIN_LATEST_NS: u64 = 1_000_000_000;
 
-/// So many of them are looked at in a round: it rests many times as long as it worked, and that is to be no long time at once.
+/// This many of them are read in a round: it rests many times as long as it worked, and that must
+/// not be long at once.
 const MOST_DUE: usize = 16;
 
-/// So many processes are looked at thoroughly in a round; those beyond are asked for their arguments alone.
+/// This many processes are read completely in a round; of those beyond only the arguments are read.
 const THOROUGH: usize = 40;
 
 impl Live {
-    /// Looks at a process that is not known, and puts a guard at it.
+    /// Looks at an unknown process, and guards it.
     pub(super) fn look(&mut self, pid: Pid, depth: Depth) -> Option<(Sight, Option<OwnedFd>)> {
         let dir = ProcDir::open(pid)?;
         let guard = (self.own_pids && self.guards.len() < self.most_guards).then(|| pidfd::open(pid)).flatten();
-        // What is read now has not been waited for yet, so the descriptor is its own and no later one's.
+        // The process just read was not waited for yet, so the descriptor is its own and no later
+        // one's.
         Some((sight(&dir, pid, depth)?, guard))
     }
 
@@ -41,14 +43,14 @@ impl Live {
         }
     }
 
-    /// Has a process looked at again, as soon as can be where its program is being loaded.
+    /// Schedules the next look at a process, as soon as possible while its program is being loaded.
     pub(super) fn expect(&mut self, pid: Pid, start: StartTime, now_ns: u64, loading: bool) {
         let age_ns = if loading { 0 } else { now_ns.saturating_sub(start.boot_ns()) };
         let due_ns = now_ns.saturating_add((age_ns / 4).clamp(AGAIN_SOONEST_NS, AGAIN_LATEST_NS));
         self.due.push(Reverse((due_ns, pid, start)));
     }
 
-    /// Looks at those who were not looked at for long.
+    /// Reads processes that were not read for long.
     pub(super) fn look_at_due(&mut self, now_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<()> {
         let mut looked = 0;
         while let Some(&Reverse((due_ns, pid, start))) = self.due.peek() {
@@ -68,7 +70,7 @@ impl Live {
         ControlFlow::Continue(())
     }
 
-    /// Looks again at a process that another one is about to name, unless it was looked at since then.
+    /// Reads a process again that another one is about to name, unless it was read since then.
     pub(super) fn refresh(&mut self, pid: Pid, since_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<()> {
         if !self.tracker.is_stale(pid, since_ns) {
             return ControlFlow::Continue(());
@@ -90,7 +92,7 @@ impl Live {
         }
     }
 
-    /// Tells of what changed of a process. Gives whether its program is being loaded.
+    /// Reports what changed in a process. Returns whether its program is being loaded.
     pub(super) fn look_again(&mut self, pid: Pid, out: &mut Outlet<'_>) -> ControlFlow<(), bool> {
         let now_ns = sys::now_boot_ns();
         let mut loading = false;
@@ -104,7 +106,7 @@ impl Live {
                     self.welcome(sight, guard, out)?;
                 }
             }
-            // Its guard tells when.
+            // Its guard reports when.
             Judgement::Ended if self.guards.contains_key(&pid) => {}
             Judgement::Ended => self.end(pid, now_ns, Flaw::Estimated, out)?,
             Judgement::Same => self.tracker.touch(pid, &stat, now_ns, &mut |record| out.push(record))?,
@@ -130,7 +132,7 @@ fn sight(dir: &ProcDir, pid: Pid, depth: Depth) -> Option<Sight> {
             return Some(Sight { pid, read_ns: sys::now_boot_ns(), stat, look, code_kib, loading });
         }
     }
-    // It executes one program after the other: which one stays is to be seen.
+    // It executes one program after the other: the last one is still to be seen.
     let (stat, look) = (file.stat()?, Look::default());
     let loading = is_between(&stat);
     Some(Sight { pid, read_ns: sys::now_boot_ns(), stat, look, code_kib: 0, loading })

@@ -1,4 +1,4 @@
-//! Which pids there are: those given out since a while ago, those that /proc lists, and whose a pid is.
+//! Existing pids: those given out recently, those that /proc lists, and their holders.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -13,14 +13,14 @@ use super::super::ledger::Holder;
 use super::super::pidfd;
 use crate::Pid;
 
-/// A list of all of /proc takes a few of these.
+/// A list of all of /proc needs a few of these.
 const LIST_BYTES: usize = 64 << 10;
 
-/// Tells which pid was given out last.
+/// Shows which pid was given out last.
 pub(super) struct Mark(OwnedFd);
 
 impl Mark {
-    /// `None` where it does not tell at once of a new thread: gVisor's is empty, that of LXCFS is late.
+    /// `None` if it does not show a new thread at once: gVisor's is empty, that of LXCFS is late.
     pub(super) fn open() -> Option<Self> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let mark = Self(rustix::fs::open("/proc/loadavg", flags, Mode::empty()).ok()?);
@@ -48,7 +48,7 @@ impl Mark {
 pub(super) struct List {
     dir: OwnedFd,
     buffer: Vec<MaybeUninit<u8>>,
-    /// Where in it a pid stands, less the pid.
+    /// The place of a pid in it, less the pid.
     place: Option<u64>,
 }
 
@@ -66,7 +66,7 @@ impl List {
         Ok(list)
     }
 
-    /// Gives pids from this place on, each with the place behind it, while they are wanted.
+    /// Lists pids from this place on, each with the place after it, while they are wanted.
     pub(super) fn read(&mut self, from: u64, mut take: impl FnMut(Pid, u64) -> bool) -> io::Result<()> {
         rustix::fs::seek(&self.dir, rustix::fs::SeekFrom::Start(from))?;
         let mut entries = RawDir::new(&self.dir, &mut self.buffer);
@@ -90,7 +90,7 @@ impl List {
         Ok(pids)
     }
 
-    /// Those in these ranges, and where the last is behind all that were given out, beyond it too.
+    /// Those in these ranges, and if the last range reaches the newest pid, those beyond it too.
     pub(super) fn within(&mut self, ranges: &[RangeInclusive<Pid>]) -> io::Result<Vec<Pid>> {
         let Some(offset) = self.place else {
             return self.all();
@@ -109,13 +109,13 @@ impl List {
     }
 }
 
-/// Who came since the mark was read stands behind it.
+/// Processes that came since the mark was read are after it.
 const BEYOND: Pid = 256;
 
-/// A pid that is higher than any may be: `PID_MAX_LIMIT` in `include/linux/threads.h`.
+/// A pid higher than any can be: `PID_MAX_LIMIT` in `include/linux/threads.h`.
 pub(super) const NOBODYS: Pid = 1 << 30;
 
-/// Who has this pid: whoever it is, no signal is sent.
+/// The holder of this pid: no signal is sent.
 pub(super) fn who_has(pid: Pid) -> Holder {
     let Some(id) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else { return Holder::Nobody };
     let is_in_use = || matches!(rustix::process::test_kill_process(id), Ok(()) | Err(Errno::PERM));

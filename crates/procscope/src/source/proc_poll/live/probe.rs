@@ -1,4 +1,4 @@
-//! What /proc shows here, and what it does not.
+//! What /proc shows here, and what it hides.
 
 use rustix::thread::CapabilitySet;
 

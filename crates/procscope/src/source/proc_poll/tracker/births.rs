@@ -1,4 +1,4 @@
-//! Processes that ran before, that are new, and that became another program.
+//! Processes that were already running, that are new, and that became another program.
 
 use std::ops::ControlFlow;
 
@@ -9,11 +9,11 @@ use crate::source::look::Strings;
 use crate::source::record::{Body, Comm, ImageRecord, LoginRecord, Put, Record, UNKNOWN_COMM, UNKNOWN_START};
 use crate::{Field, Flaw, Flaws, Pid};
 
-/// What is read of each.
+/// The values read from each.
 const READ: [Field; 6] = [Field::User, Field::Cgroup, Field::Name, Field::Sid, Field::Pgid, Field::Tty];
 
 impl Tracker {
-    /// Takes in the processes that ran when we began.
+    /// Adds the processes that were running when we began.
     pub(crate) fn begin(&mut self, sights: &[Sight], put: &mut Put<'_>) {
         for sight in sights {
             let mut known = Known::new(&sight.stat, sight.read_ns);
@@ -21,7 +21,7 @@ impl Tracker {
             if sight.loading {
                 known.executed = Some(false);
             }
-            // They are told of as they are now.
+            // They are reported as they are now.
             for field in READ.into_iter().chain([Field::Login]) {
                 if known.marks.get(field) == Some(Flaw::ReadLate) {
                     known.marks.clear(field);
@@ -41,13 +41,13 @@ impl Tracker {
         }
     }
 
-    /// Tells of them.
+    /// Reports them.
     pub(crate) fn tell(&mut self, sights: Vec<Sight>, boot_ns: u64, put: &mut Put<'_>) -> ControlFlow<()> {
         for sight in sights {
             let Some(known) = self.living.get_mut(&sight.pid) else { continue };
             let subject = Self::subject(sight.pid, known);
             let about = known.marks;
-            // What is told of them from here on was read before.
+            // Everything about them reported from here on was read before.
             let login = Some(Field::Login).filter(|_| known.login != LoginRecord::default());
             for field in READ.into_iter().chain([Field::Ppid]).chain(login) {
                 if known.marks.get(field).is_none() {
@@ -65,7 +65,7 @@ impl Tracker {
         ControlFlow::Continue(())
     }
 
-    /// Tells of a process that was not there at `since_ns`, as far as is known.
+    /// Reports a process that did not exist at `since_ns`, as far as is known.
     pub(crate) fn born(&mut self, sight: Sight, since_ns: u64, put: &mut Put<'_>) -> ControlFlow<()> {
         let Sight { pid, read_ns, loading, .. } = sight;
         let mut known = Known::new(&sight.stat, read_ns);
@@ -74,7 +74,7 @@ impl Tracker {
         self.learn(&mut known, &sight, put);
         let executed = !known.kthread && known.executed.unwrap_or_else(|| self.differs_from_parent(&known));
         if sight.loading {
-            // Of which program the name is nobody can tell.
+            // It is unknown to which program the name belongs.
             (known.executed, known.comm) = (Some(false), UNKNOWN_COMM);
         }
         let start_ns = known.start.boot_ns();
@@ -107,7 +107,8 @@ impl Tracker {
         ControlFlow::Continue(())
     }
 
-    /// Where the kernel does not tell whether a process has executed anything: it has if it is not what its parent is.
+    /// For kernels that do not show whether a process has executed anything: it has if it differs
+    /// from its parent.
     fn differs_from_parent(&self, known: &Known) -> bool {
         let parent = self.living.get(&known.parent.pid);
         parent.is_none_or(|parent| (parent.argv, parent.comm) != (known.argv, known.comm))

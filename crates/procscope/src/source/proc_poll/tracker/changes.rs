@@ -1,4 +1,4 @@
-//! What changed of a process that was known before.
+//! Changes of a known process.
 
 use std::ops::ControlFlow;
 
@@ -12,7 +12,7 @@ use crate::sys::proc_pid::Stat;
 use crate::{Field, Flaw, Flaws, Pid};
 
 impl Tracker {
-    /// What a known process's stat says of it.
+    /// The meaning of a known process's stat.
     pub(crate) fn judge(&self, pid: Pid, stat: &Stat) -> Judgement {
         let Some(known) = self.living.get(&pid) else { return Judgement::Other };
         if known.start != stat.start {
@@ -28,7 +28,7 @@ impl Tracker {
         if blind || self.ids || known.brief || executed_since(known, stat) { Judgement::Look } else { Judgement::Same }
     }
 
-    /// Takes what the stat of a known process says, and tells of what changed.
+    /// Applies the stat of a known process, and reports what changed.
     pub(crate) fn touch(&mut self, pid: Pid, stat: &Stat, boot_ns: u64, put: &mut Put<'_>) -> ControlFlow<()> {
         let Some(mut known) = self.living.remove(&pid) else { return ControlFlow::Continue(()) };
         let flow = self.changes(pid, &mut known, stat, None, boot_ns, put);
@@ -36,7 +36,7 @@ impl Tracker {
         flow
     }
 
-    /// Takes a look at a known process, and tells of what changed.
+    /// Applies a look at a known process, and reports what changed.
     pub(crate) fn again(&mut self, sight: Sight, put: &mut Put<'_>) -> ControlFlow<()> {
         let pid = sight.pid;
         if sight.loading {
@@ -45,7 +45,7 @@ impl Tracker {
         let Some(mut known) = self.living.remove(&pid) else { return ControlFlow::Continue(()) };
         let argv = sight.look.argv.as_deref().map(hash);
         let other_code = sight.code_kib != known.code_kib && sight.code_kib != 0 && known.code_kib != 0;
-        // Arguments and names may be overwritten; the code's size is changed by an exec alone.
+        // A process can overwrite its arguments and names; only an exec changes the code's size.
         let executed = executed_since(&known, &sight.stat)
             || (sight.stat.places().is_none() || known.places.is_none())
                 && argv.is_some()
@@ -64,7 +64,7 @@ impl Tracker {
                 self.adopt(&mut known, sight.stat.ppid);
             }
             self.name_parent_or_none(&mut known, sight.read_ns);
-            // Those of a set-uid program are others.
+            // Those of a set-uid program differ.
             known.ids = None;
             self.learn(&mut known, &sight, put);
             let strings = Strings::of(Some(sight.look));
@@ -79,7 +79,7 @@ impl Tracker {
         flow
     }
 
-    /// Tells of what changed otherwise than by an exec.
+    /// Reports changes not made by an exec.
     fn changes(
         &mut self,
         pid: Pid,
@@ -103,9 +103,9 @@ impl Tracker {
             put(&Record { boot_ns, processor: None, body, flaws, about: known.marks })
         };
         let new = comm_of(&stat.comm);
-        // By an exec that nobody saw.
+        // By an unseen exec.
         let executed = known.executed == Some(false) && stat.has_executed() == Some(true);
-        // That of a worker of the kernel changes with its work.
+        // The name of a kernel worker changes with its work.
         if new != known.comm && !executed {
             let old = std::mem::replace(&mut known.comm, new);
             if !known.kthread {

@@ -1,4 +1,4 @@
-//! Ends, and what is left of a process then.
+//! Ends, and the rest of a process then.
 
 use std::ops::ControlFlow;
 
@@ -12,7 +12,7 @@ use crate::sys::proc_pid::Stat;
 use crate::{Field, Flaw, Flaws, Pid};
 
 impl Tracker {
-    /// Tells of an end.
+    /// Reports an end.
     pub(crate) fn ended(&mut self, pid: Pid, end: &End, put: &mut Put<'_>) -> ControlFlow<()> {
         let Some(mut known) = self.living.remove(&pid) else { return ControlFlow::Continue(()) };
         self.takes_orphans.remove(&pid);
@@ -33,7 +33,7 @@ impl Tracker {
             [Field::Argv, Field::Exe].into_iter().for_each(|field| known.marks.mark(field, Flaw::AfterLoss));
         }
         if executed == Some(true) && known.executed == Some(false) && !known.kthread {
-            // Of what it executed last nobody saw more than the name.
+            // Only the name of its last program was seen.
             self.exec(pid, &known, old_comm, &Strings::default(), end.boot_ns, put)?;
         }
         if end.stat.is_none() {

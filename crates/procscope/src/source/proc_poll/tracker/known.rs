@@ -1,4 +1,4 @@
-//! What is known of a living process.
+//! The known facts about a living process.
 
 use std::hash::{Hash, Hasher};
 
@@ -14,7 +14,7 @@ pub(super) const TICK_NS: u64 = 10_000_000;
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     pub(super) start: StartTime,
-    /// When it was last seen to be what is told here. CLOCK_BOOTTIME, ns.
+    /// When it was last seen in this state. CLOCK_BOOTTIME, ns.
     pub(super) read_ns: u64,
     pub(super) parent: RefRecord,
     pub(super) comm: Comm,
@@ -70,7 +70,7 @@ impl Known {
         }
     }
 
-    /// Takes what changes while nothing happens that is told of.
+    /// Applies values that change without an event.
     pub(super) fn renew(&mut self, stat: &Stat) {
         self.faults = stat.faults;
         self.cpu = stat.cpu;
@@ -82,7 +82,7 @@ impl Known {
     }
 }
 
-/// What nothing but an exec changes.
+/// Values that only an exec changes.
 pub(super) fn executed_since(known: &Known, stat: &Stat) -> bool {
     let flag = known.executed == Some(false) && stat.has_executed() == Some(true);
     let moved = matches!((known.places, stat.places()), (Some(old), Some(new)) if old != new);

@@ -12,9 +12,9 @@ pub(crate) struct Sight {
     pub(crate) read_ns: u64,
     pub(crate) stat: Stat,
     pub(crate) look: Look,
-    /// The size of the program's code, KiB; 0 where it is not known.
+    /// The size of the program's code, KiB; 0 if it is not known.
     pub(crate) code_kib: u64,
-    /// See [`is_loading`]: what it runs is to be read later.
+    /// See [`is_loading`]: its program is to be read later.
     pub(crate) loading: bool,
 }
 
@@ -23,16 +23,19 @@ pub(crate) fn is_between(stat: &Stat) -> bool {
     stat.has_executed() == Some(true) && !stat.is_kthread() && !stat.is_ending()
 }
 
-/// Whether a process is between two programs: the old one is gone, and the kernel tells neither code nor arguments of the new one
-/// before all of it is in place (`load_elf_binary` in `fs/binfmt_elf.c`), for which it may have to wait for the disk.
+/// Whether a process is between two programs: the old one is gone, and the kernel shows neither
+/// code nor arguments of the new one before all of it is in place (`load_elf_binary` in
+/// `fs/binfmt_elf.c`). For that it may have to wait for the disk.
 pub(crate) fn is_loading(stat: &Stat, look: &Look, code_kib: u64) -> bool {
     is_between(stat) && look.argv.is_none() && stat.lacks_code().unwrap_or(code_kib == 0)
 }
 
-/// What was read of a process between two readings of its stat, as far as it is of one program: that of the second reading.
+/// The values of a process read between two readings of its stat, as far as they are of one
+/// program: that of the second reading.
 pub(crate) fn settle(first: &Stat, mut look: Look, last: Option<&Stat>) -> Option<(Stat, Look)> {
     let Some(last) = last else {
-        // It is gone. What it had executed by the first reading, or later, it had; what it had not may be either's.
+        // It is gone. If it had executed something by the first reading, or later, that is certain;
+        // otherwise it is open.
         if first.has_executed() != Some(true) {
             forget_image(&mut look);
         }
@@ -56,16 +59,16 @@ fn forget_image(look: &mut Look) {
     (look.argv, look.env, look.exe) = (None, None, None);
 }
 
-/// What to do about a process that was known before.
+/// What to do about a known process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Judgement {
     /// Another process has the pid now.
     Other,
-    /// It has ended, and nobody has waited for it yet.
+    /// It has ended, and was not waited for yet.
     Ended,
     /// More has to be read to know what changed.
     Look,
-    /// What its stat tells is all there is to it.
+    /// Its stat shows everything.
     Same,
 }
 
@@ -76,6 +79,6 @@ pub(crate) struct End {
     /// What is wrong with that time.
     pub(crate) time: Flaw,
     pub(crate) wait_status: Option<u32>,
-    /// What was left of it.
+    /// The rest of it.
     pub(crate) stat: Option<Stat>,
 }

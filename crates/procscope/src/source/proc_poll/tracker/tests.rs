@@ -8,7 +8,7 @@ use crate::Kind;
 use crate::source::look::{Look, StatusSeen};
 use crate::source::record::{Body, Record};
 
-/// A line of `/proc/PID/stat`, with a place for the code that tells one image from another.
+/// A line of `/proc/PID/stat`, with an address of the code that distinguishes images.
 fn stat(name: &str, state: char, ppid: Pid, flags: u32, start: u64, place: u64) -> Stat {
     let line = format!(
         "1 ({name}) {state} {ppid} 7 6 0 -1 {flags} 11 0 1 0 3 4 0 0 20 0 1 0 {start} 0 0 0 {place} 2 3 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 \
@@ -17,7 +17,7 @@ fn stat(name: &str, state: char, ppid: Pid, flags: u32, start: u64, place: u64) 
     Stat::decode(line.as_bytes()).expect("it is a line of stat")
 }
 
-/// Its first thread has ended, and another one goes on.
+/// Its first thread has ended, and another one continues.
 fn without_leader(mut stat: Stat) -> Stat {
     (stat.state, stat.flags, stat.threads) = (b'Z', stat.flags | 4, 2);
     stat
@@ -70,7 +70,7 @@ fn told(record: &Record<'_>) -> Option<Told> {
     Some(Told { kind, pid: subject.pid, argv, ppid: subject.parent.pid, parent, flaws })
 }
 
-/// Collects what is told.
+/// Collects the reports.
 fn gather(feed: impl FnOnce(&mut Put<'_>) -> ControlFlow<()>) -> Vec<Told> {
     let mut all = Vec::new();
     let flow = feed(&mut |record| {
@@ -85,7 +85,7 @@ fn kinds(told: &[Told]) -> Vec<Kind> {
     told.iter().map(|it| it.kind).collect()
 }
 
-/// A shell that ran already.
+/// A shell that was already running.
 fn with_shell() -> Tracker {
     let mut tracker = Tracker::new(false, false);
     tracker.begin(&[sight(10, stat("sh", 'S', 1, EXECUTED, 5, 100), "sh")], &mut |_| ControlFlow::Continue(()));
@@ -102,14 +102,14 @@ fn a_copy_of_its_parent_has_executed_nothing() {
         told[0].flaws.contains(&(Field::Time, Flaw::Estimated))
             && told[0].flaws.contains(&(Field::Ppid, Flaw::ReadLate))
     );
-    // The flag alone tells, whatever the places.
+    // The flag alone decides, whatever the addresses.
     let now = stat("ls", 'R', 10, EXECUTED, 9, 0);
     assert_eq!(tracker.judge(11, &now), Judgement::Look);
     let told = gather(|put| tracker.again(sight(11, now, "ls"), put));
     assert_eq!((kinds(&told), told[0].argv.as_deref()), (vec![Kind::Exec], Some(&b"ls\0"[..])));
 }
 
-/// It executed something, and then its first thread ended: the others are the new program's.
+/// It executed something, and then its first thread ended: the others belong to the new program.
 #[test]
 fn a_program_whose_first_thread_has_ended_is_looked_at() {
     let mut tracker = with_shell();
@@ -157,7 +157,7 @@ fn a_program_that_is_being_loaded_is_told_of_when_it_is_there() {
     let told = gather(|put| tracker.again(sight(11, there.clone(), "ls"), put));
     assert_eq!((kinds(&told), told[0].argv.as_deref()), (vec![Kind::Exec], Some(&b"ls\0"[..])));
     assert_eq!(tracker.judge(11, &there), Judgement::Same);
-    // So it is where it has executed before.
+    // The same if it has executed before.
     let told = gather(|put| tracker.again(loading(11, "ps", 9), put));
     assert_eq!(told, []);
     let told = gather(|put| tracker.again(sight(11, stat("ps", 'R', 10, EXECUTED, 9, 300), "ps"), put));
@@ -188,7 +188,7 @@ fn code_or_arguments_show_that_a_program_is_there() {
 fn an_exec_that_only_the_dead_shows_is_told_of() {
     let mut tracker = with_shell();
     let _ = gather(|put| tracker.born(sight(11, stat("sh", 'S', 10, FORKED, 9, 100), "sh"), 0, put));
-    // Its name is no longer the copy's, for it has executed something.
+    // Its name is no longer the copy's, because it has executed something.
     let ending = stat("ls", 'R', 10, EXECUTED | 4, 9, 0);
     assert_eq!(gather(|put| tracker.touch(11, &ending, 1, put)), []);
     let left = Some(stat("ls", 'Z', 10, EXECUTED | 4, 9, 0));
@@ -196,7 +196,7 @@ fn an_exec_that_only_the_dead_shows_is_told_of() {
     let told = gather(|put| tracker.ended(11, &end, put));
     assert_eq!((kinds(&told), told[0].argv.as_deref()), (vec![Kind::Exec, Kind::Exit], None));
     assert!(told[0].flaws.contains(&(Field::Argv, Flaw::Unreadable)));
-    // What was not left says nothing of that.
+    // The missing values say nothing about that.
     let _ = gather(|put| tracker.born(sight(12, stat("sh", 'S', 10, FORKED, 9, 100), "sh"), 0, put));
     let told = gather(|put| tracker.ended(12, &End { stat: None, ..end.clone() }, put));
     assert_eq!(kinds(&told), [Kind::Exit]);
@@ -207,13 +207,13 @@ fn an_orphan_says_that_its_parent_is_a_guess() {
     let mut tracker = with_shell();
     let told = gather(|put| tracker.born(sight(11, stat("sh", 'S', 1, FORKED, 9, 100), "sh"), 0, put));
     assert!(told[0].flaws.contains(&(Field::Ppid, Flaw::Estimated)));
-    // Nobody's parent is younger than he.
+    // No parent is younger than its child.
     let _ = gather(|put| tracker.born(sight(20, stat("new", 'S', 10, EXECUTED, 50, 300), "new"), 0, put));
     let told = gather(|put| tracker.born(sight(12, stat("sh", 'S', 20, FORKED, 40, 100), "sh"), 0, put));
     assert!(told[0].flaws.contains(&(Field::Ppid, Flaw::Estimated)));
 }
 
-/// Who took one orphan takes others.
+/// A process that adopted one orphan adopts others.
 #[test]
 fn who_takes_orphans_is_not_believed_to_be_their_parent() {
     let mut tracker = with_shell();
@@ -227,7 +227,7 @@ fn who_takes_orphans_is_not_believed_to_be_their_parent() {
     assert!(told[0].flaws.contains(&(Field::Ppid, Flaw::Estimated)));
 }
 
-/// An orphan's first parent is the one that it was first seen with.
+/// An orphan's first parent is the one with which it was first seen.
 #[test]
 fn the_first_parent_stays() {
     let (first, last) = (stat("sh", 'R', 10, FORKED, 5, 100), stat("sh", 'R', 1, FORKED, 5, 100));
@@ -237,7 +237,7 @@ fn the_first_parent_stays() {
 #[test]
 fn changes_are_told_once() {
     let mut tracker = with_shell();
-    // Another image at another place.
+    // Another image at another address.
     let other = stat("sh", 'S', 1, EXECUTED, 5, 101);
     assert_eq!(tracker.judge(10, &other), Judgement::Look);
     assert_eq!(kinds(&gather(|put| tracker.again(sight(10, other.clone(), "sh -x"), put))), [Kind::Exec]);
@@ -251,7 +251,8 @@ fn changes_are_told_once() {
     assert_eq!(kinds(&gather(|put| tracker.again(ids, put))), [Kind::Uid, Kind::Gid]);
 }
 
-/// Who may not know the places of an image can tell an exec by the size of its code, and by nothing that a process may overwrite.
+/// Without the right to see the addresses of an image, an exec shows in the size of its code, and
+/// in nothing that a process may overwrite.
 #[test]
 fn overwritten_arguments_are_no_exec() {
     let mut tracker = Tracker::new(false, false);
@@ -264,7 +265,7 @@ fn overwritten_arguments_are_no_exec() {
     assert_eq!(kinds(&gather(|put| tracker.again(other, put))), [Kind::Exec]);
 }
 
-/// A name from before may be of another program than the one that made the child.
+/// An earlier name may be of another program than the one that made the child.
 #[test]
 fn a_parent_has_its_name_from_after_the_fork() {
     let child = |pid| sight(pid, stat("sh", 'S', 10, FORKED, 9, 100), "sh");
@@ -312,7 +313,7 @@ fn an_end_tells_what_was_left() {
     assert_eq!(gather(|put| tracker.ended(10, &end, put)), []);
 }
 
-/// Arguments are of the program that the second reading shows, or are not told.
+/// Arguments belong to the program that the second reading shows, or are not reported.
 #[test]
 fn arguments_belong_to_one_program() {
     let (forked, executed) = (stat("sh", 'R', 1, FORKED, 5, 100), stat("ls", 'R', 1, EXECUTED, 5, 200));
@@ -339,7 +340,7 @@ fn descendants_are_found() {
 }
 
 proptest! {
-    /// Whatever is seen, everybody ends who began, and nobody begins twice.
+    /// Whatever is seen, each process that began ends, and none begins twice.
     #[test]
     fn lives_are_told_once(steps in proptest::collection::vec((0u32..4, 0u64..3, 0u64..4, 0u8..4, any::<bool>()), 0..80)) {
         let mut tracker = Tracker::new(true, true);

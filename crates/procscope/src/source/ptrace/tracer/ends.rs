@@ -8,15 +8,17 @@ use crate::source::proc_files::ProcFiles;
 use crate::source::record::{Comm, ExitRecord, RefRecord, UNKNOWN_COMM};
 use crate::{Field, Flaw, Flaws, Kind, Pid, sys};
 
-/// So many processes that have ended are remembered: one may have sent a signal that another one is about to get.
+/// This many ended processes are remembered: one may have sent a signal that another one is about
+/// to get.
 const MOST_ENDED: usize = 64;
 
-/// All that may have changed unseen.
+/// Everything that may have changed unseen.
 const CHANGES: [Field; 8] =
     [Field::Name, Field::User, Field::Login, Field::Sid, Field::Pgid, Field::Tty, Field::Cgroup, Field::Parent];
 
 impl Tracer {
-    /// A thread begins to end, and is held still. Where it is not the last of its process, its end is reported now.
+    /// A thread begins to end, and is held still. If it is not the last of its process, its end is
+    /// reported now.
     pub(super) fn leaves(&mut self, tid: Pid) {
         let Some(&pid) = self.threads.get(&tid) else { return };
         let code = calls::event_number(tid).map(|code| code as u32);
@@ -37,7 +39,7 @@ impl Tracer {
         self.thread_ended(pid, tid, code, comm, Flaws::new());
     }
 
-    /// One thread less that stays; whether it is the last.
+    /// One remaining thread less; returns whether it is the last.
     fn one_less(&mut self, pid: Pid, tid: Pid) -> bool {
         let Some(known) = self.known.get_mut(&pid) else { return false };
         known.staying = known.staying.saturating_sub(1);
@@ -77,7 +79,8 @@ impl Tracer {
             return self.process_ended(pid, waited);
         }
         if !stopped && !last {
-            // A second signal woke it before anybody could look. If its process ends too, the status is the process's.
+            // A second signal woke it before it could be read. If its process ends too, the status
+            // is the process's.
             let mut flaws = Flaws::new();
             flaws.mark(Field::Status, Flaw::Estimated);
             self.thread_ended(pid, tid, Some(waited.status as u32), UNKNOWN_COMM, flaws);
@@ -94,7 +97,7 @@ impl Tracer {
         let mut flaws = Flaws::new();
         flaws.mark(Field::Duration, Flaw::Estimated);
         if known.children.is_some() {
-            // Which of them it waited for is not seen.
+            // It is not seen for which of them it waited.
             flaws.mark(Field::Usage, Flaw::Estimated);
         }
         let usage = Some(own_usage(&waited.usage, known.children.as_ref()));
@@ -117,7 +120,7 @@ impl Tracer {
         self.adopt();
     }
 
-    /// Sees who takes over the children of one that has ended.
+    /// Finds the process that takes over the children of an ended one.
     fn reparent(&mut self, ended: Pid) {
         let orphans: Vec<Pid> =
             self.known.iter().filter(|(_, known)| known.parent.pid == ended).map(|(&pid, _)| pid).collect();

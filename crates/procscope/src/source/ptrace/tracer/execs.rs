@@ -1,4 +1,4 @@
-//! What a process executes, or tries to.
+//! A process's execs and its attempts.
 
 use super::calls;
 use super::known::name_of;
@@ -25,7 +25,7 @@ fn strings_of(pid: Pid, look: &mut Look) -> Strings {
 }
 
 impl Tracer {
-    /// The name that a thread has when it calls exec: behind that it has another one.
+    /// The name of a thread when it calls exec: after that it has another one.
     pub(super) fn name_at_call(&self, tid: Pid) -> Option<Comm> {
         name_of(tid)
     }
@@ -36,7 +36,8 @@ impl Tracer {
             Some(Call::Exec { comm, .. }) => comm,
             _ => None,
         };
-        // The other threads are reported as they end. The one that called is the only one now, and has the first one's number.
+        // The other threads are reported as they end. Only the calling one is left, and has the
+        // first one's number.
         if former != pid {
             self.threads.remove(&former);
             self.calls.remove(&pid);
@@ -46,7 +47,7 @@ impl Tracer {
                 self.watched.insert(pid);
             }
             if !self.leaving.remove(&pid) {
-                // Nothing else will ever say that the first thread ended.
+                // Nothing later will show that the first thread ended.
                 self.thread_ended(pid, pid, None, UNKNOWN_COMM, Flaws::new());
             }
         }

@@ -1,4 +1,5 @@
-//! What is known of a process that lives, and how it is read: while one of its threads is held still.
+//! The known facts about a living process, and how it is read: while one of its threads is held
+//! still.
 
 use super::signals::Delivered;
 use super::{MOST_CGROUPS, TICK_NS, Told, Tracer};
@@ -8,7 +9,8 @@ use crate::source::proc_files::ProcFiles;
 use crate::source::record::{CgroupKey, Comm, LoginRecord, NOBODY, RefRecord, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
 use crate::{Field, Flaw, Flaws, Pid, StartTime, Tty, sys};
 
-/// What is known of a living process: all but the start, as it was when it was held still last.
+/// The known facts about a living process: everything except the start is as it was when it was
+/// last held still.
 #[derive(Clone)]
 pub(super) struct Known {
     pub(super) start_ns: u64,
@@ -29,9 +31,9 @@ pub(super) struct Known {
     pub(super) last: Option<Pid>,
     /// It was read when its last thread began to end.
     pub(super) is_final: bool,
-    /// The resources used by its children that have ended, for which it has waited as far as is known.
+    /// The resources used by its ended children for which it has waited, as far as is known.
     pub(super) children: Option<libc::rusage>,
-    /// The last signal that each thread was given, of those that may end the process.
+    /// The last signal to each thread that may end the process.
     pub(super) delivered: Vec<Delivered>,
 }
 
@@ -100,7 +102,7 @@ pub(super) fn name_of(pid: Pid) -> Option<Comm> {
 }
 
 impl Tracer {
-    /// A process as others name it: by the name that it had when it was held still last.
+    /// A process as others name it: by its name when it was last held still.
     pub(super) fn reference(&self, tid: Pid) -> RefRecord {
         let pid = self.threads.get(&tid).copied().unwrap_or(tid);
         match self.known.get(&pid) {
@@ -109,7 +111,7 @@ impl Tracer {
         }
     }
 
-    /// The same, by the name that it has now. The flaw says that it may have had another a moment ago.
+    /// The same, by its present name. The flaw says that it may have had another one a moment ago.
     pub(super) fn reference_now(&self, tid: Pid) -> (RefRecord, Option<Flaw>) {
         let before = self.reference(tid);
         if !self.known.contains_key(&before.pid) {
@@ -132,7 +134,7 @@ impl Tracer {
         reference
     }
 
-    /// Takes the parent that was read, and its name: no stop shows that it renamed itself.
+    /// Uses the parent that was read, and its name: no stop shows that it renamed itself.
     pub(super) fn name_parent(&self, known: &mut Known, ppid: Pid) {
         let before = known.parent;
         let (parent, mut flaw) = self.reference_now(ppid);
@@ -146,7 +148,8 @@ impl Tracer {
         }
     }
 
-    /// What is known of a process at its birth, while it is held still. With CREATOR it is a copy of that.
+    /// The known facts about a process at its birth, while it is held still. With CREATOR it is a
+    /// copy of that.
     pub(super) fn born(&mut self, pid: Pid, creator: Option<RefRecord>) -> Known {
         let now = sys::now_boot_ns();
         let look = ProcFiles.look_at_held(pid);
@@ -164,7 +167,8 @@ impl Tracer {
         known
     }
 
-    /// Takes over what was read of a thread that is held still, except the name. What could not be read stays as it was.
+    /// Applies the values read from a thread that is held still, except the name. Unreadable values
+    /// stay as they were.
     pub(super) fn learn(&mut self, known: &mut Known, look: &Look) {
         known.about = Flaws::new();
         if known.start_ns == UNKNOWN_START {
@@ -216,7 +220,7 @@ impl Tracer {
     }
 }
 
-/// A process that is none of the command's.
+/// A process that does not belong to the command.
 fn outsider(pid: Pid) -> RefRecord {
     match (pid, ProcFiles.stat(pid)) {
         (0, _) => NOBODY,
@@ -225,7 +229,7 @@ fn outsider(pid: Pid) -> RefRecord {
     }
 }
 
-/// A start of which the tick is known, and a moment a little after it.
+/// A start whose tick is known, and a moment a little after it.
 fn within_tick(start: StartTime, after_ns: u64) -> u64 {
     after_ns.clamp(start.boot_ns(), start.boot_ns().saturating_add(TICK_NS - 1))
 }

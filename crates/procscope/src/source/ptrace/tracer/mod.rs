@@ -24,13 +24,13 @@ use crate::{EventSet, Field, Flaw, Flaws, Kind, Namespaces, Pid};
 use known::Known;
 
 const TICK_NS: u64 = 10_000_000;
-/// So many cgroups are told apart; then all are told anew.
+/// This many cgroups are kept apart; then all are reported again.
 const MOST_CGROUPS: usize = 4096;
 /// `PTRACE_EVENT_STOP`, and the mark that PTRACE_O_TRACESYSGOOD gives the end of a call.
 const EVENT_STOP: i32 = 128;
 const CALLS_END: i32 = libc::SIGTRAP | 0x80;
 
-/// The processes that live, for who must end them.
+/// The living processes, for the one that must end them.
 #[derive(Clone, Default)]
 pub(super) struct Living(Arc<Mutex<HashSet<Pid>>>);
 
@@ -44,11 +44,11 @@ impl Living {
     }
 }
 
-/// A call under way, at whose end there is something to do.
+/// An unfinished call, at whose end there is something to do.
 enum Call {
-    /// To report it where it failed; with the name of the thread before it.
+    /// To report it if it failed; with the name of the thread before it.
     Exec { call: calls::Call, comm: Option<Comm> },
-    /// To put back the flags that were changed, at this address.
+    /// To restore the flags that were changed, at this address.
     Clone { address: u64, flags: u64 },
     /// It installs a filter that may refuse execs.
     Filter(Installing),
@@ -57,7 +57,7 @@ enum Call {
 /// See the module.
 pub(super) struct Tracer {
     root: Pid,
-    /// `None` where nobody wants events any more.
+    /// `None` if no events are wanted any more.
     out: Option<SyncSender<Told>>,
     events: EventSet,
     env: bool,
@@ -70,7 +70,7 @@ pub(super) struct Tracer {
     watched: FxHashSet<Pid>,
     /// New threads that stopped before their creator reported them.
     early: FxHashSet<Pid>,
-    /// Those that were taken in without their creator's report, which may still come.
+    /// Those added without their creator's report, which may still come.
     adopted: FxHashSet<Pid>,
     /// Threads that have begun to end.
     leaving: FxHashSet<Pid>,
@@ -104,7 +104,8 @@ impl Tracer {
         tracer
     }
 
-    /// Follows all until the last has ended. `ended` takes the status of the command, and says whether to tell on.
+    /// Follows all until the last has ended. `ended` gets the status of the command, and returns
+    /// whether to continue reporting.
     pub(super) fn run(&mut self, ended: impl Fn(u32) -> bool) {
         while let Some(waited) = calls::wait() {
             if libc::WIFSTOPPED(waited.status) {
@@ -168,7 +169,7 @@ impl Tracer {
         }
     }
 
-    /// A call begins, of a thread of which each call stops, or one is over.
+    /// A call begins, of a thread whose calls all stop, or one is over.
     fn at_call(&mut self, tid: Pid) {
         let Some(result) = calls::result(tid) else {
             let call = calls::call(tid).filter(|call| calls_of(call).is_some_and(|known| known.is_exec(call.nr)));
@@ -186,7 +187,7 @@ impl Tracer {
                 let all = self.threads.iter().filter(|&(_, of)| filter.for_all && *of == pid);
                 for (&other, _) in all.filter(|&(&other, _)| other != tid) {
                     self.watched.insert(other);
-                    // It runs, and goes on so that its calls stop.
+                    // It runs, and continues in a way that its calls stop.
                     calls::interrupt(other);
                 }
             }
@@ -198,7 +199,7 @@ impl Tracer {
     fn called(&mut self, tid: Pid) -> Go {
         let Some(call) = calls::call(tid) else { return Go::On };
         if calls::event_message(tid) != Some(OURS) {
-            // The command's own filter asks for a tracer, and it has none.
+            // The command's own filter asks for a tracer, but it has none.
             calls::refuse(tid, &call);
             if !calls_of(&call).is_some_and(|known| known.is_exec(call.nr)) {
                 return Go::On;
@@ -208,7 +209,7 @@ impl Tracer {
         }
         let Some(known) = calls_of(&call) else { return Go::On };
         let pending = if call.nr == known.clone {
-            // In the register it stays changed, which no C library looks at.
+            // In the register it stays changed; no C library looks at it.
             calls::set_first_argument(tid, &call, call.args[0] & !u64::from(CLONE_UNTRACED));
             return Go::On;
         } else if call.nr == known.clone3 {
@@ -273,7 +274,8 @@ impl Tracer {
     }
 
     fn forked(&mut self, tid: Pid, child: Pid) {
-        // It was taken in before, and may have ended since. Where it is held at its birth it is another one with the same pid.
+        // It was added before, and may have ended since. If it is held at its birth, it is another
+        // one with the same pid.
         if self.adopted.remove(&child)
             && (self.threads.contains_key(&child) || !Path::new(&format!("/proc/{child}")).exists())
         {
@@ -286,7 +288,7 @@ impl Tracer {
         self.take_in(child, Some(creator));
     }
 
-    /// Takes in a new process or thread, which is held still.
+    /// Adds a new process or thread, which is held still.
     fn take_in(&mut self, child: Pid, creator: Option<RefRecord>) {
         let boot_ns = sys::now_boot_ns();
         let pid = match creator {
@@ -311,11 +313,12 @@ impl Tracer {
             known.about.mark(Field::Ppid, Flaw::Estimated);
         }
         self.join(child, known);
-        // Always: it is by forks that a fresh process has its arguments.
+        // Always: a fresh process has its arguments from its fork.
         self.tell(boot_ns, child, child, Flaws::new(), What::Fork { thread: false, creator });
     }
 
-    /// Takes in those who were held for a creator that was killed before it could report them. Nobody else would let them go on.
+    /// Adds those held for a creator that was killed before it could report them. Nothing else
+    /// would release them.
     fn adopt(&mut self) {
         for child in self.early.iter().copied().collect::<Vec<_>>() {
             let parent = ProcFiles.stat(child).map(|stat| stat.ppid);
@@ -336,7 +339,7 @@ impl Tracer {
     }
 }
 
-/// Of the calls of a mode those among which this one is.
+/// The calls of the mode to which this one belongs.
 fn calls_of(call: &calls::Call) -> Option<&'static Calls> {
     let among = |it: &&Calls| it.is_exec(call.nr) || [it.clone, it.clone3, it.seccomp, it.prctl].contains(&call.nr);
     CALLS.iter().find(|it| it.arch == call.arch && among(it))

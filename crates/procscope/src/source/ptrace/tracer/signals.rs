@@ -1,4 +1,4 @@
-//! Who sent the signal that ends a process.
+//! The sender of the signal that ends a process.
 
 use super::Tracer;
 use super::calls::{self, SignalInfo};
@@ -27,8 +27,9 @@ pub(super) struct Delivered {
 /// The codes that say how a signal was sent: `sigaction(2)`.
 const SI_TKILL: i32 = -6;
 
-/// Who sent it, by the pid that the receiver knows. Codes above 0 are the kernel's. Of the others some say that a timer or a file
-/// sent it, and then there is no pid; `rt_sigqueueinfo(2)` lets a process claim those too.
+/// The sender, by the pid that the receiver knows. Codes above 0 are the kernel's. Some of the
+/// others mean a timer or a file, without a pid; `rt_sigqueueinfo(2)` lets a process claim those
+/// too.
 fn sender(info: SignalInfo) -> Sender {
     match info.code {
         1.. => Sender::Nobody,
@@ -38,8 +39,9 @@ fn sender(info: SignalInfo) -> Sender {
     }
 }
 
-/// A write to what nobody reads, or beyond the limit, makes the kernel send a signal in the writer's own name. By the call that the
-/// thread comes from, if that is known, it was the kernel, or the process itself, or nobody can say.
+/// A write to a pipe without a reader, or beyond the limit, makes the kernel send a signal in the
+/// writer's own name. The call from which the thread comes, if known, shows whether it was the
+/// kernel, or the process itself, or leaves it open.
 fn in_own_name(signo: i32, call: Option<calls::Interrupted>) -> Option<Sender> {
     let error = match signo {
         libc::SIGPIPE => libc::EPIPE,
@@ -54,7 +56,8 @@ fn in_own_name(signo: i32, call: Option<calls::Interrupted>) -> Option<Sender> {
 }
 
 impl Tracer {
-    /// Remembers who sent a signal, which may be the last. The thread is held still before it gets it.
+    /// Remembers the sender of a signal, which may be the last one. The thread is held still before
+    /// it gets it.
     pub(super) fn signalled(&mut self, tid: Pid, signo: i32) {
         if matches!(signo, libc::SIGCHLD | libc::SIGWINCH | libc::SIGURG | libc::SIGCONT) {
             return;
@@ -89,7 +92,7 @@ impl Tracer {
         if let Some((_, flaw)) = &mut reference
             && code == libc::SI_QUEUE
         {
-            // The kernel takes the sender's word for its pid.
+            // The kernel believes the sender's claim about its pid.
             *flaw = Some(Flaw::Estimated);
         }
         if reference.is_none() && from != Sender::Nobody {
@@ -100,7 +103,7 @@ impl Tracer {
         }
     }
 
-    /// A sender by its name now, or by that with which it ended.
+    /// A sender by its present name, or by its last one.
     fn sender_now(&self, pid: Pid) -> (RefRecord, Option<Flaw>) {
         if self.known.contains_key(&pid) {
             return self.reference_now(pid);
@@ -109,7 +112,8 @@ impl Tracer {
         (ended.copied().unwrap_or_else(|| self.reference(pid)), Some(Flaw::ReadLate))
     }
 
-    /// The process that has this pid in the pid namespace of another one: of the command's, no others are known by their inner pids.
+    /// The process that has this pid in another one's pid namespace: only the command's processes
+    /// are known by their inner pids.
     fn in_namespace_of(&self, pid: Pid, inner: Pid) -> Option<Pid> {
         let namespace = |pid| std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok();
         let own = namespace(pid)?;
@@ -117,7 +121,8 @@ impl Tracer {
         all.find(|&pid| namespace(pid).as_ref() == Some(&own))
     }
 
-    /// Who sent the signal by which the process ended. Where several threads were given one, any of them may have been the last.
+    /// The sender of the signal that ended the process. If several threads were given one, any of
+    /// them may have been the last.
     pub(super) fn killer(&self, pid: Pid, signo: i32, flaws: &mut Flaws) -> Option<RefRecord> {
         let delivered = self.known.get(&pid).map_or(&[][..], |known| &known.delivered);
         let mut fitting = delivered.iter().filter(|delivered| delivered.signo == signo);
@@ -150,7 +155,7 @@ mod tests {
         for code in [libc::SI_KERNEL, 1, 2] {
             assert_eq!(of(code, 7), Sender::Nobody, "{code}");
         }
-        // There stands the number of a timer.
+        // This is the number of a timer.
         for code in [libc::SI_TIMER, libc::SI_SIGIO, libc::SI_ASYNCIO, i32::MIN] {
             assert_eq!(of(code, 7), Sender::Unknown, "{code}");
         }

@@ -1,15 +1,15 @@
-//! Where the fields of a record are, as `events/GROUP/NAME/format` has it.
+//! The places of a record's fields, from `events/GROUP/NAME/format`.
 
 use std::collections::BTreeMap;
 
 use super::Malformed;
 
-/// Where the bytes of a field are.
+/// The place of a field's bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum At {
     Here,
-    /// Elsewhere in the record, where a word here tells: its lower half is the place, counted from the record's beginning, the upper
-    /// the length.
+    /// Elsewhere in the record. The word here gives it: its lower half is the place, counted from
+    /// the record's beginning, the upper the length.
     Told,
     /// The same, counted from this field's end.
     ToldFromHere,

@@ -1,5 +1,6 @@
-//! Pages of a CPU's ring buffer (`kernel/trace/ring_buffer.c`), and the records in them by the layouts that tracefs tells
-//! (`events/header_page`, `events/header_event`, `events/*/*/format`). All numbers in the machine's byte order.
+//! Pages of a CPU's ring buffer (`kernel/trace/ring_buffer.c`), and the records in them, by
+//! tracefs's layouts (`events/header_page`, `events/header_event`, `events/*/*/format`). All
+//! numbers in the machine's byte order.
 
 mod format;
 mod page;
@@ -19,6 +20,6 @@ pub(crate) use role::{FIRST_ARGUMENTS, MORE_ARGUMENTS, Role};
 pub(crate) use schema::{Kernel, SI_USER, Schema};
 pub(crate) use strings::{Strings, StringsEnd};
 
-/// The text or the bytes were not what the kernel gives.
+/// The text or the bytes were not in the kernel's form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Malformed;

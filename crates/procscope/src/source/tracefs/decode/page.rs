@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Malformed;
 use super::format::{LONGEST, Place, decode_field};
 
-/// The layout of a page and of what stands before each record.
+/// The layout of a page and of the header of each record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct PageLayout {
     stamp: Place,
@@ -21,19 +21,19 @@ pub(crate) struct PageLayout {
 
 /// The count in a page's header says that records are missing before the page.
 const MISSED: u64 = 1 << 31;
-/// Their number stands behind the last record.
+/// Their number follows the last record.
 const MISSED_STORED: u64 = 1 << 30;
 /// The delta has this many bits; the rest of a longer one is in the next word.
 const DELTA_BITS: u32 = 27;
-/// An absolute time has so many bits.
+/// An absolute time has this many bits.
 const ABSOLUTE_BITS: u32 = 59;
 
-/// Where a page stands among the others of its CPU.
+/// The position of a page among the others of its CPU.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Missed {
     /// Records are missing before it.
     pub(crate) before: bool,
-    /// So many, where that is told.
+    /// How many, if that is known.
     pub(crate) count: Option<u64>,
 }
 
@@ -72,7 +72,8 @@ impl PageLayout {
         }
     }
 
-    /// Gives each record of a page with its time; what is no record ends it. Says whether some are missing before it.
+    /// Gives each record of a page with its time; bytes that are not a record end it. Returns
+    /// whether some are missing before it.
     pub(crate) fn records<'a>(&self, page: &'a [u8], mut each: impl FnMut(u64, &'a [u8])) -> Result<Missed, Malformed> {
         let unsigned = |place: &Place| place.number(page).map(|number| number as u64).ok_or(Malformed);
         let (mut now, commit) = (unsigned(&self.stamp)?, unsigned(&self.commit)?);
@@ -93,7 +94,8 @@ impl PageLayout {
             let second = word(at + 4);
             let long = |second: Option<u32>| Ok((u64::from(second.ok_or(Malformed)?) << DELTA_BITS) + delta);
             if kind == self.padding {
-                // Without a delta nothing comes behind it. A discarded one with the least delta had none (`rb_event_discard`).
+                // Without a delta nothing follows it. A discarded one with the smallest delta had
+                // none (`rb_event_discard`).
                 if delta == 0 {
                     break;
                 }
@@ -123,7 +125,7 @@ impl PageLayout {
     }
 }
 
-/// Behind a length that counts itself.
+/// After a length that counts itself.
 fn next(at: usize, len: usize, least: usize) -> Result<usize, Malformed> {
     if len < least || len > LONGEST {
         return Err(Malformed);
@@ -136,7 +138,8 @@ mod tests {
     use super::super::samples;
     use super::*;
 
-    /// A page that begins at this time, with these records: a type and a delta, the words behind, and what else is there.
+    /// A page that begins at this time, with these records: a type and a delta, the following
+    /// words, and the rest.
     fn page(stamp: u64, flags: u64, words: &[u32]) -> Vec<u8> {
         let mut page = stamp.to_ne_bytes().to_vec();
         page.extend((words.len() as u64 * 4).wrapping_add(flags).to_ne_bytes());
@@ -165,7 +168,8 @@ mod tests {
 
     #[test]
     fn times_of_every_kind() {
-        // A record of one word, a discarded one, a long delta, a record of a told length, an absolute time, one more.
+        // A record of one word, a discarded one, a long delta, a record with a given length, an
+        // absolute time, one more.
         let words = [head(1, 10), 7, head(29, 5), 4, head(30, 3), 1, head(0, 1), 8, 9, head(31, 2), 2, head(1, 1), 7];
         let (told, missed) = times(&page(100, 0, &words));
         let long = 100 + 10 + 5 + (1 << 27) + 3 + 1;

@@ -1,18 +1,18 @@
-//! What one record shows.
+//! The content of one record.
 
 use super::strings::Strings;
 use crate::Pid;
 use crate::source::happening::{Arguments, CallPath};
 use crate::source::record::Comm;
 
-/// What one record tells.
+/// One record's report.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Raw {
     /// By the clock of the trace, ns.
     pub(crate) ns: u64,
-    /// Whose buffer it was in.
+    /// The CPU whose buffer it was in.
     pub(crate) processor: Option<u32>,
-    /// The thread that it is of.
+    /// Its thread.
     pub(crate) tid: Pid,
     pub(crate) what: RawWhat,
 }
@@ -63,7 +63,7 @@ pub(crate) enum RawWhat {
     LeaveExec {
         result: i64,
     },
-    /// As `wait(2)` has it.
+    /// As in `wait(2)`.
     EnterExit {
         wait_status: u32,
         group: bool,
@@ -74,7 +74,7 @@ pub(crate) enum RawWhat {
     Doom {
         wait_status: u32,
     },
-    /// Nothing where its memory could not be read.
+    /// Nothing if its memory could not be read.
     Image(Option<Arguments>),
     CallPath(Option<CallPath>),
     CallArguments(Option<Strings>),

@@ -1,6 +1,6 @@
 //! The events that are read, and their fields.
 
-/// What an event is to us.
+/// An event's role for us.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(crate) enum Role {
     NewTask,
@@ -19,13 +19,13 @@ pub(crate) enum Role {
     LeaveSetsid,
     /// A probe of ours on `do_exit`.
     Doom,
-    /// A probe of ours where the new program's stack is ready.
+    /// A probe of ours at the point where the new program's stack is ready.
     Image,
     /// A probe of ours at the call's beginning: the path.
     CallPath,
     /// The same: the first arguments.
     CallArguments,
-    /// The same: those behind them, apart, since no record is longer than a page.
+    /// The same: the following ones, apart, because no record is longer than a page.
     CallRest,
 }
 
@@ -76,8 +76,8 @@ impl Role {
 /// `kernel/trace/trace_syscalls.c`).
 const USER_PATH: &str = "__filename_val";
 
-/// So many strings of a call are read for its first arguments, and so many behind them: with the pointers to all of them, as many
-/// fields as a probe may have.
+/// This many strings of a call are read as its first arguments, and this many after them: with all
+/// their pointers, as many fields as a probe may have.
 pub(crate) const FIRST_ARGUMENTS: usize = 16;
 pub(crate) const MORE_ARGUMENTS: usize = 63;
 

@@ -1,4 +1,4 @@
-//! Layouts as Linux 6.18 has them on amd64.
+//! Layouts of Linux 6.18 on amd64.
 
 use super::{Format, PageLayout, Role, Schema};
 

@@ -1,4 +1,4 @@
-//! The events that are read, by their numbers, and what each record of theirs shows.
+//! The events that are read, by their numbers, and the content of each of their records.
 
 use super::Malformed;
 use super::format::{Format, Place};
@@ -28,12 +28,12 @@ pub(crate) struct Schema {
     layouts: rustc_hash::FxHashMap<u16, Layout>,
 }
 
-/// What a kernel does that its layouts do not tell.
+/// The kernel's behaviour that its layouts do not show.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Kernel {
-    /// A string that could not be read says so (Linux 6.2), so that an empty one is told apart.
+    /// An unreadable string is marked (Linux 6.2), which distinguishes it from an empty one.
     pub(crate) tells_faults: bool,
-    /// So much is kept of a string of a system call, bytes.
+    /// This much of a system call's string is kept, bytes.
     pub(crate) user_string: usize,
 }
 
@@ -61,7 +61,7 @@ impl Schema {
         self.layouts.values().any(shows)
     }
 
-    /// Fails where a field is missing that it takes.
+    /// Fails if a required field is missing.
     pub(crate) fn add(&mut self, role: Role, format: &Format) -> Result<(), Malformed> {
         let (names, needed) = role.fields();
         let mut places = [None; MOST_FIELDS];
@@ -74,7 +74,7 @@ impl Schema {
         Ok(())
     }
 
-    /// What a record tells; `None` where the event is none of ours.
+    /// A record's report; `None` if the event is not one of ours.
     pub(crate) fn decode(&self, ns: u64, record: &[u8]) -> Result<Option<Raw>, Malformed> {
         let kind = self.kind.number(record).ok_or(Malformed)?;
         let tid = self.tid.number(record).and_then(|tid| Pid::try_from(tid).ok()).ok_or(Malformed)?;
@@ -83,7 +83,8 @@ impl Schema {
     }
 }
 
-/// Sent by kill(2), and by parts of the kernel that say no more: `include/uapi/asm-generic/siginfo.h`.
+/// Sent by kill(2), and by parts of the kernel that give no more detail:
+/// `include/uapi/asm-generic/siginfo.h`.
 pub(crate) const SI_USER: i32 = 0;
 
 /// `TRACE_SIGNAL_DELIVERED` in `include/trace/events/signal.h`.
@@ -133,7 +134,8 @@ impl Layout {
         })
     }
 
-    /// The strings of a new program lie one behind the other, and so many blocks from the first on were read.
+    /// The strings of a new program follow each other, and this many blocks were read from the
+    /// first on.
     fn image(&self, record: &[u8]) -> Option<Arguments> {
         let place = |n: usize| self.places.get(n).copied().flatten();
         let argc = place(0)?.number(record)?;
@@ -143,7 +145,7 @@ impl Layout {
             let Some(place) = place(n) else { break };
             block.extend_from_slice(place.bytes(record)?);
         }
-        // What cannot be read leaves what was in the buffer before.
+        // An unreadable array leaves the buffer's earlier content.
         if block.get(..first.len().min(block.len())) != first.get(..block.len().min(first.len())) {
             return None;
         }
@@ -167,10 +169,11 @@ impl Layout {
         let mut pointers =
             place(0)?.chunks_exact(size_of::<usize>()).map(|pointer| pointer.iter().all(|&byte| byte == 0));
         let page = |n: usize| at.wrapping_add(((from + n) * size_of::<usize>()) as u64) >> PAGE_BITS;
-        // A pointer that cannot be read leaves what was in the buffer before. It could be where the one before it could, by which a
-        // string was read, and both are on one page.
+        // An unreadable pointer leaves the buffer's earlier content. It was readable if the one
+        // before it was, by which a string was read, and both are on one page.
         let sure = |n: usize| n > 0 && page(n) == page(n - 1);
-        // What is left out for want of room is not empty: then there is none for these either, which are a pointer's bytes.
+        // A string left out because there was no room is not empty: then there is none for these
+        // either, which are a pointer's bytes.
         let room = || (2..5).any(|n| place(n).and_then(read).is_some_and(|text| !text.is_empty()));
         let mut list = Vec::new();
         for (n, string) in self.strings.iter().enumerate() {

@@ -23,13 +23,14 @@ fn the_arguments_of_an_image() {
     assert_eq!(image(3, b"sh\0", b"sh\0\0-c\0A=B\0"), Some((b"sh\0\0-c\0".to_vec(), false)));
     let long = [b"x\0".as_slice(), &[b'y'; 510]].concat();
     assert_eq!(image(2, b"x\0", &long), Some(([long.as_slice(), b"\0"].concat(), true)));
-    // It could not be read: what stood there before is nobody's.
+    // It was unreadable: the earlier content belongs to nothing.
     assert_eq!(image(1, b"", b"old\0"), None);
     assert_eq!(image(1, b"(fault)\0", b"old\0"), None);
     assert_eq!(image(1, b"new\0", b"old\0"), None);
 }
 
-/// A record of this number with these bytes from its eighth on, and strings behind, whose places are at these offsets.
+/// A record of this number with these bytes from its eighth on, followed by strings, whose places
+/// are at these offsets.
 fn record_of(kernel: Kernel, kind: u16, fixed: &[u8], strings: &[(usize, &[u8])]) -> RawWhat {
     let mut record = vec![0; 8];
     record[..2].copy_from_slice(&kind.to_ne_bytes());
@@ -70,13 +71,14 @@ fn the_arguments_of_a_call() {
     assert_eq!(old(&[7, 8, 0], &[both[0], (52, b"(fault)\0")]), strings(b"sh\0", StringsEnd::Unreadable));
     let long = [b'x'; LONGEST_STRING];
     assert_eq!(old(&[7, 0, 0], &[(48, &long)]).map(|(_, end)| end), Some(StringsEnd::Cut));
-    // A null that nothing says was read: it may be of another record.
+    // A null that was perhaps not read: it may be of another record.
     assert_eq!(old(&[0, 0, 0], &[]), strings(b"", StringsEnd::Unreadable));
     let next_page = |first: u64, pointers: &[u64]| call(true, 0x5000 - first * 8, pointers, &both);
     assert_eq!(next_page(1, &[7, 0, 0]), strings(b"sh\0", StringsEnd::Unreadable));
     assert_eq!(next_page(1, &[7, 8, 0]), strings(b"sh\0-c\0", StringsEnd::Null));
     assert_eq!(next_page(2, &[7, 8, 0]), strings(b"sh\0-c\0", StringsEnd::Unreadable));
-    // An empty one, where one that could not be read would say so, and nothing was left out for want of room.
+    // An empty one, because an unreadable one would be marked, and nothing was left out for lack of
+    // room.
     let room: (usize, &[u8]) = (56, b"\x07\0");
     assert_eq!(call(true, 0x5000, &[7, 8, 0], &[both[0], room]), strings(b"sh\0\0", StringsEnd::Null));
     assert_eq!(call(true, 0x5000, &[7, 8, 0], &[both[0]]), strings(b"sh\0", StringsEnd::Unreadable));
@@ -97,7 +99,7 @@ fn the_path_of_a_call() {
     let empty = RawWhat::CallPath(Some(CallPath { bytes: Vec::new(), flaw: None }));
     assert_eq!(record_of(told, 1903, &0x7fff_1000u64.to_ne_bytes(), &[(16, b"")]), empty);
     assert_eq!(probed(0x7fff_1000, b"(fault)\0"), None);
-    // One byte of the address was taken for it: whatever is there is not the path.
+    // One byte of the address was taken for it: the bytes there are not the path.
     for at in [0, 0x7f, 0xff, -1i64 as u64, -128i64 as u64] {
         assert_eq!(probed(at, b"other\0"), None);
     }

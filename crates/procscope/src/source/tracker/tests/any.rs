@@ -39,8 +39,8 @@ struct Alive {
 }
 
 proptest! {
-    /// A made-up system that says what it does but for what is lost: no process is called by another one's name, each that was
-    /// told to begin ends once, and nothing is told to end that did not.
+    /// A made-up system that reports its events except the lost ones: no process gets another one's
+    /// name, each reported beginning has one end, and no end is reported without a beginning.
     #[test]
     fn no_name_is_lent(acts in proptest::collection::vec(act(), 1..120)) {
         let mut stage = Stage::new();
@@ -125,7 +125,7 @@ proptest! {
                 _ => {}
             }
             if losing > 0 {
-                // Happeningever comes next may follow a loss.
+                // Whatever event comes next may follow a loss.
                 stage.tracker.doubt();
             }
         }

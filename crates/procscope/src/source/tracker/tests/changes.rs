@@ -1,8 +1,8 @@
-//! What may change without a report, and what one thread changes for itself.
+//! Values that may change without a report, and those that one thread changes for itself.
 
 use super::*;
 
-/// The marks and the subject of what this makes.
+/// The marks and the subject of the resulting record.
 fn seen(stage: &mut Stage, mono_ns: u64, what: Happening, look: Option<Look>) -> (Subject, Flaws, Option<[u32; 2]>) {
     let mut seen = None;
     let told = Told { mono_ns, processor: None, what, look: look.map(Box::new) };
@@ -41,11 +41,11 @@ fn what_nothing_reports_is_estimated_after_it_was_read() {
     let exec = Happening::Exec { task: task(7, 7), started: None };
     let (_, about, _) = seen(&mut stage, 50 * MS, exec, Some(it));
     assert_eq!(of(about, &FIELDS), [Some(Flaw::ReadLate); 4]);
-    // Before it was read, and behind.
+    // Before it was read, and after.
     assert_eq!(of(seen(&mut stage, 59 * MS, comm(7), None).1, &FIELDS), [Some(Flaw::ReadLate); 4]);
     assert_eq!(of(seen(&mut stage, 61 * MS, comm(7), None).1, &FIELDS), [Some(Flaw::Estimated); 4]);
     assert_eq!(of(seen(&mut stage, 62 * MS, fork(task(7, 7), 8), None).1, &FIELDS), [Some(Flaw::Estimated); 4]);
-    // An exec may come behind a setpgid(2) that nothing reports.
+    // An exec may follow a setpgid(2) that nothing reports.
     let exec = Happening::Exec { task: task(7, 7), started: None };
     let (subject, about, _) = seen(&mut stage, 70 * MS, exec, None);
     assert_eq!((subject.pgid, about.get(Field::Pgid)), (UNKNOWN_ID, Some(Flaw::NotObserved)));
@@ -69,7 +69,7 @@ fn a_child_has_the_ids_of_the_thread_that_made_it() {
     assert_eq!(ids(seen(&mut stage, 52 * MS, fork(task(7, 7), 21), None)), (0, Some(Flaw::Inherited)));
     let (_, _, old) = seen(&mut stage, 53 * MS, uid(20, 20, 6), None);
     assert_eq!(old, Some([5, 5]));
-    // Whose thread it was made by is not told.
+    // The thread that made it is not reported.
     stage.clone(60 * MS, 10, 7);
     assert_eq!(ids(seen(&mut stage, 61 * MS, fork(task(10, 7), 22), None)), (UNKNOWN_ID, Some(Flaw::NotObserved)));
     let (_, _, old) = seen(&mut stage, 62 * MS, uid(22, 22, 6), None);

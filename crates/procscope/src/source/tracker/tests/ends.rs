@@ -8,7 +8,7 @@ fn a_process_ends_with_its_last_thread() {
     stage.exit(27 * MS, 7, 7, 3 << 8);
     stage.exit(28 * MS, 8, 7, 5 << 8);
     assert_eq!(stage.kinds(7), [("fork", 7), ("clone", 8), ("thread-exit", 7), ("exit", 8)]);
-    // Two threads that end at once may be told of in any order.
+    // Two threads that end at once may be reported in any order.
     assert_eq!((stage.last().status, stage.last().flaw(Field::Status)), (5 << 8, Some(Flaw::Estimated)));
 }
 
@@ -31,7 +31,7 @@ fn a_signal_is_the_status_of_all_threads() {
     // The flag for a core is in the status of the thread that dumped it.
     assert_eq!(status_of(&[(7, 27, 0x86), (8, 28, 6)]), (0x86, None));
     assert_eq!(status_of(&[(8, 27, 6), (7, 28, 0x86)]), (0x86, None));
-    // But for those that a filter of system calls sends to one thread.
+    // Except those that a filter of system calls sends to one thread.
     assert_eq!(status_of(&[(7, 27, 9), (8, 28, 1 << 8)]), (9, ESTIMATED));
     assert_eq!(status_of(&[(7, 27, 31), (8, 28, 44 << 8)]), (44 << 8, ESTIMATED));
     assert_eq!(status_of(&[(7, 27, 31), (8, 28, 0)]), (0, ESTIMATED));
@@ -42,7 +42,7 @@ fn a_signal_is_the_status_of_all_threads() {
 
 #[test]
 fn who_returns_from_main_decides_where_threads_end_together() {
-    // A thread that had begun to end before is told of last.
+    // A thread that had begun to end before is reported last.
     assert_eq!(status_of(&[(7, 27, 7 << 8), (8, 28, 0)]), (7 << 8, ESTIMATED));
     assert_eq!(status_of(&[(8, 27, 0), (7, 28, 7 << 8)]), (7 << 8, ESTIMATED));
     assert_eq!(status_of(&[(8, 27, 5 << 8), (7, 28, 0)]), (0, ESTIMATED));
@@ -52,7 +52,7 @@ fn who_returns_from_main_decides_where_threads_end_together() {
     assert_eq!(status_of(&[(8, 27, 3 << 8), (7, 28, 3 << 8)]), (3 << 8, None));
 }
 
-/// A thread that is made later, or the system, tells which end decided.
+/// A thread that is made later, or the system, shows which end decided.
 #[test]
 fn a_status_that_is_known_is_not_estimated() {
     let mut stage = Stage::new();
@@ -71,7 +71,7 @@ fn a_status_that_is_known_is_not_estimated() {
     assert_eq!((stage.last().status, stage.last().flaw(Field::Status)), (7 << 8, None));
 }
 
-/// What is read of a process may be of later than the exec that it is read for.
+/// A process may be read later than the exec for which it is read.
 #[test]
 fn a_look_that_sees_the_end_ends_nobody_early() {
     let mut stage = Stage::new();
@@ -101,7 +101,7 @@ fn an_exec_by_another_thread_ends_nobody() {
         if late {
             stage.exit(at * MS, old_tid, 7, 0);
         }
-        // Sent before, and here only now.
+        // Sent before, and received only now.
         stage.exit(27 * MS + 1, 7, 7, 0);
         assert!(stage.kinds(7).iter().all(|(kind, _)| *kind != "exit"), "{old_tid} {at}: {:?}", stage.told);
         stage.exit(40 * MS, 7, 7, 4 << 8);
@@ -118,7 +118,7 @@ fn a_first_thread_that_had_ended_before_we_began() {
     stage.begin(&[(7, found)]);
     stage.exit(40 * MS, 8, 7, 4 << 8);
     assert_eq!(stage.kinds(7), [("existing", 7), ("exit", 8)]);
-    // And where its message was still on its way.
+    // And if its message was still on its way.
     stage.exit(40 * MS, 7, 7, 4 << 8);
     assert_eq!(stage.kinds(7)[2..], [("thread-exit", 7)]);
 }

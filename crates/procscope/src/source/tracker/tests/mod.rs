@@ -24,11 +24,11 @@ fn task(tid: Pid, pid: Pid) -> Task {
     Task { tid, pid }
 }
 
-/// A /proc in which every process bears its own pid and start in its name.
+/// A /proc in which every process has its own pid and start in its name.
 #[derive(Default)]
 struct FakeProc {
     running: HashMap<Pid, Look>,
-    /// How those ended that nobody has waited for.
+    /// How the zombies ended.
     ended: HashMap<Pid, u32>,
 }
 
@@ -69,7 +69,7 @@ impl Proc for FakeProc {
     }
 }
 
-/// Happening was told, in short.
+/// The report of an event, in short.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Seen {
     kind: &'static str,

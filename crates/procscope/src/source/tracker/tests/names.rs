@@ -22,7 +22,7 @@ fn what_was_read_later_is_not_the_old_value() {
         );
         old
     };
-    // It was 5 when it was read, which this change had made it.
+    // It was 5 when it was read; this change had made it so.
     assert_eq!(old(&mut stage, 40 * MS, 5), None);
     assert_eq!(old(&mut stage, 70 * MS, 6), Some([5; 2]));
 }
@@ -32,14 +32,14 @@ fn a_name_that_an_exec_brought_is_not_its_old_one() {
     let mut stage = Stage::new();
     stage.fork(25 * MS, 7);
     let renamed = Happening::Comm { task: task(7, 7), old: Some(comm_of(b"old")), comm: comm_of(b"new") };
-    // The record of the name was not there yet when that of the exec was taken for whole.
+    // The record of the name was not there yet when that of the exec counted as complete.
     for (started, expected) in [
         (Some(Box::new(Started::default())), (None, Some(Flaw::NotObserved))),
         (
             Some(Box::new(Started { old_comm: Some(comm_of(b"old")), ..Started::default() })),
             (Some(comm_of(b"old")), None),
         ),
-        // Where names come as messages of their own, the last one before the exec was the old one.
+        // If names come as their own messages, the last one before the exec was the old one.
         (None, (Some(comm_of(b"new")), None)),
     ] {
         stage.feed(30 * MS, renamed.clone());

@@ -17,11 +17,11 @@ fn a_zombie_exists_where_its_end_is_yet_to_be_reported() {
     };
     assert!(!exists(zombie(vec![]), &[8]));
     assert!(exists(zombie(vec![]), &[7]));
-    // Its first thread alone has ended.
+    // Only its first thread has ended.
     assert!(exists(zombie(vec![9]), &[]));
 }
 
-/// One that is seen in the list before its fork is told comes once.
+/// A process seen in the list before its fork is reported comes once.
 #[test]
 fn existing_ones_do_not_come_as_forks() {
     let mut stage = Stage::new();
@@ -32,7 +32,8 @@ fn existing_ones_do_not_come_as_forks() {
     assert_eq!(stage.kinds(7), [("existing", 7), ("fork", 7)]);
 }
 
-/// However late the fork is told: by then a look has seen whom it is about, or another one who had the pid before.
+/// However late the fork is reported: by then a look has seen its process, or an earlier one with
+/// the pid.
 #[test]
 fn whose_fork_is_told_late_is_not_among_those_before() {
     let stage = Stage::new();
@@ -47,7 +48,7 @@ fn whose_fork_is_told_late_is_not_among_those_before() {
     assert!(!kept(10, 120, 130));
 }
 
-/// A thread that is kept from running in the middle of a fork has it told long after the child's start.
+/// If a thread is stopped in the middle of a fork, that is reported long after the child's start.
 #[test]
 fn a_start_that_was_worked_out_is_corrected_by_a_look() {
     let mut stage = Stage::new();
@@ -63,7 +64,7 @@ fn a_start_that_was_worked_out_is_corrected_by_a_look() {
     // It is still its child's parent.
     stage.exit(125 * MS, 8, 8, 0);
     assert_eq!((stage.last().kind, stage.last().flaw(Field::Ppid)), ("exit", None));
-    // Nothing corrects what was read, and who began later is another one.
+    // Nothing corrects a start that was read; a process that began later is another one.
     for start in [3, 5] {
         stage.feed_with(135 * MS, Happening::Exec { task: task(7, 7), started: None }, Some(look(7, start, 136 * MS)));
         assert_eq!((stage.last().start_ns / TICK_NS, &stage.last().exe), (4, &None));
@@ -93,7 +94,8 @@ fn the_start_is_read_at_the_fork_but_in_a_storm() {
         let seen = (stage.last().start_ns / TICK_NS, stage.last().flaw(Field::Id));
         assert_eq!(seen, if read { (2, None) } else { (5, Some(Flaw::Estimated)) }, "{number}");
     }
-    // At the beginning of a tick it may be the tick before, and in another second it is quiet again.
+    // At the beginning of a tick it may be the tick before, and in another second it is quiet
+    // again.
     for (told, pid) in [(60 * MS + 100_000, 7), (1_055 * MS, 8)] {
         stage.proc.running.insert(pid, look(pid, 5, 1_060 * MS));
         stage.fork(told, pid);
@@ -111,7 +113,7 @@ fn after_a_loss_nobody_is_known_who_cannot_be_asked() {
     assert_eq!((stage.last().name.clone(), stage.last().start_ns), (None, UNKNOWN_START));
     stage.exit(95 * MS, 9, 9, 0);
     assert_eq!(stage.last().name.as_deref(), Some("9@1"));
-    // Another one has the pid by now.
+    // The pid is now another process's.
     stage.begin(&[(7, look(7, 1, MS))]);
     stage.proc.running.insert(7, look(7, 9, 200 * MS));
     stage.tracker.doubt();
