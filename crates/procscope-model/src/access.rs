@@ -164,6 +164,13 @@ impl Event {
         self.flaws.iter().chain(of_process)
     }
 
+    /// The flaws of what the event itself reports, as JSON shows them: a fork's program is its creator's, whose own events
+    /// report it.
+    pub fn own_flaws(&self) -> impl Iterator<Item = (Field, Flaw)> + '_ {
+        let is_fork = self.kind.kind() == Kind::Fork;
+        self.all_flaws().filter(move |(field, _)| !(is_fork && field.is_of_program()))
+    }
+
     /// Marks a field in the event or in its process, wherever it belongs.
     pub fn mark(&mut self, field: Field, flaw: Flaw) {
         let of_event = matches!(

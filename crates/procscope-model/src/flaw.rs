@@ -81,6 +81,11 @@ impl Field {
             Self::Usage => "usage",
         }
     }
+
+    /// True for what an exec changes: the program, and where it was called.
+    pub const fn is_of_program(self) -> bool {
+        matches!(self, Self::Path | Self::Exe | Self::Interpreter | Self::Argv | Self::Env | Self::Cwd)
+    }
 }
 
 /// Why a field is not to be trusted fully.

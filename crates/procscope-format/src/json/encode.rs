@@ -1,6 +1,6 @@
 use procscope_model::{
-    BootId, Event, EventKind, ExeTraits, Exit, ExitStatus, Field, Kind, Namespaces, Pid, Process, ProcessId,
-    ProcessRef, errno_name, signal_name,
+    BootId, Event, EventKind, ExeTraits, Exit, ExitStatus, Kind, Namespaces, Pid, Process, ProcessId, ProcessRef,
+    errno_name, signal_name,
 };
 
 use super::VERSION;
@@ -180,7 +180,6 @@ impl JsonLines {
 
 impl Encode for JsonLines {
     fn event(&mut self, event: &Event, out: &mut Vec<u8>) {
-        let is_fork = event.kind.kind() == Kind::Fork;
         out.extend_from_slice(b"{\"v\":");
         push_number(out, VERSION);
         number!(out, "seq", Some(event.seq));
@@ -193,7 +192,7 @@ impl Encode for JsonLines {
         }
         self.push_kind(out, event);
         push_word(out, key!("source"), event.source.name());
-        let mut flaws = event.all_flaws().filter(|(field, _)| !is_fork || !of_image(*field)).peekable();
+        let mut flaws = event.own_flaws().peekable();
         if flaws.peek().is_some() {
             out.extend_from_slice(key!("flaws").as_bytes());
             push_object(out, flaws, |out, (field, flaw)| {
@@ -229,11 +228,6 @@ fn push_ref(out: &mut Vec<u8>, boot: &str, key: &str, of: &ProcessRef) {
     text!(out, "name", of.name.as_deref());
     out.extend_from_slice(key!("id").as_bytes());
     push_id(out, boot, of.id);
-}
-
-/// True for what `push_image` writes.
-fn of_image(field: Field) -> bool {
-    matches!(field, Field::Path | Field::Exe | Field::Interpreter | Field::Argv | Field::Env | Field::Cwd)
 }
 
 /// What the process runs.

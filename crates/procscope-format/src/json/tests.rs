@@ -217,8 +217,7 @@ proptest! {
 /// after reading.
 fn left_out(mut event: Event) -> Event {
     let (kind, tid) = (event.kind.kind(), event.tid);
-    let flaws: Vec<_> = event.all_flaws().collect();
-    let of_image = [Field::Path, Field::Exe, Field::Interpreter, Field::Argv, Field::Env, Field::Cwd];
+    let flaws: Vec<_> = event.own_flaws().collect();
     event.flaws = Flaws::new();
     if let Some(process) = event.process.as_mut().map(std::sync::Arc::make_mut) {
         process.flaws = Flaws::new();
@@ -241,7 +240,7 @@ fn left_out(mut event: Event) -> Event {
             _ => {}
         }
     }
-    for (field, flaw) in flaws.into_iter().filter(|(field, _)| kind != Kind::Fork || !of_image.contains(field)) {
+    for (field, flaw) in flaws {
         event.mark(field, flaw);
     }
     if let EventKind::Exec(exec) = &mut event.kind {

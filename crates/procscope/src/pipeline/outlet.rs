@@ -145,9 +145,7 @@ impl<'a> Outlet<'a> {
     }
 
     fn count_flaws(&mut self, event: &Event) {
-        let of_process = event.process.iter().flat_map(|process| process.flaws.iter());
-        let of_process = of_process.filter(|&(field, _)| event.flaws.get(field).is_none());
-        for (field, flaw) in event.flaws.iter().chain(of_process) {
+        for (field, flaw) in event.own_flaws() {
             if flaw.is_incomplete() {
                 self.incomplete[field as usize] += 1;
             }
@@ -159,5 +157,57 @@ impl<'a> Outlet<'a> {
             self.error = Some(error);
             ControlFlow::Break(())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::tests::{all, exec, exit, forked, pipeline, record, reference_to, subject};
+    use crate::source::record::Body;
+    use crate::{BootId, Flaw, Flaws};
+    use procscope_format::Encode as _;
+    use procscope_format::json::{self, JsonLines};
+
+    /// Counts the flaws that lines of JSON show, as a reader of them would.
+    struct Reader {
+        json: JsonLines,
+        shown: [u64; Field::ALL.len()],
+    }
+
+    impl Sink for Reader {
+        fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>> {
+            let mut line = Vec::new();
+            self.json.event(event, &mut line);
+            let read = json::decode(&line).unwrap().event;
+            for (field, _) in read.all_flaws().filter(|(_, flaw)| flaw.is_incomplete()) {
+                self.shown[field as usize] += 1;
+            }
+            Ok(ControlFlow::Continue(()))
+        }
+    }
+
+    /// The arguments of a failed exec are its own, and a fork's program is its creator's: flaws of what else ran are not theirs.
+    #[test]
+    fn the_summary_counts_the_flaws_that_json_shows() {
+        let mut reader = Reader { json: JsonLines::new(BootId::default()), shown: [0; Field::ALL.len()] };
+        let mut outlet = Outlet::new(pipeline(&all()), &mut reader);
+        let it = subject(7, 100, "p");
+        let mut cut = Flaws::new();
+        cut.mark(Field::Argv, Flaw::Truncated);
+        cut.mark(Field::Path, Flaw::Unreadable);
+        let failed = |argv| Body::ExecFailed { subject: it, errno: 2, dirfd: None, path: Some(b"/p"), argv };
+        for body in [failed(b"whole\0"), exit(it), forked(8, reference_to(7, 900)), forked(9, reference_to(1, 0))] {
+            let image = record(150, exec(it, b"a\0", 2));
+            assert!(outlet.push(&Record { flaws: cut, ..image }).is_continue());
+            assert!(outlet.push(&record(200, body)).is_continue());
+        }
+        // Here it is the failed exec itself that was cut.
+        assert!(outlet.push(&Record { flaws: cut, ..record(250, failed(b"cu")) }).is_continue());
+        let incomplete = outlet.finish(0, None).unwrap().incomplete;
+        let shown = Field::ALL.map(|field| (field, reader.shown[field as usize]));
+        let shown: Vec<_> = shown.into_iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(incomplete, shown);
+        assert!(incomplete.iter().any(|&(field, count)| (field, count) == (Field::Argv, 6)), "{incomplete:?}");
     }
 }

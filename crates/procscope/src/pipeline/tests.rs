@@ -18,13 +18,13 @@ impl Names for Root {
     }
 }
 
-fn pipeline(want: &Want) -> Pipeline {
+pub(crate) fn pipeline(want: &Want) -> Pipeline {
     let mut pipeline = Pipeline::new(SourceId::Ebpf, want, Box::new(Root), 4096);
     pipeline.set_clock(Clock::new(1_000_000, 0));
     pipeline
 }
 
-fn all() -> Want {
+pub(crate) fn all() -> Want {
     Want { events: EventSet::ALL, ..Want::default() }
 }
 
@@ -34,7 +34,7 @@ pub(crate) fn comm(name: &str) -> Comm {
     comm
 }
 
-fn reference_to(pid: Pid, start_ns: u64) -> RefRecord {
+pub(crate) fn reference_to(pid: Pid, start_ns: u64) -> RefRecord {
     RefRecord { pid, tid: pid, start_ns, comm: comm("parent") }
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn record(boot_ns: u64, body: Body<'_>) -> Record<'_> {
     Record { boot_ns, processor: None, body, flaws: Flaws::new(), about: Flaws::new() }
 }
 
-fn exec<'a>(subject: Subject, argv: &'a [u8], len: usize) -> Body<'a> {
+pub(crate) fn exec<'a>(subject: Subject, argv: &'a [u8], len: usize) -> Body<'a> {
     let argv = ListRecord { inline: argv, len };
     let image = ImageRecord { path: Some(b"p"), exe: Some(NamesUp(b"p\0")), argv, ..ImageRecord::default() };
     Body::Exec { subject, old_comm: Some(comm("old")), old_tid: Some(subject.pid), image }
@@ -359,7 +359,7 @@ fn ancestors_are_known_from_records_that_nobody_asked_for() {
     assert!(pipeline.feed(&record(400_000_000, exit(subject(9, 100, "c")))).is_none());
 }
 
-fn forked(pid: Pid, parent: RefRecord) -> Body<'static> {
+pub(crate) fn forked(pid: Pid, parent: RefRecord) -> Body<'static> {
     forked_as(Subject { parent, ..subject(pid, 900, "p") })
 }
 
