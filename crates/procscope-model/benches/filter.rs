@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use procscope_model::{
-    Ancestor, Ancestry, Argv, Credentials, Event, EventKind, Exit, ExitStatus, Filter, Process, ProcessId, ProcessRef,
+    Ancestor, Argv, Credentials, Event, EventKind, Exit, ExitStatus, Filter, Parentage, Process, ProcessId, ProcessRef,
     SourceId, StartTime, Timestamp, Usage,
 };
 
@@ -41,7 +41,7 @@ fn event() -> Event {
 /// Eight generations.
 struct Line;
 
-impl Ancestry for Line {
+impl Parentage for Line {
     fn parent(&self, of: ProcessId) -> Option<Ancestor<'_>> {
         (of.pid > 4703).then(|| Ancestor { id: id(of.pid - 1), name: Some(b"make"), exe: Some(b"/usr/bin/make") })
     }

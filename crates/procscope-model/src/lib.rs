@@ -3,6 +3,7 @@
 //! No operating system, no I/O: every type here means the same on Linux, Windows and macOS.
 
 mod access;
+mod ancestry;
 mod argv;
 mod capabilities;
 mod errno;
@@ -20,6 +21,7 @@ mod status;
 mod stop;
 mod time;
 
+pub use ancestry::{Ancestor, Ancestors, Ancestry, Parentage};
 pub use argv::Argv;
 pub use capabilities::Capabilities;
 pub use errno::{errno_name, errno_number};
@@ -30,7 +32,7 @@ pub use event::{
 pub use event::{EventSet, KIND_COUNT, Kind, ParseEventSetError};
 pub use feed::{Feed, FeedError};
 pub use fields::{AncestorField, FIELDS, FieldSpec, FieldType, Value, field};
-pub use filter::{Ancestor, Ancestry, Demand, Filter, FilterError, Term, Users};
+pub use filter::{Demand, Filter, FilterError, Term, Users};
 pub use flaw::{Field, Flaw, Flaws, UnknownWord};
 pub use id::{BootId, ParseBootIdError, Pid, ProcessId, SourceId, StartTime};
 pub use name::Name;

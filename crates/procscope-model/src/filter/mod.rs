@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use error::FilterError;
 pub use push::{Demand, Term, Users};
 
-use crate::{BootId, Event, EventKind, ProcessId};
+use crate::{Event, EventKind, Parentage};
 use parse::Node;
 
 /// A choice of events, such as `exe ~ "/tmp/*" and not user == root`.
@@ -41,26 +41,26 @@ impl Filter {
     ///
     /// A comparison with an unknown value is false, whatever its operator; `not` inverts that like
     /// any other.
-    pub fn matches(&self, event: &Event, ancestry: &dyn Ancestry) -> bool {
-        matches!(event.kind, EventKind::Lost(_)) || holds(&self.root, event, ancestry)
+    pub fn matches(&self, event: &Event, parentage: &dyn Parentage) -> bool {
+        matches!(event.kind, EventKind::Lost(_)) || holds(&self.root, event, parentage)
     }
 
     /// Whether an event that [`Filter::matches`] refuses may nevertheless be wanted. It is if it
     /// was refused because of a value that, by its flaws, was not observed, could not be read, was
     /// cut, or is doubtful after a loss.
-    pub fn is_undecided(&self, event: &Event, ancestry: &dyn Ancestry) -> bool {
+    pub fn is_undecided(&self, event: &Event, parentage: &dyn Parentage) -> bool {
         let process = event.process.iter().flat_map(|process| process.flaws.iter());
         let flawed = event.flaws.iter().chain(process).any(|(_, flaw)| flaw.is_incomplete());
-        flawed && !self.matches(event, ancestry) && surely_holds(&self.root, event, ancestry).is_none()
+        flawed && !self.matches(event, parentage) && surely_holds(&self.root, event, parentage).is_none()
     }
 }
 
 /// Kleene's logic: the result is unknown if no known term decides it.
-fn surely_holds(node: &Node, event: &Event, ancestry: &dyn Ancestry) -> Option<bool> {
+fn surely_holds(node: &Node, event: &Event, parentage: &dyn Parentage) -> Option<bool> {
     let all = |nodes: &[Node], neutral: bool| {
         let mut known = Some(neutral);
         for node in nodes {
-            match surely_holds(node, event, ancestry) {
+            match surely_holds(node, event, parentage) {
                 Some(holds) if holds == neutral => {}
                 Some(holds) => return Some(holds),
                 None => known = None,
@@ -71,17 +71,17 @@ fn surely_holds(node: &Node, event: &Event, ancestry: &dyn Ancestry) -> Option<b
     match node {
         Node::And(nodes) => all(nodes, true),
         Node::Or(nodes) => all(nodes, false),
-        Node::Not(node) => surely_holds(node, event, ancestry).map(|holds| !holds),
-        Node::Test(test) => test.surely_holds(event, ancestry),
+        Node::Not(node) => surely_holds(node, event, parentage).map(|holds| !holds),
+        Node::Test(test) => test.surely_holds(event, parentage),
     }
 }
 
-fn holds(node: &Node, event: &Event, ancestry: &dyn Ancestry) -> bool {
+fn holds(node: &Node, event: &Event, parentage: &dyn Parentage) -> bool {
     match node {
-        Node::And(nodes) => nodes.iter().all(|node| holds(node, event, ancestry)),
-        Node::Or(nodes) => nodes.iter().any(|node| holds(node, event, ancestry)),
-        Node::Not(node) => !holds(node, event, ancestry),
-        Node::Test(test) => test.holds(event, ancestry),
+        Node::And(nodes) => nodes.iter().all(|node| holds(node, event, parentage)),
+        Node::Or(nodes) => nodes.iter().any(|node| holds(node, event, parentage)),
+        Node::Not(node) => !holds(node, event, parentage),
+        Node::Test(test) => test.holds(event, parentage),
     }
 }
 
@@ -135,35 +135,6 @@ impl fmt::Display for Node {
             },
             Self::Test(test) => test.fmt(f),
         }
-    }
-}
-
-/// An ancestor of an event's process.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Ancestor<'a> {
-    /// Its identity.
-    pub id: ProcessId,
-    /// Its comm, as last seen.
-    pub name: Option<&'a [u8]>,
-    /// The file that it ran last.
-    pub exe: Option<&'a [u8]>,
-}
-
-/// The ancestors of processes, and the boot: no event alone holds these. `()` knows nothing, so
-/// that a filter sees only the parent.
-pub trait Ancestry {
-    /// The parent that a process was born to, or had when it was first seen.
-    fn parent(&self, of: ProcessId) -> Option<Ancestor<'_>>;
-
-    /// The boot of the events; without it ids match by pid and start.
-    fn boot_id(&self) -> Option<BootId> {
-        None
-    }
-}
-
-impl Ancestry for () {
-    fn parent(&self, _: ProcessId) -> Option<Ancestor<'_>> {
-        None
     }
 }
 

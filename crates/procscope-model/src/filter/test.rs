@@ -7,11 +7,11 @@ use regex::bytes::Regex;
 
 use super::field::is_unknown;
 use super::glob::Glob;
-use super::{Ancestor, Ancestry};
-use crate::{AncestorField, Argv, Event, EventSet, Field, FieldSpec, FieldType, Flaw, ProcessId, Value};
 
-/// This many generations are searched.
-const MOST_GENERATIONS: usize = 4096;
+use crate::ancestry::{MOST_GENERATIONS, first_ancestor};
+use crate::{
+    Ancestor, AncestorField, Argv, Event, EventSet, Field, FieldSpec, FieldType, Flaw, Parentage, ProcessId, Value,
+};
 
 /// The subject of a test.
 #[derive(Clone, Debug)]
@@ -93,7 +93,7 @@ impl Test {
 
     /// Whether it is true, if that is certain: the value may be missing, or cut, or outdated. A
     /// value that came late or was worked out counts as it is.
-    pub(super) fn surely_holds(&self, event: &Event, ancestry: &dyn Ancestry) -> Option<bool> {
+    pub(super) fn surely_holds(&self, event: &Event, parentage: &dyn Parentage) -> Option<bool> {
         let has = match &self.subject {
             Subject::Field(spec) => spec.kinds.contains(event.kind.kind()),
             _ => true,
@@ -108,13 +108,13 @@ impl Test {
         let flaw = self.trust.filter(|_| has).and_then(|field| event.flaw(field));
         match flaw {
             None | Some(Flaw::Inherited | Flaw::ReadLate | Flaw::Estimated | Flaw::Repeated) => {
-                Some(self.holds(event, ancestry))
+                Some(self.holds(event, parentage))
             }
             Some(Flaw::Truncated | Flaw::Unreadable | Flaw::NotObserved | Flaw::AfterLoss) => None,
         }
     }
 
-    pub(super) fn holds(&self, event: &Event, ancestry: &dyn Ancestry) -> bool {
+    pub(super) fn holds(&self, event: &Event, parentage: &dyn Parentage) -> bool {
         let spec = match &self.subject {
             Subject::Field(spec) => spec,
             Subject::Flaw(field) => return self.flaw(event.flaw(*field)),
@@ -124,13 +124,13 @@ impl Test {
             Subject::Variable(name) => return self.text(event.env().and_then(|env| variable(env, name))),
         };
         match spec.of {
-            FieldType::Ancestor(of) => self.ancestor(event, of, ancestry),
+            FieldType::Ancestor(of) => self.ancestor(event, of, parentage),
             FieldType::Flaws => Field::ALL.into_iter().any(|field| self.flaw(event.flaw(field))),
-            of => spec.value(event).is_some_and(|value| self.value(value, of == FieldType::AnyText, ancestry)),
+            of => spec.value(event).is_some_and(|value| self.value(value, of == FieldType::AnyText, parentage)),
         }
     }
 
-    fn value(&self, value: Value<'_>, any: bool, ancestry: &dyn Ancestry) -> bool {
+    fn value(&self, value: Value<'_>, any: bool, parentage: &dyn Parentage) -> bool {
         match value {
             Value::Text(text) => self.text(Some(text)),
             Value::Texts(list) if any => list.iter().any(|text| self.text(Some(text))),
@@ -147,7 +147,7 @@ impl Test {
                 Check::Kinds(kinds) => kinds.contains(kind) != self.negative,
                 _ => true,
             },
-            Value::Id(id) => self.id(id, ancestry) != self.negative,
+            Value::Id(id) => self.id(id, parentage) != self.negative,
             Value::Tty(tty) => self.text(Some(Small::of(tty).bytes())),
             Value::Process(_) | Value::Namespaces(_) | Value::Counts(_) | Value::Flaw(..) => true,
         }
@@ -199,32 +199,28 @@ impl Test {
         }
     }
 
-    fn id(&self, id: ProcessId, ancestry: &dyn Ancestry) -> bool {
+    fn id(&self, id: ProcessId, parentage: &dyn Parentage) -> bool {
         let Check::Ids(wanted) = &self.check else { return true };
         wanted.iter().any(|(boot, wanted)| {
             *wanted == id
-                && boot.is_none_or(|boot| ancestry.boot_id().is_none_or(|current| current.0.starts_with(&boot)))
+                && boot.is_none_or(|boot| parentage.boot_id().is_none_or(|current| current.0.starts_with(&boot)))
         })
     }
 
-    fn ancestor(&self, event: &Event, of: AncestorField, ancestry: &dyn Ancestry) -> bool {
-        let Some(process) = event.process.as_deref() else { return false };
+    fn ancestor(&self, event: &Event, of: AncestorField, parentage: &dyn Parentage) -> bool {
         let is = |ancestor: &Ancestor<'_>| match of {
             AncestorField::Pid => self.number(ancestor.id.pid.into()),
             AncestorField::Name => self.text(ancestor.name),
             AncestorField::Exe => self.text(ancestor.exe),
-            AncestorField::Id => self.id(ancestor.id, ancestry),
+            AncestorField::Id => self.id(ancestor.id, parentage),
         };
-        // Without a lineage there is still the parent.
-        let parent = process.parent.as_ref();
-        let parent = parent.map(|parent| Ancestor { id: parent.id, name: parent.name.as_deref(), exe: None });
-        let mut next = ancestry.parent(process.id).or(parent);
+        let mut next = first_ancestor(parentage, event);
         for _ in 0..MOST_GENERATIONS {
             let Some(ancestor) = next else { return false };
             if is(&ancestor) {
                 return true;
             }
-            next = ancestry.parent(ancestor.id);
+            next = parentage.parent(ancestor.id);
         }
         false
     }

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Argv, CommChange, Credentials, EventSet, ExecFailure, Exit, ExitStatus, Field, Flaw, Flaws, Kind, Login, Lost,
-    Process, ProcessRef, SourceId, StartTime, Timestamp, Tty, Usage,
+    Ancestor, Argv, BootId, CommChange, Credentials, EventSet, ExecFailure, Exit, ExitStatus, Field, Flaw, Flaws, Kind,
+    Login, Lost, Process, ProcessId, ProcessRef, SourceId, StartTime, Timestamp, Tty, Usage,
 };
 
 fn filter(text: &str) -> Filter {
@@ -246,7 +246,7 @@ fn lost_events_pass_every_filter() {
 
 struct Line(Vec<(ProcessId, ProcessId, &'static [u8])>);
 
-impl Ancestry for Line {
+impl Parentage for Line {
     fn parent(&self, of: ProcessId) -> Option<Ancestor<'_>> {
         let (_, id, name) = self.0.iter().find(|(child, ..)| *child == of)?;
         Some(Ancestor { id: *id, name: Some(name), exe: Some(b"/bin/it") })
