@@ -1,11 +1,11 @@
-//! Phrases that no page, help text or message holds, each with what to write instead.
+//! Phrases that no page, help text or message may contain, each with its replacement.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// A phrase, the words around it that are right, and what to write.
+/// A phrase, correct words around it, and its replacement.
 const BANNED: &[(&str, Option<&str>, &str)] = &[
     (
         r"(?i)\b(tell|tells|told|telling)\b",
@@ -40,17 +40,9 @@ const BANNED: &[(&str, Option<&str>, &str)] = &[
 ];
 
 /// Pages that still hold some. None may be added; a page that holds none leaves the list.
-const KNOWN: &[&str] = &[
-    "crates/procscope-cli/src/args/snapshots/procscope__args__tests__help_fits_a_screen.snap",
-    "crates/procscope-cli/src/commands/doctor/snapshots/procscope__commands__doctor__tests__reports_are_json.snap",
-    "crates/procscope-cli/src/commands/doctor/snapshots/procscope__commands__doctor__tests__reports_fit_a_screen.snap",
-    "crates/procscope-cli/src/commands/snapshots/procscope__commands__sources__tests__lists_are_json.snap",
-    "crates/procscope-cli/src/commands/snapshots/procscope__commands__sources__tests__lists_fit_a_screen.snap",
-    "crates/procscope-cli/src/snapshots/procscope__failure__tests__every_error_has_three_lines.snap",
-    "crates/procscope-cli/src/snapshots/procscope__verify__tests__findings_are_told_in_words.snap",
-];
+const KNOWN: &[&str] = &[];
 
-/// The prose of a page: code, and what a page quotes as code, is left out.
+/// The prose of a page, without code and quoted code.
 fn prose(page: &str) -> Vec<(usize, String)> {
     let span = Regex::new("`[^`]*`").expect("a fixed expression");
     let mut is_code = false;
@@ -84,7 +76,7 @@ fn banned(lines: &[(usize, String)]) -> Vec<(usize, String, &'static str)> {
     found
 }
 
-/// Markdown at the top and in `docs/`; what the program prints for people.
+/// Markdown at the top and in `docs/`; the program's output for people.
 fn pages() -> Vec<PathBuf> {
     let is_page = |path: &PathBuf| {
         let name = path.to_string_lossy();
