@@ -1,6 +1,7 @@
 //! Compiles the tiny program that the generator spawns, so that its bytes can be embedded.
 //!
-//! A plain binary target will not do: without std it needs `panic=abort`, which a profile can only set for the whole workspace.
+//! A plain binary target is not enough: without std it needs `panic=abort`, which a profile can
+//! only set for the whole workspace.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -27,7 +28,7 @@ fn main() {
     if let Some(linker) = env::var_os("RUSTC_LINKER") {
         rustc.arg("-C").arg(format!("linker={}", linker.to_string_lossy()));
     }
-    // A sysroot of one's own comes in by the flags.
+    // A custom sysroot comes in by the flags.
     rustc.args(env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default().split('\x1f').filter(|flag| !flag.is_empty()));
     let status = rustc.arg("-o").arg(&out).arg("tiny/main.rs").status().expect("rustc runs");
     assert!(status.success(), "the tiny program does not compile");

@@ -9,12 +9,12 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 const BPF_PROG_GET_NEXT_ID: i32 = 11;
 const BPF_PROG_GET_FD_BY_ID: i32 = 13;
 const BPF_OBJ_GET_INFO_BY_FD: i32 = 15;
-/// Where `run_time_ns` stands in `struct bpf_prog_info`, in words of 8 bytes.
+/// The place of `run_time_ns` in `struct bpf_prog_info`, in words of 8 bytes.
 const RUN_TIME_WORD: usize = 192 / 8;
 const INFO_WORDS: usize = 28;
 
 fn bpf(command: i32, attr: &mut [u32; 8]) -> io::Result<i32> {
-    // SAFETY: the attributes are as long as they are said to be, and hold what the command takes.
+    // SAFETY: the attributes have the given length, and hold what the command needs.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, attr.as_mut_ptr(), size_of_val(attr)) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result as i32) }
 }
@@ -42,7 +42,7 @@ pub fn run_time_ns(programs: impl IntoIterator<Item = u32>) -> u64 {
 fn run_time_of(id: u32) -> io::Result<u64> {
     let mut attr = [0; 8];
     attr[0] = id;
-    // SAFETY: nobody else owns what the kernel gives.
+    // SAFETY: nothing else owns the descriptor from the kernel.
     let program = unsafe { OwnedFd::from_raw_fd(bpf(BPF_PROG_GET_FD_BY_ID, &mut attr)?) };
     let mut info = [0u64; INFO_WORDS];
     let address = info.as_mut_ptr() as u64;
@@ -52,7 +52,7 @@ fn run_time_of(id: u32) -> io::Result<u64> {
     Ok(info[RUN_TIME_WORD])
 }
 
-/// `kernel.bpf_stats_enabled`, put back when dropped.
+/// `kernel.bpf_stats_enabled`, restored when dropped.
 #[derive(Debug)]
 pub struct Stats {
     before: String,
@@ -61,7 +61,7 @@ pub struct Stats {
 const STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
 impl Stats {
-    /// Has the kernel measure each run of each program, which costs time of its own.
+    /// Makes the kernel measure each run of each program, which costs time itself.
     ///
     /// # Errors
     /// Without the right to.

@@ -1,4 +1,4 @@
-//! What procscope costs and tells, measured against other monitors on the same storm.
+//! What procscope costs and reports, compared with other monitors on the same storm.
 
 pub mod told;
 
@@ -13,7 +13,7 @@ pub mod monitor;
 #[cfg(target_os = "linux")]
 pub mod storm;
 
-/// The middle one; of two middle ones their mean; not a number where there is none.
+/// The middle one; of two middle ones their mean; not a number if there is none.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -24,7 +24,7 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// Says on other systems that nothing is measured there.
+/// On other systems, says that nothing is measured there.
 pub fn only_linux() {
     eprintln!("error: this measures Linux, and this is another system");
     std::process::exit(1);

@@ -1,4 +1,4 @@
-//! What is measured on.
+//! The machine of the measurement.
 
 use std::ffi::CString;
 use std::fmt;
@@ -42,7 +42,8 @@ impl fmt::Display for Machine {
     }
 }
 
-/// Mounts tracefs where it is missing, which libbpf's tools and bpftrace need; only we and our children see it.
+/// Mounts tracefs if it is missing, because libbpf's tools and bpftrace need it; only we and our
+/// children see it.
 ///
 /// # Errors
 /// Without the right to.

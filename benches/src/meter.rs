@@ -1,4 +1,4 @@
-//! What a running process uses.
+//! The resources used by a running process.
 
 use std::fs;
 use std::thread::sleep;
@@ -16,7 +16,7 @@ fn own_cpu_ns(pid: u32) -> u64 {
     // The id of another process's clock: `include/linux/posix-timers.h`, CPUCLOCK_SCHED.
     let clock = (!pid << 3 | 2) as i32;
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel fills what is given, or does not know the process.
+    // SAFETY: the kernel fills the given memory, or does not know the process.
     if unsafe { libc::clock_gettime(clock, &mut time) } < 0 {
         return 0;
     }

@@ -1,4 +1,4 @@
-//! The monitors that are compared: how each is started, stopped and understood.
+//! The compared monitors: how each is started, stopped and understood.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -16,47 +16,48 @@ use crate::meter;
 use crate::storm::Past;
 use crate::told::{self, ByPid, Score};
 
-/// How a monitor's output is held against the truth.
+/// How a monitor's output is compared with the truth.
 #[derive(Clone, Copy, Debug)]
 enum Reader {
     /// By procscope's own comparison, field by field.
     Exact,
-    /// By what can be told from its text.
+    /// By the facts in its text.
     Text(fn(&[u8]) -> ByPid),
 }
 
 /// One monitor.
 #[derive(Clone, Debug)]
 pub struct Monitor {
-    /// As the table names it.
+    /// Its name in the table.
     pub name: &'static str,
-    /// What is typed, with `%` for the file of its output, `%d` for its directory and `%p` for this process.
+    /// Its command line, with `%` for the file of its output, `%d` for its directory and `%p` for
+    /// this process.
     words: &'static [&'static str],
-    /// True where the output is its standard output.
+    /// True if the output is its standard output.
     to_stdout: bool,
     reader: Reader,
-    /// What else it takes.
+    /// Its further needs.
     besides: Besides,
-    /// True where it is so slow that it is measured by its name alone.
+    /// True if it is so slow that it is measured only when named.
     pub slow: bool,
 }
 
-/// What a monitor takes that is no single program.
+/// A monitor's needs beyond a single program.
 #[derive(Clone, Copy, Debug, Default)]
 struct Besides {
-    /// A file in the directory of its output, and what stands in it.
+    /// A file in the directory of its output, and the file's content.
     file: Option<(&'static str, &'static str)>,
-    /// Typed once it runs.
+    /// A command for when it runs.
     begin: &'static [&'static [&'static str]],
-    /// Typed before it is stopped.
+    /// A command for before it is stopped.
     end: &'static [&'static [&'static str]],
-    /// Prints what is to be read in place of its output.
+    /// A command that prints the text to read in place of its output.
     convert: &'static [&'static str],
-    /// It does not end by SIGINT, as the others do.
+    /// Unlike the others, it does not end by SIGINT.
     ends_by_sigterm: bool,
 }
 
-/// auditd with the rule that tells of execs, its log in a file of ours.
+/// auditd with the rule that reports execs, its log in a file of ours.
 const AUDIT: Besides = Besides {
     file: Some((
         "auditd.conf",
@@ -80,7 +81,7 @@ const AUDIT: Besides = Besides {
 /// The events of a life.
 const LIFE: &str = "fork,exec,exit";
 
-/// All that are known.
+/// All known ones.
 pub fn all() -> Vec<Monitor> {
     let text = |name, words, parse| Monitor {
         name,
@@ -119,10 +120,10 @@ pub fn all() -> Vec<Monitor> {
     ]
 }
 
-/// Where procscope is: `PROCSCOPE_BIN`, else beside this program.
+/// The place of procscope: `PROCSCOPE_BIN`, otherwise beside this program.
 ///
 /// # Errors
-/// Where it is not built.
+/// If it is not built.
 pub fn procscope() -> anyhow::Result<PathBuf> {
     let path = match std::env::var_os("PROCSCOPE_BIN") {
         Some(path) => PathBuf::from(path),
@@ -132,7 +133,7 @@ pub fn procscope() -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// A monitor at work.
+/// A running monitor.
 #[derive(Debug)]
 pub struct Running {
     monitor: Monitor,
@@ -145,20 +146,21 @@ pub struct Running {
 /// The result of a monitor's run.
 #[derive(Clone, Copy, Debug)]
 pub struct Done {
-    /// CPU time from when it watched until it had nothing more to do, ns.
+    /// CPU time from the start of watching until it had nothing more to do, ns.
     pub cpu_ns: u64,
-    /// For how long its BPF programs ran, ns; 0 without `kernel.bpf_stats_enabled`.
+    /// How long its BPF programs ran, ns; 0 without `kernel.bpf_stats_enabled`.
     pub bpf_ns: u64,
     /// The largest resident set, KiB.
     pub max_rss_kib: u64,
-    /// What it told.
+    /// Its reports.
     pub score: Score,
-    /// True where it lost nothing, told nothing twice, and every field is right; procscope alone can be asked that.
+    /// True if it lost nothing, reported nothing twice, and every field is right; only procscope's
+    /// output can answer that.
     pub exact: Option<bool>,
 }
 
 impl Monitor {
-    /// The line that is typed.
+    /// The command line.
     pub fn command_line(&self) -> String {
         self.words.join(" ").replace(" -o %", "").replace(" -c %d", "").replace("%p", "PID")
     }
@@ -167,7 +169,7 @@ impl Monitor {
         if self.words[0] == "procscope" { procscope().ok() } else { find(self.words[0]) }
     }
 
-    /// True where it is installed.
+    /// True if it is installed.
     pub fn is_there(&self) -> bool {
         match self.reader {
             Reader::Exact => procscope().is_ok(),
@@ -178,7 +180,7 @@ impl Monitor {
     /// Starts it and waits until it watches.
     ///
     /// # Errors
-    /// Where it ends at once.
+    /// If it ends at once.
     pub fn start(&self) -> anyhow::Result<Running> {
         let dir = tempfile::tempdir()?;
         let output = dir.path().join("output");
@@ -195,7 +197,7 @@ impl Monitor {
         let stdout = if self.to_stdout { File::create(&output)?.into() } else { Stdio::null() };
         let stderr = File::create(dir.path().join("stderr"))?;
         let mut child = command.stdin(Stdio::null()).stdout(stdout).stderr(stderr).spawn()?;
-        // None of the peers says when it watches; when it does, it waits.
+        // None of the peers says when it watches; once it does, it waits.
         meter::settle(child.id());
         if let Some(status) = child.try_wait()? {
             let stderr = fs::read_to_string(dir.path().join("stderr")).unwrap_or_default();
@@ -210,7 +212,7 @@ impl Monitor {
     }
 }
 
-/// Words with what stands for them.
+/// Words and their replacements.
 fn filled(words: &[&str], output: &Path) -> Vec<OsString> {
     let dir = output.parent().unwrap_or(output);
     let of = |word: &&str| match *word {
@@ -234,10 +236,10 @@ impl Running {
         self.child.id()
     }
 
-    /// Waits until it has taken in the storm, stops it, and holds its output against the truth.
+    /// Waits until it has handled the storm, stops it, and compares its output with the truth.
     ///
     /// # Errors
-    /// Where it does not end, or left no output.
+    /// If it does not end, or left no output.
     pub fn stop(mut self, past: &Past) -> anyhow::Result<Done> {
         let pid = self.child.id();
         meter::settle(pid);
@@ -262,7 +264,7 @@ impl Running {
         Ok(Done { cpu_ns, bpf_ns, max_rss_kib, score, exact })
     }
 
-    /// Gives what a program prints.
+    /// The output of a program.
     fn call(&self, words: &[&str]) -> anyhow::Result<Vec<u8>> {
         let program = find(words[0]).with_context(|| format!("{} is not installed", words[0]))?;
         let output = Command::new(program).args(filled(&words[1..], &self.dir.path().join("output"))).output()?;
@@ -304,7 +306,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
-            // It was not stopped: nothing of it is to stay.
+            // It was not stopped: nothing of it may stay.
             for words in self.monitor.besides.end {
                 let _ = self.call(words);
             }

@@ -1,4 +1,4 @@
-//! Runs the generator in a process of its own, which is this very program again.
+//! Runs the generator in a process of its own, which is this same program again.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -11,37 +11,37 @@ use procscope_tests::truth::{self, Life, Line};
 /// The word that makes any of these programs the generator.
 const WORD: &str = "generate";
 
-/// To be called first in `main`: takes over where this process is to be the generator.
+/// Call this first in `main`: it takes over if this process is to be the generator.
 pub fn generate() -> Option<ExitCode> {
     let mut args = std::env::args_os();
     let program = args.next()?;
     (args.next()?.to_str() == Some(WORD)).then(|| procscope_tests::workload::main(std::iter::once(program).chain(args)))
 }
 
-/// A storm to come.
+/// The settings of a storm.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
     /// How many processes.
     pub count: u32,
-    /// From how many spawners.
+    /// The number of spawners.
     pub spawners: u32,
-    /// What the arguments are made from.
+    /// The seed of the arguments.
     pub seed: u64,
     /// How many pages of fresh memory each process touches.
     pub pages: u32,
 }
 
-/// A storm that was.
+/// The result of a storm.
 #[derive(Debug)]
 pub struct Past {
-    /// How long it took, seconds.
+    /// Its duration, seconds.
     pub wall_s: f64,
-    /// What happened.
+    /// The truth.
     pub truth: Vec<Line>,
 }
 
 impl Past {
-    /// What the arguments were made from.
+    /// The seed of the arguments.
     pub fn seed(&self) -> u64 {
         self.truth.iter().find_map(|line| if let Line::Run(run) = line { Some(run.seed) } else { None }).unwrap_or(0)
     }
@@ -60,7 +60,7 @@ impl Storm {
     /// The command that makes it.
     ///
     /// # Errors
-    /// Where this program's own file is gone.
+    /// If this program's own file is gone.
     pub fn command(self, truth: &Path, compact: bool) -> anyhow::Result<Command> {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([WORD, "storm", "--count", &self.count.to_string(), "--spawners", &self.spawners.to_string()]);
@@ -75,7 +75,7 @@ impl Storm {
     /// Makes it.
     ///
     /// # Errors
-    /// Where the generator goes wrong.
+    /// If the generator fails.
     pub fn run(self, compact: bool) -> anyhow::Result<Past> {
         let file = tempfile::NamedTempFile::new()?;
         let status = self.command(file.path(), compact)?.status()?;
@@ -84,10 +84,10 @@ impl Storm {
     }
 }
 
-/// Reads what a storm left.
+/// Reads a storm's result.
 ///
 /// # Errors
-/// Where there is nothing of the kind.
+/// If there is none.
 pub fn past(path: &Path) -> anyhow::Result<Past> {
     let truth = truth::read(BufReader::new(File::open(path)?))?;
     let wall_s = truth.iter().find_map(|line| if let Line::Run(run) = line { Some(run.wall_s) } else { None });

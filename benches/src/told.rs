@@ -1,16 +1,16 @@
-//! What each monitor's text says of a process.
+//! The meaning of each monitor's text.
 
 use std::collections::HashMap;
 
 use procscope_tests::seen::Seen;
 use procscope_tests::truth::{Bytes, Exit, Life};
 
-/// What a monitor told of one process.
+/// A monitor's report on one process.
 #[derive(Clone, Debug, Default)]
 pub struct Told {
-    /// The text of an exec, and its arguments as far as they can be told from it.
+    /// The text of an exec, and its arguments as far as the text shows them.
     pub exec: Option<(Vec<u8>, Vec<Vec<u8>>)>,
-    /// The comm, where it has a column of its own.
+    /// The comm, if it has a column of its own.
     pub name: Option<Vec<u8>>,
     /// The wait status.
     pub status: Option<Status>,
@@ -30,14 +30,14 @@ pub enum Status {
 /// By pid; a storm has each pid once.
 pub type ByPid = HashMap<u32, Told>;
 
-/// How much of the truth was told, in percent; absent where the monitor does not tell such things at all.
+/// How much of the truth was reported, in percent; absent if the monitor never reports such things.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Score {
     /// Execs with the program's name: its path, or exactly its comm.
     pub named: Option<f64>,
     /// Execs with another name than the program's.
     pub misnamed: Option<f64>,
-    /// Execs whose arguments can be told exactly from the text.
+    /// Execs whose arguments follow exactly from the text.
     pub argv: Option<f64>,
     /// Ends with their status.
     pub status: Option<f64>,
@@ -45,7 +45,7 @@ pub struct Score {
     pub parent: Option<f64>,
 }
 
-/// Holds what was told against the truth.
+/// Compares the reports with the truth.
 pub fn score(told: &ByPid, lives: &[&Life]) -> Score {
     let percent = |right: usize| (!lives.is_empty()).then(|| right as f64 * 100.0 / lives.len() as f64);
     let count =
@@ -109,7 +109,7 @@ fn number(text: &[u8]) -> Option<u32> {
     std::str::from_utf8(text.trim_ascii()).ok()?.parse().ok()
 }
 
-/// The next word, and what follows the blanks behind it.
+/// The next word, and the text after the following blanks.
 fn word(text: &[u8]) -> (&[u8], &[u8]) {
     let text = text.trim_ascii_start();
     let end = text.iter().position(|b| *b == b' ').unwrap_or(text.len());
@@ -120,7 +120,7 @@ fn blanks(text: &[u8]) -> Vec<Vec<u8>> {
     text.trim_ascii_end().split(|&b| b == b' ').map(<[u8]>::to_vec).collect()
 }
 
-/// `procscope --format json`, of a mechanism that cannot tell all.
+/// `procscope --format json`, from a mechanism that cannot report everything.
 pub fn procscope(text: &[u8]) -> ByPid {
     let mut all = ByPid::new();
     for line in lines(text) {
@@ -346,7 +346,7 @@ pub fn strace(text: &[u8]) -> ByPid {
         let Some(pid) = number(pid) else { continue };
         let starts = |words: &[&[u8]]| words.iter().any(|word| rest.starts_with(word));
         if let Some(call) = rest.strip_prefix(b"execve(") {
-            // The last of several: those before failed.
+            // The last of several: the earlier ones failed.
             let mut strings = unquote_c(call).into_iter();
             if let Some(path) = strings.next() {
                 all.entry(pid).or_default().exec = Some((path, strings.collect()));
@@ -366,7 +366,7 @@ pub fn strace(text: &[u8]) -> ByPid {
     all
 }
 
-/// What stands in quotes, up to the end of the first list.
+/// The text in quotes, up to the end of the first list.
 fn unquote_c(text: &[u8]) -> Vec<Vec<u8>> {
     let mut list = Vec::new();
     let mut bytes = text.iter().copied().peekable();
@@ -414,7 +414,7 @@ fn unquote_c(text: &[u8]) -> Vec<Vec<u8>> {
 /// ```
 pub fn auditd(text: &[u8]) -> ByPid {
     let mut all = ByPid::new();
-    // Records of several CPUs' events stand among one another.
+    // Records of several CPUs' events are mixed.
     let mut pids = HashMap::new();
     for line in lines(text) {
         let line = String::from_utf8_lossy(line);

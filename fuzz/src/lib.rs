@@ -1,5 +1,5 @@
-//! The bodies of the fuzz targets: each takes any bytes, and panics where procscope is wrong. libFuzzer runs them
-//! through `fuzz_targets/`, and `cargo test` over the committed corpus.
+//! The bodies of the fuzz targets: each takes any bytes, and panics if procscope is wrong.
+//! libFuzzer runs them through `fuzz_targets/`, and `cargo test` over the committed corpus.
 
 use std::str;
 
@@ -27,7 +27,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("filter", filter),
 ];
 
-/// A cgroup's path, which whoever may make cgroups chooses: the container and the unit are parts of it.
+/// A cgroup's path, which any creator of cgroups chooses: the container and the unit are parts of
+/// it.
 pub fn cgroup(data: &[u8]) {
     let Ok(path) = str::from_utf8(data) else { return };
     let (container, unit) = procscope::fuzzing::cgroup_identity(path);
@@ -46,7 +47,7 @@ pub fn decode_ebpf(data: &[u8]) {
     procscope::fuzzing::decode_ebpf(data);
 }
 
-/// A line of JSON: what is read as an event is written as a line that is read.
+/// A line of JSON: a line read as an event is written as a line that can be read.
 pub fn decode_json(data: &[u8]) {
     let Ok(decoded) = procscope_format::json::decode(data) else { return };
     let mut line = Vec::new();
@@ -61,7 +62,7 @@ pub fn decode_json(data: &[u8]) {
     assert!(again.unknown.is_empty());
 }
 
-/// What /proc shows of processes, look after look.
+/// Looks at processes in /proc, one after another.
 pub fn decode_proc_poll(data: &[u8]) {
     procscope::fuzzing::decode_proc_poll(data);
 }
@@ -76,7 +77,7 @@ pub fn decode_tracefs(data: &[u8]) {
     procscope::fuzzing::decode_tracefs(data);
 }
 
-/// The words of `--events`: what is read is written back as the same set.
+/// The words of `--events`: a list that is read is written back as the same set.
 pub fn event_set(data: &[u8]) {
     let Ok(list) = str::from_utf8(data) else { return };
     match list.parse::<EventSet>() {
@@ -88,7 +89,7 @@ pub fn event_set(data: &[u8]) {
     }
 }
 
-/// A filter, and after a NUL the bytes of the event that it is held against.
+/// A filter, and after a NUL the bytes of the event for it.
 pub fn filter(data: &[u8]) {
     let (text, rest) = data.split_at(data.iter().position(|&byte| byte == 0).unwrap_or(data.len()));
     let Ok(text) = str::from_utf8(text) else { return };

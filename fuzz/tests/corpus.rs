@@ -1,4 +1,4 @@
-//! Every target over its corpus, and over each file of it cut short: the commonest damage.
+//! Every target over its corpus, and over each file of it cut short, the commonest damage.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What the cases run that need a C library and real threads.
+//! The parts of cases that need a C library and real threads.
 
 use std::fs;
 use std::io;
@@ -11,20 +11,20 @@ const WAIT: i32 = 201;
 
 fn tell(line: impl std::fmt::Display) {
     let line = format!("{line}\n");
-    // SAFETY: the buffer is as long as it is said to be.
+    // SAFETY: the buffer has the given length.
     unsafe { libc::write(TELL, line.as_ptr().cast(), line.len()) };
 }
 
 fn wait() {
     let mut byte = 0u8;
-    // SAFETY: the buffer holds the one byte that is asked for.
+    // SAFETY: the buffer holds the one requested byte.
     unsafe { libc::read(WAIT, (&raw mut byte).cast(), 1) };
 }
 
 /// Does one act.
 ///
 /// # Errors
-/// Where there is no such act.
+/// If there is no such act.
 pub(crate) fn run(act: &str) -> io::Result<()> {
     tell(".");
     wait();
@@ -48,20 +48,20 @@ pub(crate) fn run(act: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Changes the ids of the calling thread alone, and then forks; the child becomes root again.
+/// Changes the ids of only the calling thread, and then forks; the child becomes root again.
 fn fork_with_other_ids() {
     let set = |uid: u32| {
         // SAFETY: the raw call, which a C library would make for all threads.
         unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, 0) };
     };
     set(1000);
-    // SAFETY: the child does nothing but system calls.
+    // SAFETY: the child makes only system calls.
     let child = unsafe { libc::fork() };
     if child == 0 {
         wait();
         set(0);
         wait();
-        // SAFETY: ends the child alone.
+        // SAFETY: ends only the child.
         unsafe { libc::_exit(0) }
     }
     tell(child);
@@ -73,25 +73,25 @@ fn fork_with_other_ids() {
 fn leave_to_a_thread() -> ! {
     thread::spawn(|| {
         wait();
-        // SAFETY: the child does nothing but system calls.
+        // SAFETY: the child makes only system calls.
         let child = unsafe { libc::fork() };
         if child == 0 {
             wait();
-            // SAFETY: ends the child alone.
+            // SAFETY: ends only the child.
             unsafe { libc::_exit(5) }
         }
         tell(child);
         // SAFETY: nothing is filled in.
         unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
-        // SAFETY: ends the process without what belongs to its first thread.
+        // SAFETY: ends the process without the data of its first thread.
         unsafe { libc::_exit(7) }
     });
-    // SAFETY: ends this thread alone.
+    // SAFETY: ends only this thread.
     unsafe { libc::syscall(libc::SYS_exit, 3) };
     unreachable!("it has ended")
 }
 
-/// Does something in a thread that has come and gone when this returns, and tells its tid.
+/// Does something in a thread that has ended when this returns, and returns its tid.
 fn in_thread(body: impl FnOnce() + Send + 'static) {
     let (sender, receiver) = mpsc::channel();
     let thread = thread::spawn(move || {

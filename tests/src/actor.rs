@@ -1,7 +1,8 @@
 //! A process that is held still at chosen moments, so that its truth can be read from `/proc`.
 //!
-//! The child waits for a byte before it does anything, and again in the program that it becomes (see the tiny program's
-//! steps `n` and `r`). It tells lines at descriptor 200, and waits for bytes at 201; its threads wait at 202.
+//! The child waits for a byte before it does anything, and again in the program that it becomes
+//! (see the tiny program's steps `n` and `r`). It writes lines to descriptor 200, and waits for
+//! bytes at 201; its threads wait at 202.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -20,18 +21,18 @@ use crate::storm::pipe;
 use crate::tiny::c_path;
 use crate::truth::{Bytes, Exec, Exit, FailedExec, Fork, Killer, Life, Usage};
 
-/// Where the child tells, where it waits, and where its threads wait.
+/// Where the child writes, where it waits, and where its threads wait.
 const TELL: RawFd = 200;
 const WAIT: RawFd = 201;
 const WAIT_THREADS: RawFd = 202;
 
-/// The steps by which a program tells that it runs, and waits.
+/// The steps by which a program reports that it runs, and waits.
 pub const HOLD: &str = "n200r201";
 
-/// How long a child may take to answer.
+/// How long a child may need to answer.
 const PATIENCE_MS: i32 = 120_000;
 
-/// The system call that makes the child, with its flags but the exit signal.
+/// The system call that makes the child, with its flags except the exit signal.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "each variant is the system call of that name")]
 pub enum Call {
@@ -50,7 +51,8 @@ impl Call {
     /// As for `fork(2)`; the flags share no memory.
     pub unsafe fn make(self) -> io::Result<u32> {
         let sigchld = libc::SIGCHLD as u64;
-        // SAFETY: without CLONE_VM the child has a stack of its own at the same place; the caller vouches for the flags.
+        // SAFETY: without CLONE_VM the child has a stack of its own at the same place; the caller
+        // vouches for the flags.
         let pid = unsafe {
             match self {
                 #[cfg(target_arch = "x86_64")]
@@ -79,7 +81,7 @@ impl Call {
     }
 }
 
-/// Arguments or environment as execve takes them.
+/// Arguments or environment in execve's form.
 pub struct List {
     strings: Vec<CString>,
     pointers: Vec<*const libc::c_char>,
@@ -102,7 +104,7 @@ impl List {
         Self::new([format!("PS={steps}")])
     }
 
-    /// As execve takes it.
+    /// In execve's form.
     pub fn as_ptr(&self) -> *const *const libc::c_char {
         self.pointers.as_ptr()
     }
@@ -117,47 +119,47 @@ impl List {
 pub struct Child(());
 
 impl Child {
-    /// Tells a line.
+    /// Writes a line.
     pub fn tell(&self, line: impl std::fmt::Display) {
         let line = format!("{line}\n");
-        // SAFETY: the buffer is as long as it is said to be.
+        // SAFETY: the buffer has the given length.
         unsafe { libc::write(TELL, line.as_ptr().cast(), line.len()) };
     }
 
     /// Waits for the next byte.
     pub fn wait(&self) {
         let mut byte = 0u8;
-        // SAFETY: the buffer holds the one byte that is asked for.
+        // SAFETY: the buffer holds the one requested byte.
         unsafe { libc::read(WAIT, (&raw mut byte).cast(), 1) };
     }
 
-    /// Becomes another program, or tells the error's name.
+    /// Becomes another program, or writes the error's name.
     pub fn exec(&self, path: &Path, argv: &List, env: &List) {
-        // SAFETY: all lists end as they must.
+        // SAFETY: all lists are properly terminated.
         unsafe { libc::execve(c_path(path).as_ptr(), argv.as_ptr(), env.as_ptr()) };
         self.tell_errno();
     }
 
-    /// Becomes another program by execveat, or tells the error's name.
+    /// Becomes another program by execveat, or writes the error's name.
     pub fn exec_at(&self, dir: RawFd, path: &Path, argv: &List, env: &List, flags: i32) {
-        // SAFETY: all lists end as they must.
+        // SAFETY: all lists are properly terminated.
         unsafe {
             libc::syscall(libc::SYS_execveat, dir, c_path(path).as_ptr(), argv.as_ptr(), env.as_ptr(), flags);
         }
         self.tell_errno();
     }
 
-    /// Tells the name of the last error.
+    /// Writes the name of the last error.
     pub fn tell_errno(&self) {
         let errno = io::Error::last_os_error().raw_os_error().unwrap_or_default();
         self.tell(errno_name(errno as u32).unwrap_or("?"));
     }
 
-    /// Tells of a system call that went wrong, and ends.
+    /// Reports a failed system call, and ends.
     pub fn must(&self, what: &str, result: impl TryInto<i64>) {
         if result.try_into().is_ok_and(|r| r < 0) {
             self.tell(format_args!("{what}: {}", io::Error::last_os_error()));
-            // SAFETY: ends the child without running what belongs to the parent.
+            // SAFETY: ends the child without running the parent's destructors.
             unsafe { libc::_exit(99) }
         }
     }
@@ -165,14 +167,14 @@ impl Child {
 
 /// The parent's side of a held child.
 pub struct Actor {
-    /// What is known of it so far.
+    /// The known facts about it so far.
     pub life: Life,
     /// Its comm, as far as known.
     pub name: Vec<u8>,
     told: OwnedFd,
     go: Option<OwnedFd>,
     go_threads: Option<OwnedFd>,
-    /// The bytes that it is yet to read before its end, by which `rchar` grows.
+    /// The bytes that it still has to read before its end, by which `rchar` grows.
     tail_reads: u64,
 }
 
@@ -189,18 +191,19 @@ impl Pipes {
 
     /// In the child: at the numbers that every program knows, and there open across exec.
     fn place(&self) {
-        // Where that fails, the parent hears nothing.
+        // If that fails, the parent hears nothing.
         let _ = self.copy_ends();
-        // Else the child would keep its own pipes from ending.
+        // Otherwise the child would keep its own pipes from ending.
         for fd in [&self.go.1, &self.go_threads.1] {
-            // SAFETY: the child uses the copies alone; it never runs the destructors.
+            // SAFETY: the child uses only the copies; it never runs the destructors.
             unsafe { libc::close(fd.as_raw_fd()) };
         }
     }
 }
 
 impl Actor {
-    /// Makes a child that waits, then does `body`, which is to end in an exec; a body that returns ends the child with 98.
+    /// Makes a child that waits, then does `body`, which has to end in an exec; a body that returns
+    /// ends the child with 98.
     ///
     /// # Errors
     /// Those of the system calls.
@@ -215,7 +218,7 @@ impl Actor {
             let child = Child(());
             child.wait();
             body(&child);
-            // SAFETY: ends the child without running what belongs to the parent.
+            // SAFETY: ends the child without running the parent's destructors.
             unsafe { libc::_exit(98) }
         }
         let (name, flags) = call.seen();
@@ -227,7 +230,7 @@ impl Actor {
         Ok(actor)
     }
 
-    /// Makes a child by vfork or a clone like it, that becomes the tiny program at once.
+    /// Makes a child by vfork, or a clone like it, that becomes the tiny program at once.
     ///
     /// # Errors
     /// Those of the system calls.
@@ -237,7 +240,7 @@ impl Actor {
         pipes.copy_ends()?;
         let (path, env) = (c_path(path), List::steps(steps));
         let before = clock::boot_ns();
-        // SAFETY: all lists end as they must; the flags are those of a vfork.
+        // SAFETY: all lists are properly terminated; the flags are those of a vfork.
         let pid = unsafe {
             let flags = flags as usize | libc::SIGCHLD as usize;
             raw::spawn(nr, flags, path.as_ptr().cast(), argv.as_ptr().cast(), env.as_ptr().cast())
@@ -266,22 +269,22 @@ impl Actor {
     /// Lets the child do its next piece.
     ///
     /// # Errors
-    /// Where it is gone.
+    /// If it is gone.
     pub fn go(&mut self) -> io::Result<()> {
         let go = self.go.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         File::from(go.try_clone()?).write_all(b".")
     }
 
-    /// Lets one thread go on.
+    /// Lets one thread continue.
     ///
     /// # Errors
-    /// Where it is gone.
+    /// If it is gone.
     pub fn go_thread(&mut self) -> io::Result<()> {
         let go = self.go_threads.as_ref().ok_or(io::ErrorKind::BrokenPipe)?;
         File::from(go.try_clone()?).write_all(b".")
     }
 
-    /// Lets all threads go on at once.
+    /// Lets all threads continue at once.
     pub fn go_all_threads(&mut self) {
         self.go_threads = None;
     }
@@ -289,13 +292,13 @@ impl Actor {
     /// The child's next line.
     ///
     /// # Errors
-    /// Where it ended or says nothing for long.
+    /// If it ended or is silent for long.
     pub fn line(&mut self) -> io::Result<String> {
         let mut line = Vec::new();
         let mut told = File::from(self.told.try_clone()?);
         loop {
             let mut wait = libc::pollfd { fd: self.told.as_raw_fd(), events: libc::POLLIN, revents: 0 };
-            // SAFETY: one entry, as said.
+            // SAFETY: one entry, as given.
             if unsafe { libc::poll(&mut wait, 1, PATIENCE_MS) } <= 0 {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "the child says nothing"));
             }
@@ -310,19 +313,19 @@ impl Actor {
         }
     }
 
-    /// The child's next line, which is to be a number.
+    /// The child's next line, which has to be a number.
     ///
     /// # Errors
-    /// Where it is none.
+    /// If it is not.
     pub fn number(&mut self) -> io::Result<u32> {
         let line = self.line()?;
         line.parse().map_err(|_| io::Error::other(format!("the child says {line:?}, not a number")))
     }
 
-    /// The child's next line, which is to tell that the program runs.
+    /// The child's next line, which has to report that the program runs.
     ///
     /// # Errors
-    /// Where it is another.
+    /// If it is another line.
     pub fn runs(&mut self) -> io::Result<()> {
         match &*self.line()? {
             "." => Ok(()),
@@ -333,7 +336,7 @@ impl Actor {
     /// A failed exec: the child's next line is its error.
     ///
     /// # Errors
-    /// Where it succeeded.
+    /// If it succeeded.
     pub fn saw_failure(&mut self, path: Option<&[u8]>, argv: Option<&List>) -> io::Result<()> {
         let errno = self.line()?;
         if !errno.starts_with('E') {
@@ -343,10 +346,10 @@ impl Actor {
         Ok(())
     }
 
-    /// An exec: waits until the program runs, and notes what `/proc` shows.
+    /// An exec: waits until the program runs, and notes the content of `/proc`.
     ///
     /// # Errors
-    /// Where the program did not come, or has other arguments than it was given.
+    /// If the program did not start, or has other arguments than it was given.
     pub fn saw_exec(&mut self, path: &Path, argv: &[Bytes]) -> io::Result<&mut Exec> {
         self.runs()?;
         let exec = self.look(Some(path.as_os_str().as_bytes()))?;
@@ -420,13 +423,13 @@ impl Actor {
         self.reap(before, io, Some(killer))
     }
 
-    /// Waits for a child that ends by itself or by another.
+    /// Waits for a child that ends by itself or by another process.
     ///
     /// # Errors
     /// Those of the system calls.
     pub fn reap(mut self, before: u64, io: Option<[u64; 4]>, killer: Option<Killer>) -> io::Result<Life> {
         let mut status = 0;
-        // SAFETY: the kernel fills what is given; zeroes are a valid usage.
+        // SAFETY: the kernel fills the given memory; zeroes are a valid usage.
         let usage = unsafe {
             let mut usage: libc::rusage = std::mem::zeroed();
             if libc::wait4(self.life.pid as i32, &mut status, libc::__WALL, &mut usage) < 0 {
@@ -455,7 +458,7 @@ impl Actor {
     /// Lets a process end that is another's child, and waits until it is gone.
     ///
     /// # Errors
-    /// Where it stays.
+    /// If it stays.
     pub fn end_elsewhere(mut self) -> io::Result<Life> {
         let before = clock::boot_ns();
         self.go()?;
@@ -523,7 +526,7 @@ pub fn with_status(exit: Exit, status: u32) -> Exit {
     }
 }
 
-/// What a parent ignores or blocks would go on being so in the child.
+/// Signals that a parent ignores or blocks would stay so in the child.
 fn reset_signals() {
     // SAFETY: plain system calls on our own process.
     unsafe {

@@ -21,7 +21,7 @@ use crate::clock;
 use crate::tiny::Bin;
 use crate::truth::{Life, Line, Run};
 
-/// What a case has at hand.
+/// A case's tools.
 pub struct Stage<'a> {
     case: &'static str,
     bin: &'a Bin,
@@ -52,7 +52,7 @@ pub fn all() -> impl Iterator<Item = (&'static str, Case)> {
     .copied()
 }
 
-/// Cases that are run by their names alone, and not among all: some mechanisms do not know what becomes of them.
+/// Cases that run only by name, and not among all: some mechanisms do not report their results.
 pub const APART: [&str; 7] = [
     "calls-32-bit",
     "seccomp-exec",
@@ -63,10 +63,10 @@ pub const APART: [&str; 7] = [
     "timer",
 ];
 
-/// Runs one case, or all of them but those apart.
+/// Runs one case, or all of them except those apart.
 ///
 /// # Errors
-/// Where there is no such case, or the tiny program cannot be placed.
+/// If there is no such case, or the tiny program cannot be placed.
 pub fn run(wanted: &str) -> io::Result<Vec<Line>> {
     let chosen = |name| if wanted == "all" { !APART.contains(&name) } else { name == wanted };
     let cases: Vec<_> = all().filter(|(name, _)| chosen(name)).collect();

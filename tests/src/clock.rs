@@ -1,13 +1,13 @@
-//! The clocks that the kernel stamps processes with.
+//! The clocks of the kernel's stamps on processes.
 
 fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the kernel fills what is given.
+    // SAFETY: the kernel fills the given memory.
     unsafe { libc::clock_gettime(clock, &mut time) };
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
-/// CLOCK_BOOTTIME: what start times are counted in.
+/// CLOCK_BOOTTIME: the clock of start times.
 pub fn boot_ns() -> u64 {
     read(libc::CLOCK_BOOTTIME)
 }

@@ -11,21 +11,22 @@ use crate::truth::{Bytes, Change, Exec, Exit, FailedExec, Fork, Killer, Life, Li
 
 mod late;
 
-/// How far the clocks may differ: the offset between them is only measured at the end, and the wall clock may be slewed.
+/// How far the clocks may differ: the offset between them is only measured at the end, and the wall
+/// clock may be slewed.
 const TIME_SLACK_NS: i64 = 1_000_000;
-/// What a process may use between the moment that it is reported and the moment that its parent is told.
+/// How much a process may use between its report and the notice to its parent.
 const CPU_SLACK_NS: u64 = 1_000_000;
-/// To give back a MiB takes less than this.
+/// Returning a MiB costs less than this.
 const FREE_MIB_NS: u64 = 60_000;
-/// The longest tick that a kernel is built with but for 100 Hz, which no usual one has.
+/// The longest tick of a usual kernel; none is built with 100 Hz.
 const TICK_NS: u64 = 4_000_000;
 
-/// How much an interrupt may add to that, or a hypervisor take.
+/// How much an interrupt may add to that, or a hypervisor steal.
 const LATE_NS: u64 = 2 * TICK_NS;
 
 /// `linux/limits.h`.
 const PATH_MAX: usize = 4096;
-/// How much of the arguments of an exec refused for their size is told at least.
+/// How much is at least reported of the arguments of an exec refused for their size.
 const CUT_BYTES: usize = 16 << 10;
 
 #[derive(Default)]
@@ -38,25 +39,25 @@ struct Progress {
     changes: Vec<bool>,
 }
 
-/// Arguments of a failed exec that are told to be unreadable.
+/// Arguments of a failed exec that are marked unreadable.
 pub const UNREADABLE_ARGV: &str = "exec-failed.argv-unreadable";
-/// Those that are told to be not observed, by a source that observes some.
+/// Those that are marked not observed, by a source that observes some.
 pub const UNOBSERVED_ARGV: &str = "exec-failed.argv-unobserved";
-/// A path of which the same is told.
+/// A path with the same mark.
 pub const UNOBSERVED_PATH: &str = "exec-failed.path-unobserved";
 
-/// Old names that are told to be unknown.
+/// Old names that are marked unknown.
 pub const UNKNOWN_OLD_NAME: &str = "exec.old_name-unknown";
 
-/// What a tracer is not told.
+/// Values that a tracer does not get.
 pub const UNTOLD_BY_PTRACE: [&str; 8] =
     ["exit.killer", "exit.nvcsw", "exit.io", "exit.oom", "fork.call", "fork.flags", "clone.call", "exec.namespaces"];
 
-/// What else differs under ptrace in the odd cases. A traced process cannot be traced by the cases that want to; a path longer than
-/// PATH_MAX cannot be read; scripts.
+/// Other differences under ptrace in the odd cases. The cases that trace cannot trace a traced
+/// process; a path longer than PATH_MAX cannot be read; scripts.
 pub const ODD_UNDER_PTRACE: [&str; 3] = ["generator", "exec.cwd", "exec.interpreter"];
 
-/// A comparison under way; feed it every line.
+/// An unfinished comparison; feed it every line.
 pub struct Comparison {
     lives: Vec<Life>,
     progress: Vec<Progress>,
@@ -67,13 +68,13 @@ pub struct Comparison {
     ids_ended: HashSet<(u32, u64)>,
     ids_begun: HashSet<(u32, u64)>,
     last_seq: u64,
-    /// What a source tells that reads names after the event.
+    /// The state for a source that reads names after the event.
     late: Option<late::Told>,
     report: Report,
 }
 
 impl Comparison {
-    /// Expects what the truth tells.
+    /// Expects the truth.
     pub fn new(truth: Vec<Line>) -> Self {
         let mut run = Default::default();
         let mut lives = Vec::new();
@@ -110,7 +111,7 @@ impl Comparison {
         }
     }
 
-    /// Expects these kinds of event alone.
+    /// Expects only these kinds of event.
     #[must_use]
     pub fn only(mut self, kinds: &[&str]) -> Self {
         self.kinds = Some(kinds.iter().map(|kind| (*kind).to_owned()).collect());
@@ -123,9 +124,10 @@ impl Comparison {
         self
     }
 
-    /// The source's own records have no names: it reads them after the event. A value may then be absent where a flaw says why; a
-    /// value that is told has to be right for the event, or, where it is said to be read late, for what the very same process
-    /// became later. Never may it be another process's.
+    /// The source's own records have no names: it reads them after the event. A value may then be
+    /// absent if a flaw says why. A reported value has to be right for the event or, if it is
+    /// marked as read late, for what exactly this process became later. It may never be another
+    /// process's.
     #[must_use]
     pub fn late(mut self) -> Self {
         self.late = Some(late::Told::default());
@@ -172,7 +174,8 @@ impl Comparison {
         if let Some(told) = &mut self.late {
             told.follow(&seen, &mut self.report);
         }
-        // A process that was gone before anybody could ask: its pid says who it is where only one had it.
+        // A process that was gone before it could be read: its pid identifies it if only one
+        // process had it.
         let nameless = self.late.is_some() && seen.start_ticks().is_none() && seen.flaws.contains_key("id");
         let only = match seen.pid.and_then(|pid| self.by_pid.get(&pid)).map(Vec::as_slice) {
             Some(&[index]) => Some(index),
@@ -280,7 +283,7 @@ impl Comparison {
         }
     }
 
-    /// Counts what never came.
+    /// Counts missing events.
     pub fn finish(mut self) -> Report {
         let wanted = ["fork", "clone", "exec", "exec-failed", "exit"].map(|kind| self.wants(kind));
         let [forks, threads, execs, failed, exits] = wanted;
@@ -292,7 +295,7 @@ impl Comparison {
             if execs {
                 field.is("exec.delivered", &progress.execs, &life.execs.len());
             }
-            // Of the sources that look up names late, one tells of these.
+            // Only one of the sources that look up names late reports these.
             if failed && (self.late.is_none() || self.kinds.is_some()) {
                 field.is("exec-failed.delivered", &progress.failed, &life.failed.len());
             }
@@ -365,7 +368,8 @@ impl Field<'_> {
 
     fn bytes(&mut self, field: &'static str, text: &Option<String>, exact: &Option<String>, truth: Option<&Bytes>) {
         if let Some(Bytes(truth)) = truth {
-            // The kernel adds this to the path of a file without a name; procscope says it by a field of its own.
+            // The kernel adds this to the path of a file without a name; procscope has a field for
+            // it.
             let truth = truth.strip_suffix(b" (deleted)").unwrap_or(truth);
             let right = same(text.as_deref(), exact.as_deref(), truth);
             self.check(field, right, || format!("{text:?} {exact:?}, not {:?}", Bytes::from(truth)));
@@ -373,7 +377,7 @@ impl Field<'_> {
     }
 
     fn cwd(&mut self, seen: &Seen, truth: Option<&Bytes>) {
-        // No system call takes or gives so long a path; its end is what tells most.
+        // No system call accepts or returns such a long path; its end is the most important part.
         let long = truth.is_some_and(|Bytes(cwd)| cwd.len() > PATH_MAX);
         match (truth, seen.cwd.as_deref()) {
             (Some(Bytes(cwd)), Some(end)) if long && seen.flaws.get("cwd").is_some_and(|flaw| flaw == "truncated") => {
@@ -452,7 +456,7 @@ impl Field<'_> {
         self.maybe("exec.cgroup", seen.cgroup.as_deref(), exec.cgroup.as_deref());
         self.maybe("exec.container", seen.container.as_deref(), exec.container.as_deref());
         self.maybe("exec.unit", seen.unit.as_deref(), exec.unit.as_deref());
-        // Said only where it differs.
+        // Reported only if it differs.
         self.maybe("exec.ns_pid", seen.ns_pid.or(seen.pid), exec.ns_pid);
         self.maybe("exec.old_tid", seen.old_tid, exec.old_tid);
         if let (Some(expected), Some(env)) = (&exec.env, seen.environment()) {
@@ -487,14 +491,16 @@ impl Field<'_> {
         }
         if let Some(expected) = &failed.argv {
             let argv: Option<Vec<Bytes>> = seen.arguments().map(|list| list.into_iter().map(Bytes).collect());
-            // Of more than the kernel would have taken, the beginning is enough if it says that it is no more.
+            // Of more than the kernel would have accepted, the beginning is enough if it is marked
+            // as cut.
             let cut = failed.errno == "E2BIG" && seen.flaws.get("argv").is_some_and(|flaw| flaw == "truncated");
             let least = if late { late::CUT_BYTES } else { CUT_BYTES };
             let right = match &argv {
                 Some(argv) if cut => is_beginning(argv, expected, least),
                 argv => argv.as_ref() == Some(expected),
             };
-            // Memory that was not touched since a fork may not be readable without a fault, and is told as such.
+            // Memory that was not touched since a fork may not be readable without a fault, and is
+            // marked so.
             let unreadable = seen.flaws.get("argv").is_some_and(|flaw| flaw == "unreadable")
                 && argv.as_ref().is_none_or(|argv| expected.starts_with(argv));
             let unobserved =
@@ -530,7 +536,7 @@ impl Field<'_> {
             self.check("exit.duration_ns", right, || format!("{:?}, not in {bounds:?}", seen.duration_ns));
         }
         if let Some(usage) = &exit.usage {
-            // Threads that end at the same moment may not let themselves be added up; it says so then.
+            // Threads that end at the same moment may be impossible to add up; a flaw then says so.
             match seen.flaws.get("usage").map(String::as_str) {
                 Some("estimated") => self.report.charged_otherwise += 1,
                 _ => self.usage(usage, seen),
@@ -540,27 +546,30 @@ impl Field<'_> {
 
     fn usage(&mut self, usage: &Usage, seen: &Seen) {
         let (user, system) = (usage.user_us * 1000, usage.system_us * 1000);
-        // What the process still does after its report grows with the memory that is to be given back.
+        // The process's work after its report grows with the memory to be returned.
         let slack = CPU_SLACK_NS + (user + system) / 50 + (usage.max_rss_kib >> 10) * FREE_MIB_NS;
         let near = |seen: Option<u64>, truth: u64, slack: u64| seen.is_some_and(|seen| seen.abs_diff(truth) <= slack);
         let sum = seen.user_ns.zip(seen.system_ns).map(|(u, s)| u + s);
-        // An interrupt that strikes a process after its report, a disk's above all, is charged to it all the same. And what a
-        // hypervisor stole of its last slice is in the report, and not in the kernel's account.
+        // An interrupt that strikes a process after its report, a disk's above all, is charged to
+        // it all the same. And time that a hypervisor stole of its last slice is in the report, and
+        // not in the kernel's account.
         let off = sum.map_or(0, |sum| sum.abs_diff(user + system));
-        // Nor can more be charged behind the report than the time until its parent is told: much where the machine stood still.
+        // The charge after the report is bounded by the time until its parent is notified, which is
+        // long if the machine stood still.
         let more = sum.is_some_and(|sum| sum < user + system);
         let late = if more { self.behind(seen).unwrap_or(0).max(LATE_NS) } else { LATE_NS };
         if (slack + 1..=slack + late).contains(&off) {
             self.report.charged_otherwise += 1;
         } else {
             self.check("exit.cpu", near(sum, user + system, slack), || format!("{sum:?}, not {}", user + system));
-            // The kernel splits it by what its ticks hit, and goes on doing so until the end.
+            // The kernel splits it by the hits of its ticks, and continues to do so until the end.
             let right = near(seen.user_ns, user, slack + TICK_NS) && near(seen.system_ns, system, slack + TICK_NS);
             let told = || format!("{:?} {:?}, not {user} {system}", seen.user_ns, seen.system_ns);
             self.check("exit.user_ns", right, told);
         }
         self.is("exit.max_rss_bytes", &seen.max_rss_bytes, &Some(usage.max_rss_kib << 10));
-        // The switch away from the dead comes after its report, and so do those of who is preempted while it tidies up.
+        // The switch away from an ended process comes after its report, and so do those of one that
+        // is preempted while it cleans up.
         let close = |seen: Option<u64>, truth: u64, most| seen.is_some_and(|n| n <= truth && truth - n <= most);
         let right = close(seen.nvcsw, usage.nvcsw, 2) && close(seen.nivcsw, usage.nivcsw, 8);
         self.check("exit.nvcsw", right, || format!("{:?} {:?}, not {usage:?}", seen.nvcsw, seen.nivcsw));
@@ -570,7 +579,7 @@ impl Field<'_> {
         }
     }
 
-    /// How long after its report the process was there, at most, ns.
+    /// How long the process existed after its report, at most, ns.
     fn behind(&self, seen: &Seen) -> Option<u64> {
         let gone = i64::try_from(self.life.died_ns?.1).ok()?;
         u64::try_from(gone - (seen.time_ns()? - self.offset)).ok()
@@ -582,7 +591,7 @@ impl Field<'_> {
             Change::Comm { tid, new, .. } if late && seen.old_name.is_none() => {
                 seen.tid == Some(*tid) && same_readable(seen.name.as_deref(), seen.name_b64.as_deref(), &new.0)
             }
-            // The kernel tells two of the four ids, which are told together or not at all.
+            // The kernel reports two of the four ids; they are reported together or not at all.
             Change::Uid { .. } | Change::Gid { .. } if late && seen.uid.is_none() => seen.flaws.contains_key("user"),
             Change::PtraceDetach { .. } if late => seen.ptrace.as_deref() == Some("detach"),
             Change::Core { .. } if late => true,
@@ -609,7 +618,7 @@ impl Field<'_> {
         let found = self.life.changes.iter().zip(done.iter()).position(|(change, done)| !done && fits(change));
         match found {
             Some(index) => done[index] = true,
-            // Threads come and go that the truth does not know by number.
+            // Some threads are not known to the truth by number.
             None if seen.event == "thread-exit" => {}
             // An exec of a set-user-id program makes these, too.
             None if late && matches!(&*seen.event, "uid" | "gid") => self.ids_late("change.surplus", seen),

@@ -1,7 +1,8 @@
 //! Real processes with a truth file, and a comparison of procscope's report with it.
 //!
-//! `ps-workload storm` makes many short-lived processes, `ps-workload odd` one of each odd kind; both tell in a file what
-//! really happened. [`compare`] reads that file and procscope's JSON lines, and counts every difference by field.
+//! `ps-workload storm` makes many short-lived processes, `ps-workload odd` one of each odd kind;
+//! both write the truth to a file. [`compare`] reads that file and procscope's JSON lines, and
+//! counts every difference by field.
 
 pub mod compare;
 pub mod report;

@@ -1,14 +1,14 @@
-//! What each process of a storm is called with and how it ends; all of it follows from the seed.
+//! The arguments and the end of each process of a storm; everything follows from the seed.
 
 use crate::truth::Planned;
 
-/// Every so manieth process has many long arguments.
+/// Each process after this many has many long arguments.
 const LONG_EVERY: u32 = 50;
 const LONG_COUNT: usize = 60;
 const LONG_BYTES: usize = 8 << 10;
 
-/// A tenth of the processes die by one of these. SIGKILL leaves no time for anything, SIGTERM is the usual one, the others
-/// would dump core.
+/// A tenth of the processes die by one of these. SIGKILL leaves no time for anything, SIGTERM is
+/// the usual one, the others would dump core.
 const DEADLY: [u8; 10] = [9, 15, 11, 6, 9, 15, 8, 4, 7, 1];
 
 /// Pieces that odd arguments are made of.
@@ -48,7 +48,7 @@ impl Random {
     }
 }
 
-/// How a process ends.
+/// The end of a process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
     /// With this code.
@@ -60,17 +60,17 @@ pub enum End {
 /// One process of a storm.
 #[derive(Debug, Default)]
 pub struct Spawn {
-    /// The arguments after the first, each ended by a NUL.
+    /// The arguments after the first, each with a NUL at its end.
     pub block: Vec<u8>,
-    /// Where each begins.
+    /// The beginning of each.
     pub starts: Vec<usize>,
-    /// Which of the programs' names to call it by.
+    /// Which of the programs' names to use.
     pub name: usize,
     /// How it ends.
     pub end: Option<End>,
 }
 
-/// Under how many names the tiny program is run.
+/// The number of names of the tiny program.
 pub const NAMES: [&str; 4] = ["ps-tiny", "true", "a-name-of-more-than-15-bytes", "sp ace"];
 
 impl Spawn {

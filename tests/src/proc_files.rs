@@ -1,4 +1,4 @@
-//! A process as `/proc` shows it while it stands still: what the truth is made of.
+//! A process as `/proc` shows it while it is held still: the source of the truth.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -31,7 +31,7 @@ pub struct Stat {
 /// Those of reading it.
 pub fn stat(pid: u32) -> io::Result<Stat> {
     let text = fs::read(format!("/proc/{pid}/stat"))?;
-    // The comm may hold anything, parentheses too.
+    // The comm may contain anything, parentheses too.
     let end = text.iter().rposition(|&b| b == b')').ok_or(io::ErrorKind::InvalidData)?;
     let text = String::from_utf8_lossy(&text[end + 2..]);
     let fields: Vec<&str> = text.split_ascii_whitespace().collect();
@@ -49,13 +49,13 @@ pub fn stat(pid: u32) -> io::Result<Stat> {
 /// Everything that an exec is compared with.
 #[derive(Clone, Debug)]
 pub struct Sight {
-    /// Of `/proc/PID/cmdline`.
+    /// From `/proc/PID/cmdline`.
     pub argv: Vec<Vec<u8>>,
-    /// Of `/proc/PID/exe`, with what the kernel adds to a deleted file's.
+    /// From `/proc/PID/exe`, with the kernel's addition for a deleted file.
     pub exe: Vec<u8>,
-    /// Of `/proc/PID/cwd`.
+    /// From `/proc/PID/cwd`.
     pub cwd: Vec<u8>,
-    /// Of `/proc/PID/comm`.
+    /// From `/proc/PID/comm`.
     pub name: Vec<u8>,
     /// Real user, effective user, real group, effective group.
     pub ids: [u32; 4],
@@ -69,7 +69,7 @@ pub struct Sight {
     pub sid: u32,
     /// `pts/3`, or nothing.
     pub tty: String,
-    /// The cgroup as procscope chooses it.
+    /// The cgroup, chosen as procscope does.
     pub cgroup: String,
     /// Inode numbers.
     pub namespaces: BTreeMap<String, u64>,
@@ -122,8 +122,8 @@ pub fn comm(pid: u32) -> io::Result<Vec<u8>> {
     Ok(name)
 }
 
-/// Reads `/proc/PID/io` of a process that waits for us. A write is charged to it only after whoever reads what it wrote was
-/// woken, so each of its threads is given the time to fall asleep.
+/// Reads `/proc/PID/io` of a process that waits for us. A write is charged to it only after its
+/// reader was woken, so each of its threads gets the time to fall asleep.
 ///
 /// # Errors
 /// Those of reading it.
@@ -131,7 +131,7 @@ pub fn settled_io(pid: u32) -> io::Result<[u64; 4]> {
     let begun = Instant::now();
     while begun.elapsed() < Duration::from_secs(2) {
         let before = io(pid)?;
-        // One that is gone by now was added up.
+        // A thread that is gone by now was added up.
         let states = tasks(pid)?.into_iter().filter_map(|tid| stat(tid).ok()).map(|stat| stat.state);
         let busy = states.filter(|state| matches!(state, b'R' | b'D')).count();
         if busy == 0 && before == io(pid)? {
@@ -176,7 +176,7 @@ pub fn split(block: &[u8]) -> Vec<Vec<u8>> {
     if block.is_empty() { Vec::new() } else { inner.split(|&b| b == 0).map(<[u8]>::to_vec).collect() }
 }
 
-/// Reads a link of any length: one in `/proc` may be longer than PATH_MAX only as an error.
+/// Reads a link of any length: one in `/proc` longer than PATH_MAX is an error.
 fn link(path: &Path) -> io::Result<Vec<u8>> {
     Ok(fs::read_link(path)?.into_os_string().into_vec())
 }
@@ -190,7 +190,7 @@ fn tty(number: u32) -> String {
     }
 }
 
-/// The unified hierarchy's path, else the first of some others that is not the root.
+/// The unified hierarchy's path, or the first of some others that is not the root.
 fn cgroup(text: &str) -> String {
     let lines: Vec<(&str, &str)> = text
         .lines()

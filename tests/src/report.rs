@@ -1,4 +1,4 @@
-//! What a comparison found.
+//! The findings of a comparison.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +8,7 @@ const EXAMPLES: usize = 5;
 /// How much of each.
 const EXAMPLE_CHARS: usize = 600;
 
-/// One thing that was compared many times.
+/// A field that was compared many times.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// How often it was compared.
@@ -22,7 +22,7 @@ pub struct Tally {
 /// All differences, by event and field, such as `exec.argv`.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// What was compared.
+    /// The compared amounts.
     pub fields: BTreeMap<&'static str, Tally>,
     /// Processes that should have been seen.
     pub lives: u64,
@@ -34,17 +34,18 @@ pub struct Report {
     pub strays: u64,
     /// Events in all.
     pub events: u64,
-    /// What procscope itself counted as lost, by kind.
+    /// procscope's own count of losses, by kind.
     pub lost: BTreeMap<String, u64>,
-    /// Execs of which a late source told the arguments.
+    /// Execs whose arguments a late source reported.
     pub named: u64,
-    /// Events of processes of which a late source knows no more than the pid.
+    /// Events of processes of which a late source knows only the pid.
     pub anonymous: u64,
-    /// Events whose id was said to be worked out, and how many of these are a clock tick off.
+    /// Events whose id was marked as worked out, and how many of these are a clock tick off.
     pub ids_estimated: u64,
     /// See there.
     pub ids_off: u64,
-    /// Processes that were charged CPU time after their report, or reported with time that was stolen from them.
+    /// Processes that were charged CPU time after their report, or reported with time that was
+    /// stolen from them.
     pub charged_otherwise: u64,
 }
 
@@ -66,7 +67,8 @@ impl Report {
         }
     }
 
-    /// True where nothing differs at all, and hardly a process was charged otherwise than it was reported.
+    /// True if nothing differs at all, and hardly a process was charged differently from its
+    /// report.
     pub fn is_exact(&self) -> bool {
         self.fields.values().all(|tally| tally.wrong == 0) && self.charged_otherwise <= 1 + self.exits / 1000
     }
@@ -81,14 +83,14 @@ impl Report {
         self.fields.get(field).map_or(0, |tally| tally.wrong)
     }
 
-    /// How many names of any kind were another's than the process's.
+    /// How many names of any kind were another process's.
     pub fn misnamed(&self) -> u64 {
         let names = ["argv", "exe", "name", "old_name", "parent", "cwd", "env", "interpreter"];
         let named = |field: &&str| field.split_once('.').is_some_and(|(_, what)| names.contains(&what));
         self.fields.iter().filter(|(field, _)| named(field)).map(|(_, tally)| tally.wrong).sum()
     }
 
-    /// Right ones of those that should have been there, in percent.
+    /// Right ones of the expected ones, in percent.
     pub fn percent(&self, field: &str) -> f64 {
         let expected = if field.starts_with("exit.") { self.exits } else { self.execs };
         if expected == 0 { 100.0 } else { self.right(field) as f64 * 100.0 / expected as f64 }
@@ -108,7 +110,7 @@ impl fmt::Display for Report {
             ("parents right", "exec.parent"),
             ("exit status right", "exit.status"),
         ] {
-            // What is read late may be absent and right.
+            // A value that is read late may be absent and right.
             let percent = match field {
                 "exec.argv" if self.named > 0 => self.named as f64 * 100.0 / self.execs.max(1) as f64,
                 _ => self.percent(field),

@@ -1,4 +1,4 @@
-//! An event as procscope's JSON lines tell it.
+//! An event in procscope's JSON lines.
 
 use std::collections::BTreeMap;
 
@@ -97,7 +97,7 @@ pub struct SeenRef {
     pub id: Option<String>,
 }
 
-/// True where the text, or the exact bytes beside it, is this.
+/// True if the text, or the exact bytes beside it, is this.
 pub fn same(text: Option<&str>, exact: Option<&str>, truth: &[u8]) -> bool {
     match exact {
         Some(exact) => STANDARD.decode(exact).is_ok_and(|bytes| bytes == truth),
@@ -105,7 +105,7 @@ pub fn same(text: Option<&str>, exact: Option<&str>, truth: &[u8]) -> bool {
     }
 }
 
-/// As [`same`], but a readable form of bytes that are no text will do.
+/// Like [`same`], but a readable form of bytes that are not text is enough.
 pub fn same_readable(text: Option<&str>, exact: Option<&str>, truth: &[u8]) -> bool {
     same(text, exact, truth) || exact.is_none() && text == Some(&*String::from_utf8_lossy(truth))
 }
@@ -129,7 +129,7 @@ impl Seen {
         exact(self.env_b64.as_deref(), self.env.as_deref())
     }
 
-    /// The start of the process in clock ticks, as its id tells it.
+    /// The start of the process in clock ticks, from its id.
     pub fn start_ticks(&self) -> Option<u64> {
         self.id.as_deref()?.rsplit_once('-')?.1.parse().ok()
     }

@@ -19,14 +19,14 @@ use crate::{clock, plan};
 /// The flags of `posix_spawn(3)`.
 const SPAWN_FLAGS: i32 = libc::CLONE_VM | libc::CLONE_VFORK;
 
-/// What storm to make.
+/// The settings of a storm.
 #[derive(Clone, Copy, Debug)]
 pub struct Storm {
     /// How many processes in all.
     pub count: u32,
     /// How many spawners.
     pub spawners: u32,
-    /// Where the arguments come from.
+    /// The seed of the arguments.
     pub seed: u64,
     /// Leaves the arguments out of the truth; they can be made again from the seed.
     pub compact: bool,
@@ -34,7 +34,7 @@ pub struct Storm {
     pub pages: u32,
 }
 
-/// What a spawner notes of each process while the storm lasts.
+/// A spawner's notes on each process while the storm lasts.
 #[derive(Clone, Copy, Default)]
 #[repr(C)]
 struct Note {
@@ -59,13 +59,13 @@ struct Spawner {
 }
 
 impl Storm {
-    /// Makes the storm and tells what happened.
+    /// Makes the storm and returns the truth.
     ///
     /// # Errors
-    /// Those of the system calls that it takes.
+    /// Those of its system calls.
     ///
     /// # Panics
-    /// In the process of a spawner, where a child cannot be made.
+    /// In the process of a spawner, if a child cannot be made.
     pub fn run(self) -> io::Result<Vec<Line>> {
         let bin = Bin::new()?;
         for name in &NAMES[1..] {
@@ -81,12 +81,14 @@ impl Storm {
             match pid {
                 -1 => return Err(io::Error::last_os_error()),
                 0 => {
-                    // Whoever holds a reading end keeps the others from noticing that the parent is gone.
+                    // A holder of a reading end would keep the others from noticing that the parent
+                    // is gone.
                     drop((opener, notes, spawners));
                     // SAFETY: a plain system call.
                     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
                     let told = self.spawn_all(spawner, bin.path(), &gate, teller);
-                    // SAFETY: ends the child without running what the parent still needs, such as the directory's removal.
+                    // SAFETY: ends the child without destructors that the parent still needs, such
+                    // as the directory's removal.
                     unsafe { libc::_exit(i32::from(told.is_err())) }
                 }
                 _ => spawners.push(Spawner { pid: pid as u32, born_ns: (before, clock::boot_ns()), notes }),
@@ -128,7 +130,7 @@ impl Storm {
         // SAFETY: plain system calls.
         unsafe {
             libc::setrlimit(libc::RLIMIT_CORE, &no_core);
-            // A parent that ignores it would hand that down.
+            // A parent that ignores it would pass that on.
             libc::signal(libc::SIGPIPE, libc::SIG_DFL);
         }
         let paths = NAMES.map(|name| c_path(&dir.join(name)));
@@ -141,7 +143,7 @@ impl Storm {
         let mut env = Vec::with_capacity(16);
         let mut byte = [0];
         // Ends when the parent closes its side, at one moment for all.
-        // SAFETY: the buffer holds the one byte that is asked for.
+        // SAFETY: the buffer holds the one requested byte.
         unsafe { libc::read(gate.as_raw_fd(), byte.as_mut_ptr().cast(), 1) };
         let begun = clock::boot_ns();
         for (index, note) in notes.iter_mut().enumerate() {
@@ -164,7 +166,7 @@ impl Storm {
             let envp = [env.as_ptr(), ptr::null()];
             note.before_ns = clock::boot_ns();
             let flags = (SPAWN_FLAGS | libc::SIGCHLD) as usize;
-            // SAFETY: all lists end as they must.
+            // SAFETY: all lists are properly terminated.
             let pid = unsafe { raw::spawn(raw::nr::CLONE, flags, path, argv.as_ptr(), envp.as_ptr()) };
             note.begun_ns = clock::boot_ns();
             assert!(pid > 0, "clone: {}", io::Error::from_raw_os_error(-pid as i32));
@@ -182,7 +184,7 @@ impl Storm {
     fn tell_spawner(self, spawner: &Spawner) -> io::Result<Option<Line>> {
         let start_ticks = proc_files::stat(spawner.pid)?.start_ticks;
         let mut status = 0;
-        // SAFETY: the kernel fills what is given.
+        // SAFETY: the kernel fills the given memory.
         unsafe { libc::wait4(spawner.pid as i32, &mut status, 0, ptr::null_mut()) };
         let own = proc_files::Sight::of(std::process::id())?;
         let code = match ExitStatus::from_wait_status(status as u32) {
@@ -209,7 +211,7 @@ impl Storm {
         let own = proc_files::Sight::of(std::process::id()).expect("our own files can be read");
         let mut spawn = Spawn::default();
         for (index, note) in notes.chunks_exact(NOTE_BYTES).enumerate() {
-            // SAFETY: the spawner wrote this very type.
+            // SAFETY: the spawner wrote exactly this type.
             let note: Note = unsafe { ptr::read_unaligned(note.as_ptr().cast()) };
             let planned = Planned { spawner: number, index: index as u32 };
             spawn.plan(self.seed, planned);
@@ -251,7 +253,7 @@ impl Storm {
     }
 }
 
-/// What a process of a storm is called with.
+/// The arguments of a storm's process.
 pub fn arguments(path: &Path, spawn: &plan::Spawn) -> Vec<Bytes> {
     std::iter::once(path.as_os_str().as_bytes()).chain(spawn.arguments()).map(Bytes::from).collect()
 }
@@ -278,7 +280,7 @@ fn exit_of(note: &Note, name: &[u8], ppid: u32) -> Exit {
 
 fn wait(note: &mut Note) -> io::Result<()> {
     let mut status = 0;
-    // SAFETY: the kernel fills what is given; zeroes are a valid usage.
+    // SAFETY: the kernel fills the given memory; zeroes are a valid usage.
     let usage = unsafe {
         let mut usage: libc::rusage = std::mem::zeroed();
         if libc::wait4(note.pid as i32, &mut status, 0, &mut usage) < 0 {
@@ -299,7 +301,7 @@ fn wait(note: &mut Note) -> io::Result<()> {
 /// A pipe that no program inherits: its reading end, then its writing end.
 pub(crate) fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
     let mut ends = [0; 2];
-    // SAFETY: the kernel fills both, and nobody else owns them.
+    // SAFETY: the kernel fills both, and nothing else owns them.
     unsafe {
         if libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) < 0 {
             return Err(io::Error::last_os_error());

@@ -12,7 +12,7 @@ const PROGRAM: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/ps-tiny"));
 /// The program itself.
 ///
 /// # Errors
-/// Where it was built for a machine that it is not written for.
+/// If it was built for a machine for which it is not written.
 pub fn program() -> io::Result<&'static [u8]> {
     if PROGRAM.is_empty() {
         return Err(io::Error::other("the tiny program is written for x86_64 and aarch64 alone"));
@@ -20,7 +20,7 @@ pub fn program() -> io::Result<&'static [u8]> {
     Ok(PROGRAM)
 }
 
-/// A temporary directory with the tiny program in it; gone when dropped.
+/// A temporary directory with the tiny program in it; removed when dropped.
 #[derive(Debug)]
 pub struct Bin {
     dir: tempfile::TempDir,
@@ -41,7 +41,7 @@ impl Bin {
         Ok(bin)
     }
 
-    /// Where it is, resolved.
+    /// Its path, resolved.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -79,7 +79,7 @@ impl Bin {
     }
 }
 
-/// A path as system calls take it.
+/// A path in the form of system calls.
 pub fn c_path(path: &Path) -> CString {
     CString::new(path.as_os_str().as_bytes()).expect("no path has a NUL")
 }

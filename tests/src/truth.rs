@@ -1,4 +1,4 @@
-//! What really happened: one JSON line for the run, then one for each process.
+//! The truth: one JSON line for the run, then one for each process.
 
 use std::io::{self, BufRead, Write};
 
@@ -46,13 +46,13 @@ pub enum Line {
     Run(Run),
     /// A process.
     Life(Box<Life>),
-    /// A case that could not be made here, or whose maker went wrong.
+    /// A case that could not be made here, or whose maker failed.
     Skipped {
         /// The case.
         case: String,
         /// Why.
         why: String,
-        /// True where that is a fault of the generator, not a limit of the machine.
+        /// True if that is a fault of the generator, not a limit of the machine.
         fault: bool,
     },
 }
@@ -73,7 +73,7 @@ pub struct Run {
     /// CLOCK_REALTIME less CLOCK_BOOTTIME, ns.
     #[serde(default)]
     pub realtime_offset_ns: i64,
-    /// What the generator was called with, and its spawners with it.
+    /// The command line of the generator and of its spawners.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub argv: Vec<Bytes>,
 }
@@ -84,9 +84,9 @@ pub struct Run {
 pub struct Life {
     /// The case that it belongs to.
     pub case: String,
-    /// Its pid as the generator's pid namespace numbers it.
+    /// Its pid in the generator's pid namespace.
     pub pid: u32,
-    /// Field 22 of `/proc/PID/stat`, where it could be read.
+    /// Field 22 of `/proc/PID/stat`, if it could be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub start_ticks: Option<u64>,
     /// CLOCK_BOOTTIME right before and right after its start, ns.
@@ -95,25 +95,25 @@ pub struct Life {
     /// CLOCK_BOOTTIME before and after its end, ns.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub died_ns: Option<(u64, u64)>,
-    /// How it began; absent where it ran before.
+    /// How it began; absent if it was already running.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fork: Option<Fork>,
-    /// Its threads but the first, as far as they are known.
+    /// Its threads except the first, as far as they are known.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub threads: Vec<Thread>,
-    /// What it became, in order.
+    /// The programs that it became, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub execs: Vec<Exec>,
-    /// What it could not become, in order.
+    /// Its failed execs, in order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed: Vec<FailedExec>,
-    /// What else happened to it, in order within each kind.
+    /// Its other events, in order within each kind.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Change>,
     /// How it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit: Option<Exit>,
-    /// Instead of the arguments of its only exec: which line of the plan they are.
+    /// In place of the arguments of its only exec: their line in the plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub planned: Option<Planned>,
 }
@@ -123,7 +123,7 @@ pub struct Life {
 pub struct Planned {
     /// Which spawner.
     pub spawner: u32,
-    /// Its how-manieth process.
+    /// Its number there.
     pub index: u32,
 }
 
@@ -158,28 +158,28 @@ pub struct Thread {
     pub call: Option<String>,
 }
 
-/// A program that a process became. Absent is: not checked.
+/// A program that a process became. An absent value is not checked.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Exec {
     /// The path as called.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Bytes>,
-    /// The file, resolved; of a script, its interpreter.
+    /// The file, resolved; for a script, its interpreter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exe: Option<Bytes>,
-    /// The interpreter as the script names it.
+    /// The interpreter in the script.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interpreter: Option<Bytes>,
-    /// What the program received. Empty where `planned` tells it.
+    /// The received arguments. Empty if `planned` gives them.
     pub argv: Vec<Bytes>,
-    /// The environment; compared where procscope was asked for it.
+    /// The environment; compared if it was requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub env: Option<Vec<Bytes>>,
     /// The working directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<Bytes>,
-    /// The tid that called exec, where that is not the pid.
+    /// The tid that called exec, if it is not the pid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub old_tid: Option<u32>,
     /// The comm before.
@@ -203,25 +203,25 @@ pub struct Exec {
     /// The parent's comm.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parent_name: Option<Bytes>,
-    /// The controlling terminal, as `pts/3`; an empty one where there is none.
+    /// The controlling terminal, such as `pts/3`; empty if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tty: Option<String>,
     /// The cgroup's path.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<String>,
-    /// The container that the cgroup is named after.
+    /// The container in the cgroup's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
-    /// The systemd unit that the cgroup is named after.
+    /// The systemd unit in the cgroup's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
     /// The pid inside the innermost namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ns_pid: Option<u32>,
-    /// Inode numbers by name, as `/proc/PID/ns` has them.
+    /// Inode numbers by name, as in `/proc/PID/ns`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespaces: Option<std::collections::BTreeMap<String, u64>>,
-    /// What was special about the file: `memfd`, `deleted`, `setuid`, `setgid`.
+    /// The special properties of the file: `memfd`, `deleted`, `setuid`, `setgid`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traits: Option<Vec<String>>,
 }
@@ -232,10 +232,10 @@ pub struct Exec {
 pub struct FailedExec {
     /// The error's name.
     pub errno: String,
-    /// The path as called; absent where it cannot be read.
+    /// The path as called; absent if it cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<Bytes>,
-    /// The arguments tried; absent where they cannot be read.
+    /// The arguments tried; absent if they cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub argv: Option<Vec<Bytes>>,
 }
@@ -269,12 +269,12 @@ pub enum Change {
     },
     /// A new session.
     Sid,
-    /// A debugger took hold.
+    /// A debugger attached.
     PtraceAttach {
         /// The debugger.
         tracer: u32,
     },
-    /// A debugger let go.
+    /// A debugger detached.
     PtraceDetach {
         /// The debugger.
         tracer: u32,
@@ -288,7 +288,7 @@ pub enum Change {
     ThreadExit {
         /// Its identity.
         tid: u32,
-        /// Its own code, where it ended by itself.
+        /// Its own code, if it ended by itself.
         code: Option<u32>,
     },
 }
@@ -305,15 +305,15 @@ pub struct Exit {
     pub signal: Option<String>,
     /// A core was written.
     pub core: bool,
-    /// Killed for want of memory.
+    /// Killed because memory ran out.
     pub oom: bool,
-    /// Who sent the signal; `Some(None)` where it was nobody but the kernel. Absent is: not checked.
+    /// The sender of the signal; `Some(None)` if it was the kernel. An absent value is not checked.
     #[serde(skip_serializing_if = "Option::is_none", with = "serde_option_option")]
     pub killer: Option<Option<Killer>>,
     /// The parent at the end.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ppid: Option<u32>,
-    /// What it used.
+    /// Its resources.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
 }
@@ -327,7 +327,7 @@ pub struct Killer {
     pub name: Bytes,
 }
 
-/// Of `wait4(2)` and `/proc/PID/io`.
+/// From `wait4(2)` and `/proc/PID/io`.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Usage {
@@ -337,7 +337,7 @@ pub struct Usage {
     pub system_us: u64,
     /// The largest resident set, KiB.
     pub max_rss_kib: u64,
-    /// Voluntary context switches; the last one of all may come late.
+    /// Voluntary context switches; the very last one may come late.
     pub nvcsw: u64,
     /// Involuntary context switches.
     pub nivcsw: u64,
@@ -347,7 +347,7 @@ pub struct Usage {
 }
 
 mod serde_option_option {
-    //! Tells null from absent.
+    //! Distinguishes null from absent.
     use super::*;
 
     pub(super) fn serialize<S: Serializer>(value: &Option<Option<Killer>>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -374,7 +374,7 @@ pub fn write(out: &mut impl Write, lines: impl IntoIterator<Item = Line>) -> io:
 /// Reads a truth file.
 ///
 /// # Errors
-/// Those of the reader, and lines that are no truth.
+/// Those of the reader, and lines that are not in its form.
 pub fn read(input: impl BufRead) -> io::Result<Vec<Line>> {
     input.lines().map(|line| Ok(serde_json::from_str(&line?)?)).collect()
 }

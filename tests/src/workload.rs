@@ -12,7 +12,7 @@ use crate::storm::Storm;
 use crate::truth::{self, Line};
 use crate::{act, cases};
 
-/// Makes processes and tells in a file what really happened.
+/// Makes processes and writes the truth to a file.
 #[derive(Parser)]
 #[command(name = "ps-workload")]
 struct Arguments {
@@ -27,13 +27,13 @@ enum Command {
         /// How many.
         #[arg(long, default_value_t = 20_000)]
         count: u32,
-        /// From how many spawners.
+        /// The number of spawners.
         #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..))]
         spawners: u32,
         /// How many pages of fresh memory each process touches, as a larger program does when it starts.
         #[arg(long, default_value_t = 0)]
         pages: u32,
-        /// What the arguments are made from.
+        /// The seed of the arguments.
         #[arg(long, default_value_t = 1)]
         seed: u64,
         /// Leaves the arguments out of the truth; they can be made again from the seed.
@@ -44,13 +44,13 @@ enum Command {
     },
     /// The odd cases.
     Odd {
-        /// Which one, or all.
+        /// Its name, or all.
         #[arg(default_value = "all")]
         case: String,
         #[command(flatten)]
         output: Output,
     },
-    /// Names the odd cases.
+    /// Lists the odd cases.
     Cases,
     /// A part of an odd case.
     #[command(hide = true)]
@@ -62,7 +62,7 @@ enum Command {
 
 #[derive(Args)]
 struct Output {
-    /// Where to write what really happened.
+    /// The file for the truth.
     #[arg(long)]
     truth: Option<PathBuf>,
     /// Prints `{"ready":PID}` and begins only when standard input has a line or ends.

@@ -54,7 +54,7 @@ struct Program {
 
 static mut PROGRAM: Program = Program { argv: core::ptr::null(), envp: core::ptr::null_mut() };
 
-/// Thread flags as every C library gives them: VM, FS, FILES, SIGHAND, THREAD, SYSVSEM.
+/// Thread flags as in every C library: VM, FS, FILES, SIGHAND, THREAD, SYSVSEM.
 const THREAD_FLAGS: usize = 0x100 | 0x200 | 0x400 | 0x800 | 0x1_0000 | 0x4_0000;
 
 extern "C" fn begin(stack: *mut usize) -> ! {
@@ -114,7 +114,7 @@ unsafe fn steps(mut at: *const u8) {
     }
 }
 
-/// Behind the parenthesis that closes the one here.
+/// After the parenthesis that closes the one here.
 ///
 /// # Safety
 /// `at` ends with a NUL.
@@ -171,7 +171,7 @@ fn take(step: u8, first: usize, second: usize, rest: *const u8) {
 /// `at` ends with a NUL.
 unsafe fn number(mut at: *const u8, value: &mut usize) -> *const u8 {
     loop {
-        // SAFETY: stops at the first byte that is no digit, so at the NUL at the latest.
+        // SAFETY: stops at the first byte that is not a digit, so at the NUL at the latest.
         let digit = unsafe { *at }.wrapping_sub(b'0');
         if digit > 9 {
             return at;
@@ -183,7 +183,7 @@ unsafe fn number(mut at: *const u8, value: &mut usize) -> *const u8 {
 }
 
 fn fault() {
-    // SAFETY: none; this is the fault that was asked for.
+    // SAFETY: none; this is the requested fault.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         core::arch::asm!("mov qword ptr [{0}], 0", in(reg) 0usize)
@@ -240,7 +240,7 @@ fn burn(ms: usize) {
 
 /// Private, anonymous, readable and writable memory.
 fn map(bytes: usize) -> *mut u8 {
-    // SAFETY: a new mapping touches nothing that is there.
+    // SAFETY: a new mapping touches nothing else.
     unsafe { syscall(nr::MMAP, [0, bytes, 1 | 2, 2 | 0x20, usize::MAX, 0]) as *mut u8 }
 }
 
@@ -266,7 +266,7 @@ fn transfer(call_nr: usize, descriptor: usize, kib: usize) {
 }
 
 fn chain(rest: *const u8) {
-    // SAFETY: the environment is ours, and what is written is shorter than what stood there.
+    // SAFETY: the environment is ours, and the new text is shorter than the old one.
     unsafe {
         let program = &raw const PROGRAM;
         let (argv, envp) = ((*program).argv.add(1), (*program).envp);
@@ -323,7 +323,7 @@ unsafe fn start_sister(script: *const u8) {
 
 #[inline(never)]
 fn call(number: usize, a: usize, b: usize, c: usize) -> isize {
-    // SAFETY: the steps above pass what each call takes.
+    // SAFETY: the steps above pass the values that each call needs.
     unsafe { syscall(number, [a, b, c, 0, 0, 0]) }
 }
 

@@ -69,13 +69,16 @@ pub(crate) unsafe fn syscall(nr: usize, args: [usize; 6]) -> isize {
     ret
 }
 
-/// Makes a child that shares our memory, and only runs execve. `nr` is that of clone or vfork, `flags` what clone takes.
+/// Makes a child that shares our memory, and only runs execve. `nr` is the number of clone or
+/// vfork, `flags` the flags of clone.
 ///
-/// The child uses no stack, so it cannot spoil ours; we go on once it has become the new program. Where execve fails the
-/// child ends with 127. The result is the child's pid, or negative for an error number.
+/// The child uses no stack, so it cannot spoil ours; we continue once it has become the new
+/// program. If execve fails the child ends with 127. The result is the child's pid, or negative for
+/// an error number.
 ///
 /// # Safety
-/// `path` ends with a NUL, `argv` and `envp` with a null pointer. `flags` has CLONE_VM and CLONE_VFORK.
+/// `path` ends with a NUL, `argv` and `envp` with a null pointer. `flags` has CLONE_VM and
+/// CLONE_VFORK.
 #[inline(never)]
 #[allow(dead_code, reason = "the tiny program spawns nothing")]
 pub(crate) unsafe fn spawn(
@@ -86,7 +89,7 @@ pub(crate) unsafe fn spawn(
     envp: *const *const u8,
 ) -> isize {
     let ret: isize;
-    // SAFETY: the child touches registers only, and has its own.
+    // SAFETY: the child touches only registers, and has its own.
     #[cfg(target_arch = "x86_64")]
     unsafe {
         asm!(

@@ -12,11 +12,11 @@ use crate::{tools, workspace};
 
 const FILE: &str = "docs/api.txt";
 
-/// `procscope` shows the model as its own, and rustdoc lists a crate's own items alone.
+/// `procscope` re-exports the model, and rustdoc lists only a crate's own items.
 const CRATES: [(&str, &[&str]); 3] =
     [("procscope-model", &[]), ("procscope-format", &[]), ("procscope", &["--features", "stream"])];
 
-/// What rustdoc of Rust 1.95 writes and [`tools::PUBLIC_API`] reads: the two change together.
+/// The format of Rust 1.95's rustdoc, which [`tools::PUBLIC_API`] reads: the two change together.
 const FORMAT: u64 = 57;
 
 /// Writes the file.
@@ -27,7 +27,7 @@ pub(crate) fn generate() -> Result<()> {
     Ok(())
 }
 
-/// Shows what differs from it.
+/// Shows the differences from it.
 pub(crate) fn check() -> Result<()> {
     let now = list()?;
     let committed = fs::read_to_string(workspace::root().join(FILE)).context(FILE)?;
@@ -43,7 +43,7 @@ pub(crate) fn check() -> Result<()> {
 }
 
 fn list() -> Result<String> {
-    // Its own: what is built with RUSTC_BOOTSTRAP set would else be built again without it.
+    // Its own: otherwise a build with RUSTC_BOOTSTRAP set would rebuild everything.
     let target = workspace::target_dir()?.join("api");
     let mut text = String::from("# Written by `cargo xtask api`.\n");
     for (name, features) in CRATES {

@@ -1,5 +1,6 @@
-//! bpf/gen: the compiled BPF programs, committed, so that who builds procscope needs no clang. They come out the same,
-//! byte for byte, wherever the repository lies: only the sources, clang and the flags count.
+//! bpf/gen: the compiled BPF programs, committed, so that building procscope needs no clang. They
+//! are the same, byte for byte, at any path of the repository: only the sources, clang and the
+//! flags count.
 
 use std::fmt::Write;
 use std::fs;
@@ -14,7 +15,7 @@ use crate::{packages, workspace};
 const SOURCE: &str = "procscope.bpf.c";
 const OBJECT: &str = "procscope.bpfel.o";
 
-/// One object for all little-endian machines: what differs between them is read by CO-RE, so there is no
+/// One object for all little-endian machines: CO-RE reads their differences, so there is no
 /// __TARGET_ARCH_*. v3 is the instruction set of Linux 5.1 and later.
 const FLAGS: &[&str] = &[
     "--target=bpfel",
@@ -29,7 +30,7 @@ const FLAGS: &[&str] = &[
     "-fdebug-compilation-dir=.",
 ];
 
-/// libbpf's headers for BPF programs, out of the copy that is also linked.
+/// libbpf's headers for BPF programs, from the copy that is also linked.
 const HEADERS: &[&str] = &["bpf_core_read.h", "bpf_endian.h", "bpf_helper_defs.h", "bpf_helpers.h", "bpf_tracing.h"];
 
 /// Compiles into bpf/gen.
@@ -57,7 +58,8 @@ pub(crate) fn check() -> Result<()> {
         let at = object.iter().zip(&built.object).take_while(|(old, new)| old == new).count();
         writeln!(differences, "  bpf/gen/{OBJECT}: {old} bytes, now {new}; the first that differs is at {at}")?;
     }
-    // The comments of the manifest tell who made it; another clang that makes the same bytes is as good.
+    // The comments of the manifest name its tools; another clang that makes the same bytes is as
+    // good.
     let sums = |manifest: &str| manifest.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect();
     let (old, new): (Vec<_>, Vec<_>) = (sums(&manifest), sums(&built.manifest));
     old.iter().filter(|line| !new.contains(line)).try_for_each(|line| writeln!(differences, "  - {line}"))?;
@@ -87,7 +89,7 @@ impl Built {
         let sources = workspace::root().join("bpf");
         let (libbpf, libbpf_version) = workspace::source_of("libbpf-sys")?;
         let work = workspace::target_dir()?.join("bpf");
-        // The sources say <bpf/bpf_helpers.h>, as they would of an installed libbpf.
+        // The sources say <bpf/bpf_helpers.h>, as for an installed libbpf.
         let headers = work.join("include/bpf");
         fs::create_dir_all(&headers)?;
         for name in HEADERS {
@@ -101,7 +103,7 @@ impl Built {
         clang.arg(format!("-ffile-prefix-map={}=libbpf", work.join("include").display()));
         clang.arg("-isystem").arg(work.join("include")).args(["-c", SOURCE, "-o"]).arg(&object);
         run(&mut clang)?;
-        // DWARF goes, BTF stays.
+        // DWARF is removed, BTF stays.
         run(Command::new("llvm-strip-19").arg("-g").arg(&object))?;
 
         let bytes = fs::read(&object)?;
@@ -116,7 +118,7 @@ impl Built {
     }
 }
 
-/// Sums that `sha256sum --check` reads from bpf/, after comments on what made them.
+/// Sums that `sha256sum --check` reads from bpf/, after comments on the tools.
 fn manifest(sources: &Path, object: &Path, libbpf_version: &str) -> Result<String> {
     let version = output(Command::new("clang-19").arg("--version"))?;
     let mut names = Vec::new();

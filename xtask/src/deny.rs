@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use crate::process::run;
 use crate::{tools, workspace};
 
-/// What the lock file alone decides: the same answer today and tomorrow.
+/// The part that the lock file alone decides: the same answer today and tomorrow.
 pub(crate) fn check() -> Result<()> {
     check_documented()?;
     let what = ["check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
@@ -21,7 +21,7 @@ pub(crate) fn check_all() -> Result<()> {
     run(tools::DENY.cargo()?.args(["deny", "--locked", "check"]))
 }
 
-/// Sees that docs/dependencies.md names each crate that a member of the workspace asks for.
+/// Checks that docs/dependencies.md names each crate that a member of the workspace depends on.
 fn check_documented() -> Result<()> {
     let file = "docs/dependencies.md";
     let text = fs::read_to_string(workspace::root().join(file)).context(file)?;

@@ -1,5 +1,5 @@
-//! The chores of procscope. `./x` at the top of the repository calls it where a C compiler may still be missing;
-//! elsewhere it is `cargo xtask`.
+//! The chores of procscope. `./x` at the top of the repository calls it where a C compiler may
+//! still be missing; otherwise it is `cargo xtask`.
 
 mod api;
 mod bpf;

@@ -1,4 +1,4 @@
-//! The oldest Rust that builds procscope: said once in Cargo.toml, and elsewhere for people.
+//! The oldest Rust that builds procscope: defined once in Cargo.toml, and repeated for people.
 
 use std::fs;
 use std::process::Command;
@@ -8,10 +8,10 @@ use anyhow::{Context, Result, bail};
 use crate::process::{output, run};
 use crate::workspace;
 
-/// Where people are told, as `Rust 1.95`.
+/// The places for people, as `Rust 1.95`.
 const TOLD: [&str; 3] = ["README.md", "crates/procscope/src/lib.rs", "x"];
 
-/// Sees that all say the same, and that this version builds it, as far as it is here.
+/// Checks that all say the same, and that this version builds it, if it is installed.
 pub(crate) fn check() -> Result<()> {
     let version = workspace::rust_version()?;
     for file in TOLD {
@@ -32,7 +32,7 @@ pub(crate) fn check() -> Result<()> {
         println!("{} is the oldest that is promised; every other step builds with it", rustc.trim());
         return Ok(());
     }
-    // rustup's cargo knows other toolchains; any other cargo takes the word for a command.
+    // rustup's cargo knows other toolchains; any other cargo reads the word as a command.
     let mut other = Command::new("cargo");
     other.env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTUP_TOOLCHAIN").arg(format!("+{version}"));
     let found = other.arg("--version").output().is_ok_and(|output| output.status.success());

@@ -1,4 +1,4 @@
-//! What the system must supply, by the names of Debian 12.
+//! The packages that the system must supply, by the names of Debian 12.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::run;
 
-/// A Debian package, and what shows that it need not be installed.
+/// A Debian package, and the sign that it is already installed.
 pub(crate) struct Package {
     name: &'static str,
     shown_by: ShownBy,
@@ -18,7 +18,7 @@ pub(crate) struct Package {
 enum ShownBy {
     Program(&'static str),
     File(&'static str),
-    /// For packages whose programs bear names that others have too.
+    /// For packages whose programs have names that others have too.
     Dpkg,
 }
 
@@ -42,8 +42,8 @@ pub(crate) const BUILD: &[Package] = &[
 pub(crate) const BPF: &[Package] =
     &[package("clang-19", Program("clang-19")), package("llvm-19", Program("llvm-strip-19"))];
 
-/// To run the live tests: the monitors that ours is compared with, what the examples of help and documentation call, and what
-/// reads completions and manual pages.
+/// To run the live tests: the monitors that ours is compared with, the programs in the examples of
+/// help and documentation, and the readers of completions and manual pages.
 pub(crate) const LIVE: &[Package] = &[
     package("bpftool", Program("bpftool")),
     package("bpftrace", Program("bpftrace")),
@@ -57,7 +57,7 @@ pub(crate) const LIVE: &[Package] = &[
     package("zsh", Program("zsh")),
 ];
 
-/// To build for other systems: a compiler that brings std's source along.
+/// To build for other systems: a compiler that includes std's source.
 pub(crate) const CROSS: &[Package] =
     &[package("cargo-web", Dpkg), package("rust-web-src", Dpkg), package("rustc-web", Dpkg)];
 
@@ -78,7 +78,8 @@ pub(crate) const GUEST: &[Package] = &[
 /// To fuzz: libFuzzer is C++.
 pub(crate) const FUZZ: &[Package] = &[package("g++", Program("c++"))];
 
-/// Sees that everything in these lists is there: as root by installing what is missing, else by saying what to type.
+/// Checks that everything in these lists is installed: as root it installs the missing packages,
+/// otherwise it says what to type.
 pub(crate) fn ensure(lists: &[&[Package]]) -> Result<()> {
     let missing = missing(lists)?;
     if missing.is_empty() {
@@ -101,12 +102,12 @@ pub(crate) fn ensure(lists: &[&[Package]]) -> Result<()> {
     Ok(())
 }
 
-/// True where this process may do as root does.
+/// True if this process has root's rights.
 pub(crate) fn is_root() -> Result<bool> {
     Ok(fs::metadata("/proc/self").context("/proc/self")?.uid() == 0)
 }
 
-/// A program of the PATH, or of the directories of root's PATH where the peers live.
+/// A program of the PATH, or of root's directories of programs, where the peers are.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let sbin = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
@@ -138,7 +139,7 @@ fn is_installed(package: &str) -> Result<bool> {
     }
     let mut query = Command::new("dpkg-query");
     query.args(["--show", "--showformat=${db:Status-Status}", package]);
-    // Of a package that it never heard of it has nothing to say on stdout.
+    // It prints nothing on stdout about an unknown package.
     Ok(query.stdin(Stdio::null()).output().context("dpkg-query")?.stdout == b"installed")
 }
 

@@ -28,7 +28,7 @@ const SOURCE: &str = r#"#include <stdio.h>
 int main(int argc, char **argv) { return printf("Hello, %s\n", argv[argc - 1]) < 0; }
 "#;
 
-/// Runs procscope on a build in a pseudo-terminal, and draws what appears there.
+/// Runs procscope on a build in a pseudo-terminal, and draws the screen.
 pub(crate) fn draw() -> Result<()> {
     workspace::build_release()?;
     let dir = workspace::target_dir()?.join("picture");

@@ -2,12 +2,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// The cargo that runs this program; the one on the PATH where none does.
+/// The cargo that runs this program; otherwise the one on the PATH.
 pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// Shows a command, runs it without input, and takes any status but 0 for an error.
+/// Prints a command, runs it without input, and treats any status except 0 as an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     println!("$ {}", shown(command));
     let status = command.stdin(Stdio::null()).status().with_context(|| shown(command))?;
@@ -17,7 +17,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What a command prints on stdout; its stderr is passed on.
+/// The stdout of a command; its stderr is passed on.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output().with_context(|| shown(command))?;
     if !output.status.success() {
@@ -26,7 +26,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| shown(command))
 }
 
-/// A command as it may be typed, for reading: the program by its name, and what is set for it alone.
+/// A command in a form to type, for reading: the program by its name, and its own environment
+/// variables.
 pub(crate) fn shown(command: &Command) -> String {
     let quoted = |text: &std::ffi::OsStr| {
         let text = text.to_string_lossy();

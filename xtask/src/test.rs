@@ -10,7 +10,7 @@ struct Step {
     name: &'static str,
     what: &'static str,
     needs: &'static [&'static [Package]],
-    /// Not run unless it is named.
+    /// Runs only if it is named.
     on_request: bool,
     run: fn() -> Result<()>,
 }
@@ -111,7 +111,7 @@ const STEPS: &[Step] = &[
     },
 ];
 
-/// Runs the steps that are named, or all; on past a failed one, so that one run tells all.
+/// Runs the named steps, or all; continues after a failed one, so that one run reports all.
 pub(crate) fn test(names: &[String]) -> Result<()> {
     if names.iter().any(|name| name == "--list") {
         STEPS.iter().for_each(|step| {
@@ -157,7 +157,7 @@ pub(crate) fn test(names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Installs, or names, what all steps need.
+/// Installs, or lists, the packages of all steps.
 pub(crate) fn setup() -> Result<()> {
     ensure(&STEPS.iter().filter(|step| !step.on_request).collect::<Vec<_>>())
 }
@@ -198,7 +198,8 @@ fn clippy() -> Result<()> {
 fn doc() -> Result<()> {
     let mut cargo = cargo();
     cargo.current_dir(workspace::root()).env("RUSTDOCFLAGS", "--deny warnings");
-    // Libraries alone: the program is named procscope as the library is, and its pages would overwrite the library's.
+    // Only libraries: the program has the same name as the library, and its pages would overwrite
+    // the library's.
     run(cargo.args(["doc", "--locked", "--workspace", "--no-deps", "--lib"]))
 }
 

@@ -1,4 +1,4 @@
-//! Programs out of crates.io that a check needs: built once, kept between checkouts.
+//! Programs from crates.io that a check needs: built once, kept between checkouts.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,7 +8,7 @@ use anyhow::Result;
 use crate::process::{cargo, run};
 use crate::{packages, workspace};
 
-/// A cargo subcommand; what is on the PATH is preferred, where any version will do.
+/// A cargo subcommand; if any version is good enough, one on the PATH is preferred.
 pub(crate) struct Tool {
     name: &'static str,
     version: &'static str,
@@ -21,11 +21,12 @@ pub(crate) const DENY: Tool = Tool { name: "cargo-deny", version: "0.20.2", exac
 /// libFuzzer for Rust. Half a minute to build.
 pub(crate) const FUZZ: Tool = Tool { name: "cargo-fuzz", version: "0.13.2", exact: false };
 
-/// The public API out of rustdoc's JSON, whose format is that of one version of Rust. A minute to build.
+/// The public API from rustdoc's JSON, whose format is that of one version of Rust. A minute to
+/// build.
 pub(crate) const PUBLIC_API: Tool = Tool { name: "cargo-public-api", version: "0.52.0", exact: true };
 
 impl Tool {
-    /// A cargo that knows this subcommand, built first where need be.
+    /// A cargo that has this subcommand, built first if needed.
     pub(crate) fn cargo(&self) -> Result<Command> {
         let mut command = cargo();
         command.current_dir(workspace::root());

@@ -16,7 +16,7 @@ BOOLEAN NTAPI SystemFunction036(PVOID, ULONG);
 __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE data, SIZE_T len) { return SystemFunction036(data, (ULONG)len); }
 ";
 
-/// Builds procscope.exe and sees it name itself, and refuse in words to watch.
+/// Builds procscope.exe and checks that it names itself, and refuses in words to watch.
 pub(crate) fn check() -> Result<()> {
     let program = cross::build_windows()?;
     let wine = Wine::new()?;
@@ -70,7 +70,7 @@ impl Wine {
     }
 }
 
-/// Ends what stays behind to serve the next program.
+/// Ends the leftover server for the next program.
 impl Drop for Wine {
     fn drop(&mut self) {
         let mut server = Command::new("/usr/lib/wine/wineserver64");
@@ -79,6 +79,6 @@ impl Drop for Wine {
     }
 }
 
-/// What it takes besides what the cross build does.
+/// The packages that it needs besides those of the cross build.
 pub(crate) const NEEDS: &[&[packages::Package]] =
     &[packages::BUILD, packages::CROSS, packages::WINDOWS, packages::WINE];

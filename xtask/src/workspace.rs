@@ -6,12 +6,12 @@ use serde_json::Value;
 
 use crate::process::{cargo, output};
 
-/// The top of the checkout that this program was built from.
+/// The top of the checkout from which this program was built.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask/ is in the workspace")
 }
 
-/// Where cargo puts what it builds.
+/// The directory of cargo's products.
 pub(crate) fn target_dir() -> Result<PathBuf> {
     let metadata = metadata(&["--no-deps"])?;
     Ok(metadata["target_directory"].as_str().context("cargo metadata names no target directory")?.into())
@@ -27,7 +27,7 @@ pub(crate) fn build_release() -> Result<()> {
     crate::process::run(cargo().current_dir(root()).args(["build", "--release", "--package", "procscope-cli"]))
 }
 
-/// The source of a crate that the lock file names, as it is built for Linux, and its version.
+/// The source and the version of a crate in the lock file, as it is built for Linux.
 pub(crate) fn source_of(name: &str) -> Result<(PathBuf, String)> {
     let metadata = metadata(&["--filter-platform", "x86_64-unknown-linux-gnu"])?;
     let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
@@ -40,7 +40,7 @@ pub(crate) fn source_of(name: &str) -> Result<(PathBuf, String)> {
     Ok((Path::new(manifest).parent().context("a manifest without a directory")?.to_owned(), version.to_owned()))
 }
 
-/// What the members of the workspace depend on, but for each other.
+/// The dependencies of the workspace's members, except each other.
 pub(crate) fn dependencies() -> Result<BTreeSet<String>> {
     let metadata = metadata(&["--no-deps"])?;
     let packages = metadata["packages"].as_array().context("cargo metadata lists no packages")?;
@@ -60,7 +60,7 @@ pub(crate) fn rust_version() -> Result<String> {
     }
 }
 
-/// Where what is slow to make is kept between checkouts.
+/// The directory for slow products, kept between checkouts.
 pub(crate) fn cache() -> Result<PathBuf> {
     let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache"));
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|dir| dir.is_absolute()).or_else(home);

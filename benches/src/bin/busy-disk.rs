@@ -1,4 +1,4 @@
-//! The storm beside writers that keep the disk busy, on which procscope's output lies too.
+//! The storm beside writers that keep the disk busy; procscope's output is on the same disk.
 
 use std::process::ExitCode;
 
@@ -36,7 +36,7 @@ mod linux {
         /// How many processes a storm has.
         #[arg(long, default_value_t = 20_000)]
         count: u32,
-        /// From how many spawners.
+        /// The number of spawners.
         #[arg(long, default_value_t = 2)]
         spawners: u32,
         /// How many writers.
@@ -69,7 +69,8 @@ mod linux {
         for pair in 0..args.pairs {
             let storm = Storm { count: args.count, spawners: args.spawners, seed: u64::from(pair) + 1, pages: 0 };
             let bare = storm.run(false)?;
-            // It never settles beside busy writers of this very process, but its own CPU time does.
+            // Beside busy writers of this same process the machine never settles, but its own CPU
+            // time does.
             let running = procscope.start()?;
             let past = storm.run(false)?;
             let done = running.stop(&past)?;
@@ -89,7 +90,7 @@ mod linux {
         Ok(exact == args.pairs)
     }
 
-    /// A MiB at a time, each brought to the disk.
+    /// A MiB at a time, each synced to the disk.
     fn writer(stop: Arc<AtomicBool>, written: Arc<AtomicU64>) -> JoinHandle<anyhow::Result<()>> {
         std::thread::spawn(move || {
             let mut file = tempfile::tempfile()?;

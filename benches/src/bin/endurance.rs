@@ -35,7 +35,7 @@ mod linux {
         /// How many processes.
         #[arg(long, default_value_t = 1_000_000)]
         count: u32,
-        /// From how many spawners.
+        /// The number of spawners.
         #[arg(long, default_value_t = 2)]
         spawners: u32,
     }

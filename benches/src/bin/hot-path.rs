@@ -1,4 +1,5 @@
-//! What procscope does with each process once its records are in the ring, without the kernel: decoding, pipeline, JSON.
+//! procscope's work on each process once its records are in the ring, without the kernel: decoding,
+//! pipeline, JSON.
 
 #![allow(missing_docs)]
 
@@ -16,7 +17,7 @@ use procscope_format::json::JsonLines;
 use procscope_tests::plan::{End, NAMES, Spawn};
 use procscope_tests::truth::Planned;
 
-/// Has procscope turn the records of a made-up storm into JSON, and throws the text away.
+/// Makes procscope turn the records of a made-up storm into JSON, and discards the text.
 #[derive(Parser)]
 struct Args {
     /// How many processes, each of which forks, execs and exits.
@@ -31,7 +32,7 @@ struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
 
-// SAFETY: all is handed on to the system's allocator as it came.
+// SAFETY: everything is passed on unchanged to the system's allocator.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         ALLOCATIONS.fetch_add(1, Relaxed);
@@ -54,7 +55,7 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// As much as procscope hands over at once.
+/// As much as procscope passes on at once.
 const CHUNK_BYTES: usize = 512 << 10;
 
 struct Rendered {
@@ -74,7 +75,7 @@ impl Sink for Rendered {
     }
 }
 
-/// The records of a storm: the same arguments and ends as those of the live one.
+/// The records of a storm: the same arguments and ends as in the live one.
 fn storm(processes: u32) -> Vec<u8> {
     let paths = NAMES.map(|name| format!("/tmp/.tmpAbCdEf/{name}").into_bytes());
     let mut records = Vec::new();

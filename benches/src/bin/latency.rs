@@ -1,4 +1,4 @@
-//! How soon an event is out when things are quiet, and how soon procscope itself is at work.
+//! How soon an event is printed when the system is quiet, and how soon procscope itself is ready.
 
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ mod linux {
     use procscope_benches::{meter, monitor};
     use procscope_tests::seen::Seen;
 
-    /// Measures how soon an event is out.
+    /// Measures how soon an event is printed.
     #[derive(Parser)]
     struct Args {
         /// How many processes to start, one at a time.
@@ -67,7 +67,7 @@ mod linux {
         println!("| {what} ({}) | {:.1} | {:.1} | {:.1} |", times.len(), at(50), at(99), at(100));
     }
 
-    /// Those of the execs, and of the exits soon behind them.
+    /// Delays of the execs, and of the exits soon after them.
     fn delays(processes: u32) -> anyhow::Result<(Vec<Duration>, Vec<Duration>)> {
         let mut child = Command::new(monitor::procscope()?)
             .args(["--format", "json", "-e", "exec,exit"])
@@ -80,7 +80,7 @@ mod linux {
         std::thread::spawn(move || {
             let mut line = String::new();
             while stdout.read_line(&mut line).is_ok_and(|n| n > 0) {
-                // Sent before the line is read, so that the reading is no part of the delay.
+                // Sent before the line is read, so that reading does not add to the delay.
                 if sender.send((SystemTime::now(), std::mem::take(&mut line))).is_err() {
                     return;
                 }
@@ -92,7 +92,7 @@ mod linux {
             let mut process = Command::new("/bin/true").spawn()?;
             own.insert(process.id());
             process.wait()?;
-            // Uneven, so as not to keep step with any timer.
+            // Uneven, so that it does not keep step with any timer.
             std::thread::sleep(Duration::from_micros(15_000 + u64::from(number) * 7_919 % 20_000));
         }
         std::thread::sleep(Duration::from_millis(200));

@@ -34,13 +34,14 @@ mod linux {
         /// How many processes a storm has.
         #[arg(long, default_value_t = 20_000)]
         count: u32,
-        /// From how many spawners.
+        /// The number of spawners.
         #[arg(long, default_value_t = 2)]
         spawners: u32,
-        /// How many pages of fresh memory each process touches: 130 make a storm of about 9,000 a second, as small C programs do.
+        /// How many pages of fresh memory each process touches: 130 make a storm of about 9,000 a
+        /// second, as small C programs do.
         #[arg(long, default_value_t = 0)]
         pages: u32,
-        /// Which monitors; without it all that are known but strace, beside which a storm takes minutes.
+        /// The monitors; the default is all except strace, beside which a storm lasts for minutes.
         #[arg(long, value_delimiter = ',')]
         monitors: Vec<String>,
     }
@@ -107,7 +108,8 @@ mod linux {
         Ok(Storm { count: args.count, spawners: args.spawners, seed: u64::from(pair) + 1, pages: args.pages })
     }
 
-    /// Which of the two comes first changes from pair to pair, so that a drift of the machine favours neither.
+    /// Which of the two comes first changes from pair to pair, so that a drift of the machine
+    /// favours neither.
     fn measure(args: &Args, pair: u32, monitor: &Monitor, figures: &mut Figures) -> anyhow::Result<()> {
         let storm = storm(args, pair)?;
         let bare_first = pair.is_multiple_of(2);
@@ -190,7 +192,7 @@ mod linux {
         }
     }
 
-    /// In percent; 100 is said only of what is all right.
+    /// In percent; 100 means that everything is right.
     fn mean(values: impl Iterator<Item = f64>) -> String {
         let all: Vec<f64> = values.collect();
         if all.is_empty() {

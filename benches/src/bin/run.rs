@@ -1,4 +1,5 @@
-//! What it costs a command to be run by `procscope run --source ptrace`, by `strace -f`, and by tracexec's ptrace mode.
+//! The cost for a command of running under `procscope run --source ptrace`, under `strace -f`, and
+//! under tracexec's ptrace mode.
 
 #[cfg(target_os = "linux")]
 fn main() -> anyhow::Result<std::process::ExitCode> {
@@ -25,11 +26,12 @@ mod linux {
     use procscope_benches::storm::{self, Storm};
 
     const NOBODY: u32 = 65534;
-    /// The word that makes this program start others, of which each makes as many system calls as a small program in C does.
+    /// The word that makes this program start others, each of which makes as many system calls as a
+    /// small C program.
     const WORD: &str = "start-programs";
     const SPAWNERS: usize = 2;
 
-    /// Compares a load alone with the same under each tracer, in turns, as nobody.
+    /// Compares a load alone with the same under each tracer, in turns, as the user nobody.
     #[derive(Parser)]
     struct Arguments {
         /// How many processes.
@@ -38,12 +40,12 @@ mod linux {
         /// How often each.
         #[arg(long, default_value_t = 5)]
         rounds: u32,
-        /// Another procscope than the one beside this program.
+        /// A procscope other than the one beside this program.
         #[arg(long)]
         procscope: Option<PathBuf>,
     }
 
-    /// Starts so many, and writes how long it took, seconds.
+    /// Starts this many, and writes the duration, seconds.
     fn start_programs(mut words: impl Iterator<Item = OsString>) -> anyhow::Result<ExitCode> {
         let mut word = || words.next().context("a word is missing");
         let count: usize = word()?.to_str().context("a number")?.parse()?;
@@ -63,7 +65,7 @@ mod linux {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// What is run.
+    /// The command.
     #[derive(Clone, Copy)]
     enum Load {
         Storm,
@@ -78,7 +80,7 @@ mod linux {
             }
         }
 
-        /// Leaves word in the file.
+        /// Leaves its result in the file.
         fn command(self, count: u32, seed: u64, file: &Path) -> anyhow::Result<Command> {
             match self {
                 Self::Storm => Storm { count, spawners: SPAWNERS as u32, seed, pages: 0 }.command(file, true),
@@ -103,7 +105,7 @@ mod linux {
         std::env::split_paths(&dirs).any(|dir| dir.join(program).is_file())
     }
 
-    /// CPU of the tracer and all it ran, seconds.
+    /// CPU of the tracer and everything that it ran, seconds.
     fn children_cpu_s() -> f64 {
         let usage = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
         // SAFETY: plain data, which the kernel fills.
@@ -150,7 +152,7 @@ mod linux {
     }
 
     fn compare(load: Load, count: u32, rounds: u32, tracers: &[(&str, Vec<OsString>)]) -> anyhow::Result<()> {
-        // SAFETY: it fails never.
+        // SAFETY: it never fails.
         let root = unsafe { libc::geteuid() } == 0;
         // tracexec writes a log there.
         let home = tempfile::tempdir()?;

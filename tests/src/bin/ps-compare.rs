@@ -9,14 +9,14 @@ use clap::Parser;
 use procscope_tests::compare::Comparison;
 use procscope_tests::truth;
 
-/// Compares procscope's JSON lines with a truth file; ends with 1 where anything differs.
+/// Compares procscope's JSON lines with a truth file; ends with 1 if anything differs.
 #[derive(Parser)]
 struct Args {
-    /// What procscope wrote with `--format json -o FILE`.
+    /// The output of procscope with `--format json -o FILE`.
     events: PathBuf,
-    /// What ps-workload wrote with `--truth FILE`.
+    /// The output of ps-workload with `--truth FILE`.
     truth: PathBuf,
-    /// The kinds of event that procscope was asked for.
+    /// The kinds of event requested from procscope.
     #[arg(short, long, value_delimiter = ',')]
     events_wanted: Vec<String>,
     /// The source reads names after the event.

@@ -1,5 +1,5 @@
-//! Runs a command whose system calls are filtered as container engines do by default: `bpf`, `perf_event_open`, `ptrace` and
-//! netlink sockets are refused with EPERM.
+//! Runs a command with system calls filtered as container engines do by default: `bpf`,
+//! `perf_event_open`, `ptrace` and netlink sockets are refused with EPERM.
 
 #[cfg(target_os = "linux")]
 fn main() {
@@ -21,7 +21,7 @@ fn main() {
 
 #[cfg(target_os = "linux")]
 fn confine() -> std::io::Result<()> {
-    /// Of `struct seccomp_data`: the call's number, and the low half of its first argument.
+    /// Offsets in `struct seccomp_data`: the call's number, and the low half of its first argument.
     const NR: u32 = 0;
     const FIRST: u32 = if cfg!(target_endian = "little") { 16 } else { 20 };
     let load =
@@ -42,7 +42,7 @@ fn confine() -> std::io::Result<()> {
         give(libc::SECCOMP_RET_ERRNO | libc::EPERM as u32),
     ];
     let filter = libc::sock_fprog { len: program.len() as u16, filter: program.as_ptr().cast_mut() };
-    // SAFETY: plain numbers, and a program that is as long as said.
+    // SAFETY: plain numbers, and a program of the given length.
     let done = unsafe {
         libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
             && libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) == 0

@@ -1,4 +1,4 @@
-//! Runs in a guest, as its first process, what the kernel matrix is made of.
+//! Runs the parts of the kernel matrix in a guest, as its first process.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! Makes processes and tells in a file what really happened.
+//! Makes processes and writes the truth about them to a file.
 
 use std::process::ExitCode;
 

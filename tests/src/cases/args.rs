@@ -49,7 +49,7 @@ fn argc_0(stage: &mut Stage) -> io::Result<()> {
     stage.note(actor.end()?);
     // The same by a null pointer in place of the list.
     let mut actor = stage.actor(|child| {
-        // SAFETY: Linux takes a null pointer for an empty list.
+        // SAFETY: Linux reads a null pointer as an empty list.
         unsafe { libc::execve(c_path(&path).as_ptr(), ptr::null(), env.as_ptr()) };
         child.tell_errno();
     })?;
@@ -60,17 +60,18 @@ fn argc_0(stage: &mut Stage) -> io::Result<()> {
     Ok(())
 }
 
-/// As much as the kernel takes: a quarter of the stack's limit, and never more than three quarters of 8 MiB.
+/// As much as the kernel accepts: a quarter of the stack's limit, and never more than three
+/// quarters of 8 MiB.
 fn largest(stage: &mut Stage, stack: Option<u64>) -> io::Result<()> {
     const CHUNK: usize = 100_000;
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the kernel fills what is given.
+    // SAFETY: the kernel fills the given memory.
     unsafe { libc::getrlimit(libc::RLIMIT_STACK, &mut limit) };
     let stack_bytes = stack.unwrap_or(limit.rlim_cur);
     let most = (stack_bytes / 4).min(6 << 20) as usize;
     let path = stage.bin.tiny();
     let env = List::steps(&format!("{HOLD}e0"));
-    // The first tries are too large by little, and are failed execs worth seeing; the last one fits.
+    // The first tries are slightly too large, and are interesting failed execs; the last one fits.
     let lists: Vec<List> = (0..4)
         .map(|slack| {
             // Strings, pointers to them, and the path, which the kernel counts too.
@@ -84,7 +85,7 @@ fn largest(stage: &mut Stage, stack: Option<u64>) -> io::Result<()> {
             List::new(list)
         })
         .collect();
-    // Two such lists at once are more than a monitor's buffer may hold, and full ones are tested elsewhere.
+    // Two such lists at once may exceed a monitor's buffer, and full ones are tested elsewhere.
     std::thread::sleep(std::time::Duration::from_millis(200));
     let mut actor = stage.actor(|child| {
         if stack.is_some() {
@@ -135,7 +136,8 @@ fn env_odd(stage: &mut Stage) -> io::Result<()> {
     Ok(())
 }
 
-/// Without an environment the program cannot wait, so it ends at once and only its status is known for sure.
+/// Without an environment the program cannot wait, so it ends at once and only its status is
+/// certain.
 fn env_none(stage: &mut Stage) -> io::Result<()> {
     let path = stage.bin.tiny();
     let (argv, env) = (List::new([stage.case]), List::new([""; 0]));
@@ -143,7 +145,7 @@ fn env_none(stage: &mut Stage) -> io::Result<()> {
     let before = crate::clock::boot_ns();
     actor.look(None)?;
     actor.go()?;
-    // The exec has other arguments and files than what was seen before it.
+    // The exec has other arguments and files than those seen before it.
     if let Some(exec) = actor.life.execs.last_mut() {
         exec.argv = argv.bytes();
         exec.path = Some(path.as_os_str().as_encoded_bytes().into());

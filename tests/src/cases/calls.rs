@@ -24,7 +24,7 @@ fn calls_32_bit(stage: &mut Stage) -> io::Result<()> {
     let argv = List::new(["tried", "by int 0x80"]);
     let low = Low::new("/not/there", &["tried", "by int 0x80"])?;
     let fail = |child: &Child| {
-        // Arguments in the lowest 4 GiB, where their 32 bits are all of them; ids.
+        // Arguments in the lowest 4 GiB, where 32 bits are enough; ids.
         low.exec(child);
         for (name, nr, args) in [("setsid", SETSID, [0; 3]), ("setgid", SETGID, [1002, 0, 0])] {
             child.must(name, interrupt(nr, args) as i64);
@@ -44,7 +44,7 @@ fn calls_32_bit(stage: &mut Stage) -> io::Result<()> {
     impl Low {
         fn new(path: &str, argv: &[&str]) -> io::Result<Self> {
             let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-            // SAFETY: a new mapping, that nobody else has.
+            // SAFETY: a new mapping that nothing else has.
             let at = unsafe { libc::mmap(std::ptr::null_mut(), 4096, access, kind | libc::MAP_32BIT, -1, 0) };
             checked(at.expose_provenance() as i64)?;
             let (mut pointers, mut end) = (256, 512);
@@ -105,7 +105,7 @@ fn seccomp_exec(stage: &mut Stage) -> io::Result<()> {
     ];
     let mut actor = stage.actor(|child| {
         let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-        // SAFETY: a program of the length that is said.
+        // SAFETY: a program of the given length.
         child.must("seccomp", unsafe {
             libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, &raw const program)
         });

@@ -1,4 +1,4 @@
-//! Signals, faults, cores and want of memory.
+//! Signals, faults, cores and exhausted memory.
 
 use std::fs;
 use std::io;
@@ -77,7 +77,7 @@ fn killed_by_another(stage: &mut Stage) -> io::Result<()> {
         }
         child.tell(".");
         child.wait();
-        // SAFETY: ends the child alone.
+        // SAFETY: ends only the child.
         unsafe { libc::_exit(0) }
     })?;
     let (tid, old) = (killer.life.pid, killer.name.clone().into());
@@ -97,7 +97,7 @@ fn killed_before_exec(stage: &mut Stage) -> io::Result<()> {
     Ok(())
 }
 
-/// The signal goes to the process, and whichever thread takes it.
+/// The signal goes to the process, and any thread may handle it.
 fn killed_with_threads(stage: &mut Stage) -> io::Result<()> {
     let mut actor = stage.tiny(&format!("{}r201", "p(g200r202)".repeat(4)))?;
     actor.go()?;
@@ -109,7 +109,7 @@ fn killed_with_threads(stage: &mut Stage) -> io::Result<()> {
     Ok(())
 }
 
-/// An end that nobody sent a signal for.
+/// An end without a signal's sender.
 fn ends_by(stage: &mut Stage, steps: &str, signal: &str, killer: Option<Killer>) -> io::Result<()> {
     let actor = stage.tiny(steps)?;
     let life = released(actor, killer)?;
@@ -161,7 +161,7 @@ fn core(stage: &mut Stage, steps: &str, own: bool) -> io::Result<()> {
     if dumped { Ok(()) } else { Err(unsupported("the kernel writes no cores here (kernel.core_pattern)")) }
 }
 
-/// A memory cgroup of whichever hierarchy can be had; gone when dropped.
+/// A memory cgroup of any available hierarchy; removed when dropped.
 struct MemoryCgroup(PathBuf);
 
 impl MemoryCgroup {
@@ -175,7 +175,7 @@ impl MemoryCgroup {
             let dir = Self(Path::new(root).join(&name));
             let made = Path::new(root).join("cgroup.procs").exists() && fs::create_dir(&dir.0).is_ok();
             if made && fs::write(dir.0.join(key), limit.to_string()).is_ok() {
-                // Where there is swap, the limit alone would only be slow.
+                // With swap, the limit alone would only be slow.
                 let _ = fs::write(dir.0.join("memory.swap.max"), "0");
                 return Ok(dir);
             }
@@ -195,7 +195,7 @@ fn oom(stage: &mut Stage) -> io::Result<()> {
     let procs = crate::tiny::c_path(&cgroup.0.join("cgroup.procs"));
     let (path, argv, env) = (stage.bin.tiny(), List::new([stage.case]), List::steps(&format!("{HOLD}m64e0")));
     let mut actor = Actor::begin(stage.case, Call::Fork, |child| {
-        // SAFETY: strings with their NULs, and a buffer of the length that is said.
+        // SAFETY: strings with their NULs, and a buffer of the given length.
         unsafe {
             let fd = libc::open(procs.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
             child.must("open cgroup.procs", fd);

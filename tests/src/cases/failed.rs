@@ -36,7 +36,7 @@ fn a_loop(stage: &mut Stage) -> io::Result<PathBuf> {
     Ok(a)
 }
 
-/// Does `fail` in a child, which then becomes the tiny program to show that it goes on.
+/// Does `fail` in a child, which then becomes the tiny program to show that it continues.
 pub(super) fn failing(
     stage: &mut Stage,
     fail: impl FnOnce(&Child),
@@ -69,7 +69,7 @@ fn path(stage: &mut Stage, make: fn(&mut Stage) -> io::Result<PathBuf>, errno: &
         stage,
         |child| child.exec(&path, &argv, &env),
         |actor| {
-            // The kernel takes no more than 4095 bytes of a path, and does not look at a longer one.
+            // The kernel accepts at most 4095 bytes of a path, and does not look at a longer one.
             let bytes = path.as_os_str().as_encoded_bytes();
             actor.saw_failure((bytes.len() < 4096).then_some(bytes), Some(&argv))?;
             expect(actor, errno)

@@ -1,4 +1,4 @@
-//! What can be executed besides a plain path to a plain file.
+//! Executable things other than a plain path to a plain file.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -80,7 +80,7 @@ fn fexecve(stage: &mut Stage) -> io::Result<()> {
 }
 
 fn memfd(stage: &mut Stage) -> io::Result<()> {
-    // SAFETY: a string with its NUL; nobody else owns what comes back.
+    // SAFETY: a string with its NUL; nothing else owns the returned descriptor.
     let mut file = unsafe {
         let fd = checked(libc::memfd_create(c"in memory".as_ptr(), libc::MFD_CLOEXEC))?;
         File::from_raw_fd(fd as RawFd)
@@ -100,7 +100,7 @@ fn by_descriptor(stage: &mut Stage, fd: RawFd, path: &Path, flags: i32, special:
     let (argv, env) = (List::new([stage.case, "a"]), List::steps(&format!("{HOLD}e0")));
     let mut actor = stage.actor(|child| child.exec_at(fd, path, &argv, &env, flags))?;
     actor.go()?;
-    // Beside the name that was given the kernel keeps where it begins, as scripts are told it.
+    // Besides the given name the kernel keeps its beginning, as scripts receive it.
     let called = Path::new("/dev/fd").join(fd.to_string()).join(path);
     let exec = actor.saw_exec(&called, &argv.bytes())?;
     if path.as_os_str().is_empty() {
@@ -111,7 +111,7 @@ fn by_descriptor(stage: &mut Stage, fd: RawFd, path: &Path, flags: i32, special:
     Ok(())
 }
 
-/// The file goes while the program runs: it had its name at the exec.
+/// The file is removed while the program runs: it had its name at the exec.
 fn deleted_while(stage: &mut Stage) -> io::Result<()> {
     let path = stage.bin.copy("gone-while-it-runs")?;
     let (argv, env) = (List::new([stage.case]), List::steps(&format!("{HOLD}e0")));
@@ -128,7 +128,8 @@ fn script(stage: &mut Stage, argument: &str) -> io::Result<()> {
     let text = format!("#! {}{argument}\nnothing\n", interpreter.display());
     let path = stage.bin.file(&format!("a {}", stage.case), text, 0o755)?;
     let (argv, env) = (List::new(["lost", "a", "", "b"]), List::steps(&format!("{HOLD}e0")));
-    // The whole rest of the line is one argument, without the blanks at its ends; argv[0] gives way to the path.
+    // The whole rest of the line is one argument, without the blanks at its ends; the path replaces
+    // argv[0].
     let received: Vec<Bytes> = [Bytes::from(interpreter.as_os_str().as_bytes())]
         .into_iter()
         .chain((!argument.is_empty()).then(|| argument.trim().into()))
@@ -160,7 +161,7 @@ fn script_script(stage: &mut Stage) -> io::Result<()> {
     let mut actor = stage.actor(|child| child.exec(&path, &argv, &env))?;
     actor.go()?;
     let exec = actor.saw_exec(&path, &received)?;
-    // The last one that was looked for.
+    // The last one in the search.
     exec.interpreter = Some(bytes(&interpreter));
     stage.note(actor.end()?);
     Ok(())

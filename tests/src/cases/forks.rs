@@ -69,7 +69,7 @@ fn fork_no_exec(stage: &mut Stage) -> io::Result<()> {
     let mut actor = stage.actor(|child| {
         child.tell(".");
         child.wait();
-        // SAFETY: ends the child alone.
+        // SAFETY: ends only the child.
         unsafe { libc::_exit(42) }
     })?;
     actor.go()?;
@@ -78,7 +78,7 @@ fn fork_no_exec(stage: &mut Stage) -> io::Result<()> {
     Ok(())
 }
 
-/// Whoever calls clone with CLONE_PARENT makes a sibling, not a child.
+/// A caller of clone with CLONE_PARENT makes a sibling, not a child.
 fn clone_parent(stage: &mut Stage) -> io::Result<()> {
     let path = stage.bin.tiny();
     let argv = List::new([stage.case]);
@@ -94,7 +94,7 @@ fn clone_parent(stage: &mut Stage) -> io::Result<()> {
             Ok(pid) => child.tell(pid),
             Err(error) => child.tell(error),
         }
-        // SAFETY: ends the process alone.
+        // SAFETY: ends only the process.
         unsafe { libc::_exit(0) }
     })?;
     let maker_pid = maker.life.pid;
@@ -111,7 +111,7 @@ fn clone_parent(stage: &mut Stage) -> io::Result<()> {
     let made = maker.life.clone();
     let mut sibling = maker.hand_over(pid, fork)?;
     let mut status = 0;
-    // SAFETY: the kernel fills what is given.
+    // SAFETY: the kernel fills the given memory.
     checked(unsafe { libc::waitpid(maker_pid as i32, &mut status, 0) })?;
     stage.note(crate::truth::Life {
         exit: Some(Exit { code: Some(0), killer: Some(None), ppid: Some(own), ..Exit::default() }),
@@ -136,12 +136,12 @@ fn double_fork(stage: &mut Stage, subreaper: bool) -> io::Result<()> {
             Ok(0) => child.exec(&path, &argv, &env),
             Ok(pid) => {
                 child.tell(pid);
-                // SAFETY: waits for any signal, that is for SIGTERM.
+                // SAFETY: waits for any signal, which is SIGTERM.
                 unsafe { libc::pause() };
             }
             Err(error) => child.tell(error),
         }
-        // SAFETY: ends the process alone.
+        // SAFETY: ends only the process.
         unsafe { libc::_exit(1) }
     })?;
     middle.go()?;

@@ -40,7 +40,7 @@ fn ids_effective(stage: &mut Stage) -> io::Result<()> {
             child.must("setresuid", libc::setresuid(1000, 1000, 0));
             child.must("setresuid", libc::setresuid(0, 0, 0));
             child.must("seteuid", libc::syscall(libc::SYS_setresuid, -1, 1000, -1));
-            // Nothing changes, so nothing is to be told.
+            // Nothing changes, so nothing has to be reported.
             child.must("setresuid", libc::setresuid(0, 1000, 0));
         }
     })?;
@@ -97,7 +97,7 @@ fn comm_thread(stage: &mut Stage) -> io::Result<()> {
     Ok(())
 }
 
-/// `/proc/PID/comm` can be written by others of the same process alone, so a thread does it for the leader.
+/// Only threads of the same process can write `/proc/PID/comm`, so a thread does it for the leader.
 fn comm_by_another(stage: &mut Stage) -> io::Result<()> {
     let own_exe = fs::read_link("/proc/self/exe")?;
     let argv = List::new(["ps-workload", "act", "leader-name"]);

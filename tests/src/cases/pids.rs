@@ -15,10 +15,11 @@ pub(super) const CASES: &[(&str, Case)] = &[("pid-reuse", pid_reuse)];
 
 /// How often the pid is used.
 const TIMES: usize = 5;
-/// The pid inside the namespace; its processes find no other there.
+/// The pid inside the namespace, where its processes find no other.
 const PID: u32 = 300;
 
-/// In a pid namespace of our own the next pid can be chosen, so that several processes have the same one after another.
+/// In a pid namespace of our own the next pid can be chosen, so that several processes have the
+/// same one after another.
 fn pid_reuse(stage: &mut Stage) -> io::Result<()> {
     let (path, argv) = (stage.bin.tiny(), List::new([stage.case, "again"]));
     let env = List::steps(&format!("{HOLD}e6"));
@@ -47,7 +48,7 @@ fn pid_reuse(stage: &mut Stage) -> io::Result<()> {
             }
             child.wait();
         }
-        // SAFETY: ends the child alone.
+        // SAFETY: ends only the child.
         unsafe { libc::_exit(0) }
     })?;
     let init_pid = init.life.pid;
@@ -74,7 +75,7 @@ fn pid_reuse(stage: &mut Stage) -> io::Result<()> {
         init.go()?;
     }
     let mut life = init.reap(last, None, None)?;
-    // The parent is told the usage of what it waited for, too.
+    // The parent also gets the usage of the processes that it waited for.
     life.exit.iter_mut().for_each(|exit| exit.usage = None);
     stage.note(life);
     lives.into_iter().for_each(|life| stage.note(life));

@@ -38,7 +38,8 @@ pub(super) const CASES: &[(&str, Case)] = &[
 
 const HEX: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00123456789abcdef0123456789abcdef";
 
-/// A directory so deep that its path is `depth` times 31 bytes long; beyond 4096 `/proc` cannot show it.
+/// A directory so deep that its path is `depth` times 31 bytes long; beyond 4096 `/proc` cannot
+/// show it.
 fn cwd_deep(stage: &mut Stage, depth: usize) -> io::Result<()> {
     let top = stage.bin.path().join(stage.case);
     fs::create_dir(&top)?;
@@ -123,7 +124,7 @@ fn namespaces(stage: &mut Stage) -> io::Result<()> {
     Ok(())
 }
 
-/// Ids are told as the initial namespace numbers them, whatever the process itself sees.
+/// Ids are reported as the initial namespace numbers them, whatever the process itself sees.
 fn namespace_user(stage: &mut Stage) -> io::Result<()> {
     let (path, argv, env) = (stage.bin.tiny(), List::new([stage.case]), List::steps(&format!("{HOLD}e0")));
     let mut actor = stage.actor(|child| {
@@ -166,7 +167,7 @@ fn namespace_pid(stage: &mut Stage) -> io::Result<()> {
     Ok(())
 }
 
-/// Directories of the unified hierarchy that were not there before; gone when dropped.
+/// Directories of the unified hierarchy that are new; removed when dropped.
 struct Cgroup(Vec<PathBuf>);
 
 impl Cgroup {
@@ -202,7 +203,7 @@ fn cgroup(stage: &mut Stage, path: &str, container: Option<&str>, unit: Option<&
     let cgroup = Cgroup::new(path)?;
     let procs = c_path(&cgroup.0.last().map(|dir| dir.join("cgroup.procs")).unwrap_or_default());
     let mut actor = stage.tiny_after(|child| {
-        // SAFETY: strings with their NULs, and a buffer of the length that is said.
+        // SAFETY: strings with their NULs, and a buffer of the given length.
         unsafe {
             let fd = libc::open(procs.as_ptr(), libc::O_WRONLY | libc::O_CLOEXEC);
             child.must("open cgroup.procs", fd);
@@ -223,7 +224,7 @@ fn cgroup(stage: &mut Stage, path: &str, container: Option<&str>, unit: Option<&
 /// A session with a pseudo-terminal of its own.
 fn tty(stage: &mut Stage) -> io::Result<()> {
     let mut name = [0; 64];
-    // SAFETY: nobody else owns the descriptor, and the buffer is as long as it is said to be.
+    // SAFETY: nothing else owns the descriptor, and the buffer has the given length.
     let master = unsafe {
         let fd = checked(libc::posix_openpt(libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC))? as i32;
         let master = File::from_raw_fd(fd);

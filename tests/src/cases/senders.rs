@@ -1,4 +1,4 @@
-//! Whose signal it was: of several senders, of nobody, of one that claims to be another.
+//! The sender of a signal: among several senders, none, or one with a false claim.
 
 use std::io;
 
@@ -33,14 +33,14 @@ fn blocked(signo: i32, body: impl FnOnce()) {
     }
 }
 
-/// Has no core written, so that an end takes no longer than another.
+/// Prevents a core dump, so that an end is no slower than another.
 fn without_core(child: &Child) {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a plain system call.
     child.must("setrlimit", unsafe { libc::setrlimit(libc::RLIMIT_CORE, &none) });
 }
 
-/// A process of a name of its own that sends a signal.
+/// A process with its own name that sends a signal.
 fn sends(stage: &mut Stage, name: &'static [u8], send: impl FnOnce(&Child)) -> io::Result<Killer> {
     let mut sender = stage.actor(|child| {
         // SAFETY: a name of at most 15 bytes, with its NUL.
@@ -48,7 +48,7 @@ fn sends(stage: &mut Stage, name: &'static [u8], send: impl FnOnce(&Child)) -> i
         send(child);
         child.tell(".");
         child.wait();
-        // SAFETY: ends the child alone.
+        // SAFETY: ends only the child.
         unsafe { libc::_exit(0) }
     })?;
     let name = name.strip_suffix(b"\0").unwrap_or(name);
@@ -66,7 +66,8 @@ fn kills(stage: &mut Stage, name: &'static [u8], pid: u32, signo: i32) -> io::Re
     sends(stage, name, |child| child.must("kill", unsafe { libc::kill(pid as i32, signo) }))
 }
 
-/// Two send the same signal: the first one's is delivered, whether it had to wait or ended the process at once.
+/// Two processes send the same signal: the first one's is delivered, whether it had to wait or
+/// ended the process at once.
 fn killed_by_two(stage: &mut Stage, signo: i32, waits: bool) -> io::Result<()> {
     let mut victim = stage.actor(|child| {
         without_core(child);
@@ -167,7 +168,7 @@ fn alarm(child: &Child) {
         it_interval: libc::timeval { tv_sec: 0, tv_usec: 0 },
         it_value: libc::timeval { tv_sec: 0, tv_usec: 1000 },
     };
-    // SAFETY: a valid time, and nobody asks for the old one.
+    // SAFETY: a valid time, and the old one is not requested.
     child.must("setitimer", unsafe { libc::syscall(libc::SYS_setitimer, libc::ITIMER_REAL, &raw const soon, 0) });
     wait_forever()
 }
@@ -189,7 +190,7 @@ fn timer(child: &Child) {
     wait_forever()
 }
 
-/// `rt_sigqueueinfo(2)` takes whatever pid the sender says it has.
+/// `rt_sigqueueinfo(2)` accepts any pid as the sender's.
 fn sent_as_another(stage: &mut Stage) -> io::Result<()> {
     let mut victim = stage.actor(|child| {
         without_core(child);
@@ -204,7 +205,7 @@ fn sent_as_another(stage: &mut Stage) -> io::Result<()> {
         // si_signo, si_errno, si_code, padding, si_pid
         let mut info = [0i32; 32];
         (info[0], info[2], info[4]) = (libc::SIGQUIT, libc::SI_QUEUE, 1);
-        // SAFETY: as long as a siginfo_t is.
+        // SAFETY: as long as a siginfo_t.
         let result = unsafe { libc::syscall(libc::SYS_rt_sigqueueinfo, pid, libc::SIGQUIT, info.as_ptr()) };
         child.must("rt_sigqueueinfo", checked(result).map_or(-1, |_| 0));
     })?;

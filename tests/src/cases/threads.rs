@@ -28,7 +28,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
 
 const MANY: usize = 50;
 
-/// Takes up a thread that the tiny program started by clone.
+/// Registers a thread that the tiny program started by clone.
 fn took(actor: &mut Actor) -> io::Result<u32> {
     let tid = actor.number()?;
     actor.life.threads.push(Thread { tid, call: Some("clone".into()) });
@@ -71,7 +71,7 @@ fn many(stage: &mut Stage, group: bool) -> io::Result<()> {
         tids.iter().try_for_each(|&tid| gone(actor.life.pid, tid))?;
         actor.life.changes.extend(tids.iter().map(|&tid| Change::ThreadExit { tid, code: Some(1) }));
     }
-    // Else some ends of threads may be the end of the process, in whatever order.
+    // Otherwise several ends of threads may be the end of the process, in any order.
     stage.note(actor.end()?);
     Ok(())
 }
@@ -109,7 +109,7 @@ fn exec_thread(stage: &mut Stage) -> io::Result<()> {
     Ok(())
 }
 
-/// The leader execs while other threads live, which end by that.
+/// The leader execs while other threads live, which this ends.
 fn exec_with_threads(stage: &mut Stage) -> io::Result<()> {
     let second = stage.bin.copy("second")?;
     let first = stage.bin.tiny();
@@ -205,7 +205,7 @@ fn kill_who_asks_for_its_parent(child: &Child) {
         give(libc::SECCOMP_RET_ALLOW),
     ];
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
-    // SAFETY: the kernel reads the program, which is as long as said.
+    // SAFETY: the kernel reads the program, which has the given length.
     unsafe {
         child.must("prctl", libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
         child.must("prctl", libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program));

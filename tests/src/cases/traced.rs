@@ -15,13 +15,13 @@ pub(super) const CASES: &[(&str, Case)] = &[
 ];
 
 fn ptrace(request: libc::c_uint, pid: u32) -> io::Result<i64> {
-    // SAFETY: these requests take no address and no data but zeroes.
+    // SAFETY: these requests have no address and only zeroes as data.
     checked(unsafe { libc::ptrace(request, pid as i32, ptr::null_mut::<u8>(), ptr::null_mut::<u8>()) })
 }
 
 fn stopped(pid: u32) -> io::Result<i32> {
     let mut status = 0;
-    // SAFETY: the kernel fills what is given.
+    // SAFETY: the kernel fills the given memory.
     checked(unsafe { libc::waitpid(pid as i32, &mut status, libc::__WALL) })?;
     if libc::WIFSTOPPED(status) { Ok(status) } else { Err(io::Error::other(format!("it ended: {status:#x}"))) }
 }
@@ -45,7 +45,7 @@ fn attach(stage: &mut Stage, request: libc::c_uint) -> io::Result<()> {
 fn traceme(stage: &mut Stage) -> io::Result<()> {
     let (path, argv, env) = (stage.bin.tiny(), List::new([stage.case]), List::steps(&format!("{HOLD}s15")));
     let mut actor = stage.actor(|child| {
-        // SAFETY: takes no further arguments.
+        // SAFETY: needs no further arguments.
         child.must("ptrace", unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) });
         child.exec(&path, &argv, &env);
     })?;
@@ -58,7 +58,7 @@ fn traceme(stage: &mut Stage) -> io::Result<()> {
     let killer = crate::truth::Killer { pid, name: actor.name.clone().into() };
     let before = clock::boot_ns();
     actor.go()?;
-    // The signal comes to the tracer first, who hands it on.
+    // The signal comes to the tracer first, which passes it on.
     stopped(pid)?;
     // SAFETY: the data is the number of the signal.
     checked(unsafe { libc::ptrace(libc::PTRACE_CONT, pid as i32, 0, libc::SIGTERM) })?;

@@ -42,7 +42,7 @@ fn switches(stage: &mut Stage) -> io::Result<()> {
     quiet(stage, &"z1".repeat(30))
 }
 
-/// Does the work, then waits once more, so that what it used can be read.
+/// Does the work, then waits once more, so that its usage can be read.
 fn working(stage: &mut Stage, steps: &str) -> io::Result<Life> {
     let mut actor = stage.tiny(&format!("{steps}{HOLD}e0"))?;
     actor.go()?;

@@ -10,28 +10,31 @@ use crate::truth::{Bytes, Change, Exec, Exit, Fork};
 /// The clock tick of process starts: an end less a start that was read has this error.
 const START_TICK_NS: u64 = 10_000_000;
 
-/// How long one that ends may be kept from telling of it on a busy machine.
+/// How long a busy machine may delay the report of an end.
 const LATE_END_NS: u64 = 200_000_000;
 
-/// How much of a list of arguments that is told as cut is there at least: a probe's record is no longer than a page.
+/// How much is at least reported of a list of arguments marked as cut: a probe's record is no
+/// longer than a page.
 pub(super) const CUT_BYTES: usize = 1 << 10;
 
-/// The kernel shows so much of a path at the least.
+/// The kernel shows at least this much of a path.
 const LEAST_SHOWN: usize = 60;
 
-/// The arguments that were last told of each pid, so that what is handed down can be compared.
+/// The arguments last reported for each pid, so that inherited ones can be compared.
 #[derive(Default)]
 pub(super) struct Told {
     argv: HashMap<u32, Option<Vec<Vec<u8>>>>,
 }
 
 impl Told {
-    /// An end tells the arguments that the process's last exec had, or those of its parent at its fork, and of nobody else.
+    /// An end has the arguments of the process's last exec, or those of its parent at its fork, and
+    /// no others.
     pub(super) fn follow(&mut self, seen: &Seen, report: &mut Report) {
         let Some(pid) = seen.pid else { return };
         match &*seen.event {
             "existing" | "exec" => _ = self.argv.insert(pid, seen.arguments()),
-            // What was read of itself may be of a program that its parent was not yet seen to have become.
+            // Arguments read from itself may be of a program that its parent was not yet seen to
+            // have become.
             "fork" if seen.source.as_deref() == Some("proc-poll") => _ = self.argv.insert(pid, None),
             "fork" => {
                 let argv = seen.ppid.and_then(|ppid| self.argv.get(&ppid).cloned()).flatten();
@@ -39,7 +42,8 @@ impl Told {
             }
             "exit" => {
                 let (last, now) = (self.argv.remove(&pid), seen.arguments());
-                // Of those who ran before nothing was told, and of long lists a part is kept.
+                // Nothing was reported about processes from before, and of long lists a part is
+                // kept.
                 if let (Some(last @ Some(_)), true) = (last, now.is_some() && flaw(seen, "argv") != "truncated") {
                     report.check("exit.argv", now == last, || format!("pid {pid}: {now:?}, not {last:?}"));
                 }
@@ -49,12 +53,12 @@ impl Told {
     }
 }
 
-/// This source's kernel records tell paths, flags and senders as they were.
+/// This source's kernel records report paths, flags and senders exactly.
 pub(super) fn tells_more(seen: &Seen) -> bool {
     seen.source.as_deref() == Some("tracefs")
 }
 
-/// True where the event is of another kind.
+/// True if the event is of another kind.
 pub(super) fn unlike(change: &Change, seen: &Seen) -> bool {
     change.event() != seen.event
 }
@@ -64,7 +68,7 @@ fn flaw<'a>(seen: &'a Seen, field: &str) -> &'a str {
 }
 
 impl Field<'_> {
-    /// A value that is absent needs a reason, one that is there has to be right.
+    /// An absent value needs a reason, a present one has to be right.
     fn told<T>(&mut self, field: &'static str, key: &str, seen: &Seen, value: Option<T>, right: impl FnOnce(T) -> bool)
     where
         T: std::fmt::Debug + Clone,
@@ -81,7 +85,7 @@ impl Field<'_> {
         }
     }
 
-    /// As [`Self::told`], and what nothing tells may be absent.
+    /// Like [`Self::told`], but values that nothing reports may be absent.
     fn perhaps<T: PartialEq + std::fmt::Debug>(&mut self, field: &'static str, value: Option<T>, truth: &[Option<T>]) {
         if value.is_some() && truth.iter().any(Option::is_some) {
             self.check(field, truth.contains(&value), || format!("{value:?}, not {truth:?}"));
@@ -118,7 +122,7 @@ impl Field<'_> {
         self.time("fork.time", seen, self.life.born_ns);
     }
 
-    /// `execs`: this one, and what the process became later.
+    /// `execs`: this one, and later ones of the process.
     pub(super) fn exec_late(&mut self, execs: &[Exec], seen: &Seen, seed: u64) {
         let Some(exec) = execs.first() else { return };
         self.never("exec.image", seen.interpreter.is_some() || seen.namespaces.is_some());
@@ -139,11 +143,12 @@ impl Field<'_> {
                 seen.exe.is_none() || same(seen.exe.as_deref(), seen.exe_b64.as_deref(), exe)
             })
         };
-        // All strings are of one program: this or, as all are read late, a later one.
+        // All strings are of one program: this or, because all are read late, a later one.
         let all: Vec<Vec<Bytes>> = execs.iter().map(|exec| self.argv(exec, seed)).collect();
         let cut = tells_more(seen) && flaw(seen, "argv") == "truncated";
         let fits = |argv: &[Bytes], all: &[Bytes]| argv == all || cut && is_beginning(argv, all, CUT_BYTES);
-        // Where the kernel records the call alone, and the process was gone before a look: a script was called without its interpreter.
+        // If the kernel records only the call, and the process was gone before a look: a script was
+        // called without its interpreter.
         let of_call = tells_more(seen) && flaw(seen, "argv") == "estimated";
         let is_call = |argv: &[Bytes], exec: &Exec, all: &[Bytes]| {
             let arguments = argv.get(1..).filter(|_| of_call && exec.interpreter.is_some());
@@ -206,7 +211,7 @@ impl Field<'_> {
         self.perhaps("exec.old_tid", seen.old_tid, &[Some(exec.old_tid.unwrap_or(self.life.pid))]);
         let parents: Vec<_> = execs.iter().map(|exec| (exec.ppid, exec.parent_name.as_ref())).collect();
         self.parent_late("exec.parent", seen, &parents);
-        // A terminal or a cgroup that was only handed down may have been changed before the exec: it says so.
+        // An inherited terminal or cgroup may have changed before the exec: a flaw says so.
         let unsure = |key| matches!(flaw(seen, key), "estimated" | "not-observed" | "unreadable" | "after-loss");
         if let (Some(tty), false) = (&exec.tty, unsure("tty")) {
             self.is("exec.tty", &seen.tty.as_deref().unwrap_or_default(), &&**tty);
@@ -238,7 +243,7 @@ impl Field<'_> {
         self.time("exec.time", seen, span);
     }
 
-    /// It bears a name that it gave itself.
+    /// It has a name that it gave itself.
     fn renamed(&self, seen: &Seen) -> bool {
         self.life.changes.iter().any(|change| match change {
             Change::Comm { tid, new, .. } => {
@@ -248,7 +253,7 @@ impl Field<'_> {
         })
     }
 
-    /// Shown by the kernel, it may be cut, and each byte that is not printed is a dot.
+    /// If the kernel shows it, it may be cut, and each byte that is not printed is a dot.
     pub(super) fn failed_path_late(&mut self, truth: Option<&Bytes>, seen: &Seen) {
         let Some(Bytes(truth)) = truth else { return };
         let told = seen.path.as_deref().map(str::as_bytes);
@@ -286,7 +291,7 @@ impl Field<'_> {
         if exit.ppid.is_some() {
             self.told("exit.ppid", "ppid", seen, seen.ppid, |ppid| Some(ppid) == exit.ppid);
         }
-        // The message is made when the parent may have been told already.
+        // The message may be made after the parent was notified.
         let told_late = |(from, to): (u64, u64)| (from, to + LATE_END_NS);
         self.time("exit.time", seen, self.life.died_ns.map(told_late));
         if let (Some(born), Some(died)) = (self.life.born_ns, self.life.died_ns) {
@@ -306,7 +311,8 @@ impl Field<'_> {
         }
     }
 
-    /// Ids that the truth does not tell as a change have to be ones that the process had at an exec.
+    /// Ids that the truth does not list as a change have to be ones that the process had at an
+    /// exec.
     pub(super) fn ids_late(&mut self, field: &'static str, seen: &Seen) {
         let had = self.life.execs.iter().filter_map(|exec| exec.ids).any(|[uid, euid, gid, egid]| match &*seen.event {
             "uid" => seen.uid.is_none() || (seen.uid, seen.euid) == (Some(uid), Some(euid)),

@@ -1,4 +1,4 @@
-//! What is tried, for each source the same.
+//! The tried behaviours, the same for each source.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
@@ -19,13 +19,14 @@ type Behaviour = fn(&str) -> Result;
 const UNREADABLE: &str = "arguments marked unreadable";
 const UNOBSERVED: &str = "arguments marked not observed";
 const UNOBSERVED_PATHS: &str = "paths marked not observed";
-/// What a source may tell to be missing, each in its words.
+/// Values that a source may mark as missing, each in its words.
 const TOLD_AS_MISSING: [(&str, &str); 3] =
     [(UNREADABLE_ARGV, UNREADABLE), (UNOBSERVED_ARGV, UNOBSERVED), (UNOBSERVED_PATH, UNOBSERVED_PATHS)];
 const KINDS: [&str; 3] = ["fork", "exec", "exit"];
 
-/// What an emulator makes a matter of luck: an instruction may last for milliseconds, and interrupts strike whom they will. So
-/// two clocks cannot be read at one moment, nor their distance.
+/// Values that depend on luck in an emulator: an instruction may last for milliseconds, and
+/// interrupts strike any process. So two clocks, and their difference, cannot be read at one
+/// moment.
 fn is_luck(field: &str) -> bool {
     matches!(field, "exit.cpu" | "exit.user_ns") || field.ends_with(".time")
 }
@@ -60,10 +61,10 @@ const OF_TRACEFS: &[(&str, Behaviour)] = &[
     ("chroot", places::chroot),
     (LONG, long_storm),
 ];
-/// Those of a source that tells of nothing but a command which procscope runs.
+/// Behaviours of a source that reports only a command run by procscope.
 const OF_A_COMMAND: [(&str, Behaviour); 4] =
     [("storm", storm), ("odd", odd), ("failed-execs", failed_execs), ("run", run)];
-/// Those of a source that tells of what it happens to see.
+/// Behaviours of a source that reports what it happens to see.
 const OF_POLLING: [(&str, Behaviour); 6] = [
     ("storm", storm),
     ("odd", odd),
@@ -80,7 +81,7 @@ const OF_AUTO: [(&str, Behaviour); 3] = [
 
 pub(super) const SOURCES: [&str; 5] = ["ebpf", "process-connector", "tracefs", "proc-poll", "ptrace"];
 
-/// Does what the words choose, one after the other, and reports each.
+/// Runs the chosen behaviours, one after the other, and reports each.
 pub(super) fn all(named: &[String], mut report: impl FnMut(&str, &str, Result)) {
     let mut words = Words::new(named);
     for source in SOURCES {
@@ -112,7 +113,7 @@ pub(super) fn all(named: &[String], mut report: impl FnMut(&str, &str, Result)) 
     }
 }
 
-/// Lets ps-workload do what these words say while the source tells.
+/// Lets ps-workload run with these words while the source watches.
 fn told(source: &str, uid: u32, options: &[&str], words: &[&str], name: &str) -> Result<(Ended, Vec<Line>)> {
     if source == "ptrace" {
         return run_command(source, uid, options, words, name);
@@ -148,7 +149,7 @@ fn unprivileged_auto() -> Result {
     chosen(Watch::spawn("auto", NOBODY, &["--duration", "300ms"])?)
 }
 
-/// Says what was chosen: the line that tells why it is not the best, or the source.
+/// The choice: the line that says why it is not the best, or the source.
 fn chosen(watch: Watch) -> Result {
     let ended = watch.end()?.well()?;
     let why = ended.stderr.lines().find(|line| line.contains(" because of "));
@@ -161,7 +162,7 @@ fn storm(source: &str) -> Result {
     right(source, &ended.well()?, truth, Some(&KINDS))
 }
 
-/// As many as nobody keeps up with by luck: what is missing is counted.
+/// So many that none keeps up by luck: missing ones are counted.
 fn long_storm(source: &str) -> Result {
     let watch = Watch::start(source, &["-e", "fork,exec,exit"])?;
     let begun = Instant::now();
@@ -173,7 +174,7 @@ fn long_storm(source: &str) -> Result {
     Ok(())
 }
 
-/// A command that procscope runs: by the same source, and as an ordinary user where that may be.
+/// A command that procscope runs: by the same source, and if possible as an ordinary user.
 fn run(source: &str) -> Result {
     let uid = if source == "ptrace" { NOBODY } else { 0 };
     let words = ["storm", "--count", "150"];
@@ -246,14 +247,14 @@ fn failed_execs(source: &str) -> Result {
     if missing.is_empty() { Ok(()) } else { Err(Trouble::Says(missing.join("; "))) }
 }
 
-/// As where the kernel has no kprobes.
+/// As in a kernel without kprobes.
 fn event_probes(source: &str) -> Result {
     let _hidden = places::Hidden::new(&["kprobe_events"])?;
     storm(source)?;
     failed_execs(source)
 }
 
-/// As where it has no probes of any kind.
+/// As in a kernel without any probes.
 fn user_strings(source: &str) -> Result {
     let _hidden = places::Hidden::new(&["kprobe_events", "dynamic_events"])?;
     storm(source)?;
@@ -303,12 +304,12 @@ fn name(source: &str) -> Result {
     if !lost.is_empty() {
         return told_as_lost(format!("{lost:?}"));
     }
-    // Where names are looked up late, some come too late.
+    // If names are looked up late, some come too late.
     let enough = if source == "ebpf" { events.len() == expected } else { events.len() <= expected };
     hold(enough, || format!("{} of {expected} came", events.len()))
 }
 
-/// The reader stands still while more happens than the buffer holds.
+/// The reader stands still while more happens than fits into the buffer.
 fn loss(source: &str) -> Result {
     let mut workload = Workload::new(&["storm", "--count", "1500"], "loss")?;
     let tree = workload.pid().to_string();
@@ -364,7 +365,7 @@ fn status(source: &str) -> Result {
     Ok(())
 }
 
-/// Every field as it really was; where procscope tells of a loss, no more missing than that.
+/// Every field exact; if procscope reports a loss, no more missing than that.
 fn exact(ended: &Ended, truth: Vec<Line>, kinds: Option<&[&str]>, untold: &[&str]) -> Result {
     let mut comparison = Comparison::new(truth.clone());
     if let Some(kinds) = kinds {
@@ -422,7 +423,7 @@ fn told_as_lost(what: String) -> Result {
     Err(Trouble::Says(format!("reported as lost: {what}")))
 }
 
-/// What was to come, what came, and what was reported as lost.
+/// Expected, received and lost events.
 struct Tally {
     expected: Counts,
     seen: Counts,
@@ -430,7 +431,7 @@ struct Tally {
     lost_in_all: u64,
 }
 
-/// No process more often than it was there, and no arguments that it did not have.
+/// Each process at most as often as it existed, and no arguments that it did not have.
 fn tally(ended: &Ended, truth: &[Line]) -> Result<Tally> {
     let mut expected = Counts::new();
     let mut argv: BTreeMap<u32, Vec<Vec<Vec<u8>>>> = BTreeMap::new();
@@ -463,7 +464,7 @@ fn tally(ended: &Ended, truth: &[Line]) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Each process as often as it was there, less what was lost; and no arguments that it did not have.
+/// Each process as often as it existed, except lost events; and no arguments that it did not have.
 fn counted(ended: &Ended, truth: &[Line]) -> Result {
     let tally = tally(ended, truth)?;
     for kind in KINDS {
@@ -475,7 +476,7 @@ fn counted(ended: &Ended, truth: &[Line]) -> Result {
     Ok(())
 }
 
-/// Of each process something, or it is counted by its pid; and nothing that was not.
+/// An event of each process, or its pid counted; and nothing invented.
 fn sampled(ended: &Ended, truth: &[Line]) -> Result {
     let tally = tally(ended, truth)?;
     let pids = |counts: &Counts| counts.keys().map(|(_, pid)| *pid).collect::<BTreeSet<_>>().len() as u64;

@@ -13,7 +13,7 @@ const ROOT: &CStr = c"/sys/fs/cgroup";
 const UNIFIED: &CStr = c"/sys/fs/cgroup/unified";
 const PIDS: &CStr = c"/sys/fs/cgroup/pids";
 
-/// Old hierarchies and the unified one, as systemd calls hybrid.
+/// Old hierarchies and the unified one, which systemd calls hybrid.
 pub(super) fn hybrid(source: &str) -> Result {
     among(source, &[UNIFIED, PIDS])
 }
@@ -28,7 +28,7 @@ fn among(source: &str, hierarchies: &[&'static CStr]) -> Result {
     filters_by_path(source)
 }
 
-/// A filter by a cgroup of an old hierarchy, with a stranger at work beside it.
+/// A filter by a cgroup of an old hierarchy, while other processes run.
 fn filters_by_path(source: &str) -> Result {
     const CGROUP: &str = "/outer/inner";
     let dir = Path::new("/sys/fs/cgroup/pids/outer/inner");
@@ -43,14 +43,14 @@ fn filters_by_path(source: &str) -> Result {
     let events: Vec<_> = ended.events()?.into_iter().filter(|seen| seen.event != "lost").collect();
     let other = events.iter().find(|seen| seen.cgroup.as_deref() != Some(CGROUP));
     hold(other.is_none(), || format!("of another cgroup: {other:?}"))?;
-    // Where cgroups are looked up late, some come too late.
+    // If cgroups are looked up late, some come too late.
     let expected = lives(&truth).map(|life| life.execs.len()).sum::<usize>();
     let execs = events.iter().filter(|seen| seen.event == "exec").count();
     let enough = if source == "ebpf" { execs == expected } else { (1..=expected).contains(&execs) };
     hold(enough, || format!("{execs} of {expected} execs came"))
 }
 
-/// What stands over the unified hierarchy; it goes when this does.
+/// The mounts over the unified hierarchy; removed when dropped.
 struct Mounted(Vec<&'static CStr>);
 
 impl Mounted {
@@ -69,7 +69,7 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        // A hierarchy stays as long as it has a cgroup; what cannot be taken away shows in the next behaviour.
+        // A hierarchy stays as long as it has a cgroup; leftovers show in the next behaviour.
         for name in ["outer/inner", "outer"] {
             let _ = fs::remove_dir(Path::new("/sys/fs/cgroup/pids").join(name));
         }

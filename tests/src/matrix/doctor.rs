@@ -1,4 +1,4 @@
-//! What doctor says of a source, beside what the source then does.
+//! doctor's report on a source, compared with the source's behaviour.
 
 use std::process::Command;
 
@@ -10,7 +10,7 @@ use crate::truth::Line;
 
 type Result<T = ()> = std::result::Result<T, Trouble>;
 
-/// Of one source, for root and for nobody.
+/// For one source, as root and as nobody.
 pub(super) fn agrees(source: &str) -> Result {
     for uid in [0, NOBODY] {
         let report = report(uid)?;
@@ -21,7 +21,7 @@ pub(super) fn agrees(source: &str) -> Result {
             Ok((events, truth)) => {
                 hold(matches!(works, "yes" | "partly"), || format!("it works for uid {uid}, and doctor says: {told}"))?;
                 match source {
-                    // What it happened to see of other processes than doctor's is another matter.
+                    // Its reports on other processes than doctor's do not matter here.
                     "proc-poll" => hold(!events.is_empty(), || "it tells nothing".into())?,
                     _ => compare(told, &events, &truth)?,
                 }
@@ -37,7 +37,7 @@ pub(super) fn agrees(source: &str) -> Result {
     Ok(())
 }
 
-/// Of what is taken where no source is named.
+/// For the default source.
 pub(super) fn agrees_with_auto() -> Result {
     for uid in [0, NOBODY] {
         let report = report(uid)?;
@@ -71,7 +71,7 @@ fn text<'a>(value: &'a Value, key: &str) -> Result<&'a str> {
     value[key].as_str().ok_or_else(|| wrong(format!("no {key}: {value}")))
 }
 
-/// Lets the source tell of a process that is held still, and of an exec that is refused.
+/// Lets the source report a process that is held still, and an exec that is refused.
 fn begin(source: &str, uid: u32) -> Result<(Vec<Seen>, Vec<Line>)> {
     const EVENTS: [&str; 2] = ["-e", "fork,exec,exec-failed,exit"];
     let mut events = Vec::new();
@@ -91,7 +91,7 @@ fn begin(source: &str, uid: u32) -> Result<(Vec<Seen>, Vec<Line>)> {
     Ok((events, truth))
 }
 
-/// Holds each of doctor's findings against the events of processes that the truth knows.
+/// Compares each of doctor's findings with the events of known processes.
 fn compare(told: &Value, events: &[Seen], truth: &[Line]) -> Result {
     let checks = told["checks"].as_array().map(Vec::as_slice).unwrap_or_default();
     let of = |kind: &str| -> Vec<&Seen> {
@@ -123,7 +123,7 @@ fn compare(told: &Value, events: &[Seen], truth: &[Line]) -> Result {
     ] {
         let check =
             checks.iter().find(|check| check["name"] == name).ok_or_else(|| wrong(format!("{name}: {told}")))?;
-        // What may come late may come in time.
+        // A value that may come late may also come in time.
         let either =
             check["claimed"] == "late" && found != "missing" && (check["found"] == "ok" || check["found"] == "late");
         hold(check["found"] == found || either, || format!("{name} is {found}, and doctor says: {check}"))?;

@@ -1,7 +1,7 @@
-//! The program `ps-matrix`: what each source does on the kernel that it runs on, a line for each behaviour.
+//! The program `ps-matrix`: the behaviour of each source on its kernel, one line for each.
 //!
-//! It only tells what it saw; what was to be seen is written in xtask's table. As the first process of a guest it needs no
-//! other program there than procscope and ps-workload.
+//! It only reports what it saw; xtask's table holds the expectations. As the first process of a
+//! guest it needs no other program there than procscope and ps-workload.
 
 mod behaviours;
 mod cgroups;
@@ -16,10 +16,11 @@ use std::{fs, io, ptr};
 
 use watch::Trouble;
 
-/// What opens a line of ours, among those of the kernel.
+/// The beginning of our lines, among those of the kernel.
 const MARK: &str = "@@";
 
-/// Does everything, or the behaviours and sources that are named; as process 1 prepares the system first and ends it afterwards.
+/// Does everything, or the named behaviours and sources; as process 1 prepares the system first and
+/// ends it afterwards.
 pub fn main() -> ExitCode {
     if std::process::id() != 1 {
         let named: Vec<String> = std::env::args().skip(1).collect();
@@ -31,7 +32,7 @@ pub fn main() -> ExitCode {
         Ok(status) => println!("{MARK} end {status}"),
         Err(error) => println!("error: {error}"),
     }
-    // SAFETY: everything that is to be told was told.
+    // SAFETY: everything was reported.
     unsafe {
         libc::sync();
         libc::reboot(libc::RB_POWER_OFF);
@@ -88,7 +89,7 @@ fn unmount(from: &CStr) -> io::Result<()> {
     }
 }
 
-/// Lets a child do it, and takes in whatever is orphaned meanwhile.
+/// Lets a child do it, and reaps orphans meanwhile.
 fn reap() -> io::Result<i32> {
     // The words after "--" of the kernel's command line.
     let child = Command::new("/init").args(std::env::args_os().skip(1)).env("PATH", "/bin").env("HOME", "/").spawn()?;

@@ -1,4 +1,4 @@
-//! Places where not all of the system is to be seen: as containers have it, without an engine.
+//! Places that show only part of the system: as in containers, without an engine.
 
 use std::ffi::{CStr, CString};
 use std::fs::{self, File};
@@ -16,13 +16,14 @@ type Result<T = ()> = std::result::Result<T, Trouble>;
 
 const EVENTS: [&str; 2] = ["-e", "fork,exec,exit"];
 
-/// procscope as the first process of a pid namespace, with a /proc of that; the storm is outside.
+/// procscope as the first process of a pid namespace, with that namespace's /proc; the storm is
+/// outside.
 pub(super) fn pid_namespace(source: &str) -> Result {
     let mut command = Command::new("/bin/procscope");
-    // SAFETY: system calls alone, between fork and exec.
+    // SAFETY: only system calls between fork and exec.
     unsafe { command.pre_exec(own_proc) };
     let ours = File::open("/proc/self/ns/pid")?;
-    // SAFETY: this thread's next children alone are in it.
+    // SAFETY: only this thread's next children are in it.
     check(unsafe { libc::unshare(libc::CLONE_NEWPID) })?;
     let watch = Watch::spawn_command(command, source, &EVENTS);
     // SAFETY: a descriptor of our own; the children after this are here again.
@@ -31,7 +32,7 @@ pub(super) fn pid_namespace(source: &str) -> Result {
 }
 
 fn own_proc() -> io::Result<()> {
-    // SAFETY: no memory is shared with the parent but what the kernel copies.
+    // SAFETY: no memory is shared with the parent except the kernel's copies.
     check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
     mount_flagged(c"/", c"none", libc::MS_REC | libc::MS_PRIVATE)?;
     mount_flagged(c"/proc", c"proc", 0)
@@ -41,7 +42,7 @@ fn own_proc() -> io::Result<()> {
 pub(super) fn chroot(source: &str) -> Result {
     let jail = Jail::new()?;
     let mut command = Command::new("/bin/procscope");
-    // SAFETY: system calls alone, between fork and exec.
+    // SAFETY: only system calls between fork and exec.
     unsafe {
         command.pre_exec(|| {
             check(libc::chroot(JAIL.as_ptr()))?;
@@ -53,7 +54,7 @@ pub(super) fn chroot(source: &str) -> Result {
     told
 }
 
-/// tracefs without some of its files, as on kernels that do not have them; all of it when dropped.
+/// tracefs without some of its files, as on kernels that lack them; whole again when dropped.
 pub(super) struct Hidden {
     /// The rest is in its place.
     covered: bool,
@@ -89,7 +90,7 @@ impl Hidden {
 
 impl Drop for Hidden {
     fn drop(&mut self) {
-        // What cannot be taken away shows in the next behaviour.
+        // Leftovers show in the next behaviour.
         if self.covered {
             let _ = detach(c"/sys/kernel/tracing");
         }
@@ -101,7 +102,7 @@ fn c_path(path: &Path) -> io::Result<CString> {
     Ok(CString::new(path.as_os_str().as_bytes())?)
 }
 
-/// With what is mounted in it.
+/// Including its mounts.
 fn detach(from: &CStr) -> io::Result<()> {
     // SAFETY: a string with its NUL.
     check(unsafe { libc::umount2(from.as_ptr(), libc::MNT_DETACH) })
@@ -109,7 +110,7 @@ fn detach(from: &CStr) -> io::Result<()> {
 
 const JAIL: &CStr = c"/jail";
 
-/// The directory; its mounts go when this does.
+/// The directory; its mounts are removed with it.
 struct Jail(Vec<&'static CStr>);
 
 impl Jail {
@@ -133,7 +134,7 @@ impl Jail {
 
 impl Drop for Jail {
     fn drop(&mut self) {
-        // What cannot be taken away shows in the next behaviour.
+        // Leftovers show in the next behaviour.
         self.0.drain(..).rev().for_each(|at| _ = unmount(at));
     }
 }

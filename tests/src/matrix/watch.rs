@@ -1,4 +1,4 @@
-//! procscope and ps-workload at work in the guest.
+//! procscope and ps-workload running in the guest.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,13 +11,13 @@ use crate::seen::Seen;
 use crate::truth::{self, Life, Line};
 
 const EVENTS: &str = "/tmp/events";
-/// Who has no right at all.
+/// A user without any rights.
 pub(super) const NOBODY: u32 = 65534;
 const ROOT: u32 = 0;
 /// An emulated machine beside others is slow.
 const PATIENCE: Duration = Duration::from_secs(240);
 
-/// Why a behaviour is not there.
+/// Why a behaviour is absent.
 pub(super) enum Trouble {
     /// procscope says so itself, in these words.
     Says(String),
@@ -42,18 +42,18 @@ pub(super) fn hold(right: bool, what: impl FnOnce() -> String) -> Result<(), Tro
 pub(super) struct Watch {
     child: Child,
     stderr: BufReader<ChildStderr>,
-    /// What it said by the time it watched.
+    /// Its messages before it started watching.
     said: String,
 }
 
-/// What is left of it.
+/// Its further messages.
 pub(super) struct Ended {
     pub(super) code: Option<i32>,
     pub(super) stderr: String,
 }
 
 impl Watch {
-    /// Starts it, and waits until it watches; what it says where it refuses is the trouble.
+    /// Starts it, and waits until it watches; a refusal's words are the trouble.
     pub(super) fn start(source: &str, options: &[&str]) -> Result<Self, Trouble> {
         Self::spawn(source, ROOT, options)
     }
@@ -113,7 +113,7 @@ impl Drop for Watch {
     }
 }
 
-/// It is made anew by whoever comes.
+/// Any process makes it again.
 fn remove(file: &str) -> io::Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -128,13 +128,13 @@ pub(super) fn as_user(command: &mut Command, uid: u32) -> &mut Command {
     }
 }
 
-/// The source that procscope says it watches with.
+/// The source named in procscope's message.
 pub(super) fn said(stderr: &str) -> Option<String> {
     let line = stderr.lines().find(|line| line.starts_with("procscope: watching"))?;
     Some(line.split_once('(')?.1.split_once(')')?.0.to_owned())
 }
 
-/// Has procscope run ps-workload, whose status it ends with, and gives what happened.
+/// Makes procscope run ps-workload, whose status it ends with, and returns the truth.
 pub(super) fn run_command(
     source: &str,
     uid: u32,
@@ -159,7 +159,7 @@ pub(super) fn run_command(
 }
 
 impl Ended {
-    /// What it says where it refuses.
+    /// Its words if it refuses.
     fn refusal(self) -> Trouble {
         let cause = self.stderr.lines().find_map(|line| line.strip_prefix("cause: "));
         let help = self.stderr.lines().find_map(|line| line.strip_prefix("help: "));
@@ -194,7 +194,8 @@ impl Workload {
         let truth = format!("/tmp/truth-{name}");
         let mut command = Command::new("/bin/ps-workload");
         command.args(words).args(["--gate", "--truth", &truth]);
-        // What cannot be made here it says on standard error, which nobody reads: the comparison is what counts.
+        // Cases that cannot be made here are reported on standard error, which nothing reads: only
+        // the comparison counts.
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let stdout = child.stdout.as_mut().ok_or_else(|| wrong("no pipe"))?;
         let mut line = String::new();
@@ -212,7 +213,7 @@ impl Workload {
         Ok(self.child.stdin.take().ok_or_else(|| wrong("it goes already"))?.write_all(b"\n")?)
     }
 
-    /// Waits until it is done, and tells what happened.
+    /// Waits until it is done, and returns the truth.
     pub(super) fn truth(&mut self) -> Result<Vec<Line>, Trouble> {
         let status = self.child.wait()?;
         hold(status.success(), || format!("ps-workload: {status}"))?;

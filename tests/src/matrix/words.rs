@@ -2,16 +2,17 @@
 
 use super::behaviours::SOURCES;
 
-/// What takes minutes in an emulator.
+/// Behaviours that need minutes in an emulator.
 pub(super) const LONG: &str = "storm-20000";
-/// The mechanism that is taken where none is named.
+/// The default mechanism.
 pub(super) const AUTO: &str = "auto";
-/// The word that has everything done, what takes long too.
+/// The word for everything, slow behaviours included.
 const ALL: &str = "all";
-/// What opens the word that names the last cell that is done already: `after:SOURCE:BEHAVIOUR`.
+/// The beginning of the word that names the last finished cell: `after:SOURCE:BEHAVIOUR`.
 const AFTER: &str = "after:";
 
-/// Sources, of which none stands for each; behaviours, of which none stands for all that are short; and where to go on.
+/// Sources, or each if none is named; behaviours, or all short ones if none is named; and where to
+/// continue.
 pub(super) struct Words<'a> {
     sources: Vec<&'a str>,
     behaviours: Vec<&'a str>,
@@ -26,7 +27,7 @@ impl<'a> Words<'a> {
         Self { sources, behaviours, done }
     }
 
-    /// Something of this source is left to do.
+    /// Some behaviour of this source is left to do.
     pub(super) fn has_source(&self, source: &str) -> bool {
         (self.sources.is_empty() || self.sources.contains(&source)) && self.done.is_none_or(|(of, _)| of == source)
     }
@@ -38,7 +39,7 @@ impl<'a> Words<'a> {
         }
     }
 
-    /// Whether a cell is behind those that are done. To be asked of each cell in turn.
+    /// Whether a cell is after the finished ones. Ask for each cell in turn.
     pub(super) fn is_to_come(&mut self, source: &str, behaviour: &str) -> bool {
         let to_come = self.done.is_none();
         self.done.take_if(|last| *last == (source, behaviour));

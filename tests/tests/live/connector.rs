@@ -1,4 +1,5 @@
-//! The process connector: names that are read late are absent or right, and never another process's.
+//! The process connector: names that are read late are absent or right, and never another
+//! process's.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs;
@@ -25,7 +26,7 @@ fn watch(options: &[&str]) -> Watch {
     Watch::start([&["--source", "process-connector"], options].concat())
 }
 
-/// Nothing is missing or wrong but what flaws say, and hardly an id.
+/// Nothing is missing or wrong except as flaws say, and hardly an id.
 fn is_true(report: &Report) {
     assert!(report.lost.is_empty() && report.is_exact() && report.misnamed() == 0, "{report}");
     assert!(report.ids_off * 100 <= report.ids_estimated, "{report}");
@@ -77,8 +78,8 @@ fn happened(ended: &Ended) -> Vec<Seen> {
     ended.events().into_iter().filter(|seen| seen.event != "existing").collect()
 }
 
-/// What one that was stopped counts as lost, with what it tells, is what another one was told, to the number; and its marks stand
-/// where events are missing.
+/// Compared with another one's reports, a stopped monitor's counted losses plus its reports are
+/// exact; and its marks are where events are missing.
 #[test]
 fn every_lost_message_is_counted() {
     let _turn = turn::take();
@@ -90,7 +91,7 @@ fn every_lost_message_is_counted() {
         small.signal(libc::SIGSTOP);
         Workload::new(&["storm", "--count", "1500", "--compact"]).run();
         small.signal(libc::SIGCONT);
-        // Once while it goes on, then in peace.
+        // Once while it continues, then when it is quiet.
         thread::sleep(Duration::from_millis(if round == 0 { 0 } else { 1500 }));
     }
     let truth = Workload::new(&["odd", "fork"]).run();
@@ -107,7 +108,7 @@ fn every_lost_message_is_counted() {
     let delivered = between.iter().filter(|seen| seen.event != "lost").count() as u64;
     assert!(lost(between) > 3000, "only {} were lost, so nothing was tested", lost(between));
     assert_eq!(delivered + lost(between), (to - from + 1) as u64, "{delivered} and {}", lost(between));
-    // Nothing is missing before the first mark, and each stands among events.
+    // Nothing is missing before the first mark, and each is among events.
     let marks: Vec<usize> = (0..between.len()).filter(|&at| between[at].event == "lost").collect();
     let whole_until = all.iter().position(|seen| same(seen, &between[marks[0] - 1])).expect("both saw it");
     assert_eq!(whole_until - from + 1, marks[0], "the first mark comes too late");
@@ -117,7 +118,7 @@ fn every_lost_message_is_counted() {
     assert!(report.is_exact() && report.misnamed() == 0, "{report}");
 }
 
-/// Makes the next process have this pid; false where somebody else was faster.
+/// Makes the next process have this pid; false if another process was faster.
 fn spawn_as(pid: u32, program: &str, argument: &str) -> Option<std::process::Child> {
     let mut last = fs::File::options().write(true).open("/proc/sys/kernel/ns_last_pid").expect("it can be chosen");
     let mut command = Command::new(program);
@@ -134,8 +135,9 @@ fn spawn_as(pid: u32, program: &str, argument: &str) -> Option<std::process::Chi
     None
 }
 
-/// While it is stopped, one process ends and another one gets its pid: what it knew of the one is not told of the other, be the
-/// other's beginning lost, told late, or gone by then.
+/// While it is stopped, one process ends and another one gets its pid. The known facts about the
+/// first are not reported for the second, whether its beginning is lost, reported late, or it is
+/// gone by then.
 #[test]
 fn a_pid_used_again_lends_no_name() {
     let _turn = turn::take();
@@ -170,7 +172,7 @@ fn a_pid_used_again_lends_no_name() {
             }
             watch.signal(libc::SIGCONT);
             if round == 3 {
-                // It ends before anybody could look at it.
+                // It ends before it could be read.
                 let _ = other.kill();
                 let _ = other.wait();
             } else if round > 3 {
@@ -201,13 +203,13 @@ fn a_pid_used_again_lends_no_name() {
             }
             let alive = lasting.iter().any(|child| child.id() == pid);
             let events = ended.events();
-            // A stranger may have had the pid since.
+            // An unrelated process may have had the pid since.
             let its = |seen: &&Seen| {
                 let start = seen.start_ticks();
                 seen.pid == Some(pid) && start.is_none_or(|start| start.abs_diff(other_started) <= 1)
             };
             let end = events.iter().rfind(|seen| seen.event == "exit" && its(seen));
-            // Strangers may fill the buffer too, and then it is counted.
+            // Unrelated processes may fill the buffer too, and then that is counted.
             let lost = |seen: &Seen| seen.lost.iter().flatten().any(|(kind, _)| kind == "exit" || kind == "lost");
             assert!(!alive || end.is_some() || events.iter().any(lost), "{ring}: its end is missing");
             if let Some(end) = end.filter(|_| alive) {
@@ -283,7 +285,7 @@ fn ids_are_those_of_ebpf_in_one_process() {
     }
 }
 
-/// Those that ran already come once, first, and end once.
+/// Processes that were already running come once, first, and end once.
 #[test]
 fn starting_within_a_storm_misses_nothing() {
     let _turn = turn::take();
@@ -300,7 +302,7 @@ fn starting_within_a_storm_misses_nothing() {
             first &= seen.event == "existing";
             assert!(first || seen.event != "existing", "existing ones come first: {seen:?}");
             let Some(id) = seen.id.clone().filter(|_| seen.start_ticks().is_some()) else {
-                // It was gone before it could be looked at.
+                // It was gone before it could be read.
                 assert!(seen.name.is_none() && seen.argv.is_none(), "{seen:?}");
                 continue;
             };
@@ -318,7 +320,7 @@ fn starting_within_a_storm_misses_nothing() {
     }
 }
 
-/// Runs a workload that is chosen and one that is not, and tells what both sources say of it.
+/// Runs a workload that is chosen and one that is not, and returns both sources' reports.
 fn chosen(options: &[&str], mut chosen: Workload) -> (Ended, Ended, Vec<Line>) {
     let all = [&["-e", "fork,exec,exit"], options].concat();
     let mut other = Workload::new(&["storm", "--count", "300", "--seed", "99"]);
@@ -361,7 +363,7 @@ fn filters_choose_as_ebpf_does() {
     assert_eq!(kinds_by_pid(&connector), kinds_by_pid(&ebpf), "-u");
     is_true(&connector.compare_late(truth, Some(KINDS)));
 
-    // A name that could not be read chooses nobody: what comes is a part, and right.
+    // An unreadable name is never chosen: the reports are a part, and right.
     let watch = watch(&["-e", "exec,exit", "-n", "sp ace"]);
     let truth = Workload::new(&["storm", "--count", "200"]).run();
     let ended = watch.stop().well();
@@ -370,7 +372,7 @@ fn filters_choose_as_ebpf_does() {
     assert!(report.is_exact(), "{report}");
 }
 
-/// Only what is asked for is sent: a storm of other messages costs nothing.
+/// Only requested messages are sent: a storm of others costs nothing.
 #[test]
 fn narrow_kinds_cost_nothing() {
     let _turn = turn::take();
@@ -388,7 +390,7 @@ fn narrow_kinds_cost_nothing() {
         let truth = Workload::new(&["odd", case]).run();
         let ended = watch.stop().well();
         assert!(ended.events().iter().all(|seen| kinds.contains(&&*seen.event)), "{events}");
-        // Those of strangers are asked for too, and have to be read.
+        // Those of unrelated processes are requested too, and have to be read.
         let told = ended.events().len() as u64;
         assert!(after - before <= 1 + told / 50, "{events}: {} ticks, {told} events", after - before);
         assert!(woken < 100 + told, "{events}: woken {woken} times, {told} events");
@@ -404,7 +406,7 @@ fn woken(pid: u32) -> u64 {
     line.and_then(|n| n.trim().parse().ok()).unwrap_or(0)
 }
 
-/// Without any right (Linux 6.6), it says what is missing, and is never wrong.
+/// Without any right (Linux 6.6) it reports what is missing, and is never wrong.
 #[test]
 fn nobody_may_use_it() {
     let _turn = turn::take();
@@ -428,7 +430,7 @@ fn nobody_may_use_it() {
     assert_eq!(report.right("exec.exe"), report.execs, "absent, and said so: {report}");
 }
 
-/// In a container nobody answers, and it says so in three lines.
+/// In a container the connector does not answer, and three lines say so.
 #[test]
 fn in_a_container_it_explains_itself() {
     let _turn = turn::take();

@@ -1,4 +1,4 @@
-//! What doctor and sources say of a mechanism, beside what it then does.
+//! The reports of doctor and sources on a mechanism, compared with its behaviour.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,7 +23,7 @@ pub(crate) const NOBODY: [&str; 9] = [
 const CONTAINER: [&str; 6] = ["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"];
 const WITHOUT_PROC: [&str; 6] = ["unshare", "--mount", "sh", "-c", "umount -l /proc && exec \"$@\"", "sh"];
 
-/// A command line: a program and what stands before it.
+/// A command line: a program and the words before it.
 pub(crate) fn under(before: &[&str], program: &Path) -> Command {
     match before {
         [] => Command::new(program),
@@ -60,7 +60,8 @@ pub(crate) fn found<'a>(document: &'a Value, id: &str, check: &str) -> &'a str {
     text(check, "found")
 }
 
-/// Has doctor and sources say what works there, and lets each mechanism prove it. Gives the doctor's report.
+/// Makes doctor and sources report what works there, and lets each mechanism prove it. Returns
+/// doctor's report.
 pub(crate) fn agree(before: &[&str], program: &Path, doctor: &[&str]) -> Value {
     let (status, report) = document(before, program, &[&["doctor"], doctor].concat());
     let (listed, list) = document(before, program, &["sources"]);
@@ -119,7 +120,7 @@ fn as_root_all_is_well_in_a_storm_too() {
         assert!(came + count("lost") >= 6000 && came <= 6000, "{id}: {storm:#}");
         assert_eq!(found(&report, id, "storm"), "ok");
         assert_eq!(count("argv_wrong"), 0, "{id}: {storm:#}");
-        // Each is held against the other one, and nobody knows more.
+        // Each is compared with the other one, and nothing else is known.
         let other = if id == "ebpf" { "process-connector" } else { "ebpf" };
         let agreements = storm["agreements"].as_array().unwrap_or_else(|| panic!("{storm:#}"));
         let agreement = agreements.iter().find(|it| it["with"] == other).unwrap_or_else(|| panic!("{storm:#}"));
@@ -174,7 +175,7 @@ fn in_a_container_proc_is_left() {
     }
 }
 
-/// Its pids are then not those that events bear.
+/// Its pids then differ from those in events.
 #[test]
 fn in_a_pid_namespace_probes_are_found_by_their_arguments() {
     let _turn = turn::take();
@@ -196,7 +197,7 @@ fn in_a_network_namespace_the_connector_is_out_of_reach() {
     assert!(text(trouble, "cause").contains("network namespace"), "{trouble:#}");
 }
 
-/// It is not the mechanism that fails, and nobody waits for what never began.
+/// The mechanism is not at fault, and a process that never began is not waited for.
 #[test]
 fn limits_are_told_from_mechanisms_that_fail() {
     let _turn = turn::take();
@@ -226,7 +227,7 @@ fn without_proc_it_says_so() {
     assert_eq!(found(&report, "process-connector", "argv"), "missing");
 }
 
-/// The table of both, as people see it.
+/// The table of both, in the form for people.
 #[test]
 fn the_text_fits_a_screen() {
     let _turn = turn::take();
@@ -235,7 +236,7 @@ fn the_text_fits_a_screen() {
         for command in ["doctor", "sources"] {
             let output = under(before, &program).arg(command).output().expect("it can be run");
             let text = String::from_utf8(output.stdout).expect("it is text");
-            // A path that is long stays whole.
+            // A long path stays whole.
             let wide = |line: &&str| line.chars().count() > 80 && !line.contains("/procscope");
             assert_eq!(text.lines().find(wide), None, "{text}");
             assert!(text.contains("procscope picks "), "{text}");

@@ -1,4 +1,4 @@
-//! Whatever keeps the output from being written, or files from being opened, ends it with status 1 and says what to type.
+//! Any failure to write the output or to open files ends it with status 1 and a hint what to type.
 
 use std::fs;
 use std::io::Read as _;
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::turn;
 use crate::watch::{events, program, run};
 
-/// procscope, started by this line of a shell, where it is `$P`.
+/// procscope, started by this line of a shell, as `$P`.
 fn shell(line: &str) -> (Option<i32>, String) {
     let mut command = Command::new("bash");
     command.args(["-c", line]).env("P", program());
@@ -35,7 +35,7 @@ fn a_file_that_may_not_grow() {
     let limit = "ulimit -f unlimited";
     fails(&format!("{busy} ulimit -f 1; $P -q -e all --format json --duration 5 -o {dir}/events"), limit);
     fails(&format!("{busy} ulimit -f 1; $P forkstat --duration 5 > {dir}/lines"), limit);
-    // A command has the signal as it was.
+    // A command has the signal unchanged.
     let (status, stderr) =
         shell(&format!("$P run -q -o {dir}/events -- bash -c 'ulimit -f 1; exec head -c 9999 /dev/zero' > {dir}/x"));
     assert_eq!(status, Some(128 + libc::SIGXFSZ), "{stderr}");
@@ -73,7 +73,7 @@ fn output_that_cannot_be_written() {
     ] {
         fails(&format!("$P {line} > /dev/full"), "df -h");
     }
-    // Where it is not needed, nothing is wrong.
+    // If it is not needed, nothing is wrong.
     let (status, stderr) = shell("f=$(mktemp); $P -q --duration 0.2 -o $f <&- >&- && rm $f");
     assert_eq!((status, &*stderr), (Some(0), ""));
     assert_eq!(shell("$P --no-such-option 2>&-").0, Some(2));
@@ -90,7 +90,7 @@ fn a_pipe_that_nobody_reads() {
     let begun = Instant::now();
     fails(&format!("$P --duration 0.5 -o {}", pipe.display()), "cat ");
     assert!(begun.elapsed() < Duration::from_secs(3));
-    // Who comes late reads all.
+    // A late reader reads everything.
     let mut child = Command::new(program())
         .args(["-q", "--format", "json", "-e", "exec", "--count", "1", "-o"])
         .arg(&pipe)

@@ -1,4 +1,4 @@
-//! What help and documentation tell people to type, typed.
+//! The commands in help and documentation, typed.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,7 +9,7 @@ use std::process::Command;
 use crate::turn;
 use crate::watch::program;
 
-/// Stands before the program, and ends in time what would go on until Ctrl-C.
+/// Takes the place of the program, and ends in time what would continue until Ctrl-C.
 const SHORT_LIVED: &str = r#"#!/bin/sh
 case " COMMANDS " in
     *" ${1:-watch} "*) exec PROGRAM "$@" ;;
@@ -36,7 +36,7 @@ fn commands(top: &str) -> Vec<&str> {
     lines.filter_map(|line| line.split_whitespace().next()).collect()
 }
 
-/// A line of an example without what it is said to be good for.
+/// A line of an example without its explanation.
 fn typed(line: &str) -> &str {
     let line = line.trim();
     line.find("   ").map_or(line, |end| &line[..end])
@@ -60,7 +60,7 @@ fn run_all(lines: &BTreeSet<String>, commands: &[&str]) {
 }
 
 fn run(line: &str, dir: &Path, path: &str) {
-    // The examples' own pid may be anybody's.
+    // The examples' own pid may be any process's.
     let line = line.replace("1234", &std::process::id().to_string());
     let mut bash = Command::new("bash");
     bash.args(["--norc", "-euo", "pipefail", "-c", &line]).current_dir(dir).env("PATH", path).env("HOME", dir);
@@ -85,7 +85,7 @@ fn the_examples_of_help_work() {
     run_all(&lines, &commands);
 }
 
-/// Lines that begin with the program's name, but for patterns such as `procscope [watch]`.
+/// Lines that begin with the program's name, except patterns such as `procscope [watch]`.
 #[test]
 fn the_examples_of_the_documentation_work() {
     let _turn = turn::take();

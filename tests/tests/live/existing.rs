@@ -1,4 +1,4 @@
-//! Processes that ran already.
+//! Processes that were already running.
 
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -21,7 +21,7 @@ fn existing_processes_come_once() {
     let workload = Workload::new(&["odd", "fork"]);
     let pid = workload.pid();
     let watch = Watch::start(["-e", "existing,exit"]);
-    // Its arguments are read when it is told of, and would be gone with it.
+    // Its arguments are read when it is reported, and would be gone with it.
     watch.wait_for(&format!(r#""pid":{pid},"#));
     workload.run();
     let ended = watch.stop().well();
@@ -41,11 +41,12 @@ fn existing_processes_come_once() {
     }
 }
 
-/// Started within a storm: each process begins once, either as one that ran already or by its fork, and ends once.
+/// Started within a storm: each process begins once, either as already running or by its fork, and
+/// ends once.
 #[test]
 fn starting_within_a_storm_misses_nothing() {
     let _turn = turn::take();
-    // What can go wrong is a matter of microseconds, so not every time.
+    // A fault is a matter of microseconds, so it does not happen every time.
     (0..5).for_each(|_| start_within_a_storm());
 }
 
@@ -86,7 +87,8 @@ fn until_ended(pid: u32) {
     }
 }
 
-/// A program whose first thread is about to end. It reads bytes of its standard input, and writes lines to its output.
+/// A program whose first thread is about to end. It reads bytes from its standard input, and writes
+/// lines to its output.
 fn with_a_thread_to_end() -> Child {
     act("leader-gone")
 }
@@ -95,7 +97,7 @@ fn with_a_thread_to_end() -> Child {
 pub(crate) fn act(name: &str) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ps-workload"));
     command.args(["act", name]).stdin(Stdio::piped()).stdout(Stdio::piped());
-    // SAFETY: copies descriptors in the child, to where its acts have them.
+    // SAFETY: copies descriptors in the child, to the numbers of its acts.
     unsafe {
         command.pre_exec(|| {
             for (from, to) in [(std::io::stdout().as_raw_fd(), 200), (std::io::stdin().as_raw_fd(), 201)] {
@@ -109,7 +111,7 @@ pub(crate) fn act(name: &str) -> Child {
     command.spawn().expect("it can be run")
 }
 
-/// What its dead first thread would show is nothing, or wrong: the root for a cgroup.
+/// Its dead first thread's files would be empty, or wrong: the root for a cgroup.
 #[test]
 fn a_process_lives_on_in_another_thread() {
     let _turn = turn::take();
@@ -157,7 +159,7 @@ fn live_on_in_another_thread(source: &str) {
     assert_eq!(of("exit", pid).exit_code, Some(7), "{source}");
 }
 
-/// A process that has ended before, and that nobody has waited for, does not exist, and does not end again.
+/// A process that ended before, and was not waited for, does not exist, and does not end again.
 #[test]
 fn zombies_do_not_exist() {
     let _turn = turn::take();

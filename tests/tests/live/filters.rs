@@ -1,4 +1,4 @@
-//! What is not chosen does not come, and what is chosen comes whole.
+//! Events that are not chosen do not come, and chosen ones come whole.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -56,7 +56,7 @@ fn by_tree() {
     exactly(&ended, truth, pid);
 }
 
-/// What is not chosen does not come in while procscope starts, either.
+/// Nor do unchosen events come while procscope starts.
 #[test]
 fn nothing_slips_in_at_the_start() {
     let _turn = turn::take();
@@ -75,7 +75,7 @@ fn nothing_slips_in_at_the_start() {
     }
 }
 
-/// Those that a process makes that is gone by then, too.
+/// Including children of a process that is gone by then.
 #[test]
 fn by_tree_with_orphans() {
     let _turn = turn::take();
@@ -121,7 +121,7 @@ fn by_user() {
     exactly(&ended, truth, pid);
 }
 
-/// A cgroup of the unified hierarchy; gone when dropped.
+/// A cgroup of the unified hierarchy; removed when dropped.
 struct Cgroup {
     root: PathBuf,
     path: String,
@@ -152,7 +152,8 @@ impl Drop for Cgroup {
     }
 }
 
-/// The cgroup is told by its path under the mount, or as `/proc/PID/cgroup` prints it, and those below it count.
+/// The cgroup is named by its path under the mount, or as `/proc/PID/cgroup` prints it, and those
+/// below it count.
 #[test]
 fn by_cgroup() {
     let _turn = turn::take();

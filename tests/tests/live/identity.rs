@@ -1,4 +1,4 @@
-//! Which process is which, and whose ids and cgroup it has.
+//! The identity of processes, and their ids and cgroup.
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -12,17 +12,17 @@ use crate::existing::act;
 use crate::turn;
 use crate::watch::Watch;
 
-/// By these the order of a pid's processes can be seen.
+/// These show the order of a pid's processes.
 const SOURCES: [&str; 3] = ["ebpf", "tracefs", "process-connector"];
 
-/// What a new process does, that has one thread and nothing of its parent's to let go of.
+/// The work of a new process that has one thread and nothing of its parent's to release.
 #[derive(Clone, Copy)]
 enum Life {
     Ends,
     Waits,
 }
 
-/// `clone3(2)` with a pid of one's choice, or into a cgroup.
+/// `clone3(2)` with a chosen pid, or into a cgroup.
 fn clone3(pid: Option<u32>, cgroup: Option<&File>, life: Life) -> u32 {
     const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
     let pid = pid.map(|pid| pid as i32);
@@ -35,7 +35,8 @@ fn clone3(pid: Option<u32>, cgroup: Option<&File>, life: Life) -> u32 {
     if let Some(cgroup) = cgroup {
         (args[0], args[10]) = (CLONE_INTO_CGROUP, cgroup.as_raw_fd() as u64);
     }
-    // SAFETY: without CLONE_VM the child has memory of its own, in which it does nothing but system calls.
+    // SAFETY: without CLONE_VM the child has memory of its own, in which it makes only system
+    // calls.
     let child = unsafe { libc::syscall(libc::SYS_clone3, args.as_ptr(), size_of_val(&args)) };
     match child {
         0 => {
@@ -43,7 +44,7 @@ fn clone3(pid: Option<u32>, cgroup: Option<&File>, life: Life) -> u32 {
                 // SAFETY: always safe.
                 unsafe { libc::pause() };
             }
-            // SAFETY: ends the child alone.
+            // SAFETY: ends only the child.
             unsafe { libc::_exit(0) }
         }
         child => u32::try_from(child).unwrap_or_else(|_| panic!("clone3: {}", io::Error::last_os_error())),
@@ -61,7 +62,7 @@ fn kill(pid: u32) {
     reap(pid);
 }
 
-/// A pid that nobody has, far from those that are given out.
+/// A pid that no process has, far from those that are given out.
 fn free_pid() -> u32 {
     let most = fs::read_to_string("/proc/sys/kernel/pid_max").expect("it can be read");
     let last = fs::read_to_string("/proc/loadavg").expect("it can be read");
@@ -71,7 +72,8 @@ fn free_pid() -> u32 {
     (far.max(1000)..most).find(|pid| !Path::new(&format!("/proc/{pid}")).exists()).expect("there are more pids")
 }
 
-/// An id comes twice where the pid does within a tick, and the second says so. Each process ends once.
+/// An id comes twice if the pid does within a tick, and the second one is marked. Each process ends
+/// once.
 #[test]
 fn an_id_that_repeats_is_marked() {
     let _turn = turn::take();
@@ -89,7 +91,7 @@ fn an_id_that_repeats_is_marked() {
             ids.clear();
             for seen in all {
                 let marked = seen.flaws.get("id").is_some_and(|flaw| flaw == "repeated");
-                // A start that was worked out may be corrected later.
+                // A worked-out start may be corrected later.
                 let estimated = seen.flaws.get("id").is_some_and(|flaw| flaw == "estimated");
                 let again = !ids.insert(seen.id.clone());
                 assert!(again == marked || estimated && source != "ebpf", "{source}: {seen:?}");
@@ -100,7 +102,7 @@ fn an_id_that_repeats_is_marked() {
     }
 }
 
-/// `--pid` of a process that runs means that process.
+/// `--pid` for a running process means that process.
 #[test]
 fn a_pid_that_was_chosen_is_one_process() {
     let _turn = turn::take();
@@ -120,7 +122,7 @@ fn a_pid_that_was_chosen_is_one_process() {
     }
 }
 
-/// A system call changes the ids of its thread alone: a child has those of the thread that made it.
+/// A system call changes only the ids of its thread: a child has those of the thread that made it.
 #[test]
 fn a_child_has_the_ids_of_its_thread() {
     let _turn = turn::take();
@@ -151,7 +153,7 @@ fn a_child_has_the_ids_of_its_thread() {
     }
 }
 
-/// A cgroup of the unified hierarchy, which goes when this is dropped.
+/// A cgroup of the unified hierarchy, removed when dropped.
 struct Cgroup(PathBuf);
 
 impl Cgroup {

@@ -1,4 +1,4 @@
-//! The filter language on the real kernel: what comes is what the truth says should, and nothing else.
+//! The filter language on the real kernel: exactly the events come that the truth requires.
 
 use std::collections::BTreeSet;
 use std::os::unix::process::CommandExt as _;
@@ -58,7 +58,7 @@ fn by_ancestor() {
     exactly(&ended, truth, 0);
 }
 
-/// Who was given to another parent is still below.
+/// A process that was given to another parent is still below.
 #[test]
 fn by_ancestor_with_orphans() {
     let _turn = turn::take();
@@ -68,7 +68,7 @@ fn by_ancestor_with_orphans() {
     exactly(&ended, truth, pid);
 }
 
-/// What the options choose for showing does not keep ancestors away.
+/// The choice of the options for showing does not exclude ancestors.
 #[test]
 fn by_ancestor_of_another_user() {
     let _turn = turn::take();
@@ -92,7 +92,7 @@ fn an_exit_by_what_ran() {
     assert_eq!(pids(&ended, "exit"), those(&truth, ran));
 }
 
-/// Without what would have it read for other reasons.
+/// Without other reasons to read it.
 #[test]
 fn an_exit_by_what_ran_alone() {
     let _turn = turn::take();
@@ -134,7 +134,7 @@ fn by_how_it_ended() {
     assert_eq!(ended.events().len(), 0);
 }
 
-/// Names of more than 15 bytes are not the kernel's.
+/// The kernel has no names of more than 15 bytes.
 #[test]
 fn by_name() {
     let _turn = turn::take();
@@ -146,7 +146,7 @@ fn by_name() {
     assert!(ended.events().iter().all(|seen| matches!(seen.name.as_deref(), Some("true" | "a-name-of-more-"))));
 }
 
-/// What a filter refuses for a field that nobody could read is not refused in silence.
+/// An event refused because of an unreadable field is not refused silently.
 #[test]
 fn what_could_not_be_decided_is_counted() {
     let _turn = turn::take();

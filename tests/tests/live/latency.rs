@@ -1,4 +1,4 @@
-//! How soon an event is out.
+//! How soon an event is printed.
 
 use std::io::BufRead as _;
 use std::process::{Command, Stdio};
@@ -19,7 +19,7 @@ fn spawn() {
     assert!(Command::new("/bin/true").status().is_ok_and(|status| status.success()));
 }
 
-/// How late the machine lets anybody run who wakes, as it may have other things to do.
+/// How late the machine runs a process that wakes, because of its other work.
 struct Lateness {
     over: Arc<AtomicBool>,
     most: JoinHandle<Duration>,
@@ -48,7 +48,7 @@ impl Lateness {
     }
 }
 
-/// When things are quiet, an event is out at most 50 ms after it happened.
+/// When the system is quiet, an event is printed at most 50 ms after it happened.
 #[test]
 fn quiet_events_come_soon() {
     let _turn = turn::take();
@@ -72,14 +72,15 @@ fn quiet_events_come_soon() {
     delays.sort();
     let late = late.end();
     println!("median {:?}, largest {:?}, the machine {late:?}", delays[delays.len() / 2], delays.last());
-    // Both the reader and the writer of procscope have to come to run, and we do.
+    // procscope's reader and writer have to run, and so do we.
     assert!(delays.last().is_some_and(|d| *d <= LATEST + 3 * late), "{delays:?} {late:?}");
     // SAFETY: our child, not waited for yet.
     unsafe { libc::kill(child.id() as i32, libc::SIGINT) };
     assert!(wait(&mut child).success());
 }
 
-/// The first event is out at most 150 ms after the start; the best of some, as the machine may be busy.
+/// The first event is printed at most 150 ms after the start; the best of several, because the
+/// machine may be busy.
 #[test]
 fn first_event_comes_soon() {
     let _turn = turn::take();

@@ -1,4 +1,4 @@
-//! The library `procscope`, in this very process.
+//! The library `procscope`, in this same process.
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -15,13 +15,13 @@ use procscope::{Event, EventKind, EventSet, EventStream, Kind, Monitor, MonitorB
 use crate::turn;
 use crate::watch::PATIENCE;
 
-/// A monitor that sees this test's own children alone.
+/// A monitor that sees only this test's own children.
 fn own(kinds: &[Kind]) -> MonitorBuilder {
     let kinds = kinds.iter().fold(EventSet::NONE, |set, &kind| set.with(kind));
     Monitor::builder().events(kinds).tree(std::process::id())
 }
 
-/// Runs a program to its end, and tells its pid.
+/// Runs a program to its end, and returns its pid.
 fn spawn(program: &str) -> Pid {
     let mut child = Command::new(program).stdin(Stdio::null()).spawn().expect("it can be run");
     let pid = child.id();
@@ -74,7 +74,7 @@ fn events_come_while_it_goes_on() {
     assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
 }
 
-/// Two at once, each with its own choice; what ends one does not touch the other.
+/// Two at once, each with its own choice; ending one does not affect the other.
 #[test]
 fn two_monitors_in_one_process() {
     let _turn = turn::take();
@@ -123,7 +123,7 @@ fn monitors_come_and_go_beside_each_other() {
     });
 }
 
-/// The kernel counts what a consumer that is asleep leaves in its ring.
+/// The kernel counts the events that a sleeping consumer leaves in its ring.
 #[test]
 fn slow_consumer_loses_nothing_uncounted() {
     let _turn = turn::take();
@@ -148,7 +148,7 @@ fn slow_consumer_loses_nothing_uncounted() {
     assert_eq!(events.summary().expect("it ended").total_lost(), lost);
 }
 
-/// An executor of the least kind: it parks until woken.
+/// The simplest executor: it parks until woken.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
@@ -216,7 +216,7 @@ fn stream_works_under_tokio() {
     });
 }
 
-/// A dropped stream lets go of the system soon, though nobody waits for it.
+/// A dropped stream releases the system soon, though nothing waits for it.
 #[test]
 fn dropped_stream_ends_its_thread() {
     let _turn = turn::take();

@@ -1,4 +1,4 @@
-//! The examples of the library `procscope`, at work.
+//! The examples of the library `procscope`, running.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -20,7 +20,7 @@ struct Example {
 }
 
 impl Example {
-    /// Where `cargo test --workspace` and `cargo build --examples` put them.
+    /// The places of `cargo test --workspace` and `cargo build --examples`.
     fn path(name: &str) -> PathBuf {
         let dir = match std::env::var_os("PROCSCOPE_EXAMPLES") {
             Some(dir) => PathBuf::from(dir),
@@ -87,7 +87,7 @@ fn copy(program: &str, to: &Path) {
 fn sketch_names_the_pid_of_what_starts() {
     let _turn = turn::take();
     let example = Example::start("sketch", &[]);
-    // It does not say when it watches: what comes until it does is not told.
+    // It does not say when it watches: earlier events are not reported.
     let began = Instant::now();
     loop {
         let mut child = Command::new("/bin/true").spawn().expect("it can be run");
@@ -104,7 +104,8 @@ fn sketch_names_the_pid_of_what_starts() {
 #[test]
 fn tree_shows_who_started_whom() {
     let _turn = turn::take();
-    // `:` after each, lest the shell becomes what it is to start. It waits until the example shows it.
+    // `:` after each, or the shell would become the program that it is to start. It waits until the
+    // example shows it.
     let script = "read go; /bin/sh -c '/bin/true inner; /bin/sh -c \"/bin/true deep; :\"; :'; /bin/true outer; :";
     let mut shell = Command::new("/bin/sh");
     let mut shell = shell.args(["-c", script]).stdin(Stdio::piped()).spawn().expect("a shell can be run");
@@ -123,7 +124,8 @@ fn tree_shows_who_started_whom() {
     assert_eq!(shape, [(2, ":"), (4, "inner"), (4, ":"), (6, "deep"), (2, "outer")], "{lines:#?}");
 }
 
-/// All that the example tells, by its first words: `procscope_starts_total{name="true"}` and the like.
+/// All that the example prints, by its first words: `procscope_starts_total{name="true"}` and the
+/// like.
 fn scrape(url: &str) -> Vec<(String, u64)> {
     let (address, path) = url.strip_prefix("http://").and_then(|url| url.split_once('/')).expect("it is a URL");
     let mut stream = TcpStream::connect(address).expect("it listens");
@@ -146,7 +148,7 @@ fn scrape(url: &str) -> Vec<(String, u64)> {
 fn prometheus_counts_right() {
     let _turn = turn::take();
     let dir = tempfile::tempdir().expect("a directory can be made");
-    // Names that nobody else runs meanwhile, one of them hostile.
+    // Names that no other process runs meanwhile, one of them hostile.
     let (good, bad, odd) = (dir.path().join("ps-good"), dir.path().join("ps-bad"), dir.path().join("ps\"\\\n"));
     copy("/bin/true", &good);
     copy("/bin/false", &bad);
@@ -220,7 +222,7 @@ fn forbid_kills_what_the_rule_forbids_and_nothing_else() {
         copy("/bin/sleep", to);
     }
     let sleep = |program: &Path| Command::new(program).arg("60").spawn().expect("it can be run");
-    // One that ran before is left alone: the rule is about what starts.
+    // One that was already running is left alone: the rule is about starts.
     let mut before = sleep(&forbidden);
     let pattern = format!("{}/*/miner", dir.path().display());
     let example = Example::start("forbid", &[&pattern]);
@@ -232,11 +234,11 @@ fn forbid_kills_what_the_rule_forbids_and_nothing_else() {
         assert_eq!(status.signal(), Some(libc::SIGKILL), "{status}");
         assert_eq!(example.line(), format!("killed {} {}", victim.id(), forbidden.display()));
     }
-    // By another name in argv it is the same file; and a shell that becomes it is killed as it.
+    // By another name in argv it is the same file; and a shell that becomes it is killed, too.
     let script = format!("exec -a innocent {} 60", forbidden.display());
     let mut shell = Command::new("bash").args(["-c", &script]).spawn().expect("bash can be run");
     assert_eq!(wait(&mut shell).signal(), Some(libc::SIGKILL));
-    // One that is over before it can be killed is no error.
+    // One that is over before it can be killed is not an error.
     Command::new(&forbidden).arg("0").status().expect("it can be run");
     example.until(|line| line.starts_with("gone ") || line.starts_with("killed "));
 

@@ -1,5 +1,5 @@
-//! Containers and other limits: in each situation every mechanism tells of a command what really happened, or says what is
-//! missing and what mends it; and doctor says the same beforehand.
+//! Containers and other limits: in each situation every mechanism reports the truth about a
+//! command, or says what is missing and the remedy; and doctor says the same beforehand.
 
 use std::fs;
 use std::process::Command;
@@ -8,14 +8,14 @@ use crate::doctor::{NOBODY, agree, under};
 use crate::turn;
 use crate::watch::{events, for_everyone};
 
-/// What is to come of a command that a mechanism watches.
+/// The expected reports on a command that a mechanism watches.
 #[derive(Clone, Copy, Debug)]
 enum Expected {
-    /// Its arguments, to the byte, and its status.
+    /// Its exact arguments and its status.
     Told,
-    /// Its status, and no name; these words say why.
+    /// Its status, and no name; these words give the reason.
     Nameless(&'static str),
-    /// Nothing: words of the cause, and of what mends it.
+    /// Nothing: words of the cause, and of the remedy.
     Refused(&'static str, &'static str),
 }
 
@@ -28,7 +28,8 @@ struct Situation {
     before: &'static [&'static str],
     /// As another user, too.
     nobody: bool,
-    /// Of the mechanisms, in the order of [`IDS`], which is that of what `auto` takes for a command.
+    /// The results of the mechanisms, in the order of [`IDS`], in which `auto` tries them for a
+    /// command.
     expected: [Expected; 5],
 }
 
@@ -50,7 +51,7 @@ const SITUATIONS: &[Situation] = &[
     Situation { name: "no rights", before: &[], nobody: true, expected: [NO_RIGHTS, Told, Told, NO_ROOT, Told] },
     Situation {
         name: "user namespace",
-        // A tracefs that is mounted already may be used by its owner's number.
+        // A mounted tracefs may be used by its owner's number.
         before: &[
             "unshare",
             "--mount",
@@ -163,12 +164,12 @@ const SITUATIONS: &[Situation] = &[
     },
 ];
 
-/// The command, which lives long enough to be seen, whatever sees it.
+/// The command, which lives long enough for every mechanism to see it.
 fn marker() -> Vec<&'static str> {
     vec!["sh", "-c", "sleep 0.3; exit 7", "marker", "", "two\nlines", "\u{e9}\u{202e}", " "]
 }
 
-/// Runs the marker, and gives the program's status, what it said, and what it told.
+/// Runs the marker, and returns the program's status, its messages, and its events.
 fn try_it(
     situation: &Situation,
     program: &std::path::Path,
@@ -236,7 +237,7 @@ fn in_situation(name: &str) {
             let stderr = check(situation, &program, "auto", *expected);
             let mut lines = stderr.lines();
             assert!(lines.next().is_some_and(|line| line.contains(&format!("({id})"))), "{name}: {stderr}");
-            // Why it is not the best there is, in one line.
+            // Why it is not the best, in one line.
             if id != IDS[0] {
                 assert!(
                     lines.next().is_some_and(|line| line.contains(" in place of ebpf, since ")),

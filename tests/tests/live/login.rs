@@ -1,16 +1,16 @@
-//! Who logged in, as the kernel's audit keeps it.
+//! The login, as the kernel's audit keeps it.
 
 use std::fs;
 
 use crate::run::sh;
 use crate::turn;
 
-/// The user and the session that an exec's process has after it was given them, and its child after it.
+/// The user and the session of an exec's process after they were set, and of its child after it.
 #[test]
 fn who_logged_in_is_told() {
     let _turn = turn::take();
     let Ok(own) = fs::read_to_string("/proc/self/loginuid") else {
-        // Without CONFIG_AUDIT nobody knows.
+        // Without CONFIG_AUDIT it is unknown.
         return;
     };
     let ended = sh("ebpf", &["-e", "exec,exit"], "echo 1234 > /proc/self/loginuid && cat /proc/self/sessionid; true");

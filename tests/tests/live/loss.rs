@@ -1,4 +1,4 @@
-//! What happens when the ring overflows.
+//! The effect of an overflowing ring.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,8 +11,8 @@ use crate::workload::{Workload, lives};
 
 const SPAWNERS: usize = 2;
 
-/// A stopped reader and a small ring; the tree of the generator alone is watched, so that its number is known. Another storm
-/// goes on all the while, of which nothing is to be counted.
+/// A stopped reader and a small ring; only the tree of the generator is watched, so that its number
+/// is known. Another storm continues all the while, of which nothing may be counted.
 fn overflow(more: &[&str]) -> (Ended, Vec<Line>) {
     let mut other = Workload::new(&["storm", "--count", "12000", "--compact"]);
     let mut workload = Workload::new(&["storm", "--count", "4000"]);
@@ -57,12 +57,12 @@ fn every_lost_event_is_counted() {
         ended.events().into_iter().filter(|seen| seen.pid.is_some_and(|p| !known.contains(&p))).collect();
     assert_eq!(told, BTreeMap::from(expected), "{} strangers, such as {:?}", strangers.len(), strangers.first());
     assert!(ended.stderr.contains(&lost_total.to_string()), "the summary tells it: {}", ended.stderr);
-    // What was delivered is right all the same.
+    // Delivered events are right all the same.
     let report = ended.compare(truth, Some(&[]));
     assert!(report.is_exact(), "{report}");
 }
 
-/// The mark stands where the events are missing: after older ones, before younger ones.
+/// The mark is where the events are missing: after older ones, before younger ones.
 #[test]
 fn loss_is_shown_in_place() {
     let _turn = turn::take();
@@ -72,13 +72,13 @@ fn loss_is_shown_in_place() {
     assert_eq!(times.len(), events.len());
     let first_lost = events.iter().position(|seen| seen.event == "lost").expect("something was lost");
     assert!(first_lost > 0 && events[..first_lost].len() > 100, "the ring held some before");
-    // Two processors may stamp within a microsecond what reaches the ring the other way round.
+    // Two processors may stamp, within a microsecond, records that reach the ring in reverse order.
     let back = times.windows(2).map(|pair| pair[0] - pair[1]).max().unwrap_or(0);
     assert!(back < 1_000_000, "an event stands {back} ns too late");
 }
 
-/// Small records still find room where a large one did not, so a mark may be followed by events before all that are lost are lost: at
-/// each event as many forks were told or counted as there had been.
+/// Small records still find room where a large one did not, so events may follow a mark before all
+/// the lost ones are lost: at each event as many forks were reported or counted as there had been.
 #[test]
 fn each_mark_tells_what_was_lost_before_it() {
     let _turn = turn::take();

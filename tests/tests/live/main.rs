@@ -1,7 +1,8 @@
-//! procscope on the real kernel, compared with what really happened.
+//! procscope on the real kernel, compared with the truth.
 //!
-//! The tests need root, or CAP_BPF and CAP_PERFMON and whatever the odd cases take, and fail without. They take turns, also
-//! between processes, since one that loads the machine would disturb another that measures it.
+//! The tests need root, or CAP_BPF and CAP_PERFMON and the rights of the odd cases, and fail
+//! without. They take turns, also between processes, because one that loads the machine would
+//! disturb another that measures it.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,4 @@
-//! What procscope holds in memory: its tables are bounded, and what one long list took is given back.
+//! procscope's memory: its tables are bounded, and the memory of one long list is returned.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -8,16 +8,17 @@ use std::time::{Duration, Instant};
 use crate::turn;
 use crate::watch::{Watch, program};
 
-/// What procscope may take at most while long lists come, above what it held before, KiB: the table's 4 MiB of lists, one list
-/// as it comes and as it is shown, and the text that waits to be written.
+/// The most that procscope may need while long lists come, above its earlier size, KiB: the table's
+/// 4 MiB of lists, one list as it comes and as it is shown, and the text that waits to be written.
 const PEAK_KIB: u64 = 12 << 10;
-/// What may be left of that: four buffers for text, which are used again, of 1 MiB each, and as much freed memory.
+/// The most that may be left of that: four buffers for text, which are reused, of 1 MiB each, and
+/// as much freed memory.
 const LEFT_KIB: u64 = 5 << 10;
 
-/// What the process connector's looks may hold until they are taken, KiB.
+/// The most that the process connector's looks may hold until they are used, KiB.
 const LOOKS_KIB: u64 = 8 << 10;
 
-/// Of the kernel's account of a process, KiB.
+/// The kernel's account of a process, KiB.
 fn memory(pid: u32, key: &str) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap_or_else(|| panic!("no {key}: {status}"));
@@ -50,7 +51,7 @@ fn long_lists_that_the_connector_reads_are_given_back() {
     give_back("process-connector", LOOKS_KIB);
 }
 
-/// `waiting`: what its lists may take besides before they are taken up, KiB.
+/// `waiting`: how much more its lists may need before they are used, KiB.
 fn give_back(source: &str, waiting: u64) {
     let _turn = turn::take();
     let own = std::process::id().to_string();

@@ -1,4 +1,4 @@
-//! Names of users and groups are those of the time of the event.
+//! Names of users and groups are those at the time of the event.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::turn;
 use crate::watch::{events, program, run};
 
-/// Nobody has this number.
+/// No user has this number.
 const ID: &str = "43210";
 
 /// Runs itself with files of its own in place of /etc/passwd and /etc/group: a user and a group are added, renamed and removed.

@@ -6,7 +6,7 @@ use crate::turn;
 use crate::watch::Watch;
 use crate::workload::Workload;
 
-/// One case alone, by `PROCSCOPE_CASE`; `ps-workload cases` names them.
+/// Only one case, by `PROCSCOPE_CASE`; `ps-workload cases` lists them.
 #[test]
 fn odd_cases_are_told_exactly() {
     let _turn = turn::take();
@@ -18,7 +18,7 @@ fn odd_cases_are_told_exactly() {
     print!("{report}");
 }
 
-/// Those that not every mechanism knows.
+/// Cases that not every mechanism reports.
 #[test]
 fn cases_apart_are_told_exactly() {
     let _turn = turn::take();

@@ -29,7 +29,7 @@ fn count_ends_it() {
     assert_eq!(ended.events().len(), 77);
 }
 
-/// Everything that happened before the signal is in the file, and a summary on standard error.
+/// All events before the signal are in the file, and a summary on standard error.
 #[test]
 fn sigterm_flushes() {
     let _turn = turn::take();
@@ -46,7 +46,7 @@ fn sigterm_flushes() {
     }
 }
 
-/// timeout(1) sends its signal to the process, and to the group that it is in.
+/// timeout(1) sends its signal to the process, and to its group.
 #[test]
 fn the_same_signal_twice_flushes_too() {
     let _turn = turn::take();
@@ -106,13 +106,13 @@ fn closed_pipe_ends_it_quietly() {
     }
 }
 
-/// Nothing happens that could be written, and still the one that went away is noticed.
+/// No event could be written, and still the closed pipe is noticed.
 #[test]
 fn a_reader_that_goes_away_ends_it_at_once() {
     let _turn = turn::take();
     let (mut child, mut stdout, stderr) = piped(&["-e", "existing"]);
     stdout.read_line(&mut String::new()).expect("it writes");
-    // All of it: nobody is held up in a write.
+    // All of it: no write is delayed.
     std::thread::sleep(Duration::from_millis(300));
     drop(stdout);
     assert_eq!(wait(&mut child).code(), Some(0));
@@ -149,7 +149,7 @@ fn without_rights_it_says_what_to_do() {
     assert!(stderr.contains("sudo") || stderr.contains("setcap"), "{stderr}");
 }
 
-/// CAP_BPF and CAP_PERFMON do, without root and without CAP_SYS_RESOURCE.
+/// CAP_BPF and CAP_PERFMON are enough, without root and without CAP_SYS_RESOURCE.
 #[test]
 fn two_capabilities_are_enough() {
     let _turn = turn::take();

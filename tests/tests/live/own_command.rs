@@ -1,5 +1,6 @@
-//! The command that procscope runs itself, by the process connector: the kernel's messages come when they come, and what is known
-//! without them is reported all the same. Two busy loops keep whoever sends them from running.
+//! The command that procscope runs itself, by the process connector: the kernel's messages come
+//! late, and the facts known without them are reported all the same. Two busy loops delay their
+//! senders.
 
 use std::process::{Child, Command, Stdio};
 
@@ -63,7 +64,7 @@ fn its_exec_and_end_are_whole() {
     }
 }
 
-/// What the command waited for has ended before it, too.
+/// The processes that the command waited for have ended before it, too.
 #[test]
 fn the_ends_of_its_children_are_reported() {
     let _turn = turn::take();

@@ -1,4 +1,4 @@
-//! Paths that are longer than a record has room for: the gap shows, and nothing is decided by what is missing.
+//! Paths longer than a record: the gap shows, and nothing is decided by the missing part.
 
 use std::ffi::CString;
 use std::fs;
@@ -16,7 +16,8 @@ use crate::watch::Watch;
 /// Together longer than 12 KiB for a program, and than 16 for a directory.
 const DEPTH: usize = 550;
 
-/// Starts a copy of cat, which waits for its input, in a directory so deep; its path ends with these names.
+/// Starts a copy of cat, which waits for its input, in a directory this deep; its path ends with
+/// these names.
 fn start_deep(top: &Path) -> Child {
     fs::copy("/bin/cat", top.join("program")).expect("it can be copied");
     let c = |text: &[u8]| CString::new(text).expect("no NUL is in it");
@@ -24,7 +25,7 @@ fn start_deep(top: &Path) -> Child {
     let names: Vec<CString> = (0..DEPTH).map(|n| c(format!("{n:030}").as_bytes())).collect();
     let go_down = move || {
         let checked = |result: i32| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
-        // SAFETY: system calls alone, on strings with their NULs.
+        // SAFETY: only system calls, on strings with their NULs.
         unsafe {
             checked(libc::chdir(top.as_ptr()))?;
             for name in &names {
@@ -70,7 +71,7 @@ fn what_is_missing_of_a_path_shows() {
     }
 }
 
-/// It may begin with what was asked for.
+/// It may begin with the requested text.
 #[test]
 fn a_filter_does_not_decide_by_a_cut_path() {
     let _turn = turn::take();

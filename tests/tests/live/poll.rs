@@ -1,4 +1,5 @@
-//! /proc alone: what lives long enough is told right, and what does not is counted; nothing that is told is wrong.
+//! Only /proc: processes that live long enough are reported correctly, and others are counted; no
+//! report is wrong.
 
 use std::process::{Command, Stdio};
 use std::thread;
@@ -11,14 +12,15 @@ use crate::turn;
 use crate::watch::{Watch, events, for_everyone};
 use crate::workload::{Workload, lives};
 
-/// Of processes that are to be seen.
+/// Processes that have to be seen.
 const LIFE: &str = "0.5";
 
 fn watch(options: &[&str]) -> Watch {
     Watch::start([&["--source", "proc-poll"], options].concat())
 }
 
-/// Makes processes that live for a while, some at a time, each with arguments of its own; gives their pids.
+/// Makes processes that live for a while, several at a time, each with its own arguments; returns
+/// their pids.
 fn make_slow(count: usize) -> Vec<(u32, String)> {
     let mut made = Vec::new();
     for at in (0..count).step_by(10) {
@@ -42,7 +44,7 @@ fn of<'a>(events: &'a [Seen], event: &str, pid: u32) -> Vec<&'a Seen> {
     events.iter().filter(|seen| seen.event == event && seen.pid == Some(pid)).collect()
 }
 
-/// Each came once, with its arguments and its status, and its time is said to be no exact one.
+/// Each came once, with its arguments and its status, and its time is marked as not exact.
 fn are_told(events: &[Seen], made: &[(u32, String)], status: bool) {
     for (number, (pid, word)) in made.iter().enumerate() {
         let [forks, execs, exits] = ["fork", "exec", "exit"].map(|event| of(events, event, *pid));
@@ -111,12 +113,13 @@ fn without_any_right_too() {
     let _ended = watch.stop().well();
     let told = events(&path);
     are_told(&told, &made, kernel_tells_status());
-    // Others' paths may not be read, and that is said.
+    // Other users' paths may not be read, and a message says so.
     let exec = told.iter().find(|seen| seen.event == "exec" && seen.pid == Some(made[0].0)).expect("it came");
     assert!(exec.exe.is_none() && exec.flaws.get("exe").is_some_and(|flaw| flaw == "unreadable"), "{exec:?}");
 }
 
-/// Most are gone before they can be seen. What is told is right all the same, and who was missed is counted.
+/// Most are gone before they can be seen. The reports are right all the same, and missed processes
+/// are counted.
 #[test]
 fn a_storm_is_told_right_as_far_as_it_is() {
     let _turn = turn::take();

@@ -1,4 +1,4 @@
-//! The CPU that something happened on.
+//! The CPU of an event.
 
 use std::process::{Command, Stdio};
 
@@ -7,7 +7,7 @@ use procscope_tests::seen::Seen;
 use crate::turn;
 use crate::watch::Watch;
 
-/// The first and the last CPU that we may run on.
+/// The first and the last CPU on which we may run.
 fn processors() -> [u32; 2] {
     let status = std::fs::read_to_string("/proc/self/status").expect("there is one");
     let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("it tells the CPUs");
@@ -16,7 +16,7 @@ fn processors() -> [u32; 2] {
     [first, numbers.next_back().unwrap_or(first)]
 }
 
-/// Runs programs by a shell that stays on this CPU; gives the shell's pid.
+/// Runs programs by a shell that stays on this CPU; returns the shell's pid.
 fn run_on(processor: u32) -> u32 {
     let script = "for number in 1 2 3 4 5; do (sleep 0.1; exit 3); done; ./not-there; exit 0";
     let mut shell = Command::new("taskset")
@@ -70,7 +70,7 @@ fn what_cannot_tell_it_tells_none() {
     let told = watch.stop().well().events();
     assert!(!below(&told, shell).is_empty() && told.iter().all(|seen| seen.processor.is_none()));
 
-    // All that were refused for it are counted.
+    // All events refused because of it are counted.
     let watch = Watch::start(["--source", "proc-poll", "-e", "exit", "processor == 0"]);
     run_on(processors()[0]);
     let ended = watch.stop().well();

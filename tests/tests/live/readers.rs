@@ -1,4 +1,4 @@
-//! Completions and manual pages, by the programs that read them.
+//! Completions and manual pages, in the programs that read them.
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};
@@ -13,7 +13,7 @@ fn procscope(args: &[&str]) -> Vec<u8> {
     output.stdout
 }
 
-/// Runs a program on a text; `None` where it is not installed.
+/// Runs a program on a text; `None` if it is not installed.
 fn feed(program: &str, args: &[&str], text: &[u8]) -> Option<Output> {
     let mut command = Command::new(program);
     let command = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -37,9 +37,9 @@ fn completions_are_valid() {
         }
         let is_required = match shell {
             "bash" | "zsh" => true,
-            // It would bring Python along, so it is asked where it is.
+            // It would bring Python along, so only its place is asked.
             "fish" => false,
-            // Not to be had of Debian.
+            // Debian does not have it.
             _ => continue,
         };
         match feed(shell, &["-n"], &script) {

@@ -1,4 +1,4 @@
-//! Which rights give what, as the documentation's table says, and which of them are kept.
+//! The effect of rights, as in the documentation's table, and which of them are kept.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,12 +11,12 @@ use crate::turn;
 use crate::watch::{PATIENCE, Watch, for_everyone, program, run};
 use crate::workload::Workload;
 
-/// Those that matter, as setpriv(1) calls them.
+/// The important ones, by their names in setpriv(1).
 const CAPABILITIES: [&str; 6] = ["bpf", "perfmon", "sys_admin", "dac_read_search", "sys_ptrace", "net_admin"];
 /// `CAP_SYS_PTRACE` of `linux/capability.h`.
 const SYS_PTRACE: u64 = 1 << 19;
 
-/// Sheds root, and all capabilities but these.
+/// Drops root, and all capabilities except these.
 fn with_only(capabilities: &[&str], gid: u32) -> Vec<String> {
     let only: String =
         std::iter::once("-all".to_owned()).chain(capabilities.iter().map(|it| format!(",+{it}"))).collect();
@@ -106,8 +106,8 @@ fn a_mounted_tracefs_is_read_by_who_may_search() {
     }
 }
 
-/// With a tracefs that the group may read, CAP_BPF and CAP_PERFMON do for everything. There is but one tracefs on a system,
-/// so its owner and mode are put back.
+/// With a tracefs that the group may read, CAP_BPF and CAP_PERFMON are enough for everything. A
+/// system has only one tracefs, so its owner and mode are restored.
 #[test]
 fn a_group_that_reads_tracefs_needs_two_capabilities() {
     const SCRIPT: &str = "
@@ -137,7 +137,7 @@ fn the_command_that_doctor_names_mends_it() {
     let (_, report) = document(&before, &program, &["doctor", "--source", "ebpf"]);
     let help = text(&source(&report, "ebpf")["troubles"][0], "help").to_owned();
     assert!(help.starts_with("sudo mount ") && help.contains("gid=65534,mode=750"), "{help}");
-    // There is but one tracefs on a system: what it was like is found out before, and put back.
+    // A system has only one tracefs: its state is found out before, and restored.
     let script = format!(
         "at=/sys/kernel/tracing
         mounted() {{ mountpoint -q $at; }}
@@ -154,7 +154,7 @@ fn the_command_that_doctor_names_mends_it() {
     assert_eq!((status, text(&report, "works")), (0, "yes"), "{report:#}");
 }
 
-/// What setcap(8) writes to the file does as well, for whoever runs it.
+/// The capabilities that setcap(8) writes to the file are as good, for any user that runs it.
 #[test]
 fn capabilities_of_the_file_do() {
     let _turn = turn::take();
@@ -172,7 +172,7 @@ fn capabilities_of_the_file_do() {
     assert!(!stderr.contains("more rights than it needs"), "{stderr}");
 }
 
-/// One line says what is used instead, what that costs, and what to type.
+/// One line says which mechanism is used instead, its cost, and what to type.
 #[test]
 fn without_rights_it_does_what_it_can() {
     let _turn = turn::take();
@@ -207,14 +207,14 @@ fn bits(status: &BTreeMap<String, String>, set: &str) -> u64 {
     u64::from_str_radix(&status[set], 16).expect("it is hexadecimal")
 }
 
-/// Once it watches, it has CAP_SYS_PTRACE left alone, on every thread, and tells all the same.
+/// Once it watches, it has only CAP_SYS_PTRACE left, on every thread, and reports all the same.
 #[test]
 fn rights_are_given_up_once_attached() {
     let _turn = turn::take();
     for source in ["ebpf", "process-connector"] {
         let watch = Watch::start(["--source", source, "-e", "existing,fork,exec,exit", "--duration", "10s"]);
         let begun = std::time::Instant::now();
-        // The thread that tells in time when to stop is the last.
+        // The thread that stops it in time is the last one.
         while !threads(watch.pid()).iter().any(|it| it["Name"] == "ps-timer") {
             assert!(begun.elapsed() < PATIENCE);
             std::thread::sleep(std::time::Duration::from_millis(5));
@@ -236,7 +236,8 @@ fn rights_are_given_up_once_attached() {
     }
 }
 
-/// The command keeps its own rights; procscope has beside CAP_SYS_PTRACE what it takes to pass signals on.
+/// The command keeps its own rights; procscope has, besides CAP_SYS_PTRACE, the right to pass
+/// signals on.
 #[test]
 fn rights_are_given_up_beside_a_command() {
     let _turn = turn::take();

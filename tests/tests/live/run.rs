@@ -22,7 +22,7 @@ pub(crate) struct Run {
     pub(crate) events: Vec<Seen>,
 }
 
-/// The sources that tell of everything that is asked for here.
+/// The sources that report everything requested here.
 const SOURCES: &[&str] = &["ebpf", "ptrace", "process-connector"];
 
 fn command(source: &str, options: &[&str], words: &[&str]) -> (tempfile::TempDir, PathBuf, Command) {
@@ -100,7 +100,7 @@ fn what_cannot_run_says_why() {
     }
 }
 
-/// The command has what procscope was given, and nothing of procscope's own.
+/// The command has everything given to procscope, and nothing of procscope's own.
 #[test]
 fn the_command_has_stdin_stdout_and_the_environment() {
     let _turn = turn::take();
@@ -119,7 +119,7 @@ fn the_command_has_stdin_stdout_and_the_environment() {
     }
 }
 
-/// Signals of the command are as they were: what Rust's runtime ignores is not ignored.
+/// The command's signals are unchanged: those that Rust's runtime ignores are not ignored.
 #[test]
 fn the_command_has_its_own_signals() {
     let _turn = turn::take();
@@ -143,16 +143,17 @@ fn a_daemon_is_followed_to_its_end() {
         if *source == "ptrace" {
             continue;
         }
-        // Without it nobody is waited for.
+        // Without it no process is waited for.
         let alone = sh(source, &["-e", "exit"], "sleep 200 >/dev/null 2>&1 & echo $!; exit 5");
         assert_eq!(alone.status.code(), Some(5), "{source}");
         let left: i32 = alone.stdout.trim().parse().expect("a pid");
-        // SAFETY: it sleeps for longer than all of this takes, so nobody else has the pid.
+        // SAFETY: it sleeps for longer than the whole test, so no other process has the pid.
         assert_eq!(unsafe { libc::kill(left, libc::SIGTERM) }, 0, "{source} waited for it");
     }
 }
 
-/// CLONE_PARENT makes a child of procscope, or of whoever else made the process that calls it. It becomes a program and clones once more.
+/// CLONE_PARENT makes a child of procscope, or of the process that made the caller. It becomes a
+/// program and clones once more.
 #[test]
 fn a_sister_of_the_command_is_followed_to_its_end() {
     let _turn = turn::take();
@@ -168,7 +169,7 @@ fn a_sister_of_the_command_is_followed_to_its_end() {
         let events = events(&file);
         let codes: Vec<_> = events.iter().filter_map(|seen| seen.exit_code).collect();
         assert!([7, 9, 11].iter().all(|code| codes.contains(code)), "{source}: {codes:?} {stderr}");
-        // They are children of procscope, but no copies of it.
+        // They are children of procscope, but not copies of it.
         let forks: Vec<&Seen> = events.iter().filter(|seen| seen.event == "fork").collect();
         let copies = |seen: &&&Seen| {
             seen.name.as_deref() == Some("procscope") || seen.argv.iter().flatten().any(|word| word == "--wait-all")
@@ -177,7 +178,8 @@ fn a_sister_of_the_command_is_followed_to_its_end() {
     }
 }
 
-/// The same of a process that is watched, by those that report who made a process; the others say that they do not.
+/// The same for a watched process, by sources that report the creator; the others say that they do
+/// not.
 #[test]
 fn a_sister_of_a_watched_process_is_of_its_tree() {
     let _turn = turn::take();
@@ -223,7 +225,7 @@ fn sigterm_and_sighup_are_passed_on() {
     }
 }
 
-/// SIGINT that the terminal sends to both is the command's business.
+/// SIGINT, which the terminal sends to both, is for the command.
 #[test]
 fn sigint_does_not_end_it_before_the_command() {
     let _turn = turn::take();
@@ -236,7 +238,8 @@ fn sigint_does_not_end_it_before_the_command() {
     }
 }
 
-/// ptrace stays for all descendants, as they could not exec without it; a killed procscope takes its command along.
+/// ptrace stays for all descendants, because they could not exec without it; a killed procscope
+/// kills its command, too.
 #[test]
 fn ptrace_goes_on_to_the_last_descendant() {
     let _turn = turn::take();
@@ -258,7 +261,7 @@ fn ptrace_goes_on_to_the_last_descendant() {
     assert_eq!(line, "alive\n");
 }
 
-/// Who watches with ptrace has to be given a command.
+/// Watching with ptrace needs a command.
 #[test]
 fn ptrace_without_a_command_explains_itself() {
     let _turn = turn::take();
@@ -268,7 +271,8 @@ fn ptrace_without_a_command_explains_itself() {
     assert!(stderr.contains("help: name the command: procscope run --source ptrace -- CMD"), "{stderr}");
 }
 
-/// Stopped children, as a job-control shell sees them: its own wait tells of the stop, and SIGCONT wakes them.
+/// Stopped children, as a job-control shell sees them: its own wait reports the stop, and SIGCONT
+/// wakes them.
 #[test]
 fn stops_and_continues_are_seen_by_the_parent() {
     let _turn = turn::take();
@@ -281,7 +285,7 @@ fn stops_and_continues_are_seen_by_the_parent() {
     }
 }
 
-/// What is executed, what is refused and how all ends are the same, whoever tells of it.
+/// The execs, refusals and ends are the same, whichever mechanism reports them.
 #[test]
 fn ptrace_tells_of_a_build_what_ebpf_tells() {
     let _turn = turn::take();
@@ -301,15 +305,15 @@ fn ptrace_tells_of_a_build_what_ebpf_tells() {
         let (_bin, procscope) = for_everyone();
         let mut command = Command::new(procscope);
         command.args(["run", "--source", source, "--format", "json", "-o", "events", "-q"]);
-        // With forks, so that one who never execs has the arguments that it took over.
+        // With forks, so that a process that never execs has its inherited arguments.
         command.args(["-e", "fork,exec,exec-failed,exit", "--"]);
         command.args(["sh", "-c", "./configure --static && make -j2"]);
-        // What stands in other directories depends on who asks.
+        // Paths in other directories depend on the user.
         command.env("PATH", "/usr/bin:/bin").current_dir(&built).uid(uid).gid(uid);
         let output = command.output().expect("procscope can be run");
         let stderr = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{source}: {stderr}");
-        // Its own test of what was built.
+        // Its own test of the built program.
         let example = Command::new("./example").current_dir(&built).output().expect("make made it");
         assert!(example.status.success(), "{source}: {}", String::from_utf8_lossy(&example.stderr));
         let events = events(&built.join("events"));
@@ -328,10 +332,11 @@ fn ptrace_tells_of_a_build_what_ebpf_tells() {
     println!("{} events, {execs} of them execs, are the same", ebpf.len());
 }
 
-/// The sources of zlib: they come with a crate that the program is built with, so they are here already.
+/// The sources of zlib: they come with a crate that the program is built with, so they are already
+/// here.
 fn zlib() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    // Other systems' crates need not be here.
+    // Other systems' crates may be missing.
     let here = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let arguments = ["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", &here];
     let output = Command::new(cargo).args(arguments).output().expect("cargo can be run");
@@ -345,7 +350,8 @@ fn zlib() -> PathBuf {
     zlib
 }
 
-/// An event without what differs from run to run: pids, times, and the names of temporary files.
+/// An event without the values that differ between runs: pids, times, and the names of temporary
+/// files.
 fn line(seen: &Seen, dir: &Path) -> String {
     let text = |bytes: &[u8]| {
         let text = String::from_utf8_lossy(bytes).replace(&*dir.to_string_lossy(), "DIR");

@@ -21,7 +21,7 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
     jsonschema::draft202012::new(&schema).expect("it is a schema")
 });
 
-/// Panics where a line of JSON breaks the schema.
+/// Panics if a line of JSON breaks the schema.
 pub(crate) fn check(line: &[u8]) {
     let text = || String::from_utf8_lossy(line);
     let value: Value = serde_json::from_slice(line).unwrap_or_else(|error| panic!("{error}: {}", text()));
@@ -32,13 +32,13 @@ pub(crate) fn check(line: &[u8]) {
     }
 }
 
-/// The whole lines of a file. A last one may still be being written.
+/// The whole lines of a file. A last one may be unfinished.
 pub(crate) fn whole_lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     let whole = bytes.iter().rposition(|&b| b == b'\n').map_or(0, |end| end + 1);
     bytes[..whole].split(|&b| b == b'\n').filter(|line| !line.is_empty())
 }
 
-/// The same of each line of a file of events.
+/// The same for each line of a file of events.
 pub(crate) fn check_file(path: &Path) {
     let bytes = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     whole_lines(&bytes).for_each(check);
@@ -54,9 +54,10 @@ fn kinds_of_sources() -> Vec<(String, BTreeSet<String>)> {
     list.iter().map(|source| (text(&source["id"]), kinds(source))).collect()
 }
 
-/// A process that is renamed and changes its session and ids, and each time waits to be seen: by a poller too.
+/// A process that is renamed and changes its session and ids, and each time waits to be seen, by a
+/// poller too.
 fn change_slowly(watch: &Watch, kinds: &BTreeSet<String>) {
-    // The ids without an exec behind, which would be all that a poller sees.
+    // The ids without an exec after them, which is all that a poller would see.
     let script = r#"use POSIX; <STDIN>; $0 = "slowly-renamed"; <STDIN>; setsid();
                     $( = 65534; $) = "65534 65534"; ($<, $>) = (65534, 65534); sleep 600"#;
     let mut perl = Command::new("perl");
@@ -73,7 +74,7 @@ fn change_slowly(watch: &Watch, kinds: &BTreeSet<String>) {
     child.wait().expect("our own child");
 }
 
-/// Each source shows each kind that it lists, and each line of it keeps to the schema.
+/// Each source shows each kind that it lists, and each line of it matches the schema.
 #[test]
 fn each_sources_every_kind_keeps_to_the_schema() {
     let _turn = turn::take();

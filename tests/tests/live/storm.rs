@@ -32,14 +32,14 @@ fn storm_with_all_events() {
     storm(&["storm", "--count", "5000", "--seed", "2"], "all", None);
 }
 
-/// The default kinds leave out forks, so that a process is first seen at its exec.
+/// The default kinds leave out forks, so a process is first seen at its exec.
 #[test]
 fn storm_with_default_events() {
     let kinds = &["exec", "exec-failed", "exit"];
     storm(&["storm", "--count", "2000", "--seed", "3"], "exec,exec-failed,exit", Some(kinds));
 }
 
-/// Only what is asked for comes.
+/// Only the requested events come.
 #[test]
 fn only_wanted_kinds_come() {
     let _turn = turn::take();
@@ -51,7 +51,8 @@ fn only_wanted_kinds_come() {
     assert_eq!(report.wrong("exit.delivered") + report.wrong("exit.status"), 0, "{report}");
 }
 
-/// What ends is known by its exec, or its creator's, though neither is asked for; and nobody by what he ran before.
+/// A process that ends has the arguments of its exec, or of its creator's, though neither is
+/// requested; and none has those of an earlier program.
 #[test]
 fn ends_alone_tell_what_ran() {
     let _turn = turn::take();

@@ -23,16 +23,16 @@ struct Shell {
 impl Shell {
     fn new() -> Self {
         let (mut ours, mut theirs) = (0, 0);
-        // SAFETY: the two descriptors are written, and nothing else is asked for.
+        // SAFETY: the two descriptors are written, and nothing else is needed.
         let made = unsafe { libc::openpty(&mut ours, &mut theirs, ptr::null_mut(), ptr::null_mut(), ptr::null_mut()) };
         assert_eq!(made, 0, "{}", io::Error::last_os_error());
-        // SAFETY: both are new and nobody else's.
+        // SAFETY: both are new and belong to nothing else.
         let (ours, theirs) = unsafe { (File::from_raw_fd(ours), OwnedFd::from_raw_fd(theirs)) };
         let same = || theirs.try_clone().expect("it can be copied");
         let mut command = Command::new("bash");
         command.args(["--norc", "--noediting", "-i"]).env("PS1", "$ ").env("PATH", path());
         command.stdin(same()).stdout(same()).stderr(same());
-        // SAFETY: system calls alone.
+        // SAFETY: only system calls.
         unsafe {
             command.pre_exec(|| {
                 if libc::setsid() < 0 || libc::ioctl(0, libc::TIOCSCTTY, 0) < 0 {
@@ -64,7 +64,7 @@ impl Shell {
         assert_eq!(set, 0, "{}", io::Error::last_os_error());
     }
 
-    /// Waits until the screen shows this, and forgets what came up to it.
+    /// Waits until the screen shows this, and forgets everything up to it.
     fn sees(&mut self, text: &str) {
         let begun = Instant::now();
         loop {
@@ -97,7 +97,7 @@ fn path() -> std::ffi::OsString {
 
 const SOURCES: &[&str] = &["ebpf", "ptrace"];
 
-/// The very first line behind it has the new width.
+/// The very first line after it has the new width.
 #[test]
 fn a_resized_terminal_shows_at_once() {
     let _turn = turn::take();
@@ -147,7 +147,8 @@ fn ctrl_z_stops_both_and_fg_continues_both() {
         for _ in 0..2 {
             shell.types("\x1a");
             shell.sees("Stopped");
-            // The shell sees procscope stopped; on a busy machine the command may still be about to, and take what is typed.
+            // The shell sees procscope stopped; on a busy machine the command may still be about to
+            // stop, and consume typed text.
             std::thread::sleep(Duration::from_millis(500));
             shell.types("echo he''re\n");
             shell.sees("here");
@@ -162,7 +163,8 @@ fn ctrl_z_stops_both_and_fg_continues_both() {
     }
 }
 
-/// A shell with jobs, inside: it has the terminal, and its jobs stop, continue and end as they do without us.
+/// A shell with jobs, inside: it has the terminal, and its jobs stop, continue and end as they do
+/// without us.
 #[test]
 fn a_shell_inside_has_its_jobs() {
     let _turn = turn::take();

@@ -1,4 +1,5 @@
-//! procscope in a time namespace: its own clocks and those of the kernel's events differ by days, and what it shows does not.
+//! procscope in a time namespace: its own clocks and those of the kernel's events differ by days,
+//! and its output does not.
 
 use std::ffi::CStr;
 use std::io;
@@ -28,7 +29,7 @@ fn checked(result: impl Into<i64>) -> io::Result<i32> {
     }
 }
 
-/// Puts the process itself into a new namespace, which unshare(2) does to its children alone.
+/// Puts the process itself into a new namespace; unshare(2) does so only to its children.
 fn enter(offsets: &CStr) -> io::Result<()> {
     // SAFETY: plain system calls between fork and exec, on strings with their NUL.
     unsafe {
@@ -80,7 +81,8 @@ fn of(events: &[Seen], kind: &str, pid: u32) -> Seen {
     found.unwrap_or_else(|| panic!("no {kind} of {pid}")).clone()
 }
 
-/// Whoever ran before has the same id, arguments and end, seen from inside and from outside.
+/// A process that was already running has the same id, arguments and end, seen from inside and from
+/// outside.
 fn existing(offsets: &'static CStr, exact: bool) {
     let _turn = turn::take();
     for id in SOURCES {
@@ -141,7 +143,7 @@ fn a_command_is_told_by_every_source() {
     }
 }
 
-/// The doctor finds what it finds outside, and the times right.
+/// The doctor finds the same as outside, and the times right.
 #[test]
 fn the_doctor_finds_what_it_finds_outside() {
     let _turn = turn::take();

@@ -1,5 +1,5 @@
-//! What is hard to do under a tracer: programs that hide, filter and trace by themselves, other modes of the machine, other
-//! people's rights, jobs.
+//! Difficult things under a tracer: programs that hide, filter and trace themselves, other modes of
+//! the machine, other users' rights, jobs.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -45,7 +45,8 @@ fn execs(events: &[Seen]) -> Vec<Vec<String>> {
     events.iter().filter(|seen| seen.event == "exec").map(texts).collect()
 }
 
-/// CLONE_UNTRACED would take a process from its tracer; and, as its filter stays, all its execs.
+/// CLONE_UNTRACED would remove a process from its tracer; and, because its filter stays, make all
+/// its execs fail.
 #[test]
 fn who_is_not_to_be_traced_is_told_of_all_the_same() {
     let _turn = turn::take();
@@ -73,7 +74,8 @@ fn who_is_not_to_be_traced_is_told_of_all_the_same() {
     assert_eq!(execs(&traced.events).len(), 3, "{:?}", execs(&traced.events));
 }
 
-/// A filter of the command's own does what it did: also one that asks for a tracer, where there is none.
+/// A filter of the command's own works as before, also one that asks for a tracer where there is
+/// none.
 #[test]
 fn filters_of_its_own_do_what_they_did() {
     let _turn = turn::take();
@@ -110,8 +112,8 @@ fn filters_of_its_own_do_what_they_did() {
     assert_eq!(execs(&traced.events).len(), 2);
 }
 
-/// An exec that is refused before it begins has failed all the same: with ENOSYS too, by a filter of its parent, of all threads, or
-/// where that asks for a tracer that is not there.
+/// An exec that is refused before it begins has failed all the same: with ENOSYS too, by a filter
+/// of its parent, of all threads, or by one that asks for a missing tracer.
 #[test]
 fn execs_that_a_filter_refuses_have_failed() {
     let _turn = turn::take();
@@ -198,7 +200,7 @@ fn execs_that_a_filter_refuses_have_failed() {
     assert!(ended_with(&traced.events, 38));
 }
 
-/// Who would trace cannot, is told so by the kernel, and disturbs nothing.
+/// A would-be tracer cannot trace, gets that error from the kernel, and disturbs nothing.
 #[test]
 fn tracers_under_the_tracer_are_refused() {
     let _turn = turn::take();
@@ -228,7 +230,7 @@ fn tracers_under_the_tracer_are_refused() {
     assert_eq!(traced.events.iter().filter(|seen| seen.signal.as_deref() == Some("SIGTERM")).count(), 1);
 }
 
-/// Every thread execs at once: one wins, and its process goes on by the first one's number.
+/// Every thread execs at once: one wins, and its process continues with the first one's number.
 #[test]
 fn threads_that_exec_at_once_are_told_as_one() {
     let _turn = turn::take();
@@ -338,7 +340,7 @@ fn a_program_of_32_bits_is_told_exactly() {
     assert_eq!(traced.events.iter().filter(|seen| seen.exit_code == Some(23)).count(), 2);
 }
 
-/// Runs a set-uid copy of id as nobody, and gives what that says of itself.
+/// Runs a set-uid copy of id as nobody, and returns its output.
 fn set_uid(before: &[&str], options: &[&str]) -> Output {
     let (dir, procscope) = for_everyone();
     let id = dir.path().join("id");
@@ -350,8 +352,8 @@ fn set_uid(before: &[&str], options: &[&str]) -> Output {
     command.output().expect("setpriv can be run")
 }
 
-/// The kernel gives a traced set-uid program its owner's rights where the tracer might take them anyway, and no filter made it
-/// give up new rights.
+/// The kernel gives a traced set-uid program its owner's rights if the tracer could have them
+/// anyway, and no filter made it give up new rights.
 #[test]
 fn set_uid_programs_have_the_rights_that_the_kernel_lets_them() {
     let _turn = turn::take();
@@ -375,7 +377,8 @@ fn set_uid_programs_have_the_rights_that_the_kernel_lets_them() {
     }
 }
 
-/// Where nothing would fail without the tracer, nobody has to wait for whoever lives on, and nobody is killed.
+/// If nothing would fail without the tracer, living descendants are not waited for, and none is
+/// killed.
 #[test]
 fn without_failed_execs_descendants_live_on() {
     let _turn = turn::take();
@@ -394,7 +397,7 @@ fn without_failed_execs_descendants_live_on() {
     assert!(ended_with(&waited.events, 9), "{}", waited.stderr);
 }
 
-/// As somebody without any right.
+/// As a user without any rights.
 #[test]
 fn nobody_can_run_a_command() {
     let _turn = turn::take();

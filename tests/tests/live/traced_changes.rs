@@ -1,4 +1,5 @@
-//! What a process changes by itself, which no stop of a tracer reports: names, ids, sessions, cgroups; and signals, by their senders.
+//! Changes by a process itself, which no stop of a tracer reports: names, ids, sessions, cgroups;
+//! and signals, by their senders.
 
 use std::fs;
 use std::os::unix::process::CommandExt as _;
@@ -41,7 +42,7 @@ fn is_unmarked(seen: &Seen) {
     }
 }
 
-/// A directory of a cgroup hierarchy; gone when dropped.
+/// A directory of a cgroup hierarchy; removed when dropped.
 struct Cgroup(PathBuf);
 
 impl Cgroup {
@@ -117,7 +118,7 @@ fn what_changed_is_reported_as_it_was_at_the_end() {
     assert_eq!(ended_with(&traced, 6).name.as_deref(), Some("renamed"));
 }
 
-/// By its new name it is chosen, called a parent, and called what it was before an exec.
+/// Its new name counts: for a choice, for a parent, and for the old name before an exec.
 #[test]
 fn a_process_that_renamed_itself_has_its_new_name() {
     let _turn = turn::take();
@@ -146,7 +147,7 @@ fn a_process_that_renamed_itself_has_its_new_name() {
     let named = traced(text, &["-e", "exec,exit", "-n", "renamed-now"], &[]);
     let told: Vec<_> = named.events.iter().map(|seen| (&*seen.event, seen.exit_code)).collect();
     assert_eq!(told, [("exit", Some(4))], "{:?}", named.events);
-    // Without the filter that stops execs, the name before one is worked out, and says so.
+    // Without the filter that stops execs, the name before one is worked out, and marked so.
     let few = traced(text, &["-e", "exec"], &[]);
     assert!(few.events.iter().all(|seen| seen.flaws.get("old_name").is_some_and(|flaw| flaw == "estimated")));
 }
@@ -217,7 +218,7 @@ fn a_first_thread_that_ends_is_reported_as_a_thread() {
     assert!(of_threads.len() == 1 && of_threads[0].tid == end.pid && of_threads[0].exit_code == Some(3));
 }
 
-/// Each child ends by a signal; gives the end of the one that did MODE.
+/// Each child ends by a signal; returns the end of the one that did MODE.
 fn killed(mode: &str) -> (Seen, Vec<Seen>) {
     const TEXT: &str = r#"
         #define _GNU_SOURCE
@@ -308,7 +309,8 @@ fn the_killer_is_the_sender_of_the_signal_that_killed() {
         let (end, _) = killed(mode);
         match &end.killer {
             Some(killer) => assert_eq!((Some(killer.pid), killer.name.as_deref()), (end.pid, Some("victim")), "{mode}"),
-            // Without the number of the call it may have been the kernel, which sends it in the writer's name.
+            // Without the number of the call it may have been the kernel, which sends it in the
+            // writer's name.
             None => assert!(mode == "self" && cfg!(not(target_arch = "x86_64")) && end.flaws.contains_key("killer")),
         }
     }

@@ -1,4 +1,4 @@
-//! tracefs: nothing is missing that is not counted, nothing is wrong, and nothing is left behind.
+//! tracefs: nothing missing is uncounted, nothing is wrong, and nothing is left behind.
 
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -24,7 +24,7 @@ fn is_true(report: &Report) {
     print!("{report}");
 }
 
-/// The instances and probes that bear the name of this process.
+/// The instances and probes with the name of this process.
 fn left(pid: u32) -> Vec<String> {
     // Whether it is mounted here or not.
     let script = "{ mountpoint -q /sys/kernel/tracing || mount -t tracefs tracefs /sys/kernel/tracing; } && cd /sys/kernel/tracing && ls instances && \
@@ -44,7 +44,7 @@ fn a_storm_is_told_or_counted() {
     is_true(&watch.stop().well().compare_late(truth, Some(KINDS)));
 }
 
-/// The reader stands still while more happens than the buffer holds.
+/// The reader stands still while more happens than fits into the buffer.
 #[test]
 fn every_lost_record_is_counted() {
     let _turn = turn::take();

@@ -1,5 +1,6 @@
-//! One test at a time: every test takes its turn first. What one starts would make another's quiet machine busy, and a copy of a
-//! program that one has just made may not be run yet ("text file busy") while another is about to start something.
+//! One test at a time: every test takes its turn first. One test's processes would make another's
+//! quiet machine busy. And a fresh copy of a program may not run yet ("text file busy") while
+//! another test is about to start something.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -14,7 +15,7 @@ pub(crate) struct Turn {
     _lock: File,
 }
 
-/// Waits for the turn of the calling test, which fails where procscope has no chance to work.
+/// Waits for the turn of the calling test, which fails if procscope has no chance to work.
 pub(crate) fn take() -> Turn {
     let status = fs::read_to_string("/proc/self/status").expect("our own status can be read");
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:\t")).expect("the kernel tells capabilities");
@@ -24,9 +25,10 @@ pub(crate) fn take() -> Turn {
         has(CAP_SYS_ADMIN) || has(CAP_BPF) && has(CAP_PERFMON),
         "live tests need root, or CAP_BPF and CAP_PERFMON; type: sudo -E env \"PATH=$PATH\" cargo test -p procscope-tests"
     );
-    // Who was started in the background of a script, or by nohup, ignores some of them, and so would all that tests start.
+    // A process started in the background of a script, or by nohup, ignores some of them, and so
+    // would everything that tests start.
     for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGTERM] {
-        // SAFETY: the default action is no handler, and nobody here has set another.
+        // SAFETY: the default action is not a handler, and nothing here has set another.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
     }
     let path = Path::new("/tmp/procscope-live-tests.lock");

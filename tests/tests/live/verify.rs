@@ -1,4 +1,4 @@
-//! One mechanism held against another, on what really happened.
+//! One mechanism compared with another, on real events.
 
 use std::ops::ControlFlow;
 use std::process::Command;
@@ -17,7 +17,7 @@ use crate::workload::{Workload, lives};
 
 const LIFE: &str = "fork,exec,exit";
 
-/// What stands behind a word at the beginning of a line of the report.
+/// The text after a word at the beginning of a line of the report.
 fn row(stderr: &str, words: &str) -> Option<String> {
     let rows = stderr.lines().filter_map(|line| line.strip_prefix("  "));
     let mut found = rows.filter_map(|line| {
@@ -32,7 +32,7 @@ fn number(text: Option<String>) -> u64 {
     digits.parse().unwrap_or(0)
 }
 
-/// Only what this process starts: of a stranger's fork the kernel may tell one mechanism alone.
+/// Only children of this process: the kernel may report an unrelated fork to only one mechanism.
 fn own_tree() -> [String; 2] {
     ["--tree".to_owned(), std::process::id().to_string()]
 }
@@ -70,7 +70,7 @@ fn odd_cases_are_confirmed() {
     }
 }
 
-/// The command and what it does, of which both mechanisms are told whose it is.
+/// The command and its events, whose owner both mechanisms know.
 #[test]
 fn a_command_is_confirmed() {
     let _turn = turn::take();
@@ -84,7 +84,7 @@ fn a_command_is_confirmed() {
     }
 }
 
-/// What one that was stopped lost is exactly what it counted, and the report says so.
+/// A stopped one lost exactly as much as it counted, and the report says so.
 #[test]
 fn a_counted_loss_explains_what_is_missing() {
     let _turn = turn::take();
@@ -108,7 +108,7 @@ fn a_counted_loss_explains_what_is_missing() {
     assert_eq!(number(row(&ended.stderr, "agreed")), told, "{}", ended.stderr);
 }
 
-/// Takes what a monitor tells to a reconciler, but for what it leaves out.
+/// Passes a monitor's events to a reconciler, except those that it leaves out.
 struct Holed {
     reconciler: Arc<Mutex<Reconciler>>,
     side: Side,
@@ -187,7 +187,7 @@ fn a_hole_is_found_event_by_event() {
     assert_eq!(verification.total_agreed(), 3 * 60 - 20, "{verification:?}");
 }
 
-/// A name both know alike: whoever bears it is looked for on either side.
+/// A name that both know equally: processes with it are looked for on either side.
 #[test]
 fn with_a_choice_that_both_can_make_it_looks_both_ways() {
     let _turn = turn::take();
@@ -195,7 +195,7 @@ fn with_a_choice_that_both_can_make_it_looks_both_ways() {
     for (other, both_ways) in expected {
         let verify = format!("--verify={other}");
         let watch = Watch::start(["--source", "ebpf", &verify, "--strict", "-e", LIFE, "-n", "ps-tiny"]);
-        // What happens too near to either end is left out, and a fast machine is through in no time.
+        // Events too near to either end are left out, and a fast machine finishes in no time.
         thread::sleep(Duration::from_millis(200));
         Workload::new(&["storm", "--count", "500"]).run();
         thread::sleep(Duration::from_millis(200));
@@ -213,7 +213,7 @@ fn with_a_choice_that_both_can_make_it_looks_both_ways() {
     }
 }
 
-/// A filter that is the first one's alone makes nobody missing.
+/// A filter of only the first one makes nothing missing.
 #[test]
 fn with_a_filter_only_what_is_told_is_looked_for() {
     let _turn = turn::take();

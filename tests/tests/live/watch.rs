@@ -16,10 +16,10 @@ use procscope_tests::truth::Line;
 
 use crate::schema;
 
-/// What has not happened by then never will, whatever else the machine has to do.
+/// An event that has not come by then never will, however busy the machine is.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Where procscope is: `PROCSCOPE_BIN`, else beside the programs of this package.
+/// The place of procscope: `PROCSCOPE_BIN`, otherwise beside the programs of this package.
 pub(crate) fn program() -> PathBuf {
     let path = match std::env::var_os("PROCSCOPE_BIN") {
         Some(path) => PathBuf::from(path),
@@ -31,14 +31,14 @@ pub(crate) fn program() -> PathBuf {
     path
 }
 
-/// procscope at work, writing JSON to a file.
+/// A running procscope that writes JSON to a file.
 pub(crate) struct Watch {
     child: Child,
     stderr: Option<JoinHandle<String>>,
     dir: tempfile::TempDir,
 }
 
-/// What is left of it.
+/// Its further messages.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) stderr: String,
@@ -46,12 +46,12 @@ pub(crate) struct Ended {
 }
 
 impl Watch {
-    /// Starts it with these options beside those for the output, and waits until it watches.
+    /// Starts it with these options besides those for the output, and waits until it watches.
     pub(crate) fn start<S: AsRef<OsStr>>(options: impl IntoIterator<Item = S>) -> Self {
         Self::prepared(|_| {}, options)
     }
 
-    /// The same, after something was done to the command.
+    /// The same, after a change of the command.
     pub(crate) fn prepared<S: AsRef<OsStr>>(
         prepare: impl FnOnce(&mut Command),
         options: impl IntoIterator<Item = S>,
@@ -64,7 +64,7 @@ impl Watch {
         Self { child, stderr: Some(stderr), dir }
     }
 
-    /// Starts this program, which is told where to write, and waits until it watches.
+    /// Starts this program, which gets the name of its output, and waits until it watches.
     pub(crate) fn of(command: Command) -> Self {
         let dir = tempfile::tempdir().expect("a directory can be made");
         let (child, stderr) = begin(command);
@@ -80,7 +80,7 @@ impl Watch {
         assert_eq!(unsafe { libc::kill(self.child.id() as i32, signo) }, 0);
     }
 
-    /// Waits until it has written an event that has this text.
+    /// Waits until it has written an event with this text.
     pub(crate) fn wait_for(&self, text: &str) {
         let path = self.dir.path().join("events");
         let begun = Instant::now();
@@ -120,7 +120,7 @@ impl Drop for Watch {
 }
 
 impl Ended {
-    /// Where the events are.
+    /// The file of the events.
     pub(crate) fn path(&self) -> PathBuf {
         self.dir.path().join("events")
     }
@@ -130,7 +130,7 @@ impl Ended {
         parse(&self.path())
     }
 
-    /// Compares them with what happened.
+    /// Compares them with the truth.
     pub(crate) fn compare(&self, truth: Vec<Line>, kinds: Option<&[&str]>) -> Report {
         self.compare_by(Comparison::new(truth), kinds)
     }
@@ -196,7 +196,7 @@ pub(crate) fn wait(child: &mut Child) -> ExitStatus {
     })
 }
 
-/// Waits for a child so long.
+/// Waits for a child at most this long.
 pub(crate) fn wait_for(child: &mut Child, time: Duration) -> Option<ExitStatus> {
     let begun = Instant::now();
     loop {
@@ -208,7 +208,7 @@ pub(crate) fn wait_for(child: &mut Child, time: Duration) -> Option<ExitStatus> 
     }
 }
 
-/// Reads a file of events, but for a last line that is still being written.
+/// Reads a file of events, except an unfinished last line.
 pub(crate) fn events(path: &Path) -> Vec<Seen> {
     schema::check_file(path);
     parse(path)
@@ -222,7 +222,7 @@ fn parse(path: &Path) -> Vec<Seen> {
     schema::whole_lines(&bytes).map(parse).collect()
 }
 
-/// Compares a file of events with what happened.
+/// Compares a file of events with the truth.
 pub(crate) fn compare(path: &Path, mut comparison: Comparison) -> Report {
     schema::check_file(path);
     comparison.feed_all(BufReader::new(File::open(path).expect("it was checked"))).expect("it can be read");

@@ -58,13 +58,13 @@ impl Workload {
         drop(self.gate.take().map(|mut gate| gate.write_all(b"\n")));
     }
 
-    /// Lets it begin, waits until it is done, and tells what happened.
+    /// Lets it begin, waits until it is done, and returns the truth.
     pub(crate) fn run(mut self) -> Vec<Line> {
         self.go();
         self.truth()
     }
 
-    /// Waits until it is done, and tells what happened.
+    /// Waits until it is done, and returns the truth.
     pub(crate) fn truth(&mut self) -> Vec<Line> {
         let status = self.child.wait().expect("our own child");
         assert!(status.success(), "ps-workload: {status}");

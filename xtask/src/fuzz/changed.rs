@@ -1,4 +1,4 @@
-//! What differs from the commit that this one is built upon.
+//! The differences from the commit that this one is built upon.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Fuzzing: each target by turns, those of changed decoders, and the tally of what was tried.
+//! Fuzzing: each target by turns, those of changed decoders, and the tally.
 
 mod changed;
 mod tally;
@@ -16,23 +16,23 @@ use crate::{packages, tools, workspace};
 use tally::Tally;
 use targets::TARGETS;
 
-/// What it takes.
+/// The packages that it needs.
 pub(crate) const NEEDS: &[&[packages::Package]] = &[packages::BUILD, packages::FUZZ];
 
-/// So long the target of a changed decoder is fuzzed by `./x test`.
+/// `./x test` fuzzes the target of a changed decoder this long.
 const CHANGED_SECONDS: u64 = 60;
-/// So long each target where it is not known what changed.
+/// Each target is fuzzed this long if the changes are unknown.
 const UNKNOWN_SECONDS: u64 = 10;
 
-/// What one run of a target did.
+/// The result of one run of a target.
 struct Ran {
     inputs: u64,
     seconds: f64,
-    /// It panicked, hung or took too much memory: where the input is, or what libFuzzer said.
+    /// It panicked, hung or used too much memory: the place of the input, or libFuzzer's message.
     fault: Option<String>,
 }
 
-/// Fuzzes the target that is named, or with `--all` each by turns; adds what was tried to docs/fuzzing.md.
+/// Fuzzes the named target, or with `--all` each by turns; adds the result to docs/fuzzing.md.
 pub(crate) fn fuzz(args: &[String]) -> Result<()> {
     let (mut target, mut all, mut seconds, mut sanitizer) = (None, false, 60, "none");
     let mut args = args.iter().map(String::as_str);
@@ -81,7 +81,7 @@ pub(crate) fn changed() -> Result<()> {
     }
 }
 
-/// Goes on past a target that fails, so that one run says all.
+/// Continues after a target that fails, so that one run reports all.
 fn by_turns(names: &[&str], seconds: u64, sanitizer: &str, keeps: bool) -> Result<()> {
     let mut faults = Vec::new();
     for name in names {
@@ -99,9 +99,10 @@ fn by_turns(names: &[&str], seconds: u64, sanitizer: &str, keeps: bool) -> Resul
     bail!("{}\n  help: mend it, and put the input into fuzz/corpus/TARGET", faults.join("\n"))
 }
 
-/// Fuzzes one target from its corpus. cargo-fuzz's flags are unstable, the compiler need not be a nightly one.
+/// Fuzzes one target from its corpus. cargo-fuzz's flags are unstable; the compiler need not be a
+/// nightly one.
 fn one(target: &str, seconds: u64, sanitizer: &str) -> Result<Ran> {
-    // What libFuzzer finds goes to the first of the two; what is worth keeping is put in the other by hand.
+    // libFuzzer's findings go to the first of the two; useful ones are put into the other by hand.
     let found: PathBuf = workspace::target_dir()?.join("fuzz-corpus").join(target);
     std::fs::create_dir_all(&found)?;
     let mut cargo = tools::FUZZ.cargo()?;
@@ -121,7 +122,7 @@ fn one(target: &str, seconds: u64, sanitizer: &str) -> Result<Ran> {
     said.ran(status.success()).with_context(|| format!("{status}: {}", shown(&cargo)))
 }
 
-/// What libFuzzer says of a run.
+/// libFuzzer's report on a run.
 #[derive(Default)]
 struct Said {
     begun: Option<Instant>,
@@ -157,7 +158,7 @@ impl Said {
 pub(crate) fn corpus() -> Result<()> {
     let mut cargo = cargo();
     cargo.current_dir(workspace::root()).args(["test", "--locked", "--manifest-path", "fuzz/Cargo.toml"]);
-    // The workspace's own target directory, for its dependencies are built there already.
+    // The workspace's own target directory, because its dependencies are already built there.
     cargo.arg("--no-default-features").arg("--target-dir").arg(workspace::target_dir()?);
     run(&mut cargo)
 }

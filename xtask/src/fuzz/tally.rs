@@ -1,4 +1,4 @@
-//! docs/fuzzing.md: how much each target was given, over time.
+//! docs/fuzzing.md: how much each target was tried, over time.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

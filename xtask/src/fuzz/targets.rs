@@ -1,6 +1,7 @@
-//! Which files each target tries.
+//! The files that each target tries.
 
-/// A target of fuzz/, and what decides over the input that it is given: files, and directories with a slash at the end.
+/// A target of fuzz/, and the code that decides over its input: files, and directories with a slash
+/// at the end.
 pub(super) struct Target {
     pub(super) name: &'static str,
     pub(super) files: &'static [&'static str],
@@ -54,7 +55,7 @@ pub(super) const TARGETS: &[Target] = &[
     Target { name: "filter", files: &["crates/procscope-model/src/filter/", "crates/procscope-model/src/fields/"] },
 ];
 
-/// What all targets are made of.
+/// The common parts of all targets.
 const ALL: &[&str] = &["fuzz/src/", "crates/procscope/src/fuzzing.rs"];
 
 fn is_among(file: &str, of: &[&str]) -> bool {

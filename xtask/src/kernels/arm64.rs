@@ -1,4 +1,4 @@
-//! The programs for arm64, and an emulator for it. Nothing of it is installed but a C compiler.
+//! The programs for arm64, and an emulator for it. Only a C compiler is installed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::{cross, packages, workspace};
 
 const TARGET: &str = "aarch64-unknown-linux-gnu";
 const LINKER: &str = "aarch64-linux-gnu-gcc";
-/// Where Debian's packages for cross compilers have that machine's C library.
+/// The place of that machine's C library in Debian's packages for cross compilers.
 const LIBRARIES: &str = "/usr/aarch64-linux-gnu/lib";
 
-/// Builds the guests' programs, and says where they are.
+/// Builds the guests' programs, and returns where they are.
 pub(super) fn build() -> Result<PathBuf> {
     let (rust, libraries) = (rust()?, linked()?);
     let mut cargo = cargo()?;
@@ -42,7 +42,8 @@ fn cargo() -> Result<Command> {
     Ok(cargo)
 }
 
-/// Rust's std, built once for each version: the build script that compiles the tiny program wants it too.
+/// Rust's std, built once for each version: the build script that compiles the tiny program also
+/// needs it.
 fn rust() -> Result<PathBuf> {
     let version = output(Command::new("/usr/bin/rustc").arg("--version"))?;
     let version = version.split_whitespace().nth(1).context("rustc --version")?;
@@ -75,7 +76,7 @@ fn rust() -> Result<PathBuf> {
     Ok(sysroot)
 }
 
-/// The libraries that procscope is linked with but for the C library, static, with their headers.
+/// The libraries that procscope is linked with, except the C library, static, with their headers.
 fn linked() -> Result<PathBuf> {
     let libraries = workspace::cache()?.join("kernels/arm64-libraries");
     if libraries.exists() {
@@ -113,7 +114,8 @@ fn needed(file: &Path) -> Result<Vec<String>> {
     Ok(lines.filter_map(|line| Some(line.split_once('[')?.1.split_once(']')?.0.to_owned())).collect())
 }
 
-/// The emulator: the system's, else one of the cache. Debian 12's own cannot stand beside newer parts of QEMU.
+/// The emulator: the system's, or one of the cache. Debian 12's own cannot coexist with newer parts
+/// of QEMU.
 pub(super) fn qemu() -> Result<PathBuf> {
     const NAME: &str = "qemu-system-aarch64";
     if let Some(installed) = packages::find_program(NAME) {

@@ -1,4 +1,4 @@
-//! Guests beside each other, and what a stalled one left in a further one, alone.
+//! Guests beside each other, and the rest of a stalled one in a further one, alone.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow};
 use super::table::{Arch, Kernel};
 use super::{guest, read};
 
-/// What came from the guests of a kernel.
+/// The output of a kernel's guests.
 pub(super) struct Console {
     pub(super) text: String,
     /// No cell came for too long: the last guest was cut off.
@@ -21,8 +21,8 @@ pub(super) fn log(dir: &Path, kernel: &Kernel) -> PathBuf {
     dir.join(format!("{}.log", kernel.name))
 }
 
-/// Boots each kernel, as many at a time as there are processors. How long a guest lasts is bounded by its progress alone, as
-/// the machine may have other things to do.
+/// Boots each kernel, as many at a time as there are processors. Only progress bounds a guest's
+/// time, because the machine may have other work.
 pub(super) fn all(
     dir: &Path,
     guests: &[(&'static Kernel, PathBuf)],
@@ -63,7 +63,8 @@ pub(super) fn all(
     Ok(consoles)
 }
 
-/// Lets a further guest do what a stalled one left, again and again as long as each gets on.
+/// Lets a further guest do the rest of a stalled one, again and again as long as each makes
+/// progress.
 fn go_on(console: &mut Console, words: &str, mut start: impl FnMut(&str) -> Result<Console>) -> Result<()> {
     while console.stalled {
         let after = last_cell(&console.text).map(|(source, what)| format!("after:{source}:{what}"));
@@ -102,7 +103,7 @@ mod tests {
         };
         go_on(&mut first, "all", start).unwrap();
         assert!(!first.stalled && read(&first.text).len() == 3 && first.text.ends_with("@@ end 0"));
-        // One that gets nowhere is not tried for good.
+        // One that makes none is not tried for ever.
         let mut stuck = console("", true);
         go_on(&mut stuck, "", |_| Ok(console("panic", true))).unwrap();
         assert!(stuck.stalled);

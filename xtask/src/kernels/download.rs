@@ -1,5 +1,5 @@
-//! Debian's packages by their names, of other suites of the configured archives, or for another machine. Nothing is installed,
-//! and the system's own lists stay as they are.
+//! Debian's packages by name, from other suites of the configured archives, or for another machine.
+//! Nothing is installed, and the system's own lists stay unchanged.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,7 +19,7 @@ struct Archive {
     suites: Vec<String>,
 }
 
-/// The kernel's image, from the cache or else from its archive.
+/// The kernel's image, from the cache or from its archive.
 pub(super) fn image(kernel: &Kernel) -> Result<PathBuf> {
     let dir = workspace::cache()?.join("kernels").join(kernel.name);
     if let Some(image) = find_image(&dir)? {
@@ -51,7 +51,7 @@ fn find_image(dir: &Path) -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Newer packages have it beside the modules, in a directory that bears the version.
+/// Newer packages have it beside the modules, in a directory named after the version.
 fn find_among_modules(unpacked: &Path) -> Result<(PathBuf, OsString)> {
     let mut versions = fs::read_dir(unpacked.join("usr/lib/modules"))?;
     let version = versions.next().context("no version")??;
@@ -70,7 +70,7 @@ impl Apt {
     /// Fetches the lists of these suites, for such a machine.
     pub(super) fn new(dir: PathBuf, suites: &[Suite], arch: Arch) -> Result<Self> {
         if dir.exists() {
-            // What a run left that was broken off.
+            // Leftovers of an interrupted run.
             fs::remove_dir_all(&dir)?;
         }
         fs::create_dir_all(dir.join("lists/partial"))?;
@@ -105,7 +105,7 @@ impl Apt {
         command
     }
 
-    /// The package that has the image: newer suites have it in one of its own.
+    /// The package that has the image: newer suites have a separate one.
     fn kernel(&self) -> Result<String> {
         let kind = format!("-cloud-{}", self.arch.debian());
         let all = format!("linux-image{kind}");
@@ -120,7 +120,7 @@ impl Apt {
         Ok(found.with_context(|| format!("{all} depends on no kernel"))?.to_owned())
     }
 
-    /// Downloads packages, and says where what they have is then.
+    /// Downloads packages, and returns where their content is.
     pub(super) fn unpack(&self, packages: &[&str]) -> Result<PathBuf> {
         run(self.command("apt-get").args(["-q", "download"]).args(packages))?;
         let files = fs::read_dir(&self.dir)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
@@ -193,7 +193,7 @@ fn from_stanzas(text: &str) -> Vec<Archive> {
         };
         let uri = field("URIs")?.split_whitespace().next()?.to_owned();
         let suites = field("Suites")?.split_whitespace().map(str::to_owned).collect();
-        // A key may stand there itself; then apt's trusted ones have to do.
+        // A key may be in place; otherwise apt's trusted ones are used.
         let signed_by = field("Signed-By").filter(|key| key.starts_with('/'));
         Some(Archive { signed_by, uri, suites })
     };

@@ -16,11 +16,12 @@ use super::table::{Arch, Kernel};
 use crate::process::{cargo, output, run};
 use crate::workspace;
 
-/// A guest that reports no cell for so long is cut off. On two idle cores the longest takes a tenth of that, and `storm-20000` a half.
+/// A guest that reports no cell for this long is cut off. On two idle cores the longest needs a
+/// tenth of that, and `storm-20000` a half.
 pub(super) const STALLED: Duration = Duration::from_secs(600);
 
 impl Arch {
-    /// As Debian calls it.
+    /// Its name in Debian.
     pub(super) fn debian(self) -> &'static str {
         match self {
             Self::Amd64 => "amd64",
@@ -39,10 +40,10 @@ impl Arch {
         Ok((qemu, console))
     }
 
-    /// Builds what runs in the guest, and says where it is.
+    /// Builds the guest's programs, and returns where they are.
     fn build(self) -> Result<PathBuf> {
         if self == Self::Arm64 {
-            // To be had before the guests want it at the same time.
+            // Available before the guests want it at the same time.
             arm64::qemu()?;
             return arm64::build();
         }
@@ -63,14 +64,14 @@ impl Arch {
     }
 }
 
-/// Builds the file system that such guests start with, and says where it is.
+/// Builds the guests' initial file system, and returns where it is.
 pub(super) fn build(dir: &Path, arch: Arch) -> Result<PathBuf> {
     let built = arch.build()?;
     let root = dir.join(format!("root-{}", arch.debian()));
     if root.exists() {
         fs::remove_dir_all(&root)?;
     }
-    // What is mounted on, by ps-matrix.
+    // Mount points for ps-matrix.
     for name in ["bin", "dev", "proc", "sys", "tmp"] {
         fs::create_dir_all(root.join(name))?;
     }
@@ -103,7 +104,7 @@ fn pack(root: &Path, archive: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Directories before what is in them; all may be read by everyone.
+/// Directories before their content; every user may read all.
 fn list(root: &Path, dir: &Path, names: &mut String) -> Result<()> {
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();
@@ -117,8 +118,8 @@ fn list(root: &Path, dir: &Path, names: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// Starts a kernel with it, and returns what came on its console by its end, or until it stalled. That is kept in `log` too. `words`
-/// are ps-matrix's own.
+/// Starts a kernel with it, and returns the output of its console up to its end, or until it
+/// stalled. That is kept in `log` too. `words` are ps-matrix's own.
 pub(super) fn start(kernel: &Kernel, image: &Path, initramfs: &Path, log: &Path, words: &str) -> Result<Console> {
     let (mut qemu, console) = kernel.arch.qemu()?;
     qemu.args([

@@ -15,13 +15,13 @@ use crate::{packages, workspace};
 use boot::Console;
 use table::{Arch, Expected, KERNELS, Kernel, TABLE};
 
-/// What it takes.
+/// The packages that it needs.
 pub(crate) const NEEDS: &[&[packages::Package]] = &[packages::BUILD, packages::CROSS, packages::GUEST];
 
-/// What is said of a behaviour of which a guest said nothing.
+/// The result of a behaviour that a guest did not report.
 const NOTHING: &str = "nothing came";
 
-/// What a guest saw of a behaviour.
+/// A guest's result for a behaviour.
 struct Seen {
     outcome: String,
     text: String,
@@ -29,14 +29,14 @@ struct Seen {
 
 type Column<'a> = BTreeMap<(String, String), Seen>;
 
-/// What of the table is tried.
+/// The chosen part of the table.
 #[derive(Clone, Default)]
 struct Choice {
-    /// What takes long, too.
+    /// Slow behaviours, too.
     full: bool,
-    /// Of these sources; of each where none is named.
+    /// Of these sources; of each if none is named.
     sources: Vec<String>,
-    /// Of these behaviours; of each where none is named.
+    /// Of these behaviours; of each if none is named.
     behaviours: Vec<String>,
 }
 
@@ -48,14 +48,14 @@ impl Choice {
             && (self.full || !row.long || !self.behaviours.is_empty())
     }
 
-    /// The same for ps-matrix, which says of each source whether it starts.
+    /// The same for ps-matrix, which reports for each source whether it starts.
     fn words(&self) -> String {
         let all = (self.full && self.behaviours.is_empty()).then_some("all");
         self.sources.iter().chain(&self.behaviours).map(String::as_str).chain(all).collect::<Vec<_>>().join(" ")
     }
 }
 
-/// Tries those that are named, `--all`, or the default ones; sources and behaviours that are named alone.
+/// Tries the named ones, `--all`, or the default ones; only the named sources and behaviours.
 pub(crate) fn check(args: &[String]) -> Result<()> {
     let is_kernel = |name: &String| KERNELS.iter().any(|kernel| kernel.name == name);
     let (sources, rest): (Vec<_>, Vec<_>) =
@@ -139,7 +139,7 @@ fn read(console: &str) -> Column<'_> {
     cells.collect()
 }
 
-/// What is otherwise than the table has it, in the kernel's column: for better, for worse, or not there.
+/// Differences from the table in the kernel's column: better, worse, or missing.
 fn differences(index: usize, column: &Column, choice: &Choice) -> Vec<String> {
     let mut found = Vec::new();
     for row in TABLE.iter().filter(|row| choice.has(row)) {

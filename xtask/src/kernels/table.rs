@@ -1,4 +1,4 @@
-//! What each source is expected to do on each kernel. This is the one place where it is written.
+//! The expected behaviour of each source on each kernel. Only this file has it.
 
 /// A machine that kernels are built for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,7 +11,7 @@ pub(super) enum Arch {
 pub(super) struct Kernel {
     pub(super) name: &'static str,
     pub(super) arch: Arch,
-    /// What QEMU is to emulate.
+    /// The machine for QEMU to emulate.
     pub(super) cpu: &'static str,
     /// The suites that have it.
     pub(super) suites: &'static [Suite],
@@ -64,15 +64,15 @@ pub(super) const KERNELS: [Kernel; 6] = [
     kernel("arm64-6.12", Arch::Arm64, NEWER, BACKPORTS, true),
 ];
 
-/// What is to be seen of one behaviour of one source on one kernel.
+/// The expected result of one behaviour of one source on one kernel.
 #[derive(Clone, Copy)]
 pub(super) enum Expected {
     Works,
-    /// Works, or else procscope says of itself, in a line that has these words, why not quite: a matter of luck.
+    /// Works, or procscope says in a line with these words why not quite: a matter of luck.
     WorksOrSays(&'static str),
-    /// procscope says it itself, in a line that has these words.
+    /// procscope says so in a line with these words.
     Says(&'static str),
-    /// Not tried, since the source does not start, or as `docs/kernels.md` says.
+    /// Not tried, because the source does not start, or as `docs/kernels.md` says.
     Absent,
 }
 
@@ -83,7 +83,7 @@ pub(super) struct Row {
     pub(super) behaviour: &'static str,
     /// In the order of [`KERNELS`].
     pub(super) expected: [Expected; KERNELS.len()],
-    /// Tried only where more is asked for than the default.
+    /// Tried only if more than the default is requested.
     pub(super) long: bool,
 }
 
@@ -111,7 +111,7 @@ const NO_ROOT: Expected = Says("tracefs may not be used");
 const TRACEFS: Expected = Says("(tracefs)");
 const NO_PIDS_TRACED: Expected = Says("shows the pids of the initial pid namespace");
 const NO_PROBES: Expected = Says("neither path nor arguments: this kernel has neither kprobes nor event probes");
-/// The kernel takes another address than the path's.
+/// The kernel uses another address than the path's.
 const NO_PATH: Expected = Says("paths marked not observed");
 const SHOWN: Expected = Says("no arguments, and a longer path is cut");
 const POLL: Expected = Says("(proc-poll)");

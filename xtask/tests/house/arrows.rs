@@ -57,7 +57,7 @@ fn without_known(wrong: Vec<Wrong>, known: &[(&str, &str)]) -> Vec<String> {
     findings
 }
 
-/// What a manifest asks of a crate of ours that the table does not allow.
+/// A manifest's dependencies on our crates that the table does not allow.
 fn wrong_dependencies(rooms: &Rooms, manifests: &[(PathBuf, String)]) -> Vec<String> {
     let name_of = |manifest: &str| {
         let name = manifest.lines().find_map(|line| line.strip_prefix("name = "));

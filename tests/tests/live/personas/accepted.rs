@@ -1,5 +1,5 @@
-//! Command lines, each given to an original and to the persona: what the original accepts the persona does not refuse, and what both
-//! refuse they refuse with the same status.
+//! Command lines, each given to an original and to the persona: the persona refuses none that the
+//! original accepts, and those that both refuse end with the same status.
 
 use super::*;
 use crate::turn;
@@ -11,13 +11,14 @@ enum Differs {
     Not,
     /// The original refuses it.
     More,
-    /// The original ends with 0 although it could not do what it was asked for; ours with 1.
+    /// The original ends with 0 although it could not do its work; ours with 1.
     Honest,
 }
 
 use Differs::{Honest, More, Not};
 
-/// A word of its own for what is no word: `''` for an empty one, `~` for a blank, `$$` for a process that lives on.
+/// A word of its own for special words: `''` for an empty one, `~` for a blank, `$$` for a process
+/// that lives on.
 fn taken_apart(line: &str, living: u32) -> Vec<String> {
     let word = |word: &str| {
         if word == "''" { String::new() } else { word.replace('~', " ").replace("$$", &living.to_string()) }
@@ -277,10 +278,10 @@ const SCRIPT: &[(Differs, &[&str])] = &[
     (Not, &["-h", "--help", "-V", "--version", "--info", "--usdt-file-activation"]),
 ];
 
-/// Who runs for so long counts as running; some of those who end need a second for it.
+/// A process that runs this long counts as running; some of those that end need a second for it.
 const RUNS: Duration = Duration::from_millis(2500);
 
-/// The status of who ended by itself until then.
+/// The status of a process that ended by itself until then.
 fn ended(tool: &mut Tool, until: Instant) -> Option<i32> {
     loop {
         if let Some(status) = tool.child.try_wait().expect("our child") {

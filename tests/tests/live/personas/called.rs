@@ -26,7 +26,7 @@ fn links_and_words_mean_the_same() {
         let words: Vec<_> = words.iter().copied().chain(["--help"]).collect();
         assert_eq!(String::from_utf8_lossy(&output.stdout), help(&words), "{link}");
     }
-    // A name that nobody knows is procscope itself.
+    // An unknown name means procscope itself.
     let other = links.0.path().join("something");
     std::os::unix::fs::symlink(program(), &other).expect("it is ours");
     let output = Command::new(other).arg("--version").output().expect("it can be run");
@@ -131,7 +131,8 @@ fn a_command_needs_no_rights() {
     }
 }
 
-/// Also without rights, where the kernel lets everybody listen to the process connector, or by pidfd.
+/// Also without rights, if the kernel lets every process listen to the process connector, or by
+/// pidfd.
 #[test]
 fn pwait_needs_no_rights() {
     let _turn = turn::take();
@@ -147,7 +148,7 @@ fn pwait_needs_no_rights() {
     assert!(output.status.success(), "{output:?}");
     let told = format!("{}: exited with status 3.\n", child.id());
     assert!(text == told || text == format!("{}: terminated.\n", child.id()), "{output:?}");
-    // In a network namespace nobody hears the connector.
+    // In a network namespace the connector is silent.
     let mut child = quiet("sleep", ["0.7"]).spawn().expect("sleep can be run");
     let mut command = Command::new("unshare");
     command.args(["--net", "setpriv", "--reuid", "65534", "--clear-groups", "--bounding-set=-all"]);
@@ -159,7 +160,7 @@ fn pwait_needs_no_rights() {
     assert!(output.status.success());
 }
 
-/// What could act on a terminal, or forge a line, never comes out.
+/// Characters that could act on a terminal, or forge a line, never come out.
 #[test]
 fn hostile_arguments_stay_in_their_line() {
     let _turn = turn::take();
@@ -199,7 +200,8 @@ fn realtime_is_taken_where_it_may_be() {
     assert!(!plain.contains("real-time"), "{plain}");
 }
 
-/// Of bcc's execsnoop: sets of cgroups and of mount namespaces, as pinned maps that others fill while it runs.
+/// bcc's execsnoop: sets of cgroups and of mount namespaces, as pinned maps that other programs
+/// fill while it runs.
 #[test]
 fn pinned_maps_choose() {
     const SCRIPT: &str = r#"

@@ -1,5 +1,5 @@
-//! What the originals get wrong of a storm, and why: each cause is a text that follows from the truth and from how the tool works, so that
-//! a line that says anything else is explained by none.
+//! The originals' errors in a storm, and their causes: each cause is a text that follows from the
+//! truth and from how the tool works, so a line with any other text is explained by none.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,11 +7,11 @@ use procscope_tests::truth::{Bytes, Life, Line};
 
 use super::*;
 
-/// What a tool said until it was stopped.
+/// A tool's output until it was stopped.
 pub(super) struct Told {
     pub(super) out: Vec<u8>,
     pub(super) err: String,
-    /// How many messages the kernel could not put into its socket.
+    /// How many messages did not fit into its socket.
     drops: u64,
 }
 
@@ -22,7 +22,8 @@ impl Told {
         Self { out, err, drops }
     }
 
-    /// How many events of a BPF tool found no place: `Lost 3 events on CPU #1!`, which may also come in the middle of a line.
+    /// How many events of a BPF tool found no place: `Lost 3 events on CPU #1!`, which may also
+    /// come in the middle of a line.
     fn lost(&self) -> u64 {
         let text = format!("{}{}", self.err, String::from_utf8_lossy(&self.out)).to_lowercase();
         let counts = text.match_indices("lost ").map(|(at, word)| &text[at + word.len()..]);
@@ -30,7 +31,7 @@ impl Told {
     }
 }
 
-/// Makes an event on each CPU: what was lost on it before is told with the next one that is not.
+/// Makes an event on each CPU: earlier losses on it are reported with the next event.
 pub(super) fn one_more_on_each_cpu() {
     for cpu in 0..std::thread::available_parallelism().expect("there are CPUs").get() {
         let status = quiet("taskset", ["-c", &cpu.to_string(), "true"]).status().expect("taskset can be run");
@@ -38,7 +39,7 @@ pub(super) fn one_more_on_each_cpu() {
     }
 }
 
-/// The column Drops of the socket that bears the tool's pid.
+/// The column Drops of the socket with the tool's pid.
 fn netlink_drops(pid: u32) -> u64 {
     const NETLINK_CONNECTOR: &str = "11";
     let table = fs::read_to_string("/proc/net/netlink").expect("the kernel tells of its sockets");
@@ -50,7 +51,7 @@ fn netlink_drops(pid: u32) -> u64 {
     table.lines().filter_map(of_tool).sum()
 }
 
-/// Lines of an original, sorted by what is wrong with them.
+/// Lines of an original, sorted by their errors.
 pub(super) struct Faults {
     name: &'static str,
     right: usize,
@@ -72,7 +73,7 @@ impl Faults {
         *self.causes.entry(cause.to_owned()).or_default() += 1;
     }
 
-    /// A line whose cause is one of these texts: it has to be one of them to the last byte.
+    /// A line whose cause is one of these texts: it has to equal one of them to the last byte.
     fn line(&mut self, what: &str, said: &[u8], right: &[u8], causes: &[(&str, Vec<u8>)]) {
         if said == right {
             return self.right();
@@ -89,7 +90,8 @@ impl Faults {
         self.missing.push(what);
     }
 
-    /// Prints the numbers, and fails where a line is explained by nothing, or more are missing than the kernel says were lost.
+    /// Prints the numbers, and fails if a line has no explanation, or more are missing than the
+    /// kernel counted as lost.
     pub(super) fn tell(mut self, cause: &str, lost: u64) {
         if !self.missing.is_empty() && self.missing.len() as u64 <= lost {
             self.causes.insert(format!("{cause} ({lost} events of all kinds)"), self.missing.len());
@@ -111,13 +113,13 @@ pub(super) fn spawners_words(truth: &[Line]) -> Vec<&[u8]> {
     run.expect("the truth tells of the run").argv.iter().map(|word| &word.0[..]).collect()
 }
 
-/// How often lines are there by pid: where each stands, and where the rest begins that is looked at.
+/// How often lines are there by pid: the place of each, and where its rest begins.
 fn by_pid(text: &[u8], read: impl Fn(&[u8]) -> Option<(u32, usize)>) -> HashMap<u32, Vec<&[u8]>> {
     let mut all = HashMap::<u32, Vec<_>>::new();
     let mut begin = 0;
     for line in text.split_inclusive(|&b| b == b'\n') {
         if let Some((pid, at)) = read(line) {
-            // What is printed raw may hold line breaks, so that the rest goes on beyond the line's end.
+            // Raw output may contain line breaks, so the rest extends beyond the line's end.
             all.entry(pid).or_default().push(&text[begin + at..]);
         }
         begin += line.len();
@@ -146,7 +148,7 @@ pub(super) fn one_line_each(
             continue;
         };
         let texts = std::iter::once(&right).chain(causes.iter().map(|(_, text)| text));
-        // The whole text, whichever it is; else what stands in the line.
+        // The whole text, if one matches; otherwise the line's own text.
         let found = texts
             .flat_map(|text| rest.iter().find(|rest| rest.starts_with(text)).map(|rest| &rest[..text.len()]))
             .next();
@@ -169,12 +171,12 @@ fn bytes(text: &Option<Bytes>) -> &[u8] {
 }
 
 pub(super) mod forkstat {
-    //! It reads `/proc/PID` when it comes to a message: what is there by then stands in the line. What it read at the fork it keeps, and
-    //! shows on where it finds nothing any more.
+    //! It reads `/proc/PID` when it gets to a message: the line shows the content at that time. It
+    //! keeps its reading at the fork, and shows it again if it finds nothing any more.
 
     use super::*;
 
-    /// What it found at a look at a process.
+    /// The result of its look at a process.
     struct Looks {
         /// The spawners' command line, in each case as forkstat prints it.
         spawner: Vec<u8>,
@@ -202,7 +204,7 @@ pub(super) mod forkstat {
         }
     }
 
-    /// A line, taken apart where its columns end.
+    /// A line, split at the ends of its columns.
     struct Row<'a> {
         event: &'a [u8],
         pid: u32,
@@ -222,17 +224,18 @@ pub(super) mod forkstat {
         })
     }
 
-    /// Looks at all lines about the spawned: of their forks, of both sides, of their execs and of their ends.
+    /// Checks all lines about the spawned processes: of their forks, from both sides, of their
+    /// execs and of their ends.
     pub(in super::super) fn explain(told: &Told, truth: &HashMap<u32, &Life>, spawner: &[&[u8]]) {
         let mut faults = Faults::of("forkstat");
         let most = fs::read_to_string("/proc/sys/kernel/pid_max").expect("the kernel has it");
         let rows = told.out.split(|&b| b == b'\n').map(|line| row(line, most.trim().len().max(5)));
         let mut last: Option<Row<'_>> = None;
-        // What it keeps of each.
+        // The values that it keeps for each.
         let mut kept = HashMap::<u32, &[u8]>::new();
         let mut seen = HashMap::<(u32, &[u8]), usize>::new();
         for row in rows {
-            // The heading comes anywhere.
+            // The heading may come anywhere.
             let Some(row) = row else { continue };
             let before = last.take();
             if let Some(life) = truth.get(&row.pid) {
@@ -275,7 +278,8 @@ pub(super) mod forkstat {
                         }
                     }
                     b"exec" => {
-                        // It keeps what it had where it finds nothing new: what its line about the fork shows, which is explained itself.
+                        // It keeps the earlier value if it finds nothing new: the one in its line
+                        // about the fork, which is explained itself.
                         let old = kept.get(&row.pid).copied().unwrap_or(GONE);
                         let old = has("exec: was gone, so that what the fork's line had stands on", old);
                         line(&mut faults, &looks.own, &[ended, gone, old]);
@@ -306,7 +310,7 @@ pub(super) mod forkstat {
         faults.tell("missing: the socket had no place", told.drops);
     }
 
-    /// What may be read of a comm while another is written over it, from the front.
+    /// The possible readings of a comm while another is written over it, from the front.
     fn torn(old: &[u8], new: &[u8]) -> Vec<Vec<u8>> {
         let filled = |comm: &[u8]| -> Vec<u8> { comm.iter().copied().chain(std::iter::repeat(0)).take(16).collect() };
         let (old, new) = (filled(old), filled(new));
@@ -326,8 +330,9 @@ pub(super) mod forkstat {
 }
 
 pub(super) mod execsnoop {
-    //! libbpf-tools' copies up to 127 bytes of each of the first 20 words, and looks whether there is one more. The script of bpftrace
-    //! sends up to 16 words of 1,023 bytes, apart from what stands before them, and prints them up to the first empty one.
+    //! libbpf-tools' copies up to 127 bytes of each of the first 20 words, and checks whether there
+    //! is one more. The script of bpftrace sends up to 16 words of 1,023 bytes, apart from the text
+    //! before them, and prints them up to the first empty one.
 
     use super::*;
 
@@ -346,7 +351,7 @@ pub(super) mod execsnoop {
         joined(words_with_path(life), " \n")
     }
 
-    /// What its buffers hold of a command line.
+    /// The part of a command line in its buffers.
     pub(in super::super) fn causes(life: &Life) -> Vec<(&'static str, Vec<u8>)> {
         let words = words_with_path(life);
         let long = words.iter().map(|word| cut(word, ARGSIZE)).take(DEFAULT_MAX_ARGS);
@@ -362,18 +367,19 @@ pub(super) mod execsnoop {
     const JOIN_ARGNUM: usize = 16;
     const JOIN_ARGSIZE: usize = 1024;
 
-    /// What the script sends of the words.
+    /// The words that the script sends.
     fn sent(life: &Life) -> Vec<u8> {
         let words = argv(life).take(JOIN_ARGNUM).take_while(|word| !word.is_empty());
         joined(words.map(|word| cut(word, JOIN_ARGSIZE)), "\n")
     }
 
-    /// A line has two halves, sent one by one: time and pid, and the words. What another CPU sends may come between, and either may be lost.
+    /// A line has two halves, sent one by one: time and pid, and the words. Another CPU's output
+    /// may come between, and either may be lost.
     pub(in super::super) fn explain_script(told: &Told, truth: &HashMap<u32, &Life>) {
         let mut faults = Faults::of("execsnoop.bt");
         let out = &told.out[..];
         let mut heads = HashMap::<u32, Vec<usize>>::new();
-        // Where words may begin.
+        // The places where words may begin.
         let mut begins = Vec::new();
         for at in 0..out.len() {
             if let Some((pid, end)) = head(out, at) {
@@ -385,7 +391,7 @@ pub(super) mod execsnoop {
             }
         }
         let stands = |at: usize, text: &[u8]| out[at..].starts_with(text);
-        // How often each text stands behind something else than the head of one that has it.
+        // How often each text follows another head than one of its own.
         let mut apart = HashMap::<Vec<u8>, usize>::new();
         let mut left = Vec::new();
         for (pid, life) in truth {
@@ -447,7 +453,8 @@ pub(super) mod execsnoop {
 }
 
 pub(super) mod extrace {
-    //! It looks at `/proc/PID` when it comes to the message of an exec, and says on stderr where there is none any more.
+    //! It reads `/proc/PID` when it gets to the message of an exec, and reports on stderr if there
+    //! is none any more.
 
     use super::*;
 
@@ -460,7 +467,7 @@ pub(super) mod extrace {
         vec![("had ended, so that no arguments were left", b"''\n".to_vec())]
     }
 
-    /// A process that stderr tells of.
+    /// A process named on stderr.
     pub(in super::super) fn missing(told: &Told, life: &Life) -> Option<&'static str> {
         let begin = "extrace: process vanished";
         let pid = life.pid;
@@ -503,7 +510,7 @@ pub(super) mod extrace {
     }
 }
 
-/// As `wait(2)` has it; the storm writes no cores.
+/// As in `wait(2)`; the storm writes no cores.
 pub(super) fn wait_status(life: &Life) -> u32 {
     let exit = life.exit.as_ref().expect("it ended");
     match (&exit.signal, exit.code) {

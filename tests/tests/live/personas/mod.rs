@@ -1,4 +1,4 @@
-//! procscope under other tools' names, beside those tools.
+//! procscope under other tools' names, compared with those tools.
 
 mod accepted;
 mod called;
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use crate::watch::{self, PATIENCE, program, wait};
 
-/// Where a peer is: in the PATH, or where root's programs are.
+/// The place of a peer: in the PATH, or among root's programs.
 fn peer(name: &str) -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let sbin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
@@ -42,7 +42,8 @@ impl Links {
     }
 }
 
-/// Runs a command in a mount namespace where tracefs is mounted, which libbpf's tools and bpftrace need.
+/// Runs a command in a mount namespace with a mounted tracefs, which libbpf's tools and bpftrace
+/// need.
 fn with_tracefs(program: &Path, options: &[&str]) -> Command {
     const MOUNT: &str = "at=/sys/kernel/tracing; mountpoint -q $at || mount -t tracefs tracefs $at; exec \"$@\"";
     let mut command = Command::new("unshare");
@@ -50,12 +51,13 @@ fn with_tracefs(program: &Path, options: &[&str]) -> Command {
     command
 }
 
-/// A tool at work, writing to a file.
+/// A running tool that writes to a file.
 struct Tool {
     child: Child,
     dir: tempfile::TempDir,
     name: String,
-    /// Whether a Ctrl-C may be lost on it: bpftrace 0.17 waits again, with no end, where one comes while it prints (`BPFtrace::poll_perf_events`).
+    /// Whether it may lose a Ctrl-C: bpftrace 0.17 waits again, endlessly, if one comes while it
+    /// prints (`BPFtrace::poll_perf_events`).
     hard_of_hearing: bool,
 }
 
@@ -80,12 +82,12 @@ impl Tool {
         String::from_utf8_lossy(&fs::read(self.dir.path().join("err")).expect("it is ours")).into_owned()
     }
 
-    /// Stops it as Ctrl-C does, and gives what it printed.
+    /// Stops it as Ctrl-C does, and returns its output.
     fn stop(self) -> String {
         String::from_utf8_lossy(&self.stop_told().0).into_owned()
     }
 
-    /// The same, as bytes, and what it printed on stderr.
+    /// The same, as bytes, and its stderr.
     fn stop_told(mut self) -> (Vec<u8>, String) {
         let status = self.interrupt();
         let stderr = self.stderr();
@@ -115,7 +117,7 @@ impl Drop for Tool {
     }
 }
 
-/// The original, whose lines come at once.
+/// The original, with lines at once.
 fn original(name: &str, options: &[&str]) -> Tool {
     let path = peer(name);
     let mut words = vec!["-oL", path.to_str().expect("a plain path")];
@@ -125,14 +127,15 @@ fn original(name: &str, options: &[&str]) -> Tool {
     tool
 }
 
-/// procscope, through a link of this name.
+/// procscope, through a link with this name.
 fn persona(links: &Links, name: &str, options: &[&str]) -> Tool {
     let mut command = Command::new(links.path(name));
     command.args(options);
     Tool::start(&format!("our {name}"), command)
 }
 
-/// Runs a command that shows by its name and argument until all tools have told of it: from then on they miss nothing.
+/// Runs a command that is recognized by its name and argument until all tools have reported it:
+/// from then on they miss nothing.
 fn wait_for(tools: &[&Tool]) {
     let dir = tempfile::tempdir().expect("a directory can be made");
     let begun = Instant::now();
@@ -162,7 +165,7 @@ fn squeezed(line: &str) -> String {
     words(line).join(" ")
 }
 
-/// Which lines only one side has.
+/// The lines that only one side has.
 fn differences(ours: &[String], theirs: &[String]) -> (Vec<String>, Vec<String>) {
     let count = |lines: &[String], line: &String| lines.iter().filter(|other| *other == line).count();
     let only = |one: &[String], other: &[String]| {
@@ -179,7 +182,7 @@ fn assert_same(ours: &[String], theirs: &[String]) {
     assert!(!ours.is_empty());
 }
 
-/// A command whose standard output nobody needs.
+/// A command whose standard output is not needed.
 fn quiet<S: AsRef<OsStr>>(program: impl AsRef<OsStr>, args: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(program);
     command.args(args).stdin(Stdio::null()).stdout(Stdio::null());

@@ -1,10 +1,10 @@
-//! The same lines, of processes slow enough for the originals to read about them.
+//! The same lines, for processes slow enough that the originals can read them.
 
 use super::*;
 use crate::turn;
 
-/// In Perl, which is on every Debian: a process that forks one, which waits, becomes another program and ends with 3, and one that
-/// is killed; all slowly. It prints the pids.
+/// In Perl, which is on every Debian: a process that forks one, which waits, becomes another
+/// program and ends with 3, and one that is killed; all slowly. It prints the pids.
 const SLOW: &str = r#"
     $| = 1;
     sub rest { select undef, undef, undef, 0.3 }
@@ -46,7 +46,7 @@ fn of<'a>(text: &'a str, place: usize, pids: &[String]) -> Vec<&'a str> {
     text.lines().filter(is_one).collect()
 }
 
-/// Takes a number of seconds out of a line, where it stands as this word, if it is near to the other.
+/// Removes a number of seconds from a line, as this word, if it is near to the other.
 fn close(one: &str, other: &str) -> bool {
     let seconds = |text: &str| text.trim_end_matches('s').parse::<f64>();
     match (seconds(one), seconds(other)) {
@@ -68,11 +68,12 @@ fn forkstat() {
             let mut lines = Vec::new();
             for line in of(text, 2, &pids) {
                 let words = words(line);
-                // Of the first one's fork the original reads the arguments too late or not: it execs at once.
+                // The original reads the first one's arguments at the fork too late or not at all:
+                // it execs at once.
                 let first =
                     words[2] == pids[0] && words[1] == "fork" && words.iter().any(|word| word.contains("child"));
                 if !first {
-                    // The layout counts, but for the time.
+                    // The layout counts, except the time.
                     lines.push(line.trim_end()[8..].to_owned());
                 }
             }
@@ -81,7 +82,7 @@ fn forkstat() {
         let (theirs, ours) = (theirs.stop(), ours.stop());
         assert_eq!(heading(&ours), heading(&theirs));
         let (mut theirs, mut ours) = (lines(&theirs), lines(&ours));
-        // Durations are measured, and may differ by what the original took to read.
+        // Durations are measured, and may differ by the time that the original needs to read.
         for lines in [&mut theirs, &mut ours] {
             lines.sort();
         }
@@ -95,7 +96,7 @@ fn forkstat() {
     }
 }
 
-/// But for the column that the older one has not.
+/// Except the column that the older one lacks.
 #[test]
 fn statistics_of_forkstat() {
     let _turn = turn::take();
@@ -121,7 +122,8 @@ fn statistics_of_forkstat() {
         *row = columns.join(" ");
     }
     assert_eq!(ours.len(), 4, "{ours:#?}");
-    // The first one becomes a program at once: where the original looks behind that, it counts for the program itself.
+    // The first one becomes a program at once: if the original reads after that, it counts for the
+    // program itself.
     let late = |row: &String| match row.strip_prefix("2 3 1 0 0 0 0 0 0 6 ") {
         Some(rest) => format!("2 2 1 0 0 0 0 0 0 5 {rest}"),
         None => row.clone(),
@@ -269,7 +271,8 @@ fn pwait() {
     }
 }
 
-/// Whichever mechanism works: of slow processes all tell the same, but for what the connector does not claim.
+/// Any mechanism: all report the same about slow processes, except values that the connector does
+/// not claim.
 #[test]
 fn the_process_connector_shows_the_same() {
     let _turn = turn::take();
@@ -292,7 +295,7 @@ fn the_process_connector_shows_the_same() {
         let lines = |text: &str| -> Vec<String> {
             let digits = |word: &str| word.trim_end_matches(['+', '-']).to_owned();
             let mine = |line: &&str| words(line).get(place).is_some_and(|word| pids.contains(&digits(word)));
-            // Times are not the same to the millisecond.
+            // Times differ by milliseconds.
             let timeless = |line: &str| {
                 let words = words(line).into_iter().filter(|word| !word.contains([':', '.']) || word.contains('/'));
                 words.collect::<Vec<_>>().join(" ")

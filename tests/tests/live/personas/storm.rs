@@ -1,4 +1,5 @@
-//! Many short-lived processes: what the persona prints is the truth, and where the original differs it is wrong.
+//! Many short-lived processes: the persona prints the truth, and where the original differs it is
+//! wrong.
 
 use std::collections::HashMap;
 
@@ -11,7 +12,7 @@ use crate::workload::{Workload, lives};
 
 const STORM: &[&str] = &["storm", "--count", "1000"];
 
-/// As the personas print what could act on a terminal or is no UTF-8.
+/// The personas' form of bytes that could act on a terminal or are not valid UTF-8.
 fn shown(bytes: &[u8]) -> String {
     let mut text = String::new();
     for chunk in bytes.utf8_chunks() {
@@ -39,12 +40,12 @@ fn is_unsafe(c: char) -> bool {
         || matches!(c, '\u{e0000}'..='\u{e007f}')
 }
 
-/// What really happened to the processes that the spawners made, by pid.
+/// The truth about the spawned processes, by pid.
 fn spawned(truth: &[Line]) -> HashMap<u32, &Life> {
     lives(truth).filter(|life| life.execs.len() == 1 && life.exit.is_some()).map(|life| (life.pid, life)).collect()
 }
 
-/// The arguments, joined by blanks, with the path in place of the first where a tool has it so.
+/// The arguments, joined by blanks, with the path in place of the first for tools that print it so.
 fn command(life: &Life, path: bool) -> String {
     let exec = &life.execs[0];
     let mut words: Vec<_> = exec.argv.iter().map(|word| shown(&word.0)).collect();
@@ -54,7 +55,7 @@ fn command(life: &Life, path: bool) -> String {
     words.join(" ")
 }
 
-/// What our persona says of each process: its line is there, and right.
+/// Our persona's report on each process: its line is there, and right.
 fn all_right(
     name: &str,
     text: &str,
@@ -72,7 +73,7 @@ fn all_right(
     }
 }
 
-/// The number that stands as the nth word of a line, and where the words behind it begin.
+/// The number that is the nth word of a line, and where the words after it begin.
 fn pid_and_rest(line: &[u8], place: usize, rest: usize) -> Option<(u32, usize)> {
     let (mut at, mut pid) = (0, None);
     for index in 0..rest {
@@ -91,7 +92,7 @@ fn pid_at(line: &str, place: usize) -> Option<u32> {
     words(line).get(place)?.parse().ok()
 }
 
-/// What stands from the nth column of a line on, for columns that are one word each.
+/// The text from the nth column of a line on, for columns that are one word each.
 fn from_word(line: &str, nth: usize) -> String {
     let mut rest = line;
     for _ in 0..nth {
@@ -113,7 +114,7 @@ fn forkstat_shows_every_command_and_status() {
     let spawner = faults::spawners_words(&truth);
     let truth = spawned(&truth);
     let is = |line: &str, event: &str| words(line).get(1) == Some(&event);
-    // Line breaks are blanks, and no line ends with one.
+    // Line breaks become blanks, and no line ends with one.
     let flat = |text: String| text.replace("\\n", " ").replace("\\r", " ").trim_end().to_owned();
     let exec = |line: &str| Some((pid_at(line, 2)?, squeezed(&from_word(line, 3))));
     let command_shown = |life: &Life| squeezed(&flat(command(life, false)));
@@ -142,7 +143,7 @@ fn execsnoop_shows_every_command() {
     std::thread::sleep(Duration::from_millis(500));
     let (theirs, ours) = (Told::by(theirs), ours.stop());
     let truth = spawned(&truth);
-    // Names may have blanks: the columns behind are found from the 18th character on.
+    // Names may have blanks: the following columns are found from the 18th character on.
     let read = |line: &str| {
         let rest = line.get(17..)?;
         Some((pid_at(rest, 0)?, squeezed(&from_word(rest, 3))))
@@ -245,7 +246,8 @@ fn read_by_shell(text: &str) -> String {
     shown(&output.expect("bash can be run").stdout)
 }
 
-/// What the original does not show, or shows as something else: ids, sessions, names, ends of threads, core dumps, debuggers.
+/// Events that the original does not show, or shows as something else: ids, sessions, names, ends
+/// of threads, core dumps, debuggers.
 #[test]
 fn forkstat_shows_every_change() {
     use procscope_tests::truth::Change;
@@ -294,7 +296,7 @@ fn forkstat_shows_every_change() {
     assert!(count.iter().all(|&count| count > 0), "{count:?}");
 }
 
-/// The original prints durations such as 0.4294966887s of these.
+/// The original prints durations such as 0.4294966887s for these.
 #[test]
 fn who_ran_before_has_a_duration() {
     let _turn = turn::take();
@@ -318,7 +320,8 @@ fn who_ran_before_has_a_duration() {
     }
 }
 
-/// What the originals do not see, or cut: execveat, execs by threads that are not the first, long and odd arguments; and failed ones.
+/// Execs that the originals miss, or cut: execveat, execs by other threads than the first, long and
+/// odd arguments; and failed ones.
 #[test]
 fn execsnoop_shows_every_odd_exec() {
     let _turn = turn::take();
@@ -329,11 +332,11 @@ fn execsnoop_shows_every_odd_exec() {
     let truth = Workload::new(&["odd", "all"]).run();
     std::thread::sleep(Duration::from_millis(500));
     let (root, all) = (ours.stop(), users.stop());
-    // By pid: what an exec returned, and its arguments.
+    // By pid: the result of an exec, and its arguments.
     let read = |text: &str| -> HashMap<u32, Vec<(String, String)>> {
         let mut execs = HashMap::<u32, Vec<_>>::new();
         for line in text.lines().skip(1) {
-            // Names may have blanks, and those that are escaped may be longer than their column.
+            // Names may have blanks, and escaped ones may be longer than their column.
             let columns_at = |line: &str| {
                 let columns = words(line);
                 let number = |at: usize| columns.get(at).is_some_and(|word| word.parse::<i64>().is_ok());
@@ -356,7 +359,7 @@ fn execsnoop_shows_every_odd_exec() {
         let expected = life.execs.iter().map(|exec| {
             let path = exec.path.as_ref().map(|path| shown(&path.0));
             let first = path.or_else(|| exec.argv.first().map(|word| shown(&word.0))).unwrap_or_default();
-            // What a script's interpreter receives before the script's path was in no call.
+            // Words that a script's interpreter receives before the script's path were in no call.
             let is_script = life.case.starts_with("script");
             let script = exec.argv.iter().position(|word| is_script && Some(word) == exec.path.as_ref());
             let rest = exec.argv.iter().skip(1 + script.unwrap_or(0)).map(|word| shown(&word.0));
@@ -371,7 +374,8 @@ fn execsnoop_shows_every_odd_exec() {
         for expected in expected.chain(failed) {
             let all = all.get(&life.pid).map(Vec::as_slice).unwrap_or_default();
             let cut = |text: &str| text.chars().take(300).collect::<String>();
-            // The beginning of what no system call could take either, with the mark for more.
+            // The beginning of a list that no system call could accept either, with the mark for
+            // more.
             let begins = |said: &str| said.strip_suffix(" ...").is_some_and(|said| expected.1.starts_with(said));
             let cut_off = expected.0 == "-7" && all.iter().any(|said| said.0 == "-7" && begins(&said.1));
             assert!(
