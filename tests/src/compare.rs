@@ -491,7 +491,7 @@ impl Field<'_> {
         }
         if let Some(expected) = &failed.argv {
             let argv: Option<Vec<Bytes>> = seen.arguments().map(|list| list.into_iter().map(Bytes).collect());
-            // Of more than the kernel would have accepted, the beginning is enough if it is marked
+            // If there are more than the kernel would have accepted, the beginning is enough if it is marked
             // as cut.
             let cut = failed.errno == "E2BIG" && seen.flaws.get("argv").is_some_and(|flaw| flaw == "truncated");
             let least = if late { late::CUT_BYTES } else { CUT_BYTES };
@@ -555,7 +555,7 @@ impl Field<'_> {
         // not in the kernel's account.
         let off = sum.map_or(0, |sum| sum.abs_diff(user + system));
         // The charge after the report is bounded by the time until its parent is notified, which is
-        // long if the machine stood still.
+        // long if the machine was stopped.
         let more = sum.is_some_and(|sum| sum < user + system);
         let late = if more { self.behind(seen).unwrap_or(0).max(LATE_NS) } else { LATE_NS };
         if (slack + 1..=slack + late).contains(&off) {

@@ -1,7 +1,8 @@
-//! The program that the generator spawns: static, without a C library, so that a spawn is as cheap as can be.
+//! The program that the generator spawns: static, without a C library, so that a spawn is as cheap as
+//! possible.
 //!
-//! What it does stands in the environment variable `PS`, so that its arguments are free for anything. One letter and its
-//! numbers a step:
+//! The environment variable `PS` gives its steps, so that its arguments are free for anything. Each step
+//! is one letter and its numbers:
 //!
 //! | step | meaning |
 //! |---|---|
@@ -22,7 +23,7 @@
 //! | `yF` | fsync of descriptor F |
 //! | `zN` | sleeps N ms |
 //! | `hN` | makes the system call N, without arguments |
-//! | `c` | becomes the program that the first argument after its name tells, with the arguments from there; the steps go on in it |
+//! | `c` | becomes the program in the first argument after its name, with the arguments from there; the steps continue in it |
 //! | `p(…)` | starts a thread that takes the steps in parentheses |
 //! | `o(…)` | clones a process with its own parent (CLONE_PARENT) that takes the steps in parentheses |
 

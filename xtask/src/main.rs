@@ -25,19 +25,19 @@ const USAGE: &str = "\
 usage: cargo xtask COMMAND
 
   run [OPTIONS]             build procscope for release and start it with these options
-  test [STEP...]            every check, or these: fmt msrv house clippy doc api bpf test corpus fuzz cross
-                            kernels deny (`test --list` says what each does, and names some on request: unit wine)
+  test [STEP...]            every check, or only these: fmt msrv house clippy doc api bpf test corpus fuzz cross
+                            kernels deny (`test --list` describes each, and two more: unit wine)
   api                       write the public API of the libraries to docs/api.txt
-  bpf [--check]             compile bpf/procscope.bpf.c into bpf/gen, or see that bpf/gen is what it compiles to
+  bpf [--check]             compile bpf/procscope.bpf.c into bpf/gen, or check that bpf/gen is what it compiles to
   cross [TARGET]            build the program for Windows, type-check it for macOS
   fuzz TARGET|--all [--seconds N] [--sanitizer none|address]
                             fuzz a target, or each by turns, with libFuzzer, and add to docs/fuzzing.md;
-                            --seconds 60 and none unless told
+                            the defaults are 60 seconds and none
   kernels [NAME...|--all] [SOURCE...] [BEHAVIOUR...]
-                            every source on Debian's kernels, in emulated guests; those of `test` unless told
+                            every source on Debian's kernels, in emulated guests; the default is those of `test`
   deny                      licences, sources, duplicates and advisories of the dependencies, with cargo-deny
   picture                   run procscope on a small build and draw its screen as docs/live.svg
-  setup                     install (as root) or name the Debian packages that `test` needs";
+  setup                     install the Debian packages that `test` needs (as root), or list them";
 
 fn main() -> ExitCode {
     match dispatch(std::env::args().skip(1).collect()) {

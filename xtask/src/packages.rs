@@ -87,7 +87,9 @@ pub(crate) fn ensure(lists: &[&[Package]]) -> Result<()> {
     }
     let names = missing.join(" ");
     if find_program("apt-get").is_none() {
-        bail!("this system lacks what Debian 12 calls {names}\n  help: install them by the means of this system");
+        bail!(
+            "these are missing; Debian 12 calls them {names}\n  help: install them with this system's package manager"
+        );
     }
     if !is_root()? {
         bail!("missing: {names}\n  help: sudo apt-get update && sudo apt-get install -y {names}");
@@ -97,7 +99,7 @@ pub(crate) fn ensure(lists: &[&[Package]]) -> Result<()> {
     run(apt_get().args(["install", "-q", "-y", "--no-install-recommends"]).args(&missing))?;
     let missing = self::missing(lists)?;
     if !missing.is_empty() {
-        bail!("installed, and still not to be found: {}", missing.join(" "));
+        bail!("installed, but still not found: {}", missing.join(" "));
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ const STEPS: &[Step] = &[
     Step { name: "fmt", what: "the layout is rustfmt's", needs: &[], on_request: false, run: fmt },
     Step {
         name: "msrv",
-        what: "docs say which Rust is needed, and it is that which builds here",
+        what: "docs name the oldest Rust version, and it builds procscope here",
         needs: &[packages::BUILD],
         on_request: false,
         run: msrv::check,
@@ -34,7 +34,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", what: "no warning", needs: &[packages::BUILD], on_request: false, run: clippy },
     Step {
         name: "doc",
-        what: "the docs build, every link leads",
+        what: "the docs build, and every link works",
         needs: &[packages::BUILD],
         on_request: false,
         run: doc,
@@ -62,7 +62,7 @@ const STEPS: &[Step] = &[
     },
     Step {
         name: "unit",
-        what: "cargo test of all but the live tests",
+        what: "cargo test of everything except the live tests",
         needs: &[packages::BUILD],
         on_request: true,
         run: test_unit,
@@ -206,7 +206,7 @@ fn doc() -> Result<()> {
 fn test_workspace() -> Result<()> {
     if !packages::is_root()? {
         bail!(
-            "the live tests load BPF programs, which takes root\n  help: sudo env HOME=\"$HOME\" PATH=\"$PATH\" ./x test test, or ./x test unit"
+            "the live tests load BPF programs, which needs root\n  help: sudo env HOME=\"$HOME\" PATH=\"$PATH\" ./x test test, or ./x test unit"
         );
     }
     workspace::build_release()?;

@@ -309,7 +309,7 @@ fn name(source: &str) -> Result {
     hold(enough, || format!("{} of {expected} came", events.len()))
 }
 
-/// The reader stands still while more happens than fits into the buffer.
+/// The reader is stopped while more happens than fits into the buffer.
 fn loss(source: &str) -> Result {
     let mut workload = Workload::new(&["storm", "--count", "1500"], "loss")?;
     let tree = workload.pid().to_string();

@@ -44,7 +44,7 @@ fn a_storm_is_told_or_counted() {
     is_true(&watch.stop().well().compare_late(truth, Some(KINDS)));
 }
 
-/// The reader stands still while more happens than fits into the buffer.
+/// The reader is stopped while more happens than fits into the buffer.
 #[test]
 fn every_lost_record_is_counted() {
     let _turn = turn::take();

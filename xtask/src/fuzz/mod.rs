@@ -40,10 +40,10 @@ pub(crate) fn fuzz(args: &[String]) -> Result<()> {
         match arg {
             "--all" => all = true,
             "--seconds" => {
-                let value = args.next().context("--seconds wants a number")?;
+                let value = args.next().context("--seconds needs a number")?;
                 seconds = value.parse().with_context(|| format!("--seconds {value}"))?;
             }
-            "--sanitizer" => sanitizer = args.next().context("--sanitizer wants none or address")?,
+            "--sanitizer" => sanitizer = args.next().context("--sanitizer needs none or address")?,
             _ if target.is_none() && !arg.starts_with('-') => target = Some(arg),
             _ => bail!("not understood: {arg}"),
         }
@@ -96,7 +96,7 @@ fn by_turns(names: &[&str], seconds: u64, sanitizer: &str, keeps: bool) -> Resul
     if faults.is_empty() {
         return Ok(());
     }
-    bail!("{}\n  help: mend it, and put the input into fuzz/corpus/TARGET", faults.join("\n"))
+    bail!("{}\n  help: fix it, and put the input into fuzz/corpus/TARGET", faults.join("\n"))
 }
 
 /// Fuzzes one target from its corpus. cargo-fuzz's flags are unstable; the compiler need not be a

@@ -34,9 +34,9 @@ type Column<'a> = BTreeMap<(String, String), Seen>;
 struct Choice {
     /// Slow behaviours, too.
     full: bool,
-    /// Of these sources; of each if none is named.
+    /// These sources; each if none is named.
     sources: Vec<String>,
-    /// Of these behaviours; of each if none is named.
+    /// These behaviours; each if none is named.
     behaviours: Vec<String>,
 }
 

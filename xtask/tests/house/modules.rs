@@ -232,7 +232,7 @@ fn use_tree(tokens: &mut Peekable<impl Iterator<Item = TokenTree>>, before: &[St
     if segments.last().is_some_and(|last| last == "self") && segments.len() > 1 {
         segments.pop();
     }
-    // Nothing stands between a group and the comma behind it.
+    // Nothing is between a group and the comma after it.
     if line != 0 {
         let alias = alias.or_else(|| segments.last().filter(|_| !is_glob).cloned());
         named.push(Named { segments, line, alias, is_glob });

@@ -39,7 +39,7 @@ impl Rooms {
         Self::parse(&crate::read(Path::new(PAGE))).unwrap_or_else(|fault| panic!("{PAGE}: {fault}"))
     }
 
-    /// Reads every table of rooms on the page. Rooms come lowest first, so what a room may use stands above it.
+    /// Reads every table of rooms on the page. Rooms come lowest first, so the rooms that a room may use are above it.
     pub(crate) fn parse(page: &str) -> Result<Self, String> {
         let mut rooms: Vec<Room> = Vec::new();
         let mut lines = page.lines();
