@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
- * System calls by a number that the tracepoints of calls by name do not show: those of 32-bit programs, of int 0x80 and of x32.
- * The tracepoints here are passed by every call of every process, so that nothing comes before the look at the number.
+ * System calls by a number that the tracepoints of calls by name do not show: those of 32-bit
+ * programs, of int 0x80 and of x32. Every call of every process passes these tracepoints, so the
+ * number is checked first.
  */
 #pragma once
 
@@ -11,7 +12,7 @@
 
 #define X32_BIT 0x40000000u
 
-/* enum ps_call, of a number as the kernel has it. */
+/* enum ps_call, from the kernel's number. */
 static __always_inline u32 find_call(struct task_struct *task, u32 nr, u32 *table)
 {
 	u32 of = is_compat(task) ? PS_COMPAT : nr & X32_BIT ? PS_X32 : PS_NATIVE;
@@ -90,7 +91,7 @@ int BPF_PROG(sys_exit, void *regs, long ret)
 	return on_leave(regs, ret, true);
 }
 
-/* Where programs may be preempted. To keep the same ids twice does no harm. */
+/* For programs that may be preempted. Keeping the same ids twice does no harm. */
 SEC("tp_btf/sys_enter")
 int BPF_PROG(sys_enter_2, void *regs, long nr)
 {

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* The scheduler's clock, for the CPU time of who ends within a tick. */
+/* The scheduler's clock, for the CPU time of a process that ends within a tick. */
 #pragma once
 
 #include "common.h"
 
-/* How long an offset is taken for true, ns. */
+/* How long an offset counts as true, ns. */
 #define CLOCK_KEEPS 1000000
 
-/* The scheduler's clock, which cannot be read, was read for the new task just now: wake_up_new_task(), sched_info_enqueue(). */
+/*
+ * Programs cannot read the scheduler's clock, but the kernel just read it for the new task:
+ * wake_up_new_task(), sched_info_enqueue().
+ */
 SEC("tp_btf/sched_wakeup_new")
 int BPF_PROG(sched_wakeup_new, struct task_struct *trusted)
 {
@@ -17,7 +20,10 @@ int BPF_PROG(sched_wakeup_new, struct task_struct *trusted)
 	if (!bpf_core_field_exists(task->sched_info))
 		return 0;
 	queued = task->sched_info.last_queued;
-	/* The two clocks part by 500 parts in a million at the most, and each renewal takes the words from the other CPUs. */
+	/*
+	 * The two clocks differ by at most 500 parts in a million, and each renewal takes the
+	 * words from the other CPUs.
+	 */
 	if (queued - shared.clock_read < CLOCK_KEEPS)
 		return 0;
 	shared.clock_read = queued;
@@ -26,8 +32,8 @@ int BPF_PROG(sched_wakeup_new, struct task_struct *trusted)
 }
 
 /*
- * What the running task used since the scheduler last added it up, at most a tick: the time since it came to run, without
- * what was added since then.
+ * The running task's CPU time since the scheduler last added it up, at most a tick: the time since
+ * it came to run, without the parts added since then.
  */
 static __always_inline u64 unaccounted_ns(struct task_struct *task, u16 *flags)
 {

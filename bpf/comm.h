@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* Event: comm; and what it was before an exec. */
+/* Event: comm; and the comm before an exec. */
 #pragma once
 
 #include "ids.h"

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* What every program does: is it wanted, does it run twice, how are losses told and the reader woken. */
+/*
+ * The common steps of all programs: whether an event is wanted, whether it runs twice, how losses
+ * are reported and the reader is woken.
+ */
 #pragma once
 
 #include "maps.h"
@@ -10,8 +13,9 @@
 void *bpf_rdonly_cast(const void *object, u32 btf_id) __ksym __weak;
 
 /*
- * For each pointer read through a trusted one the verifier (6.2 and later) searches the kernel's whole BTF several times by name.
- * Through this one it does not: it took nine tenths of the time to load these programs.
+ * For each pointer read through a trusted one the verifier (6.2 and later) searches the kernel's
+ * whole BTF several times by name. Through this one it does not: that search was nine tenths of the
+ * time to load these programs.
  */
 static __always_inline struct task_struct *untrusted(struct task_struct *task)
 {
@@ -24,8 +28,8 @@ static __always_inline struct task_struct *untrusted(struct task_struct *task)
 #define opaque(x) asm volatile("" : "+r"(x))
 
 /*
- * Runs STEP(i, context) till it returns 1: MOST times at the most where the kernel has bpf_loop() (5.17), which verifies a step
- * once; else FEW times, each of which the verifier follows.
+ * Runs STEP(i, context) until it returns 1: at most MOST times if the kernel has bpf_loop() (5.17),
+ * which verifies a step once; otherwise FEW times, each of which the verifier follows.
  */
 #define LOOP(MOST, FEW, STEP, CONTEXT)                                                                                      \
 	do {                                                                                                                \
@@ -39,9 +43,10 @@ static __always_inline struct task_struct *untrusted(struct task_struct *task)
 	} while (0)
 
 /*
- * Since Linux 7.0 a program on a tracepoint may be preempted, and while it is under way the kernel skips each other run of it on
- * that CPU. So behind the first program stands a second one, which does the same for the tasks that the first one was not run for.
- * What the kernel skips when a program has just begun or is about to end nobody makes up for; it is counted.
+ * Since Linux 7.0 a program on a tracepoint may be preempted, and until it ends the kernel skips
+ * each other run of it on that CPU. So a second program follows the first, and does the same for
+ * the tasks for which the first one was not run. Nothing makes up for runs that the kernel skips
+ * when a program has just begun or is about to end; they are counted.
  */
 static __always_inline void begin_first(u32 which, struct task_struct *task)
 {
@@ -72,7 +77,7 @@ static __always_inline void end_first(u32 which)
 		*(volatile u32 *)&work->tid[which] = 0;
 }
 
-/* Whether the first program was not run for this task, since it is under way for another one. */
+/* Whether the first program was not run for this task, because it is at work for another one. */
 static __always_inline bool begin_second(u32 which, struct task_struct *task)
 {
 	u32 cpu = bpf_get_smp_processor_id(), tid = untrusted(task)->pid, slot = which * TAKEN + tid % TAKEN, *of;
@@ -87,7 +92,7 @@ static __always_inline bool begin_second(u32 which, struct task_struct *task)
 	return true;
 }
 
-/* Where a program that is to be run FIRST, or else second, has its scratch space. */
+/* The scratch space of a program that runs FIRST, or otherwise second. */
 static __always_inline u32 slot_of(bool first)
 {
 	return bpf_get_smp_processor_id() + (first ? 0 : config.again);
@@ -100,8 +105,8 @@ static __always_inline void count_loss(u32 kind)
 }
 
 /*
- * The reader drains every few milliseconds while there are events, and is woken only when it sleeps for want of them or
- * when the ring fills up.
+ * The reader drains every few milliseconds while there are events. It is woken only when it sleeps
+ * because there were none, or when the ring fills up.
  */
 static __always_inline u64 wake_flags(void)
 {
@@ -116,7 +121,7 @@ static __always_inline u64 wake_flags(void)
 	return BPF_RB_NO_WAKEUP;
 }
 
-/* Not static: the verifier goes through it once, and not for each caller again. */
+/* Not static: the verifier goes through it once, not for each caller. */
 __noinline int send_losses(void)
 {
 	u64 total = shared.lost_total;
@@ -141,7 +146,10 @@ __noinline int send_losses(void)
 	return 0;
 }
 
-/* To be called before a record is reserved: what was lost before it is told of before it, however late the reader comes. */
+/*
+ * Call this before a record is reserved: earlier losses are then reported before it, however late
+ * the reader comes.
+ */
 static __always_inline void losses_first(void)
 {
 	if (shared.lost_total != shared.lost_told)

@@ -32,7 +32,7 @@ static long chunk_step(u32 i, struct chunk_list *list)
 	return 0;
 }
 
-/* Sends a long list ahead of its exec, in parts. Returns how many bytes went out. */
+/* Sends a long list before its exec, in parts. Returns how many bytes were sent. */
 __noinline u32 send_chunks(u32 kind, u64 addr, u32 len, u64 now, u32 slot)
 {
 	struct chunk_list list = { .addr = addr, .len = len };
@@ -46,7 +46,7 @@ __noinline u32 send_chunks(u32 kind, u64 addr, u32 len, u64 now, u32 slot)
 	return list.chunk->record.offset;
 }
 
-/* PATH_LIMIT is where the paths end at the latest: three of them, 4096 bytes each and one name more. */
+/* PATH_LIMIT is the latest end of the paths: three of them, 4096 bytes each and one more name. */
 #define PATH_LIMIT 16640
 
 static __always_inline int on_exec(struct task_struct *trusted, int old_pid, struct linux_binprm *bprm, bool first)

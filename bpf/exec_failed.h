@@ -5,10 +5,10 @@
 #include "process.h"
 #include "registers.h"
 
-/* include/linux/errno.h: the call begins anew, after a signal. */
+/* include/linux/errno.h: the call begins again, after a signal. */
 #define ERESTARTNOINTR 513
 
-/* The length with the NUL, or an error. Older kernels (6.12 is one) say 0 of an empty string. */
+/* The length with the NUL, or an error. Older kernels (6.12 is one) return 0 for an empty string. */
 static __always_inline long read_string(u8 *to, u32 size, u64 from)
 {
 	long n = bpf_probe_read_user_str(to, size, (void *)from);
@@ -27,7 +27,7 @@ static long failed_step(u32 i, struct failed_scratch **context)
 	u64 arg = 0;
 	long n;
 
-	/* Linux takes a null argv for an empty one. */
+	/* Linux reads a null argv as an empty one. */
 	if (walk->argv && bpf_probe_read_user(&arg, walk->pointer == 4 ? 4 : 8, (void *)walk->argv)) {
 		walk->flags |= PS_F_ARGV_UNREADABLE;
 		return 1;
@@ -50,8 +50,8 @@ static long failed_step(u32 i, struct failed_scratch **context)
 }
 
 /*
- * A refused exec left the old program's memory in place, arguments and all; and the registers. What seccomp(2) refuses is not
- * seen at its beginning.
+ * A refused exec left the old program's memory in place, arguments included; and the registers. The
+ * beginning of a call that seccomp(2) refuses is not seen.
  */
 __noinline int send_failed(s64 ret, u32 call, u32 table, u32 slot)
 {
@@ -114,7 +114,10 @@ static __always_inline int failed_exec(void *regs, s64 ret, u32 call, u32 table,
 	return send_failed(ret, call, table, slot);
 }
 
-/* Of execve and execveat. Before 5.15 the registers are not to be had here: there sys_exit has these calls too. */
+/*
+ * For execve and execveat. Before 5.15 the registers are not available here: there sys_exit
+ * handles these calls too.
+ */
 SEC("tracepoint")
 int sys_exit_exec(struct syscall_trace_exit *ctx)
 {

@@ -5,10 +5,16 @@
 #include "path.h"
 #include "process.h"
 
-/* Has the object's BTF describe a record that no map and no function names, for the test that compares layouts. */
+/*
+ * Makes the object's BTF describe a record that no map and no function names, for the test that
+ * compares layouts.
+ */
 #define KEEP_TYPE(TYPE) asm volatile("" : : "r"(bpf_core_type_id_local(TYPE)))
 
-/* The processes that run already. Their arguments are not here: only the process itself can read its memory without a fault. */
+/*
+ * The processes that are already running. Their arguments are not here: only the process itself
+ * can read its memory without a fault.
+ */
 SEC("iter/task")
 int existing(struct bpf_iter__task *ctx)
 {
@@ -30,7 +36,10 @@ int existing(struct bpf_iter__task *ctx)
 	leader = task->group_leader;
 	if (!task->signal || task->signal->live.counter == 0)
 		return 0;
-	/* A first thread that has ended has no memory, directory or namespaces any more: each other one that lives is shown too. */
+	/*
+	 * A first thread that has ended has no memory, directory or namespaces any more: each
+	 * other living one is sent too.
+	 */
 	if (task->pid != task->tgid && (!(leader->flags & PF_EXITING) || task->flags & PF_EXITING))
 		return 0;
 	scratch = bpf_map_lookup_elem(&iter_scratch, &zero);
@@ -47,7 +56,7 @@ int existing(struct bpf_iter__task *ctx)
 		flags |= PS_F_KTHREAD;
 	off = read_places(scratch, 0, task, task->mm, OF_EXISTING, &flags);
 	if (task->flags & PF_EXITING && !(task->flags & PF_KTHREAD)) {
-		/* What was read may have been let go of meanwhile. */
+		/* The values read may have been released meanwhile. */
 		record->exe_len = record->cwd_len = record->has_cwd = off = 0;
 		flags &= ~(PS_F_EXE_CUT | PS_F_CWD_CUT | PS_F_CWD_DELETED);
 	}

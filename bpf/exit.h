@@ -5,7 +5,10 @@
 #include "clock.h"
 #include "signals.h"
 
-/* Ended by itself or by a signal for itself: what release_task() has not yet added to the signal struct. */
+/*
+ * The part that release_task() has not yet added to the signal struct, of a thread that ended by
+ * itself or by a signal for itself.
+ */
 static __always_inline void add_thread(struct ps_exit *record, struct task_struct *task)
 {
 	record->utime_ns += BPF_CORE_READ(task, utime);
@@ -45,12 +48,18 @@ static long thread_step(u32 i, struct thread_sum *sum)
 	return 0;
 }
 
-/* Adds up the dead threads' account and that of who is left. False where a thread was moved from these to that meanwhile. */
+/*
+ * Adds up the account of the dead threads and those of the living. False if a thread was moved
+ * from the living to the dead meanwhile.
+ */
 static __noinline bool sum_usage(struct ps_exit *record, struct task_struct *task)
 {
 	struct thread_sum sum = { .record = record };
 	struct signal_struct *signal = task->signal;
-	/* Before the sums: once alone, a thread stays so. The one before it may be counted off before all of it is added. */
+	/*
+	 * Before the sums: once alone, a thread stays so. The one before it may be counted off
+	 * before all of it is added.
+	 */
 	bool alone = *(volatile int *)&signal->nr_threads <= 1;
 	u32 sequence = stats_sequence(signal);
 
@@ -147,7 +156,7 @@ static __always_inline int on_exit(unsigned long long *ctx, struct task_struct *
 		count_loss(PS_EXIT);
 		goto forget;
 	}
-	/* As wait_task_zombie() tells it: the leader's, but where the whole group was ended. */
+	/* As wait_task_zombie() reports it: the leader's, unless the whole group was ended. */
 	if (signal->flags & SIGNAL_GROUP_EXIT)
 		status = signal->group_exit_code;
 	else

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* Whose events are wanted. */
+/* Which events are wanted. */
 #pragma once
 
 #include "common.h"
 
-/* Of an address; the other walks have typed pointers, which are read without a call. */
+/* For an address; the other walks have typed pointers, which are read without a call. */
 static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
 {
 	if (bpf_core_field_exists(((struct kernfs_node___rcu *)0)->__parent))
@@ -19,7 +19,7 @@ static __always_inline struct kernfs_node *kernfs_parent(struct kernfs_node *kn)
 			return cgroup;                                                                                      \
 	}
 
-/* Where the unified hierarchy says nothing, the first controller of the old ones that does. */
+/* If the unified hierarchy says nothing, the first controller of the old ones that does. */
 static __always_inline struct cgroup *cgroup_of(struct task_struct *task)
 {
 	struct css_set *set = task->cgroups;
@@ -56,7 +56,7 @@ static __always_inline bool in_cgroups(struct task_struct *task)
 	return false;
 }
 
-/* A member's child whose fork no program was run for. */
+/* A member's child for whose fork no program was run. */
 static __always_inline bool adopts(struct task_struct *task)
 {
 	u32 tgid = task->tgid, parent;
@@ -98,7 +98,7 @@ static __always_inline bool wanted(struct task_struct *task)
 	return true;
 }
 
-/* Whether a record of this kind is sent; where nobody asked for it, it says so. */
+/* Whether a record of this kind is sent; an unrequested one is marked. */
 static __always_inline bool sends(u32 kind, struct task_struct *task, u16 *flags)
 {
 	if (wants(kind) && wanted(task))

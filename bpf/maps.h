@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* What the programs keep and share. */
+/* The programs' own and shared state. */
 #pragma once
 
-/* Set before loading: the verifier removes what is off. */
+/* Set before loading: the verifier removes code that is switched off. */
 const volatile struct ps_config config = {};
 
 /* Shared with the reader through mmap. */
@@ -13,7 +13,10 @@ struct {
 	__uint(max_entries, 8 << 20);
 } ring SEC(".maps");
 
-/* A walk from a directory entry to the root. In memory, where the verifier forgets each step's values. */
+/*
+ * A walk from a directory entry to the root. In memory, where the verifier forgets each step's
+ * values.
+ */
 struct walk {
 	struct dentry *dentry;
 	struct dentry *root;
@@ -31,7 +34,7 @@ struct exec_scratch {
 };
 
 struct failed_walk {
-	u64 regs; /* a typed pointer is no argument of a function that is verified once */
+	u64 regs; /* a typed pointer cannot be an argument of a function that is verified once */
 	u64 argv;
 	u32 pointer; /* bytes of one */
 	u32 off;
@@ -51,8 +54,8 @@ struct chunk_scratch {
 };
 
 /*
- * One slot a CPU; each map belongs to one program, which the kernel never runs twice at a time on a CPU. Where programs may be
- * preempted as many again for each further program.
+ * One slot for each CPU; each map belongs to one program, which the kernel never runs twice at a
+ * time on a CPU. If programs may be preempted, as many again for each further program.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -94,8 +97,9 @@ struct old_comm {
 };
 
 /*
- * The comm that an exec under way replaced, at the place that the tid chooses: a hash map cost five times as much. Who finds
- * another tid there, before or after reading, says that it does not know.
+ * The comm that an unfinished exec replaced, at the place that the tid chooses: a hash map cost
+ * five times as much. A reader that finds another tid there, before or after reading, reports it as
+ * unknown.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -104,7 +108,7 @@ struct {
 	__type(value, struct old_comm);
 } old_comms SEC(".maps");
 
-/* By tid, where programs may be preempted: the calls that the first program was run for. */
+/* By tid, for programs that may be preempted: the calls for which the first program was run. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 1024);
@@ -148,7 +152,7 @@ struct pending_key {
 	u32 tgid;
 	u32 signo;
 	s32 code;
-	u32 pid; /* of the sender, as the receiver sees it or the sender says */
+	u32 pid; /* the sender's, as the receiver sees it or the sender claims */
 };
 
 struct {
@@ -163,7 +167,7 @@ struct killer_key {
 	u32 signo;
 };
 
-/* Whose signal ended the process: that which was the first to do so. */
+/* The sender of the first signal that ended the process. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 8192);
@@ -185,8 +189,8 @@ struct {
 } cgroups_sent SEC(".maps");
 
 /*
- * Which of these each CPU saw last, in one word, that no other program can see half of it: the id and 8 bits of hierarchy. Larger
- * ones are looked up each time.
+ * Which of these each CPU saw last, in one word, so that no other program can see half of it: the
+ * id and 8 bits of hierarchy. Larger ones are looked up each time.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -230,7 +234,7 @@ struct {
 	__type(value, u8);
 } cgroups SEC(".maps");
 
-/* The tasks whose event a first program took on: by PS_TWICE_* and tid. */
+/* The tasks whose event a first program handled: by PS_TWICE_* and tid. */
 #define TAKEN 4096
 
 struct {
@@ -244,7 +248,7 @@ struct at_work {
 	u32 tid[4];
 };
 
-/* By CPU: the tasks that first programs are at work for. */
+/* By CPU: the tasks for which first programs are at work. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(max_entries, 1);

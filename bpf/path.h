@@ -7,10 +7,10 @@
 #define S_ISUID 0004000
 #define S_ISGID 0002000
 
-/* Beside an offset: not all of it is there. */
+/* A flag beside an offset: the path is not complete. */
 #define CUT (1ull << 32)
 
-/* Where a mount hangs: its parent, the entry in there, and the parent's own root. */
+/* The place of a mount: its parent, the entry in it, and the parent's own root. */
 struct place {
 	struct mount *above;
 	struct dentry *mountpoint;
@@ -81,13 +81,14 @@ static long path_step(u32 i, struct exec_scratch **context)
 	return 0;
 }
 
-/* The slot of the processes that run already. */
+/* The slot for processes that are already running. */
 #define OF_EXISTING (~0u)
 
 /*
- * Names from the walk's dentry and vfsmount to the root of the mount namespace, as d_absolute_path() goes. Returns the new end.
- * No lock is held: a directory renamed in the same microsecond may show under either name.
- * A function that is not static is verified once, whoever calls it.
+ * Names from the walk's dentry and vfsmount to the root of the mount namespace, as
+ * d_absolute_path() goes. Returns the new end. No lock is held: a directory renamed in the same
+ * microsecond may appear under either name. A function that is not static is verified once for all
+ * callers.
  */
 __noinline u64 read_path(u32 off, u32 limit, u32 slot)
 {
@@ -141,7 +142,10 @@ static __always_inline u32 read_exe_traits(struct file *file)
 		if (is_root(dentry)) {
 			char name[8] = {};
 
-			/* Files of memfd_create(2) hang in no directory: mm/memfd.c gives them this prefix. */
+			/*
+			 * Files of memfd_create(2) are in no directory: mm/memfd.c gives them this
+			 * prefix.
+			 */
 			bpf_probe_read_kernel_str(name, sizeof(name), dentry->d_name.name);
 			if (*(u32 *)name == 0x666d656d && name[4] == 'd' && name[5] == ':')
 				traits |= PS_EXE_MEMFD;
@@ -151,7 +155,7 @@ static __always_inline u32 read_exe_traits(struct file *file)
 	return traits;
 }
 
-/* Reads the paths of the executed file and of the working directory behind what stands in data up to off. */
+/* Reads the paths of the executed file and of the working directory into data, from off on. */
 static __always_inline u32 read_places(struct exec_scratch *scratch, u32 off, struct task_struct *task, struct mm_struct *mm, u32 slot, u16 *flags)
 {
 	struct ps_exec *record = &scratch->record;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* What every record says of its process. */
+/* The data about its process in every record. */
 #pragma once
 
 #include "common.h"
@@ -46,7 +46,7 @@ static __always_inline u32 read_pid_nr(struct pid *pid)
 	return pid ? pid->numbers[0].nr : 0;
 }
 
-/* Its number in its own pid namespace, of a pid that is not in the initial one alone. */
+/* Its number in its own pid namespace, for a pid that is not only in the initial one. */
 static __always_inline struct upid *own_upid(struct pid *pid)
 {
 	struct upid *upid = (void *)pid + bpf_core_field_offset(struct pid, numbers);
@@ -85,8 +85,8 @@ static long cgroup_step(u32 i, struct ps_cgroup **context)
 }
 
 /*
- * Sends the path of a cgroup that was not sent yet. It is made in the ring itself: every program may come here, and where programs
- * may be preempted, two of them on one CPU at a time.
+ * Sends the path of a cgroup that was not sent yet. It is made in the ring itself: every program
+ * may come here, and if programs may be preempted, two of them on one CPU at a time.
  */
 static __noinline int send_cgroup(u64 kn, u64 id, u64 hierarchy)
 {
@@ -116,7 +116,7 @@ static __noinline int send_cgroup(u64 kn, u64 id, u64 hierarchy)
 	return 0;
 }
 
-/* To be called before the record that bears the key is reserved, so that the path precedes it. */
+/* Call this before the record with the key is reserved, so that the path precedes it. */
 static __always_inline struct cgroup_key find_cgroup(struct task_struct *task)
 {
 	struct cgroup *cgroup = cgroup_of(task);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
 /*
- * The records that the BPF programs send. The only source of truth: a test holds the Rust side's offsets against the
- * BTF of the compiled object. All times are nanoseconds of CLOCK_BOOTTIME, all ids those of the initial namespaces.
+ * The records that the BPF programs send. The only source of truth: a test compares the Rust side's
+ * offsets with the BTF of the compiled object. All times are nanoseconds of CLOCK_BOOTTIME, all ids
+ * those of the initial namespaces.
  */
 #ifndef PROCSCOPE_H
 #define PROCSCOPE_H
@@ -10,9 +11,12 @@
 
 #define PS_UNSET 0xffffffffu
 
-/* Where the strings of a record stop, bytes. */
+/* The limit of a record's strings, bytes. */
 #define PS_PATH_MAX 4096
-/* The path of an exec: what was called is PATH_MAX long at the most, and the kernel may put "/dev/fd/NUMBER/" before it. */
+/*
+ * The path of an exec: the called one has at most PATH_MAX bytes, and the kernel may put
+ * "/dev/fd/NUMBER/" before it.
+ */
 #define PS_CALLED_MAX (PS_PATH_MAX + 32)
 #define PS_INLINE_ARGV 24576
 #define PS_INLINE_ENV 16384
@@ -42,7 +46,7 @@ enum ps_kind {
 	PS_GID = 10,
 	PS_SID = 11,
 	PS_PTRACE = 12,
-	/* Up to here an event's kind; from here on what events need. */
+	/* Up to here kinds of event; from here on data that events need. */
 	PS_KINDS = 13,
 	PS_CHUNK_ARGV = 13,
 	PS_CHUNK_ENV = 14,
@@ -67,7 +71,7 @@ enum ps_flag {
 	PS_F_COMPAT = 1 << 12,
 	PS_F_ENV_UNREADABLE = 1 << 13,
 	PS_F_USAGE_TICK = 1 << 14,
-	PS_F_UNASKED = 1 << 15, /* sent for the reader's tables alone */
+	PS_F_UNASKED = 1 << 15, /* sent only for the reader's tables */
 };
 
 /* ps_exec.exe_traits */
@@ -79,7 +83,7 @@ enum ps_exe_trait {
 	PS_EXE_SECURE = 1 << 4,
 };
 
-/* What a system call is of which only some numbers are of interest. */
+/* The meaning of the system calls whose numbers matter. */
 enum ps_call {
 	PS_CALL_OTHER = 0,
 	PS_CALL_EXECVE = 1,
@@ -89,7 +93,10 @@ enum ps_call {
 	PS_CALL_PTRACE = 5,
 };
 
-/* The tables of system calls: that of the machine, that of 32-bit programs, that of x32 without its bit. */
+/*
+ * The tables of system calls: that of the machine, that of 32-bit programs, that of x32 without
+ * its bit.
+ */
 enum ps_table {
 	PS_NATIVE = 0,
 	PS_COMPAT = 1,
@@ -101,9 +108,9 @@ enum ps_table {
 #define PS_NUMBERS 576
 
 struct ps_config {
-	__u64 bell_bytes; /* so much in the ring wakes the reader before its time */
+	__u64 bell_bytes; /* this much in the ring wakes the reader early */
 	__u32 want_events; /* bits, by ps_kind */
-	__u32 need_events; /* likewise: sent whatever the filters say, with PS_F_UNASKED where it was not asked for */
+	__u32 need_events; /* likewise: sent whatever the filters say, with PS_F_UNASKED if it was not requested */
 	__u8 want_env;
 	__u8 filter_pids;
 	__u8 filter_trees;
@@ -111,12 +118,12 @@ struct ps_config {
 	__u8 filter_names;
 	__u8 filter_cgroups;
 	__u8 pad[2];
-	__u32 again; /* where programs may be preempted, how many CPUs there may be; else 0 */
+	__u32 again; /* if programs may be preempted, how many CPUs there may be; otherwise 0 */
 	__u32 execveat; /* its number in the native table */
-	__u8 calls[PS_TABLES][PS_NUMBERS]; /* ps_call, of the numbers that have no tracepoint of their own */
+	__u8 calls[PS_TABLES][PS_NUMBERS]; /* ps_call, for the numbers without a tracepoint of their own */
 };
 
-/* Programs that have a second one behind them, for the runs of the first that the kernel skips. */
+/* Programs with a second one after them, for the runs of the first that the kernel skips. */
 enum ps_twice {
 	PS_TWICE_FORK = 0,
 	PS_TWICE_EXEC = 1,
@@ -125,12 +132,12 @@ enum ps_twice {
 };
 
 enum ps_pace {
-	PS_PACE_SLEEP = 0, /* the reader sleeps till a record comes */
+	PS_PACE_SLEEP = 0, /* the reader sleeps until a record comes */
 	PS_PACE_TIMER = 1, /* it comes by itself */
-	PS_PACE_RUNG = 2, /* it was woken before its time */
+	PS_PACE_RUNG = 2, /* it was woken early */
 };
 
-/* How far the reader is with the trees that are to be watched. */
+/* The reader's progress with the watched trees. */
 enum ps_trees {
 	PS_TREES_PLANTING = 0, /* not all present members are in the map: everything is sent, and every fork */
 	PS_TREES_SWITCHING = 1, /* all are; programs at work may not know, so every fork is still sent */
@@ -140,10 +147,10 @@ enum ps_trees {
 struct ps_shared {
 	__u64 lost[PS_KINDS];
 	__u64 lost_total;
-	__u64 lost_told; /* lost_total when a ps_losses was sent last */
-	__u64 caught[PS_TWICE]; /* runs that the second program made up for */
+	__u64 lost_told; /* lost_total when a ps_losses was last sent */
+	__u64 caught[PS_TWICE]; /* runs for which the second program made up */
 	__u64 clock_offset; /* CLOCK_MONOTONIC minus the scheduler's clock, ns; renewed at forks, 0 before the first */
-	__u64 clock_read; /* when it was, by the scheduler's clock */
+	__u64 clock_read; /* when that was, by the scheduler's clock */
 	__u32 pacing; /* ps_pace */
 	__u32 trees; /* ps_trees */
 };
@@ -182,7 +189,7 @@ struct ps_process {
 	__u32 ns_user;
 	__u32 ns_cgroup;
 	__u32 ns_time;
-	__u32 loginuid; /* who logged in; PS_UNSET is nobody, and without CONFIG_AUDIT not known */
+	__u32 loginuid; /* the login; PS_UNSET is none, and without CONFIG_AUDIT unknown */
 	__u32 audit_session;
 	char comm[PS_COMM_LEN];
 	char parent_comm[PS_COMM_LEN];
@@ -205,14 +212,16 @@ struct ps_fork {
 	__u32 pad;
 };
 
-/* PS_EXEC, PS_EXISTING. Then the strings, in this order: path, interpreter, exe, cwd, argv, env. exe and cwd are names from
- * the leaf to the root, each with its NUL; path and interpreter have none. A process whose first thread has ended comes as PS_EXISTING
- * once for each of its threads. */
+/*
+ * PS_EXEC, PS_EXISTING. Then the strings, in this order: path, interpreter, exe, cwd, argv, env.
+ * exe and cwd are names from the leaf to the root, each with its NUL; path and interpreter have
+ * none. A process whose first thread has ended comes as PS_EXISTING once for each of its threads.
+ */
 struct ps_exec {
 	struct ps_header header;
 	struct ps_process process;
 	char old_comm[PS_COMM_LEN];
-	__u32 old_tid; /* PS_EXISTING: 1 where the filters take it */
+	__u32 old_tid; /* PS_EXISTING: 1 if the filters accept it */
 	__u16 exe_traits;
 	__u8 has_cwd; /* 0: it could not be read */
 	__u8 pad;
@@ -220,13 +229,16 @@ struct ps_exec {
 	__u16 interp_len;
 	__u16 exe_len;
 	__u16 cwd_len;
-	__u32 argv_len; /* of the whole list; what is not inline came before, in chunks */
+	__u32 argv_len; /* of the whole list; the part that is not inline came before, in chunks */
 	__u32 argv_inline;
 	__u32 env_len;
 	__u32 env_inline;
 };
 
-/* PS_CHUNK_*: a part of a long list, sent before the exec that it belongs to, which has the same tid and time. Then the bytes. */
+/*
+ * PS_CHUNK_*: a part of a long list, sent before its exec, which has the same tid and time. Then
+ * the bytes.
+ */
 struct ps_chunk {
 	struct ps_header header;
 	__u32 offset;
@@ -293,7 +305,10 @@ struct ps_change {
 	char new_comm[PS_COMM_LEN];
 };
 
-/* PS_CGROUP: names from the leaf to the root, each with its NUL, len bytes of them. Sent before the first event in that cgroup. */
+/*
+ * PS_CGROUP: names from the leaf to the root, each with its NUL, len bytes of them. Sent before
+ * the first event in that cgroup.
+ */
 struct ps_cgroup {
 	struct ps_header header;
 	__u64 id;
@@ -302,7 +317,7 @@ struct ps_cgroup {
 	__u8 names[PS_CGROUP_MAX];
 };
 
-/* PS_LOSSES: the events that were lost so far, by kind. Sent ahead of the first record after new ones. */
+/* PS_LOSSES: the events lost so far, by kind. Sent before the first record after new losses. */
 struct ps_losses {
 	struct ps_header header;
 	__u64 lost[PS_KINDS];

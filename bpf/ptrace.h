@@ -34,7 +34,10 @@ static long tracee_step(u32 i, struct tracee_search *search)
 	return 0;
 }
 
-/* A tracee stands in its tracer's list; the newest first. By pid the tracer may mean another pid namespace's. */
+/*
+ * A tracee is in its tracer's list; the newest first. The tracer's pid may be of another pid
+ * namespace.
+ */
 static __always_inline struct task_struct *find_tracee(struct task_struct *tracer, s32 nr)
 {
 	struct tracee_search search = { .nr = nr };
@@ -76,7 +79,7 @@ static __always_inline int enter_ptrace(u64 request, s32 nr)
 	return 0;
 }
 
-/* The header is the caller's; other is the tracee, or with value[1] set the tracer of the caller. */
+/* The header is the caller's; other is the tracee, or with value[1] set the caller's tracer. */
 static __always_inline int leave_ptrace(s64 ret)
 {
 	struct task_struct *task = untrusted(bpf_get_current_task_btf());

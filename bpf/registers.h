@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* What a task called the kernel with. */
+/* The registers of a task's system call. */
 #pragma once
 
 #include "common.h"
 
-/* x86: the call under way is by a number of the 32-bit table. */
+/* x86: the present call uses a number of the 32-bit table. */
 #define TS_COMPAT 0x0002
 /* arm64: a 32-bit program. */
 #define TIF_32BIT (1ul << 22)
@@ -21,7 +21,7 @@ static __always_inline bool is_compat(struct task_struct *task)
 	return IS_ARM64 && task->thread_info.flags & TIF_32BIT;
 }
 
-/* An argument of the call under way, of the first three. */
+/* One of the first three arguments of the present call. */
 static __always_inline u64 call_arg(void *regs, u32 n, u32 table)
 {
 	struct pt_regs___x86 *x86 = regs;

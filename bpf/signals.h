@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: (BSD-2-Clause OR GPL-2.0-only) */
-/* Event: core; and whose signal ends a process. */
+/* Event: core; and the sender of the signal that ends a process. */
 #pragma once
 
 #include "process.h"
@@ -18,10 +18,10 @@
 #define SI_ASYNCIO -4
 #define SI_SIGIO -5
 
-/* No kernel's stack is larger, without KASAN. */
+/* No kernel has a larger stack, without KASAN. */
 #define STACK_SIZE 16384
 
-/* Signals that end nothing by default: CHLD CONT STOP TSTP TTIN TTOU URG WINCH. */
+/* Signals that end no process by default: CHLD CONT STOP TSTP TTIN TTOU URG WINCH. */
 #define HARMLESS (1ull << 17 | 1ull << 18 | 1ull << 19 | 1ull << 20 | 1ull << 21 | 1ull << 22 | 1ull << 23 | 1ull << 28)
 /* QUIT ILL TRAP ABRT BUS FPE SEGV XCPU XFSZ SYS */
 #define CORE_SIGNALS (1ull << 3 | 1ull << 4 | 1ull << 5 | 1ull << 6 | 1ull << 7 | 1ull << 8 | 1ull << 11 | 1ull << 24 | 1ull << 25 | 1ull << 31)
@@ -36,7 +36,7 @@ static __always_inline bool is_kernels(s32 code)
 	return code > SI_USER || code == SI_TIMER || code == SI_ASYNCIO || code == SI_SIGIO;
 }
 
-/* The verifier takes a tracepoint's pointer for a valid one, and what tests it for 0 away. */
+/* The verifier believes a tracepoint's pointer to be valid, and removes tests for 0. */
 static __always_inline u64 plain_argument(unsigned long long *ctx, u32 n)
 {
 	u64 argument = 0;
@@ -53,7 +53,7 @@ static __always_inline void read_info(u64 address, struct pending_key *key)
 	key->pid = BPF_CORE_READ(info, _sifields._kill._pid);
 }
 
-/* Who sends a signal, and as whom its siginfo will name it. The task that runs is not always it. */
+/* The sender of a signal, and the one that its siginfo will name. It is not always the running task. */
 static __always_inline void find_sender(int sig, u64 info, struct task_struct *task, int result, struct pending_key *key, struct sender *sender)
 {
 	struct task_struct *current = untrusted(bpf_get_current_task_btf());
@@ -63,7 +63,10 @@ static __always_inline void find_sender(int sig, u64 info, struct task_struct *t
 	if (info == SEND_SIG_PRIV) {
 		sender->how = PS_KILLER_NONE;
 	} else if (info == SEND_SIG_NOINFO) {
-		/* A function of the kernel's, for the caller itself: what it gets for a broken pipe or too large a file. */
+		/*
+		 * A kernel function, for the caller itself: the signal for a broken pipe or too
+		 * large a file.
+		 */
 		if (own && sig != SIGKILL)
 			sender->how = PS_KILLER_NONE;
 		key->pid = own ? read_ns_tgid(task->group_leader->thread_pid) : 0;
@@ -99,8 +102,8 @@ static __always_inline void keep_killer(u32 tgid, int sig, struct sender *sender
 }
 
 /*
- * complete_signal() ends the process as a signal is sent, if it is not blocked nor handled, nobody traces and no core is to be
- * written. Other signals wait until they are delivered.
+ * complete_signal() ends the process as a signal is sent, if that is neither blocked nor handled,
+ * there is no tracer and no core is to be written. Other signals wait until they are delivered.
  */
 SEC("tp_btf/signal_generate")
 int BPF_PROG(signal_generate, int sig, struct kernel_siginfo *info, struct task_struct *trusted, int group, int result)
@@ -119,7 +122,7 @@ int BPF_PROG(signal_generate, int sig, struct kernel_siginfo *info, struct task_
 		keep_killer(key.tgid, sig, &sender);
 		return 0;
 	}
-	/* At the delivery the code says it as well. */
+	/* At delivery the code also shows it. */
 	if (sender.how == PS_KILLER_NONE && is_kernels(key.code))
 		return 0;
 	before = bpf_map_lookup_elem(&senders, &key);
@@ -136,7 +139,7 @@ static __always_inline void take_delivered(struct task_struct *task, int sig, u6
 	struct pending_key key = { .tgid = task->tgid, .signo = sig };
 	struct sender sender = {}, *found;
 
-	/* The process is dying already. */
+	/* The process is already dying. */
 	if (info == SEND_SIG_NOINFO || info == SEND_SIG_PRIV)
 		return;
 	read_info(info, &key);
@@ -188,7 +191,7 @@ static __always_inline void fill_killer(struct ps_exit *record, u32 tgid, u64 st
 		record->killer_how = sender->how;
 		record->killer = sender->who;
 	} else if (sig != SIGSYS) {
-		/* By seccomp(2) the kernel ends processes without a signal (5.11). */
+		/* seccomp(2) ends processes without a signal (5.11). */
 		record->killer_how = PS_KILLER_UNKNOWN;
 	}
 	if (sender)

@@ -1,6 +1,7 @@
 //! docs/live.svg: the live view of a small build, as README.md shows it.
 
 use std::fs;
+use std::path::PathBuf;
 use std::process::Command;
 
 use anstyle_svg::{Term, WIN10_CONSOLE};
@@ -30,7 +31,7 @@ int main(int argc, char **argv) { return printf("Hello, %s\n", argv[argc - 1]) <
 
 /// Runs procscope on a build in a pseudo-terminal, and draws the screen.
 pub(crate) fn draw() -> Result<()> {
-    workspace::build_release()?;
+    let program = program()?;
     let dir = workspace::target_dir()?.join("picture");
     if dir.exists() {
         fs::remove_dir_all(&dir)?;
@@ -38,7 +39,6 @@ pub(crate) fn draw() -> Result<()> {
     fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     fs::write(dir.join("Makefile"), MAKEFILE)?;
     fs::write(dir.join("greet.c"), SOURCE)?;
-    let program = workspace::program()?;
     let program_dir = program.parent().context("the program is in a directory")?;
     // A search along two directories shows a failed exec, and no more than that.
     let command =
@@ -51,4 +51,13 @@ pub(crate) fn draw() -> Result<()> {
     fs::write(workspace::root().join(FILE), svg).context(FILE)?;
     println!("{FILE} shows {} lines", text.lines().count());
     Ok(())
+}
+
+/// `PROCSCOPE_BIN`, otherwise the release build.
+fn program() -> Result<PathBuf> {
+    if let Some(program) = std::env::var_os("PROCSCOPE_BIN") {
+        return Ok(PathBuf::from(program));
+    }
+    workspace::build_release()?;
+    workspace::program()
 }
