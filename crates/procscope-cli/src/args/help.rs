@@ -27,7 +27,7 @@ Examples:
 
 pub(super) const SOURCES: &str = "\
 Examples:
-  procscope sources                             what works here, and what it needs
+  procscope sources                             what works here, and its needs
   procscope sources --format json | jq -r .auto";
 
 pub(super) const DOCTOR: &str = "\
