@@ -41,8 +41,16 @@ fn bash_completes() {
         (&["procscope", "forkstat", "--st"], &["--status"]),
         (&["procscope", "execsnoop", "--max"], &["--max-args"]),
         (&["procscope", "completions", "f"], &["fish"]),
+        (&["procscope", "--columns", "thread"], &["thread_name"]),
+        (&["procscope", "run", "--columns", "pid,sys"], &["pid,system_ns", "pid,system-time"]),
+        (&["procscope", "watch", "exe_d"], &["exe_deleted"]),
+        (&["procscope", "run", "--filter", "max_rss"], &["max_rss", "max_rss_bytes"]),
     ] {
-        assert_eq!(bash_offers(dir.path(), words), offered, "{words:?}");
+        let mut offers = bash_offers(dir.path(), words);
+        let mut offered = offered.to_vec();
+        offers.sort();
+        offered.sort();
+        assert_eq!(offers, offered, "{words:?}");
     }
     let all = bash_offers(dir.path(), &["procscope", "-"]);
     assert!(all.len() > 20 && all.iter().any(|word| word == "--ring-size"), "{all:?}");

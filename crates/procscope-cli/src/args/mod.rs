@@ -1,3 +1,4 @@
+mod complete;
 mod filter;
 pub(crate) mod help;
 
@@ -147,7 +148,7 @@ pub(crate) struct Man {
 #[derive(Args, Debug)]
 pub(crate) struct Watch {
     /// Only events that match this filter: exit != 0
-    #[arg(value_name = "FILTER")]
+    #[arg(value_name = "FILTER", value_parser = complete::FilterWord, hide_possible_values = true)]
     filter_words: Vec<String>,
 
     #[command(flatten)]
@@ -163,7 +164,7 @@ pub(crate) struct Run {
     pub(crate) command: Vec<OsString>,
 
     /// Only events that match this filter: 'exit != 0'
-    #[arg(long = "filter", value_name = "FILTER")]
+    #[arg(long = "filter", value_name = "FILTER", value_parser = complete::FilterWord, hide_possible_values = true)]
     filter_text: Option<String>,
 
     /// End when all descendants have ended, not just CMD
@@ -237,7 +238,7 @@ pub(crate) struct Options {
     pub(crate) output: Option<PathBuf>,
 
     /// Columns of the table, such as pid,status,command
-    #[arg(long, value_name = "LIST")]
+    #[arg(long, value_name = "LIST", value_parser = complete::ColumnList, hide_possible_values = true)]
     pub(crate) columns: Option<Columns>,
 
     /// No header above table and csv

@@ -169,7 +169,7 @@ fn renderer(watch: &Options, session: &Session, screen: Option<&Screen>) -> Box<
                 },
                 size: screen.and_then(Screen::size),
             };
-            Box::new(Table::new(look, TimeZone::system()))
+            Box::new(Table::new(look, TimeZone::system(), session.boot_id))
         }
     }
 }

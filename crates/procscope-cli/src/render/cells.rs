@@ -1,22 +1,23 @@
 use jiff::tz::TimeZone;
 use procscope::{
-    Argv, Credentials, Event, EventKind, ExeTraits, ExitStatus, Flaw, Process, ProcessRef, Usage, errno_name,
+    Argv, BootId, Event, EventKind, ExeTraits, ExitStatus, FieldSpec, FieldType, Flaw, ProcessRef, Value, errno_name,
     signal_name,
 };
 
 use super::cell::Cell;
-use super::columns::Column;
+use super::columns::{Column, Composed, Shows};
 use super::time::{WallClock, human_bytes, human_span};
 use procscope_format::quote::{self, Pieces};
 
 /// Fills the cells of the table.
 pub(crate) struct Cells {
     clock: WallClock,
+    boot: BootId,
 }
 
 impl Cells {
-    pub(crate) fn new(zone: TimeZone) -> Self {
-        Self { clock: WallClock::new(zone) }
+    pub(crate) fn new(zone: TimeZone, boot: BootId) -> Self {
+        Self { clock: WallClock::new(zone), boot }
     }
 
     /// Appends the text of a column for an event, and the mark of its flaw.
@@ -27,19 +28,20 @@ impl Cells {
     ///
     /// In or for a command, all of these are comments to a shell.
     pub(crate) fn fill(&mut self, column: Column, event: &Event, out: &mut Cell) {
-        let flaw = column.fields().iter().find_map(|&field| event.flaw(field).filter(|flaw| flaw.is_incomplete()));
-        let mark = match (column, flaw) {
+        let flaw = column.flaws().find_map(|field| event.flaw(field).filter(|flaw| flaw.is_incomplete()));
+        let is_command = matches!(column.shows, Shows::Composed(Composed::Command));
+        let mark = match (is_command, flaw) {
             (_, None) => "",
-            (Column::Command, Some(_)) if event.argv().is_none() => "",
-            (Column::Command, Some(Flaw::Truncated)) => " #…[cut]",
-            (Column::Command, Some(_)) => " #~",
-            (_, Some(Flaw::Truncated)) => " …[cut]",
-            (_, Some(_)) => "~",
+            (true, Some(_)) if event.argv().is_none() => "",
+            (true, Some(Flaw::Truncated)) => " #…[cut]",
+            (true, Some(_)) => " #~",
+            (false, Some(Flaw::Truncated)) => " …[cut]",
+            (false, Some(_)) => "~",
         };
         out.reserve(mark);
         let some = self.value(column, event, out);
         if !some {
-            if column == Column::Command {
+            if is_command {
                 out.piece("#");
             }
             out.piece(if flaw.is_some() { "?" } else { "-" });
@@ -49,70 +51,70 @@ impl Cells {
 
     /// False if there is nothing to show.
     fn value(&mut self, column: Column, event: &Event, out: &mut Cell) -> bool {
-        let process = event.process.as_deref();
-        let credentials = process.and_then(|process| process.credentials.as_deref());
-        match column {
-            Column::Time => ascii(out, &self.clock.time(event.time)),
-            Column::Date => ascii(out, &self.clock.date(event.time)),
-            Column::Seq => number(out, Some(event.seq)),
-            Column::Event => word(out, Some(event.kind.kind().name())),
-            Column::Pid => number(out, process.map(|process| process.id.pid)),
-            Column::Ppid => number(out, parent(process).map(|parent| parent.id.pid)),
-            Column::Tid => number(out, event.tid),
-            Column::Processor => number(out, event.processor),
-            Column::Parent => parent(process).map(|parent| reference(out, parent)).is_some(),
-            Column::User => user(out, credentials),
-            Column::Uid => number(out, credentials.map(|who| who.uid)),
-            Column::Euid => number(out, credentials.map(|who| who.euid)),
-            Column::Gid => number(out, credentials.map(|who| who.gid)),
-            Column::Login => credentials
-                .and_then(|who| who.login.as_ref())
-                .is_some_and(|login| owner(out, login.user.as_deref(), login.uid)),
-            Column::Sid => number(out, process.and_then(|process| process.sid)),
-            Column::Pgid => number(out, process.and_then(|process| process.pgid)),
-            Column::Tty => word(out, process.and_then(|process| process.tty).map(|tty| tty.to_string())),
-            Column::Name => text(out, event.name()),
-            Column::Exe => text(out, process.and_then(|process| process.exe.as_deref())),
-            Column::Path => text(out, event.path()),
-            Column::Cwd => text(out, process.and_then(|process| process.cwd.as_deref())),
-            Column::Cgroup => text(out, process.and_then(|process| process.cgroup.as_deref()).map(str::as_bytes)),
-            Column::Container => {
+        let composed = match column.shows {
+            Shows::Field { spec, brief } => return self.field(spec, brief, event, out),
+            Shows::Composed(composed) => composed,
+        };
+        match composed {
+            Composed::Time => ascii(out, &self.clock.time(event.time)),
+            Composed::Date => ascii(out, &self.clock.date(event.time)),
+            Composed::Parent => event.parent().map(|parent| reference(out, parent)).is_some(),
+            Composed::Login => event.login().is_some_and(|login| owner(out, login.user.as_deref(), login.uid)),
+            Composed::Container => {
                 // As many digits as docker prints.
-                let id = process.and_then(|process| process.container.as_deref()).map(str::as_bytes);
+                let id = event.process().and_then(|process| process.container.as_deref()).map(str::as_bytes);
                 text(out, id.map(|id| &id[..id.len().min(12)]))
             }
-            Column::Unit => text(out, process.and_then(|process| process.unit.as_deref()).map(str::as_bytes)),
-            Column::Status => status(out, event),
-            Column::Duration => word(out, event.duration_ns().map(human_span)),
-            Column::Cpu => word(out, usage(event).and_then(Usage::cpu_ns).map(human_span)),
-            Column::UserTime => word(out, usage(event).and_then(|usage| usage.user_ns).map(human_span)),
-            Column::SystemTime => word(out, usage(event).and_then(|usage| usage.system_ns).map(human_span)),
-            Column::Rss => word(out, usage(event).and_then(|usage| usage.max_rss_bytes).map(human_bytes)),
-            Column::Read => word(out, usage(event).and_then(|usage| usage.read_bytes).map(human_bytes)),
-            Column::Write => word(out, usage(event).and_then(|usage| usage.write_bytes).map(human_bytes)),
-            Column::Info => {
+            Composed::Status => status(out, event),
+            Composed::Info => {
                 info(out, event);
                 true
             }
-            Column::Source => word(out, Some(event.source.name())),
-            Column::Flaws => {
-                let all = event.all_flaws().map(|(field, flaw)| format!("{}={}", field.name(), flaw.name()));
-                word(out, Some(all.collect::<Vec<_>>().join(",")).filter(|all| !all.is_empty()))
+            Composed::Command => command(out, event),
+        }
+    }
+
+    /// The same for a field alone.
+    fn field(&mut self, spec: &FieldSpec, brief: bool, event: &Event, out: &mut Cell) -> bool {
+        if spec.of == FieldType::Flaws {
+            let all = event.all_flaws().map(|(field, flaw)| format!("{}={}", field.name(), flaw.name()));
+            return word(out, Some(all.collect::<Vec<_>>().join(",")).filter(|all| !all.is_empty()));
+        }
+        let Some(value) = spec.value(event) else { return false };
+        match (spec.of, value) {
+            (FieldType::Span { .. }, Value::Number(ns)) if brief => word(out, u64::try_from(ns).ok().map(human_span)),
+            (FieldType::Size { .. }, Value::Number(size)) if brief => {
+                word(out, u64::try_from(size).ok().map(human_bytes))
             }
-            Column::Command => command(out, event),
+            (FieldType::Signal, Value::Number(signo)) => word(out, u8::try_from(signo).ok().map(signal_name)),
+            (FieldType::Errno, Value::Number(errno)) => word(out, u32::try_from(errno).ok().map(name_of_error)),
+            (_, Value::Number(value)) => number(out, Some(value)),
+            (_, Value::Text(value)) => text(out, Some(value)),
+            (_, Value::Texts(list)) => {
+                quote::command(list, out);
+                true
+            }
+            (_, Value::Word(value)) => word(out, Some(value)),
+            (_, Value::Owner(name, id)) => owner(out, name, id),
+            (_, Value::Truth(truth)) => word(out, Some(truth.to_string())),
+            (_, Value::Kind(kind)) => word(out, Some(kind.name())),
+            (_, Value::Time(time)) => word(out, Some(rfc3339(time))),
+            (_, Value::Id(id)) => word(out, Some(id.display(self.boot).to_string())),
+            (_, Value::Tty(tty)) => word(out, Some(tty.to_string())),
+            // Objects, whose members are columns of their own; and types of a later library.
+            _ => false,
         }
     }
 }
 
-fn parent(process: Option<&Process>) -> Option<&ProcessRef> {
-    process?.parent.as_ref()
+fn rfc3339(time: procscope::Timestamp) -> String {
+    let mut text = Vec::new();
+    procscope_format::time::Rfc3339::new().push(&mut text, time);
+    String::from_utf8_lossy(&text).into_owned()
 }
 
-fn usage(event: &Event) -> Option<&Usage> {
-    match &event.kind {
-        EventKind::Exit(exit) => Some(&exit.usage),
-        _ => None,
-    }
+fn name_of_error(errno: u32) -> String {
+    errno_name(errno).map_or_else(|| format!("E{errno}"), str::to_owned)
 }
 
 fn ascii(out: &mut Cell, text: &[u8]) -> bool {
@@ -141,10 +143,6 @@ fn reference(out: &mut Cell, process: &ProcessRef) {
     }
 }
 
-fn user(out: &mut Cell, who: Option<&Credentials>) -> bool {
-    who.is_some_and(|who| owner(out, who.user.as_deref(), who.uid))
-}
-
 /// Appends a name, or the number without a name.
 fn owner(out: &mut Cell, name: Option<&str>, id: u32) -> bool {
     match name {
@@ -162,7 +160,7 @@ fn command(out: &mut Cell, event: &Event) -> bool {
         return failure.path.as_deref().map(|path| quote::program(path, out)).is_some();
     }
     // A kernel thread has no arguments; those of other processes may be unseen.
-    let name = event.process.as_ref().and_then(|process| process.name.as_deref());
+    let name = event.process().and_then(|process| process.name.as_deref());
     name.map(|name| {
         out.piece("#");
         out.piece("[");
@@ -176,8 +174,7 @@ fn command(out: &mut Cell, event: &Event) -> bool {
 fn status(out: &mut Cell, event: &Event) -> bool {
     match &event.kind {
         EventKind::ExecFailed(failure) => {
-            let name = errno_name(failure.errno).map(str::to_owned);
-            return word(out, Some(name.unwrap_or_else(|| format!("E{}", failure.errno))));
+            return word(out, Some(name_of_error(failure.errno)));
         }
         EventKind::Core(dump) => return word(out, dump.signo.map(signal_name)),
         _ => {}
@@ -191,7 +188,7 @@ fn status(out: &mut Cell, event: &Event) -> bool {
         }
         Some(_) => word(out, Some("?")),
     };
-    if let EventKind::Exit(exit) = &event.kind {
+    if let Some(exit) = event.exit() {
         word(out, exit.oom.then_some(" oom"));
         if let Some(killer) = &exit.killer {
             word(out, Some(" by "));
@@ -215,7 +212,7 @@ fn info(out: &mut Cell, event: &Event) {
         EventKind::ExecFailed(failure) => {
             status(out, event);
             // Shells try one directory after the other; the arguments do not show which.
-            let first = failure.argv.as_deref().and_then(Argv::first);
+            let first = event.argv().and_then(Argv::first);
             if let (Some(path), Some(first)) = (&failure.path, first)
                 && *first != path[..]
             {
@@ -233,14 +230,14 @@ fn info(out: &mut Cell, event: &Event) {
             quote::text(&change.new, out);
         }
         EventKind::Uid(change) | EventKind::Gid(change) => {
-            let who = event.process.as_ref().and_then(|process| process.credentials.as_deref());
+            let who = event.credentials();
             let is_user = matches!(event.kind, EventKind::Uid(_));
             let new = who.map(|who| if is_user { (who.uid, who.euid) } else { (who.gid, who.egid) });
             let names = if is_user { ["uid", "euid"] } else { ["gid", "egid"] };
             changed_ids(out, names, [change.old_real, change.old_effective], new);
         }
         EventKind::Sid => {
-            let sid = event.process.as_ref().and_then(|process| process.sid);
+            let sid = event.process().and_then(|process| process.sid);
             word(out, sid.map(|sid| format!("session {sid}")));
         }
         EventKind::Ptrace(change) => {
@@ -260,7 +257,7 @@ fn ended(out: &mut Cell, event: &Event) {
 }
 
 fn traits(out: &mut Cell, event: &Event) {
-    let Some(process) = &event.process else { return };
+    let Some(process) = event.process() else { return };
     let mut before = "";
     for (one, name) in [
         (ExeTraits::MEMFD, "memfd"),

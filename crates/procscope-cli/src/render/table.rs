@@ -2,7 +2,7 @@ use std::io::Write;
 
 use anstyle::{AnsiColor, Style};
 use jiff::tz::TimeZone;
-use procscope::{Event, EventKind, Kind, Lost};
+use procscope::{BootId, Event, EventKind, Kind, Lost};
 
 use super::cell::Cell;
 use super::cells::Cells;
@@ -30,8 +30,8 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(look: Look, zone: TimeZone) -> Self {
-        Self { look, cells: Cells::new(zone), cell: Cell::new(), lines: 0 }
+    pub(crate) fn new(look: Look, zone: TimeZone, boot: BootId) -> Self {
+        Self { look, cells: Cells::new(zone, boot), cell: Cell::new(), lines: 0 }
     }
 
     /// Appends a line of cells that `fill` fills, with the styles from `style`.
@@ -53,13 +53,13 @@ impl Table {
             }
             self.cell.reset(limit - used);
             fill(&mut self.cells, &mut self.cell, column);
-            let pad = column.width().saturating_sub(self.cell.width()).min(limit - used - self.cell.width());
+            let pad = column.width.saturating_sub(self.cell.width()).min(limit - used - self.cell.width());
             let is_last = index + 1 == self.look.columns.0.len();
-            if column.side() == Side::Right {
+            if column.side == Side::Right {
                 out.resize(out.len() + pad, b' ');
             }
             styled(out, self.look.color, style(column), self.cell.text());
-            if column.side() == Side::Left && !is_last {
+            if column.side == Side::Left && !is_last {
                 out.resize(out.len() + pad, b' ');
             }
             used += self.cell.width() + pad;
@@ -75,8 +75,7 @@ impl Table {
 
     fn header(&mut self, out: &mut Vec<u8>) {
         if self.look.header {
-            let title =
-                |_: &mut Cells, cell: &mut Cell, column: Column| cell.piece(&column.name().to_ascii_uppercase());
+            let title = |_: &mut Cells, cell: &mut Cell, column: Column| cell.piece(&column.name.to_ascii_uppercase());
             self.line(out, title, |_| Style::new().bold());
         }
         self.lines = 0;
@@ -111,10 +110,7 @@ impl Render for Table {
             _ => {
                 let style = event_style(event);
                 let fill = |cells: &mut Cells, cell: &mut Cell, column| cells.fill(column, event, cell);
-                self.line(out, fill, |column| match column {
-                    Column::Event | Column::Info | Column::Status => style,
-                    _ => Style::new(),
-                });
+                self.line(out, fill, |column| if column.has_outcome() { style } else { Style::new() });
             }
         }
     }
@@ -163,7 +159,7 @@ mod tests {
     }
 
     fn table(look: Look) -> Table {
-        Table::new(look, TimeZone::UTC)
+        Table::new(look, TimeZone::UTC, samples::BOOT)
     }
 
     fn narrow(columns: usize) -> Look {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub use error::FilterError;
 pub use push::{Demand, Term, Users};
 
-use crate::{Event, EventKind, Parentage};
+use crate::{Event, EventKind, FieldSpec, Parentage};
 use parse::Node;
 
 /// A choice of events, such as `exe ~ "/tmp/*" and not user == root`.
@@ -35,6 +35,11 @@ impl Filter {
     /// [`FilterError`] says where it is wrong, and suggests a correction.
     pub fn parse(text: &str) -> Result<Self, FilterError> {
         Ok(Self { root: Arc::new(parse::parse(text)?) })
+    }
+
+    /// The fields that a filter knows.
+    pub fn fields() -> impl Iterator<Item = &'static FieldSpec> + Clone {
+        field::fields()
     }
 
     /// Whether an event is chosen. [`EventKind::Lost`] always is: loss is never hidden.
