@@ -469,7 +469,7 @@ impl Actor {
             }
             std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        Err(io::Error::new(io::ErrorKind::TimedOut, "nobody reaps it"))
+        Err(io::Error::new(io::ErrorKind::TimedOut, "nothing reaps it"))
     }
 
     /// The same channel for a process that the child made, while the child keeps it too.

@@ -132,7 +132,7 @@ impl fmt::Display for Report {
             writeln!(f, "{} of {} estimated ids are a tick off", self.ids_off, self.ids_estimated)?;
         }
         if self.strays > 0 {
-            writeln!(f, "{} events of these pids belong to other processes or bear a wrong id", self.strays)?;
+            writeln!(f, "{} events of these pids belong to other processes or have a wrong id", self.strays)?;
         }
         Ok(())
     }

@@ -149,7 +149,7 @@ fn best_other(first: SourceId, with: impl Fn(SourceId) -> Result<Monitor, Error>
     Err(Failure {
         what: format!("there is nothing to verify {} by", first.name()),
         cause: why.map_or("no other mechanism works here".to_owned(), |why| why.cause),
-        help: "procscope sources tells what each mechanism needs".to_owned(),
+        help: "procscope sources lists what each mechanism needs".to_owned(),
     })
 }
 

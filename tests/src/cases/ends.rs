@@ -208,7 +208,7 @@ fn oom(stage: &mut Stage) -> io::Result<()> {
     let mut life = released(actor, None)?;
     let Some(exit) = &mut life.exit else { return Err(io::ErrorKind::Other.into()) };
     if exit.signal.as_deref() != Some(&*signal_name(9)) {
-        return Err(unsupported(format!("the limit killed nobody: {exit:?}")));
+        return Err(unsupported(format!("the limit killed no process: {exit:?}")));
     }
     exit.oom = true;
     stage.note(life);

@@ -93,7 +93,7 @@ impl Field<'_> {
     }
 
     fn never(&mut self, field: &'static str, is: bool) {
-        self.check(field, !is, || "no message tells it".to_owned());
+        self.check(field, !is, || "no message reports it".to_owned());
     }
 
     fn parent_late(&mut self, field: &'static str, seen: &Seen, truth: &[(Option<u32>, Option<&Bytes>)]) {

@@ -297,7 +297,7 @@ fn name(source: &str) -> Result {
     let ended = watch.stop()?.well()?;
     let (lost, events): (Vec<_>, Vec<_>) = ended.events()?.into_iter().partition(|seen| seen.event == "lost");
     let others = events.iter().filter(|seen| seen.name.as_deref() != Some(NAME)).count();
-    hold(others == 0, || format!("{others} of {} bear another name", events.len()))?;
+    hold(others == 0, || format!("{others} of {} have another name", events.len()))?;
     let execs = lives(&truth).flat_map(|life| &life.execs);
     let expected = execs.filter(|exec| exec.name.as_ref().is_some_and(|name| name.0 == NAME.as_bytes())).count();
     hold(expected > 0, || format!("the storm has no {NAME}"))?;

@@ -22,7 +22,7 @@ pub(super) fn agrees(source: &str) -> Result {
                 hold(matches!(works, "yes" | "partly"), || format!("it works for uid {uid}, and doctor says: {told}"))?;
                 match source {
                     // Its reports on other processes than doctor's do not matter here.
-                    "proc-poll" => hold(!events.is_empty(), || "it tells nothing".into())?,
+                    "proc-poll" => hold(!events.is_empty(), || "it reports nothing".into())?,
                     _ => compare(told, &events, &truth)?,
                 }
             }

@@ -278,7 +278,7 @@ fn ids_are_those_of_ebpf_in_one_process() {
     let exits = ebpf.iter().filter(|event| matches!(event.kind, EventKind::Exit(_))).count();
     assert!(exits >= 200, "{exits}");
     for event in &ebpf {
-        let other = connector.get(&key(event)).unwrap_or_else(|| panic!("the connector told no {event:?}"));
+        let other = connector.get(&key(event)).unwrap_or_else(|| panic!("the connector reported no {event:?}"));
         let [exact, told] = [event, other].map(|event| event.process.as_ref().expect("each has one"));
         let estimated = told.flaws.get(procscope::Field::Id) == Some(procscope::Flaw::Estimated);
         assert!(exact.id == told.id || estimated, "{:?} {:?}", exact.id, told.id);

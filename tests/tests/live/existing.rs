@@ -81,7 +81,7 @@ const SOURCES: [&str; 4] = ["ebpf", "tracefs", "process-connector", "proc-poll"]
 /// Waits until the first thread of a process has ended.
 fn until_ended(pid: u32) {
     let begun = Instant::now();
-    while proc_files::stat(pid).expect("nobody waits for it").state != b'Z' {
+    while proc_files::stat(pid).expect("nothing waits for it").state != b'Z' {
         assert!(begun.elapsed() < PATIENCE, "{pid} does not end");
         thread::sleep(Duration::from_millis(1));
     }

@@ -60,7 +60,7 @@ fn quiet_events_come_soon() {
         let spawned = std::thread::spawn(spawn);
         for _ in 0..2 {
             let mut line = String::new();
-            stdout.read_line(&mut line).expect("procscope tells it");
+            stdout.read_line(&mut line).expect("procscope shows it");
             let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos() as i64;
             crate::schema::check(line.as_bytes());
             let seen: Seen = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -108,7 +108,7 @@ fn first_event() -> Duration {
         }
     });
     let mut line = String::new();
-    stdout.read_line(&mut line).expect("procscope tells it");
+    stdout.read_line(&mut line).expect("procscope shows it");
     let took = begun.elapsed();
     assert!(line.contains("\"exec\""), "{line}");
     spawner.join().expect("it spawned");

@@ -94,7 +94,7 @@ fn two_monitors_in_one_process() {
     assert_eq!(first.iter().map(pid).collect::<Vec<_>>(), before[..1]);
     let user = |event: &Event| {
         let process = event.process.as_ref().expect("it has one");
-        process.credentials.as_ref().expect("the kernel tells").user.clone()
+        process.credentials.as_ref().expect("the kernel shows it").user.clone()
     };
     assert!(user(&first[0]).is_some());
     assert!(second.iter().all(|event| user(event).is_none()));

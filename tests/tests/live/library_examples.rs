@@ -97,7 +97,7 @@ fn sketch_names_the_pid_of_what_starts() {
         if heard.is_some_and(|heard| heard == line || example.lines.try_iter().any(|heard| heard == line)) {
             return;
         }
-        assert!(began.elapsed() < PATIENCE, "it never told of ours");
+        assert!(began.elapsed() < PATIENCE, "it never reported ours");
     }
 }
 

@@ -56,7 +56,7 @@ fn every_lost_event_is_counted() {
     let strangers: Vec<_> =
         ended.events().into_iter().filter(|seen| seen.pid.is_some_and(|p| !known.contains(&p))).collect();
     assert_eq!(told, BTreeMap::from(expected), "{} strangers, such as {:?}", strangers.len(), strangers.first());
-    assert!(ended.stderr.contains(&lost_total.to_string()), "the summary tells it: {}", ended.stderr);
+    assert!(ended.stderr.contains(&lost_total.to_string()), "the summary shows it: {}", ended.stderr);
     // Delivered events are right all the same.
     let report = ended.compare(truth, Some(&[]));
     assert!(report.is_exact(), "{report}");
@@ -74,7 +74,7 @@ fn loss_is_shown_in_place() {
     assert!(first_lost > 0 && events[..first_lost].len() > 100, "the ring held some before");
     // Two processors may stamp, within a microsecond, records that reach the ring in reverse order.
     let back = times.windows(2).map(|pair| pair[0] - pair[1]).max().unwrap_or(0);
-    assert!(back < 1_000_000, "an event stands {back} ns too late");
+    assert!(back < 1_000_000, "an event is {back} ns too late");
 }
 
 /// Small records still find room where a large one did not, so events may follow a mark before all
@@ -120,7 +120,7 @@ fn marks_stand_where_they_should(ended: &Ended, truth: &[Line]) {
         let (least, most) = (by(&after, -100_000), by(&before, 100_000));
         assert!(
             (least.saturating_sub(AT_WORK)..=most + AT_WORK).contains(&counted),
-            "after {marks} marks {counted} forks are told or counted, of {least} to {most}: {seen:?}"
+            "after {marks} marks {counted} forks are reported or counted, of {least} to {most}: {seen:?}"
         );
     }
     assert!(marks > 0, "nothing was lost, so nothing was tested");

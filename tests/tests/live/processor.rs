@@ -10,7 +10,7 @@ use crate::watch::Watch;
 /// The first and the last CPU on which we may run.
 fn processors() -> [u32; 2] {
     let status = std::fs::read_to_string("/proc/self/status").expect("there is one");
-    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("it tells the CPUs");
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("it shows the CPUs");
     let mut numbers = list.trim().split([',', '-']).map(|number| number.parse().expect("it is a number"));
     let first = numbers.next().expect("there is a CPU");
     [first, numbers.next_back().unwrap_or(first)]

@@ -54,7 +54,7 @@ impl Shell {
     }
 
     fn types(&mut self, keys: &str) {
-        self.keyboard.write_all(keys.as_bytes()).expect("the terminal takes it");
+        self.keyboard.write_all(keys.as_bytes()).expect("the terminal accepts it");
     }
 
     fn resize(&self, columns: u16) {

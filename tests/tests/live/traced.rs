@@ -107,7 +107,7 @@ fn filters_of_its_own_do_what_they_did() {
             return 5;
         }"#;
     let traced = as_untraced(program, 9);
-    let failed = traced.events.iter().find(|seen| seen.event == "exec-failed").expect("it is told of");
+    let failed = traced.events.iter().find(|seen| seen.event == "exec-failed").expect("it is reported");
     assert_eq!(failed.errno.as_deref(), Some("ENOENT"));
     assert_eq!(execs(&traced.events).len(), 2);
 }
@@ -333,9 +333,9 @@ fn a_program_of_32_bits_is_told_exactly() {
     }
     let traced = run("ptrace", &["-e", "fork,exec,exec-failed,exit"], &[program.to_str().expect("a plain path")]);
     assert_eq!(traced.status.code(), Some(23), "{}", traced.stderr);
-    let failed = traced.events.iter().find(|seen| seen.event == "exec-failed").expect("it is told of");
+    let failed = traced.events.iter().find(|seen| seen.event == "exec-failed").expect("it is reported");
     assert_eq!((failed.errno.as_deref(), failed.path.as_deref()), (Some("ENOENT"), Some("/no/such/program")));
-    assert_eq!(failed.arguments().expect("they are told"), [&b"none"[..], b"a b", b""]);
+    assert_eq!(failed.arguments().expect("they are reported"), [&b"none"[..], b"a b", b""]);
     assert_eq!(execs(&traced.events)[1], ["sh", "-c", "exit 23"]);
     assert_eq!(traced.events.iter().filter(|seen| seen.exit_code == Some(23)).count(), 2);
 }

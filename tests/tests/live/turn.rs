@@ -18,7 +18,7 @@ pub(crate) struct Turn {
 /// Waits for the turn of the calling test, which fails if procscope has no chance to work.
 pub(crate) fn take() -> Turn {
     let status = fs::read_to_string("/proc/self/status").expect("our own status can be read");
-    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:\t")).expect("the kernel tells capabilities");
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:\t")).expect("the kernel shows capabilities");
     let capabilities = u64::from_str_radix(line, 16).expect("they are hexadecimal");
     let has = |number: u32| capabilities >> number & 1 == 1;
     assert!(

@@ -16,6 +16,6 @@ pub(super) fn begin() -> Option<String> {
             thread_priority::Error::OS(code) => crate::failure::describe(&io::Error::from_raw_os_error(code)),
             error => format!("{error:?}"),
         };
-        format!("it goes on without real-time scheduling: {why}; that takes CAP_SYS_NICE, or a limit: ulimit -r 99")
+        format!("it continues without real-time scheduling: {why}; that needs CAP_SYS_NICE, or a limit: ulimit -r 99")
     })
 }

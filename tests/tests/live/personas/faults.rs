@@ -42,7 +42,7 @@ pub(super) fn one_more_on_each_cpu() {
 /// The column Drops of the socket with the tool's pid.
 fn netlink_drops(pid: u32) -> u64 {
     const NETLINK_CONNECTOR: &str = "11";
-    let table = fs::read_to_string("/proc/net/netlink").expect("the kernel tells of its sockets");
+    let table = fs::read_to_string("/proc/net/netlink").expect("the kernel lists its sockets");
     let of_tool = |line: &str| {
         let fields = words(line);
         (fields.get(1) == Some(&NETLINK_CONNECTOR) && fields.get(2) == Some(&&*pid.to_string()))
@@ -110,7 +110,7 @@ impl Faults {
 /// The spawners' command line.
 pub(super) fn spawners_words(truth: &[Line]) -> Vec<&[u8]> {
     let run = truth.iter().find_map(|line| if let Line::Run(run) = line { Some(run) } else { None });
-    run.expect("the truth tells of the run").argv.iter().map(|word| &word.0[..]).collect()
+    run.expect("the truth has the run").argv.iter().map(|word| &word.0[..]).collect()
 }
 
 /// How often lines are there by pid: the place of each, and where its rest begins.
@@ -271,7 +271,7 @@ pub(super) mod forkstat {
                             before.is_some_and(|row| row.event == b"clone" && (row.pid, row.name) == (0, b"[swapper]"));
                         let names = [&looks.spawner, &looks.own, &looks.own_comm, &looks.spawner_comm, GONE];
                         if of_nobody && row.info == b"thread" && names.contains(&row.name) {
-                            let cause = "fork: was just being taken away, so that it stands for a thread of pid 0";
+                            let cause = "fork: was just being removed, so that it means a thread of pid 0";
                             (0..2).for_each(|_| faults.explained(cause));
                         } else {
                             faults.unexplained.push(format!("{what}, which is no thread"));
@@ -281,7 +281,7 @@ pub(super) mod forkstat {
                         // It keeps the earlier value if it finds nothing new: the one in its line
                         // about the fork, which is explained itself.
                         let old = kept.get(&row.pid).copied().unwrap_or(GONE);
-                        let old = has("exec: was gone, so that what the fork's line had stands on", old);
+                        let old = has("exec: was gone, so that the fork line's text stays", old);
                         line(&mut faults, &looks.own, &[ended, gone, old]);
                     }
                     b"exit" => {
@@ -324,7 +324,7 @@ pub(super) mod forkstat {
         let right = [ppid.to_string().as_bytes(), b" ", &looks.spawner].concat();
         let said = row.map(|row| [row.pid.to_string().as_bytes(), b" ", row.name].concat());
         let orphan = b"0 [swapper]".to_vec();
-        let cause = ("fork: the child was gone, so that pid 0 stands for its parent", orphan);
+        let cause = ("fork: the child was gone, so that pid 0 is shown as its parent", orphan);
         faults.line(&format!("parent of {}", life.pid), &said.unwrap_or_default(), &right, &[cause]);
     }
 }

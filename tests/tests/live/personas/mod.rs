@@ -151,7 +151,7 @@ fn wait_for(tools: &[&Tool]) {
             return;
         }
         let stderr = || late.iter().map(|tool| format!("{}: {}", tool.name, tool.stderr())).collect::<String>();
-        assert!(begun.elapsed() < 2 * PATIENCE, "these tell of nothing: {}", stderr());
+        assert!(begun.elapsed() < 2 * PATIENCE, "these report nothing: {}", stderr());
     }
 }
 

@@ -193,7 +193,7 @@ proptest! {
         watch.ledger.close();
         watch.missed += watch.ledger.take_missed();
         let untold = kernel.processes.difference(&watch.told).filter(|number| **number >= before).count() as u64;
-        prop_assert!(watch.missed >= untold, "{} are counted, {untold} were not told of", watch.missed);
+        prop_assert!(watch.missed >= untold, "{} are counted, {untold} were not reported", watch.missed);
         let most = (kernel.made - before) as u64;
         prop_assert!(watch.missed <= most, "{} are counted of {most} that there were", watch.missed);
     }
