@@ -6,7 +6,8 @@ use procscope::{Event, EventKind, ExeTraits, Kind, Name, SourceId, Summary};
 use crate::render::time::human_span;
 use procscope_format::quote;
 
-/// How many programs are counted by name, so that a stream of ever new names does not fill the memory.
+/// How many programs are counted by name, so that a stream of ever new names does not fill the
+/// memory.
 const MAX_PROGRAMS: usize = 4096;
 
 /// How many of them the summary names.

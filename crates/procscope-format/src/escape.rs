@@ -65,8 +65,8 @@ fn plain_of(block: &[u8; BLOCK]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     let word = u64::from_le_bytes(*block);
     let zero = |x: u64| x.wrapping_sub(ONES);
-    // Sets the high bit of each byte below 0x20, of each that is `"` or `\`, and of each from DEL on. Carries and borrows may
-    // spoil the bytes above a hit, never those below the first one.
+    // Sets the high bit of each byte below 0x20, of each that is `"` or `\`, and of each from DEL
+    // on. Carries and borrows may spoil the bytes above a hit, never those below the first one.
     let hits = word
         | word.wrapping_add(ONES)
         | word.wrapping_sub(ONES * 0x20)
@@ -75,7 +75,8 @@ fn plain_of(block: &[u8; BLOCK]) -> usize {
     ((hits & (ONES << 7)).trailing_zeros() / 8) as usize
 }
 
-/// What becomes of a byte that [`plain_of`] stops at: the letter of its short escape, or one of these.
+/// What becomes of a byte that [`plain_of`] stops at: the letter of its short escape, or one of
+/// these.
 const ESCAPES: [u8; 256] = {
     let mut escapes = [PLAIN; 256];
     let mut byte = 0;

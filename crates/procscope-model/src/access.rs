@@ -164,8 +164,8 @@ impl Event {
         self.flaws.iter().chain(of_process)
     }
 
-    /// The flaws of what the event itself reports, as JSON shows them. A fork reports no program: it
-    /// is its creator's.
+    /// The flaws of what the event itself reports, as JSON shows them. A fork reports no program:
+    /// it is its creator's.
     pub fn own_flaws(&self) -> impl Iterator<Item = (Field, Flaw)> + '_ {
         let is_fork = self.kind.kind() == Kind::Fork;
         self.all_flaws().filter(move |(field, _)| !(is_fork && field.is_of_program()))

@@ -80,8 +80,8 @@ struct Member {
 /// # Ok::<(), procscope_model::FilterError>(())
 /// ```
 ///
-/// A line is whole if `existing`, `fork`, `exec` and `exit` events come. Without some of them it ends
-/// where they would be needed.
+/// A line is whole if `existing`, `fork`, `exec` and `exit` events come. Without some of them it
+/// ends where they would be needed.
 ///
 /// It holds at most 262,144 living processes and 32,768 dead ones with descendants. Beyond that it
 /// forgets those that it met first, or that died first. Lines end there.
@@ -129,8 +129,8 @@ impl Parentage for Ancestry {
 }
 
 impl Ancestry {
-    /// The boot of the events, as in [`Session::boot_id`](crate::Session::boot_id), for filters that
-    /// compare ids.
+    /// The boot of the events, as in [`Session::boot_id`](crate::Session::boot_id), for filters
+    /// that compare ids.
     pub fn set_boot_id(&mut self, boot: BootId) {
         self.boot = Some(boot);
     }

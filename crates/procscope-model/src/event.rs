@@ -152,7 +152,8 @@ pub struct ForkInfo {
     pub call: Option<ForkCall>,
     /// The flags: `clone(2)`, without the exit signal in the low byte.
     pub flags: Option<u64>,
-    /// The thread that made the call: its process, and its own tid. With CLONE_PARENT not the parent.
+    /// The thread that made the call: its process, and its own tid. With CLONE_PARENT not the
+    /// parent.
     pub creator: Option<ProcessRef>,
     /// The thread of `creator` that made the call.
     pub creator_tid: Option<Pid>,

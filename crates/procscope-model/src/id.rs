@@ -77,7 +77,8 @@ pub struct ProcessId {
 }
 
 impl ProcessId {
-    /// The printed form: the first 8 digits of the boot id, the pid and the start, joined by dashes; `?` for an unknown start.
+    /// The printed form: the first 8 digits of the boot id, the pid and the start, joined by
+    /// dashes; `?` for an unknown start.
     pub fn display(self, boot: BootId) -> impl fmt::Display {
         fmt::from_fn(move |f| {
             let [a, b, c, d, ..] = boot.0;

@@ -148,7 +148,8 @@ bitflags::bitflags! {
         const SETUID = 4;
         /// It had the set-group-id bit.
         const SETGID = 8;
-        /// The exec raised privileges, so that the loader treats its environment with care (AT_SECURE).
+        /// The exec raised privileges, so that the loader treats its environment with care
+        /// (AT_SECURE).
         const SECURE = 16;
     }
 }

@@ -32,7 +32,8 @@ pub struct Want {
     pub names: Vec<Vec<u8>>,
     /// Only processes of these real user ids.
     pub uids: Vec<u32>,
-    /// Only processes in these cgroups or below: a path under the cgroup mount, or as `/proc/PID/cgroup` prints it.
+    /// Only processes in these cgroups or below: a path under the cgroup mount, or as
+    /// `/proc/PID/cgroup` prints it.
     pub cgroups: Vec<PathBuf>,
     /// Only processes in the containers whose ids begin with this.
     pub containers: Vec<String>,

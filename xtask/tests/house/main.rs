@@ -1,5 +1,5 @@
-//! How the tree is laid out and worded, checked on its sources: which module may use which, how long a file may be,
-//! and which phrases a page may not hold. `./x test house` runs it alone.
+//! How the tree is laid out and worded, checked on its sources: which module may use which, how
+//! long a file may be, and which phrases a page may not hold. `./x test house` runs it alone.
 
 mod arrows;
 mod circles;
@@ -20,7 +20,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask/ is in the workspace")
 }
 
-/// The files that git knows or would add, from the top of the checkout. A file that is deleted but not yet committed is left out.
+/// The files that git knows or would add, from the top of the checkout. A file that is deleted but
+/// not yet committed is left out.
 fn files() -> Vec<PathBuf> {
     let git = Command::new("git")
         .current_dir(root())

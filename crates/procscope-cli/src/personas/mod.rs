@@ -1,4 +1,5 @@
-//! Other tools under their own names: the options, columns and lines that their users know, with true content.
+//! Other tools under their own names: the options, columns and lines that their users know, with
+//! true content.
 
 mod execsnoop;
 mod exitsnoop;

@@ -1,4 +1,5 @@
-//! Globs over bytes: `*` is any bytes, `/` too; `?` is one byte; `[a-z]` and `[!a-z]` are one of a set.
+//! Globs over bytes: `*` is any bytes, `/` too; `?` is one byte; `[a-z]` and `[!a-z]` are one of a
+//! set.
 
 use memchr::memmem::Finder;
 

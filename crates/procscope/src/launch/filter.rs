@@ -1,8 +1,10 @@
-//! A seccomp program that makes execs stop for the tracer, and calls that would hide a process or its execs from it: `seccomp(2)`.
+//! A seccomp program that makes execs stop for the tracer, and calls that would hide a process or
+//! its execs from it: `seccomp(2)`.
 
 use libc::{SECCOMP_RET_ALLOW, SECCOMP_RET_TRACE, sock_filter};
 
-/// Offsets in `struct seccomp_data`: the number of the call, the architecture whose number that is, the low half of the first argument.
+/// Offsets in `struct seccomp_data`: the number of the call, the architecture whose number that is,
+/// the low half of the first argument.
 const NR: u32 = 0;
 const ARCH: u32 = 4;
 const FIRST: u32 = 16;

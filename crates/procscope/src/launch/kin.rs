@@ -8,8 +8,8 @@ use super::Home;
 use crate::source::record::Body;
 use crate::{Pid, StartTime};
 
-/// The command and all its living descendants, however they were reparented. Shared by the pipeline, which sees forks and
-/// exits, and the thread that waits. Bounded by the number of pids.
+/// The command and all its living descendants, however they were reparented. Shared by the
+/// pipeline, which sees forks and exits, and the thread that waits. Bounded by the number of pids.
 #[derive(Clone, Debug)]
 pub(crate) struct Kin {
     living: Arc<Mutex<FxHashMap<Pid, Option<StartTime>>>>,

@@ -30,7 +30,8 @@ enum Stage {
     Ended(Option<u32>),
 }
 
-/// The command that a [`Monitor`](crate::Monitor) runs: [`MonitorBuilder::command`](crate::MonitorBuilder::command) begins it.
+/// The command that a [`Monitor`](crate::Monitor) runs:
+/// [`MonitorBuilder::command`](crate::MonitorBuilder::command) begins it.
 #[derive(Clone, Debug)]
 pub struct RunningCommand {
     pid: Pid,

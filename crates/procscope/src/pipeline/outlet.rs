@@ -181,7 +181,8 @@ mod tests {
         }
     }
 
-    /// The arguments of a failed exec are its own, and a fork's program is its creator's: flaws of what else ran are not theirs.
+    /// The arguments of a failed exec are its own, and a fork's program is its creator's: flaws of
+    /// what else ran are not theirs.
     #[test]
     fn the_summary_counts_the_flaws_that_events_show() {
         let mut reader = Reader { shown: [0; Field::ALL.len()] };

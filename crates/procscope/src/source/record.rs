@@ -14,7 +14,8 @@ pub(crate) fn comm_bytes(comm: &Comm) -> Option<&[u8]> {
     (*comm != UNKNOWN_COMM).then(|| comm.split(|&b| b == 0).next().unwrap_or_default())
 }
 
-/// A user, group, session or process group that the source does not know: no such id is ever given (`include/linux/uidgid.h`).
+/// A user, group, session or process group that the source does not know: no such id is ever given
+/// (`include/linux/uidgid.h`).
 pub(crate) const UNKNOWN_ID: u32 = u32::MAX;
 /// A count that the source does not know.
 pub(crate) const UNKNOWN_COUNT: u64 = u64::MAX;

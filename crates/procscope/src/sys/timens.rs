@@ -34,7 +34,8 @@ impl Offsets {
         if self.boot_ns == 0 {
             return shown;
         }
-        // The kernel adds and divides without a sign: a process older than the namespace's clock seems to be from the far future.
+        // The kernel adds and divides without a sign: a process older than the namespace's clock
+        // seems to be from the far future.
         let shown = i128::from(shown.0) * i128::from(TICK_NS);
         let shown = if shown > i128::from(i64::MAX) { shown - (1 << 64) } else { shown };
         let start = (shown - i128::from(self.boot_ns)).max(0) / i128::from(TICK_NS);

@@ -72,7 +72,8 @@ impl Ring {
     }
 
     fn consumer_position(&self) -> &AtomicU64 {
-        // SAFETY: the page is mapped as long as self lives, is aligned, and the kernel treats its first word as atomic.
+        // SAFETY: the page is mapped as long as self lives, is aligned, and the kernel treats its
+        // first word as atomic.
         unsafe { &*self.consumer.start.cast::<AtomicU64>() }
     }
 
@@ -97,7 +98,8 @@ impl Ring {
             return (Slot::End, position);
         }
         let offset = position as usize & (self.size - 1);
-        // SAFETY: offset is inside the data and a multiple of 8, so the header does not cross the end.
+        // SAFETY: offset is inside the data and a multiple of 8, so the header does not cross the
+        // end.
         let data = unsafe { self.producer.start.add(self.page) };
         // SAFETY: as above; the kernel writes this word atomically.
         let word = unsafe { &*data.add(offset).cast::<AtomicU32>() }.load(Ordering::Acquire);
@@ -113,7 +115,8 @@ impl Ring {
         let len = len.min(self.size - HEADER);
         let start = (offset + HEADER) & (self.size - 1);
         let first = len.min(self.size - start);
-        // SAFETY: start + first is at most size. The kernel leaves a committed record alone until it is released.
+        // SAFETY: start + first is at most size. The kernel leaves a committed record alone until
+        // it is released.
         let head = unsafe { std::slice::from_raw_parts(data.add(start), first) };
         if first == len {
             return (Slot::Record(head), next);

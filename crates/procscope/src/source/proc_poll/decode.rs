@@ -22,7 +22,8 @@ pub(crate) fn decode_pid(name: &[u8]) -> Option<Pid> {
         .filter(|&pid| pid != 0)
 }
 
-/// Whether the mount of /proc hides other users' processes: `hidepid` in `proc(5)`. The last mount is the one that is seen.
+/// Whether the mount of /proc hides other users' processes: `hidepid` in `proc(5)`. The last mount
+/// is the one that is seen.
 pub(crate) fn decode_hidepid(mountinfo: &[u8]) -> bool {
     let of_proc = |line: &&[u8]| line.split(|&b| b == b' ').nth(4) == Some(b"/proc");
     let Some(line) = mountinfo.split(|&b| b == b'\n').rfind(of_proc) else { return false };

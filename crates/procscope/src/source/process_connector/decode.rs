@@ -1,5 +1,6 @@
-//! Messages of the process connector: `include/uapi/linux/cn_proc.h`, within `struct cn_msg` (`connector.h`), within `struct
-//! nlmsghdr` (`netlink.h`). All numbers in the machine's byte order.
+//! Messages of the process connector: `include/uapi/linux/cn_proc.h`, within `struct cn_msg`
+//! (`connector.h`), within `struct nlmsghdr` (`netlink.h`). All numbers in the machine's byte
+//! order.
 
 use crate::source::happening::{End, Happening, Task};
 use crate::source::record::Comm;

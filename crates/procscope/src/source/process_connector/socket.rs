@@ -1,4 +1,5 @@
-//! A netlink socket that listens to the process connector: `netlink(7)`, `Documentation/driver-api/connector.rst`.
+//! A netlink socket that listens to the process connector: `netlink(7)`,
+//! `Documentation/driver-api/connector.rst`.
 
 use std::io;
 use std::mem::size_of;

@@ -94,7 +94,8 @@ enum Action {
 /// does not support.
 mod signo {
     pub(super) const KILL: u8 = 9;
-    /// PIPE, XFSZ: `send_sig` to the process at work, in `fs/pipe.c` and `fs/read_write.c` and their like.
+    /// PIPE, XFSZ: `send_sig` to the process at work, in `fs/pipe.c` and `fs/read_write.c` and
+    /// their like.
     pub(super) const IN_ITS_NAME: [u8; 2] = [13, 25];
     /// QUIT, ILL, TRAP, ABRT, BUS, FPE, SEGV, XCPU, XFSZ, SYS
     pub(super) const CORE: [u8; 10] = [3, 4, 5, 6, 7, 8, 11, 24, 25, 31];

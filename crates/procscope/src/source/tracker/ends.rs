@@ -13,7 +13,8 @@ const ANY_ORDER_NS: u64 = 1_000_000_000;
 const TOGETHER_NS: u64 = 20_000_000;
 /// This many different ends of one process are kept.
 const MOST_ENDS: usize = 8;
-/// Signals that can end one thread alone: `SECCOMP_RET_KILL_THREAD` and strict mode (`kernel/seccomp.c`).
+/// Signals that can end one thread alone: `SECCOMP_RET_KILL_THREAD` and strict mode
+/// (`kernel/seccomp.c`).
 const SIGSYS: u32 = 31;
 const SIGKILL: u32 = 9;
 

@@ -88,7 +88,8 @@ impl Tracker {
             Some(_) if assumed => known.marks.mark(Field::User, Flaw::Estimated),
             Some(_) => {}
         }
-        // Another thread may have another name than its process, and a kernel thread gets its own without a message.
+        // Another thread may have another name than its process, and a kernel thread gets its own
+        // without a message.
         if !by.is_leader() || known.kthread {
             known.comm = UNKNOWN_COMM;
             known.comm_read_ns = 0;

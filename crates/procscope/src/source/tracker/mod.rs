@@ -41,7 +41,8 @@ pub(crate) struct Settings {
     pub(crate) env: bool,
     /// Forks and exits are listened to, so it is known which processes live.
     pub(crate) follows: bool,
-    /// The status of a process whose threads ended one by one is the last one's (Linux 6.0), or its first thread's.
+    /// The status of a process whose threads ended one by one is the last one's (Linux 6.0), or its
+    /// first thread's.
     pub(crate) last_thread_decides: bool,
     /// Changes of users, groups and sessions are reported.
     pub(crate) ids_told: bool,

@@ -1,4 +1,5 @@
-//! Ends. Each thread stops when it begins to end, and then the kernel still shows all of it. The end itself comes from wait4(2).
+//! Ends. Each thread stops when it begins to end, and then the kernel still shows all of it. The
+//! end itself comes from wait4(2).
 
 use super::Tracer;
 use super::calls::{self, Waited};

@@ -73,7 +73,8 @@ impl Tracer {
         missing(Field::Cwd, strings.cwd.is_none());
         missing(Field::Path, strings.path.is_none());
         missing(Field::Env, self.env && strings.env.is_none());
-        // Without the filter the call does not stop, and the name may have been changed since it was read.
+        // Without the filter the call does not stop, and the name may have been changed since it
+        // was read.
         let old_comm = at_call.or_else(|| {
             let flaw = if former == pid { Flaw::Estimated } else { Flaw::NotObserved };
             flaws.mark(Field::OldName, flaw);

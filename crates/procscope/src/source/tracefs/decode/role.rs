@@ -72,8 +72,8 @@ impl Role {
     }
 }
 
-/// The field of a system call's event that has the string at its argument `filename` (`syscall_enter_define_fields` in
-/// `kernel/trace/trace_syscalls.c`).
+/// The field of a system call's event that has the string at its argument `filename`
+/// (`syscall_enter_define_fields` in `kernel/trace/trace_syscalls.c`).
 const USER_PATH: &str = "__filename_val";
 
 /// This many strings of a call are read as its first arguments, and this many after them: with all

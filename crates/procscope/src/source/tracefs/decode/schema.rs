@@ -162,7 +162,8 @@ impl Layout {
         Some(Arguments { list: block, cut, as_called: false, unreadable: false })
     }
 
-    /// The pointers to the strings end with a null pointer. The first here is the one of this number.
+    /// The pointers to the strings end with a null pointer. The first here is the one of this
+    /// number.
     fn strings(&self, record: &[u8], from: usize, kernel: Kernel) -> Option<Strings> {
         let place = |n: usize| self.places[n].and_then(|place| place.bytes(record));
         let at = self.places[1]?.number(record)? as u64;

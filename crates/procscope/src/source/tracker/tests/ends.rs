@@ -12,7 +12,8 @@ fn a_process_ends_with_its_last_thread() {
     assert_eq!((stage.last().status, stage.last().flaw(Field::Status)), (5 << 8, Some(Flaw::Estimated)));
 }
 
-/// Ends of (thread, ms, status) of the process 7, in this order; the status that it is given, and its flaw.
+/// Ends of (thread, ms, status) of the process 7, in this order; the status that it is given, and
+/// its flaw.
 fn status_of(ends: &[(Pid, u64, u32)]) -> (u32, Option<Flaw>) {
     let mut stage = Stage::new();
     stage.fork(25 * MS, 7);
@@ -86,7 +87,8 @@ fn a_look_that_sees_the_end_ends_nobody_early() {
     assert_eq!(stage.kinds(7), kinds);
 }
 
-/// The old first thread's message may come before the exec of the one that replaces it, under either id, or after it.
+/// The old first thread's message may come before the exec of the one that replaces it, under
+/// either id, or after it.
 #[test]
 fn an_exec_by_another_thread_ends_nobody() {
     for (old_tid, at) in [(7, 27), (8, 27), (8, 29), (7, 27)] {
