@@ -107,9 +107,9 @@ impl Proc for AnyProc {
 /// it.
 pub fn decode_proc_poll(bytes: &[u8]) {
     use crate::Flaw;
-    use crate::source::proc_poll::decode::{decode_hidepid, decode_last_pid, decode_pid};
+    use crate::proc::pid::{Stat, Status};
+    use crate::proc::pids::{decode_hidepid, decode_last_pid, decode_pid};
     use crate::source::proc_poll::tracker::{End, Judgement, Sight, Tracker, is_loading, settle};
-    use crate::sys::proc_pid::{Stat, Status};
 
     let want = Want { events: EventSet::ALL, env: EnvWanted::All, ..Want::default() };
     let mut pipeline = Pipeline::new(SourceId::ProcPoll, &want, Box::new(NoNames), 4096);

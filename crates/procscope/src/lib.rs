@@ -145,6 +145,7 @@ mod launch;
 mod monitor;
 mod pipeline;
 mod plan;
+mod proc;
 mod reconcile;
 mod source;
 mod sys;

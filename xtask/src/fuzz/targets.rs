@@ -29,10 +29,10 @@ pub(super) const TARGETS: &[Target] = &[
     Target {
         name: "decode_proc_poll",
         files: &[
-            "crates/procscope/src/source/proc_poll/decode.rs",
+            "crates/procscope/src/proc/pids.rs",
             "crates/procscope/src/source/proc_poll/tracker.rs",
             "crates/procscope/src/source/proc_poll/tracker/",
-            "crates/procscope/src/sys/proc_pid.rs",
+            "crates/procscope/src/proc/pid.rs",
         ],
     },
     Target {

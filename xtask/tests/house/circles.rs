@@ -9,7 +9,6 @@ use crate::modules::{Modules, Place};
 const KNOWN: &[&str] = &[
     "crates/procscope: crate: launch, pipeline, plan, source, want",
     "crates/procscope: crate::source::ebpf: live, snapshot",
-    "crates/procscope: crate::sys: clock, linux, timens",
 ];
 
 /// The circles among the children of each module: `crate::filter: check, test`. A module's own tests are left out.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::sys::id_maps::{IdMap, IdMaps};
+use crate::proc::id_maps::{IdMap, IdMaps};
 use crate::{Credentials, EventKind, Field, Flaw, IdChange, Process};
 
 /// The names stay: they are those of the namespace's own user database. The new numbers are those

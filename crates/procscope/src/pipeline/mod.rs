@@ -18,11 +18,11 @@ pub(crate) use cgroup::cgroup_identity;
 pub(crate) use outlet::Outlet;
 
 use crate::launch::Kin;
+use crate::proc::id_maps::IdMaps;
 use crate::source::record::{
     Body, CgroupKey, ChunkOf, Comm, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, UNKNOWN_COMM,
     UNKNOWN_ID,
 };
-use crate::sys::id_maps::IdMaps;
 use crate::sys::{Clock, Names};
 use crate::{
     Argv, BootId, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit,

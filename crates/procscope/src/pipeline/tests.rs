@@ -428,7 +428,7 @@ fn who_may_be_anybodys_is_counted() {
 /// In a user namespace /proc shows the ids' numbers there.
 #[test]
 fn ids_of_a_user_namespace_are_those_outside() {
-    use crate::sys::id_maps::{IdMap, IdMaps};
+    use crate::proc::id_maps::{IdMap, IdMaps};
 
     let mut pipeline = Pipeline::new(SourceId::ProcPoll, &all(), Box::new(Root), 4096);
     let map = |map: &str| IdMap::decode(map, "65534");

@@ -164,6 +164,24 @@ pub(super) fn decode_ids(status: &str, name: &str) -> Option<[u32; 2]> {
     Some([numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?])
 }
 
+/// The path in a process's cgroup file: `cgroups(7)`. That of the unified hierarchy, or of the
+/// first known controller.
+pub(crate) fn decode_cgroup(file: &[u8]) -> Option<Vec<u8>> {
+    const CONTROLLERS: [&[u8]; 5] = [b"memory", b"pids", b"cpu", b"cpuset", b"devices"];
+    let lines = || {
+        file.split(|&b| b == b'\n').filter_map(|line| {
+            let mut parts = line.splitn(3, |&b| b == b':');
+            Some((parts.next()?, parts.next()?, parts.next()?))
+        })
+    };
+    let unified = lines().find(|(_, controllers, _)| controllers.is_empty()).map(|(.., path)| path);
+    let old = CONTROLLERS.iter().find_map(|controller| {
+        let has = |names: &[u8]| names.split(|&b| b == b',').any(|name| name == *controller);
+        lines().find(|(_, names, path)| has(names) && *path != b"/").map(|(.., path)| path)
+    });
+    unified.filter(|path| *path != b"/").or(old).or(unified).map(<[u8]>::to_vec)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -194,6 +212,16 @@ mod tests {
         for bad in [&b""[..], b"7 (a", b"7 (a) S 1 2", b")(", b"7 (a) S x 7 6 0 -1 0 1 2 3 4 5 6 7 8 20 0 1 0 9 1"] {
             assert_eq!(Stat::decode(bad), None);
         }
+    }
+
+    #[test]
+    fn cgroups() {
+        let path = |file: &str| decode_cgroup(file.as_bytes()).map(|path| String::from_utf8(path).unwrap());
+        assert_eq!(path("0::/system.slice/ssh.service\n").as_deref(), Some("/system.slice/ssh.service"));
+        assert_eq!(path("3:cpu,cpuacct:/a\n2:memory:/b:c\n0::/\n").as_deref(), Some("/b:c"));
+        assert_eq!(path("2:memory:/\n0::/\n").as_deref(), Some("/"));
+        assert_eq!(path("").as_deref(), None);
+        assert_eq!(path("junk\n:\n").as_deref(), None);
     }
 
     proptest::proptest! {

@@ -62,8 +62,8 @@ mod live {
     use rustix::fs::{Mode, OFlags, openat, readlinkat};
     use rustix::io::Errno;
 
+    use super::super::mount::{exists, mount_nameless, read_at};
     use super::Offsets;
-    use crate::sys;
 
     // All threads of a process are in one time namespace, which a process can leave while it has
     // only one thread.
@@ -88,7 +88,7 @@ mod live {
         let directory = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let mounted = openat(rustix::fs::CWD, "/proc", directory, Mode::empty());
         let read = |proc: OwnedFd| read(proc.as_fd());
-        let found = mounted.ok().and_then(read).or_else(|| sys::mount_nameless("proc").ok().and_then(read));
+        let found = mounted.ok().and_then(read).or_else(|| mount_nameless("proc").ok().and_then(read));
         let Offsets { mono_ns, boot_ns } = found.unwrap_or_default();
         MONO_NS.store(mono_ns, Ordering::Relaxed);
         BOOT_NS.store(boot_ns, Ordering::Relaxed);
@@ -108,11 +108,11 @@ mod live {
             Ok(own) if own == INITIAL => return Some(Offsets::default()),
             Ok(own) => own,
             // A kernel without time namespaces; or a /proc without this process.
-            Err(_) => return sys::exists(proc, "self/stat").then(Offsets::default),
+            Err(_) => return exists(proc, "self/stat").then(Offsets::default),
         };
         let offsets_for_children = |process: &str| {
             let same = link(proc, process, "time_for_children").is_ok_and(|children| children == own);
-            let read = || sys::read_at(proc, &format!("{process}/timens_offsets"), 4096).ok();
+            let read = || read_at(proc, &format!("{process}/timens_offsets"), 4096).ok();
             same.then(read).flatten().and_then(|file| Offsets::decode(&file))
         };
         // After unshare(2) the children's namespace is another one; another process's children may

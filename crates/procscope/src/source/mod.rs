@@ -224,7 +224,7 @@ pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error
         return Err(none);
     }
     #[cfg(target_os = "linux")]
-    sys::timens::renew();
+    crate::proc::timens::renew();
     let mut failures = Vec::new();
     for mechanism in candidates(named, want) {
         let plan = plan(want, mechanism.id(), &mechanism.pushdown(), sys::uid_of);
@@ -235,7 +235,7 @@ pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error
                     None => source.notes(),
                 };
                 #[cfg(target_os = "linux")]
-                let own = own.into_iter().chain((!sys::timens::is_known()).then(unknown_time)).collect();
+                let own = own.into_iter().chain((!crate::proc::timens::is_known()).then(unknown_time)).collect();
                 let notes: Vec<String> = own;
                 return Ok(Opened { id: mechanism.id(), capabilities: mechanism.capabilities(), source, notes });
             }

@@ -1,4 +1,4 @@
-use crate::sys::timens::Offsets;
+use crate::proc::timens::Offsets;
 use crate::{Field, Flaw, Flaws, Process, SourceId, Timestamp};
 
 /// Turns the kernel's time since boot into wall time.

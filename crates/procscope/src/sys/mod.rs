@@ -1,23 +1,22 @@
 //! What each OS must supply besides its sources: the boot's id, the clocks, the names of users, the
-//! size of a page, and on Linux the content of /proc.
+//! size of a page.
 
 mod clock;
-pub(crate) mod id_maps;
 #[cfg(target_os = "linux")]
 mod linux;
-pub(crate) mod proc_pid;
-pub(crate) mod timens;
 mod users;
 #[cfg(target_os = "linux")]
 pub(crate) use linux::{
-    ProcDir, ReadProcess, be_prompt, boot_id, clock, handles_signal, has_capabilities, host_name, id_maps,
-    in_initial_pid_namespace, in_initial_user_namespace, is_filtered, is_start, keeps_logins, kernel_version,
-    limit_at_proc, list_processes, list_threads, monotonic_origin, mount_nameless, now_boot_ns, now_mono_ns,
-    page_bytes, proc_has_own_pids, process_of, read_argv, read_argv_now, read_comm, read_environment, read_process,
-    start_of, thread_cpu_time,
+    be_prompt, clock, has_capabilities, host_name, kernel_version, monotonic_origin, now_boot_ns, now_mono_ns,
+    page_bytes, thread_cpu_time,
 };
+
 #[cfg(target_os = "linux")]
-use linux::{exists, read_at};
+pub(crate) use crate::proc::{
+    ProcDir, ReadProcess, boot_id, handles_signal, id_maps, in_initial_pid_namespace, in_initial_user_namespace,
+    is_filtered, is_start, keeps_logins, limit_at_proc, list_processes, list_threads, mount_nameless, process_of,
+    proc_has_own_pids, read_argv, read_argv_now, read_comm, read_environment, read_process, start_of,
+};
 
 #[cfg(not(target_os = "linux"))]
 mod other {
@@ -30,7 +29,7 @@ mod other {
         None
     }
 
-    pub(crate) fn id_maps() -> Option<super::id_maps::IdMaps> {
+    pub(crate) fn id_maps() -> Option<crate::proc::id_maps::IdMaps> {
         None
     }
 

@@ -4,8 +4,8 @@ use std::ops::RangeInclusive;
 
 use rustc_hash::FxHashSet;
 
-use super::decode::pids_between;
 use crate::Pid;
+use crate::proc::pids::pids_between;
 
 /// This many unknown pids are looked for after a round; those beyond count as missed at once.
 const MOST_ASKED: usize = 4096;

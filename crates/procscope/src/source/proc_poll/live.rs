@@ -20,12 +20,13 @@ use super::tracker::{Sight, Tracker};
 use super::{EVENTS, pidfd};
 use crate::launch::Held;
 use crate::pipeline::{Outlet, Pipeline};
+use crate::proc::{List, Mark, most_pid};
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::stop::Stop;
 use crate::source::{Source, foreign_proc, parents_alone};
 use crate::{EnvWanted, Error, Flaw, KIND_COUNT, Kind, Pid, SourceId, StartTime, Timestamp, Want, sys};
 use ends::Ending;
-use pids::{List, Mark, NOBODYS, most_pid, who_has};
+use pids::{NOBODYS, who_has};
 pub(super) use probe::probe;
 use probe::{HIDDEN, hides_others, no_proc, reads_others};
 

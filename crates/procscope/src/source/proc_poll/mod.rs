@@ -1,7 +1,6 @@
 //! /proc, read again and again. It needs no privilege and only a kernel that has /proc, and reports
 //! what it happens to see.
 
-pub(crate) mod decode;
 pub(crate) mod ledger;
 #[cfg(target_os = "linux")]
 mod live;

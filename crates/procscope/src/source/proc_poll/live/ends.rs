@@ -11,7 +11,7 @@ use super::super::pidfd;
 use super::super::tracker::End;
 use super::Live;
 use crate::pipeline::Outlet;
-use crate::sys::proc_pid::Stat;
+use crate::proc::pid::Stat;
 use crate::sys::{self, ProcDir};
 use crate::{Flaw, Pid, StartTime};
 

@@ -2,7 +2,7 @@
 
 use rustix::thread::CapabilitySet;
 
-use super::super::decode::decode_hidepid;
+use crate::proc::hides_processes;
 use crate::sys::{self, ProcDir};
 use crate::{Cause, Obstacle, Verdict};
 
@@ -27,8 +27,7 @@ pub(super) fn no_proc() -> Option<Obstacle> {
 }
 
 pub(super) fn hides_others() -> bool {
-    let hidden = std::fs::read("/proc/self/mountinfo").is_ok_and(|mounts| decode_hidepid(&mounts));
-    hidden && ProcDir::open(1).and_then(|dir| dir.stat()).is_none()
+    hides_processes() && ProcDir::open(1).and_then(|dir| dir.stat()).is_none()
 }
 
 pub(super) const HIDDEN: &str = "other users' processes are hidden: /proc is mounted with hidepid";

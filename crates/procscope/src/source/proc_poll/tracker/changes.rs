@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use super::Tracker;
 use super::known::{Known, executed_since, hash};
 use super::sight::{Judgement, Sight};
+use crate::proc::pid::Stat;
 use crate::source::comm_of;
 use crate::source::look::Strings;
 use crate::source::record::{Body, Put, Record, Subject};
-use crate::sys::proc_pid::Stat;
 use crate::{Field, Flaw, Flaws, Pid};
 
 impl Tracker {

@@ -5,10 +5,10 @@ use std::ops::ControlFlow;
 use super::Tracker;
 use super::known::TICK_NS;
 use super::sight::End;
+use crate::proc::pid::Stat;
 use crate::source::comm_of;
 use crate::source::look::Strings;
 use crate::source::record::{Body, ExitRecord, Put, Record, UNKNOWN_COMM, UNKNOWN_COUNT, UsageRecord};
-use crate::sys::proc_pid::Stat;
 use crate::{Field, Flaw, Flaws, Pid};
 
 impl Tracker {

@@ -4,9 +4,9 @@ use std::hash::{Hash, Hasher};
 
 use rustc_hash::FxHasher;
 
+use crate::proc::pid::Stat;
 use crate::source::comm_of;
 use crate::source::record::{CgroupKey, Comm, LoginRecord, NOBODY, RefRecord};
-use crate::sys::proc_pid::Stat;
 use crate::{Flaws, Pid, StartTime, Tty};
 
 pub(super) const TICK_NS: u64 = 10_000_000;

@@ -1,7 +1,7 @@
 //! What is seen of a process at once, and what follows from it.
 
+use crate::proc::pid::Stat;
 use crate::source::look::Look;
-use crate::sys::proc_pid::Stat;
 use crate::{Flaw, Pid};
 
 /// One process as it was seen.
