@@ -1,6 +1,6 @@
 //! What procscope costs and reports, compared with other monitors on the same storm.
 
-pub mod told;
+pub mod accounts;
 
 #[cfg(target_os = "linux")]
 pub mod bpf;

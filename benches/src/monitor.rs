@@ -14,7 +14,7 @@ use procscope_tests::compare::Comparison;
 use crate::bpf;
 use crate::meter;
 use crate::storm::Past;
-use crate::told::{self, ByPid, Score};
+use crate::accounts::{self, ByPid, Score};
 
 /// How a monitor's output is compared with the truth.
 #[derive(Clone, Copy, Debug)]
@@ -92,7 +92,7 @@ pub fn all() -> Vec<Monitor> {
         slow: false,
     };
     let to_file = |name, words, parse| Monitor { to_stdout: false, ..text(name, words, parse) };
-    let late = |name, words| to_file(name, words, told::procscope);
+    let late = |name, words| to_file(name, words, accounts::procscope);
     vec![
         Monitor {
             reader: Reader::Exact,
@@ -104,18 +104,18 @@ pub fn all() -> Vec<Monitor> {
         ),
         late("tracefs", &["procscope", "--source", "tracefs", "--format", "json", "-e", LIFE, "-o", "%"]),
         late("proc-poll", &["procscope", "--source", "proc-poll", "--format", "json", "-e", LIFE, "-o", "%"]),
-        text("forkstat", &["forkstat", "-e", "all"], told::forkstat),
-        to_file("extrace", &["extrace", "-f", "-t", "-o", "%"], told::extrace),
-        text("execsnoop", &["execsnoop", "-q", "-x", "--max-args=60"], told::execsnoop),
-        text("bpftrace", &["execsnoop.bt"], told::bpftrace),
-        Monitor { besides: AUDIT, ..to_file("auditd", &["auditd", "-n", "-c", "%d"], told::auditd) },
+        text("forkstat", &["forkstat", "-e", "all"], accounts::forkstat),
+        to_file("extrace", &["extrace", "-f", "-t", "-o", "%"], accounts::extrace),
+        text("execsnoop", &["execsnoop", "-q", "-x", "--max-args=60"], accounts::execsnoop),
+        text("bpftrace", &["execsnoop.bt"], accounts::bpftrace),
+        Monitor { besides: AUDIT, ..to_file("auditd", &["auditd", "-n", "-c", "%d"], accounts::auditd) },
         Monitor {
             besides: Besides { convert: &["perf", "script", "-i", "%", "-F", "event,trace"], ..Besides::default() },
-            ..to_file("perf", &["perf", "record", "-q", "-a", "-e", "sched:sched_process_*", "-o", "%"], told::perf)
+            ..to_file("perf", &["perf", "record", "-q", "-a", "-e", "sched:sched_process_*", "-o", "%"], accounts::perf)
         },
         Monitor {
             slow: true,
-            ..to_file("strace", &["strace", "-f", "-q", "-s", "10000", "-o", "%", "-p", "%p"], told::strace)
+            ..to_file("strace", &["strace", "-f", "-q", "-s", "10000", "-o", "%", "-p", "%p"], accounts::strace)
         },
     ]
 }
@@ -279,7 +279,7 @@ impl Running {
                     [] => fs::read(output)?,
                     words => self.call(words)?,
                 };
-                Ok((told::score(&parse(&text), &past.lives()), None))
+                Ok((accounts::score(&parse(&text), &past.lives()), None))
             }
             Reader::Exact => {
                 let mut comparison = Comparison::new(past.truth.clone()).only(&["fork", "exec", "exit"]);

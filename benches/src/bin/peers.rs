@@ -23,7 +23,7 @@ mod linux {
     use procscope_benches::median;
     use procscope_benches::monitor::{self, Done, Monitor};
     use procscope_benches::storm::{self, Storm};
-    use procscope_benches::told::Score;
+    use procscope_benches::accounts::Score;
 
     /// Measures procscope and its peers on the same storm, and prints a table.
     #[derive(Parser)]

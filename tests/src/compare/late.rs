@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Field, PATH_MAX, UNOBSERVED_PATH, is_beginning, same, same_readable, unlike as unlike_argv};
+use super::field::{Field, is_beginning, unlike as unlike_argv};
+use super::{PATH_MAX, UNOBSERVED_PATH, same, same_readable};
 use crate::report::Report;
 use crate::seen::Seen;
 use crate::truth::{Bytes, Change, Exec, Exit, Fork};

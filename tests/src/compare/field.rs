@@ -1,15 +1,8 @@
-//! Compares procscope's JSON lines with a truth file, field by field.
+//! One life's fields.
 
-use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
-use std::io::{self, BufRead};
 
-use crate::plan::{NAMES, Spawn};
-use crate::report::Report;
-use crate::seen::{Seen, SeenRef, same, same_readable};
-use crate::truth::{Bytes, Change, Exec, Exit, FailedExec, Fork, Killer, Life, Line, Usage};
-
-mod late;
+use super::*;
 
 /// How far the clocks may differ: the offset between them is only measured at the end, and the wall
 /// clock may be slewed.
@@ -19,354 +12,30 @@ const CPU_SLACK_NS: u64 = 1_000_000;
 /// Returning a MiB costs less than this.
 const FREE_MIB_NS: u64 = 60_000;
 /// The longest tick of a usual kernel; none is built with 100 Hz.
-const TICK_NS: u64 = 4_000_000;
+pub(super) const TICK_NS: u64 = 4_000_000;
 
-/// How much an interrupt may add to that, or a hypervisor steal.
-const LATE_NS: u64 = 2 * TICK_NS;
-
-/// `linux/limits.h`.
-const PATH_MAX: usize = 4096;
-/// How much is at least reported of the arguments of an exec refused for their size.
-const CUT_BYTES: usize = 16 << 10;
-
-#[derive(Default)]
-struct Progress {
-    forks: u32,
-    execs: usize,
-    failed: usize,
-    exits: u32,
-    threads: HashSet<u32>,
-    changes: Vec<bool>,
-}
-
-/// Arguments of a failed exec that are marked unreadable.
-pub const UNREADABLE_ARGV: &str = "exec-failed.argv-unreadable";
-/// Those that are marked not observed, by a source that observes some.
-pub const UNOBSERVED_ARGV: &str = "exec-failed.argv-unobserved";
-/// A path with the same mark.
-pub const UNOBSERVED_PATH: &str = "exec-failed.path-unobserved";
-
-/// Old names that are marked unknown.
-pub const UNKNOWN_OLD_NAME: &str = "exec.old_name-unknown";
-
-/// Values that a tracer does not get.
-pub const UNTOLD_BY_PTRACE: [&str; 8] =
-    ["exit.killer", "exit.nvcsw", "exit.io", "exit.oom", "fork.call", "fork.flags", "clone.call", "exec.namespaces"];
-
-/// Other differences under ptrace in the odd cases. The cases that trace cannot trace a traced
-/// process; a path longer than PATH_MAX cannot be read; scripts.
-pub const ODD_UNDER_PTRACE: [&str; 3] = ["generator", "exec.cwd", "exec.interpreter"];
-
-/// An unfinished comparison; feed it every line.
-pub struct Comparison {
-    lives: Vec<Life>,
-    progress: Vec<Progress>,
-    by_pid: HashMap<u32, Vec<usize>>,
-    realtime_offset_ns: i64,
-    seed: u64,
-    kinds: Option<Vec<String>>,
-    ids_ended: HashSet<(u32, u64)>,
-    ids_begun: HashSet<(u32, u64)>,
-    last_seq: u64,
-    /// The state for a source that reads names after the event.
-    late: Option<late::Told>,
-    report: Report,
-}
-
-impl Comparison {
-    /// Expects the truth.
-    pub fn new(truth: Vec<Line>) -> Self {
-        let mut run = Default::default();
-        let mut lives = Vec::new();
-        let mut report = Report::default();
-        for line in truth {
-            match line {
-                Line::Run(r) => run = r,
-                Line::Life(life) => lives.push(with_core(*life)),
-                Line::Skipped { case, why, fault } => {
-                    report.check("generator", !fault, || format!("{case}: {why}"));
-                }
-            }
-        }
-        let mut by_pid: HashMap<u32, Vec<usize>> = HashMap::new();
-        for (index, life) in lives.iter().enumerate() {
-            by_pid.entry(life.pid).or_default().push(index);
-        }
-        report.lives = lives.len() as u64;
-        report.execs = lives.iter().map(|life| life.execs.len() as u64).sum();
-        report.exits = lives.iter().filter(|life| life.exit.is_some()).count() as u64;
-        let progress = lives.iter().map(|l| Progress { changes: vec![false; l.changes.len()], ..Progress::default() });
-        Self {
-            progress: progress.collect(),
-            lives,
-            by_pid,
-            realtime_offset_ns: run.realtime_offset_ns,
-            seed: run.seed,
-            kinds: None,
-            ids_ended: HashSet::new(),
-            ids_begun: HashSet::new(),
-            last_seq: 0,
-            late: None,
-            report,
-        }
-    }
-
-    /// Expects only these kinds of event.
-    #[must_use]
-    pub fn only(mut self, kinds: &[&str]) -> Self {
-        self.kinds = Some(kinds.iter().map(|kind| (*kind).to_owned()).collect());
-        if !self.wants("exec") {
-            self.report.execs = 0;
-        }
-        if !self.wants("exit") {
-            self.report.exits = 0;
-        }
-        self
-    }
-
-    /// The source's own records have no names: it reads them after the event. A value may then be
-    /// absent if a flaw says why. A reported value has to be right for the event or, if it is
-    /// marked as read late, for what exactly this process became later. It may never be another
-    /// process's.
-    #[must_use]
-    pub fn late(mut self) -> Self {
-        self.late = Some(late::Told::default());
-        self
-    }
-
-    fn wants(&self, kind: &str) -> bool {
-        self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|k| k == kind))
-    }
-
-    /// Takes all lines of a reader.
-    ///
-    /// # Errors
-    /// Those of the reader.
-    pub fn feed_all(&mut self, input: impl BufRead) -> io::Result<()> {
-        input.split(b'\n').try_for_each(|line| {
-            self.feed(&line?);
-            Ok(())
-        })
-    }
-
-    /// Takes one line.
-    pub fn feed(&mut self, line: &[u8]) {
-        if line.is_empty() {
-            return;
-        }
-        let seen: Seen = match serde_json::from_slice(line) {
-            Ok(seen) => seen,
-            Err(error) => {
-                let text = || format!("{error}: {}", String::from_utf8_lossy(&line[..line.len().min(300)]));
-                return self.report.check("line", false, text);
-            }
-        };
-        self.report.events += 1;
-        self.report.check("line", true, String::new);
-        self.report.check("seq", seen.seq == self.last_seq + 1, || format!("{} after {}", seen.seq, self.last_seq));
-        self.last_seq = seen.seq;
-        if seen.event == "lost" {
-            for (kind, count) in seen.lost.iter().flatten() {
-                *self.report.lost.entry(kind.clone()).or_default() += count;
-            }
-            return;
-        }
-        if let Some(told) = &mut self.late {
-            told.follow(&seen, &mut self.report);
-        }
-        // A process that was gone before it could be read: its pid identifies it if only one
-        // process had it.
-        let nameless = self.late.is_some() && seen.start_ticks().is_none() && seen.flaws.contains_key("id");
-        let only = match seen.pid.and_then(|pid| self.by_pid.get(&pid)).map(Vec::as_slice) {
-            Some(&[index]) => Some(index),
-            _ => None,
-        };
-        if nameless {
-            self.report.anonymous += 1;
-            let Some(index) = only else { return };
-            return self.event(index, &seen);
-        }
-        let (Some(pid), Some(ticks)) = (seen.pid, seen.start_ticks()) else {
-            return self.report.check("id", false, || format!("{} without a whole id: {:?}", seen.event, seen.id));
-        };
-        match &*seen.event {
-            "fork" => self.report.check("id.unique", self.ids_begun.insert((pid, ticks)), || format!("{:?}", seen.id)),
-            "exit" => self.report.check("id.unique", self.ids_ended.insert((pid, ticks)), || format!("{:?}", seen.id)),
-            _ => {}
-        }
-        let Some(candidates) = self.by_pid.get(&pid) else { return };
-        let started = |ticks| candidates.iter().find(|&&index| self.lives[index].started_in(ticks));
-        let estimated = self.late.is_some() && seen.flaws.get("id").is_some_and(|flaw| flaw == "estimated");
-        let (exact, near) = (started(ticks), started(ticks - 1).or_else(|| started(ticks + 1)));
-        if estimated {
-            self.report.ids_estimated += 1;
-            self.report.ids_off += u64::from(exact.is_none() && near.is_some());
-        }
-        let Some(&index) = exact.or(near.filter(|_| estimated)) else {
-            self.report.strays += 1;
-            return;
-        };
-        let expected = format!("{}-{pid}-{ticks}", boot_prefix());
-        self.report.check("id", seen.id.as_deref() == Some(&expected), || format!("{:?}, not {expected}", seen.id));
-        self.event(index, &seen);
-    }
-
-    fn event(&mut self, index: usize, seen: &Seen) {
-        let life = &self.lives[index];
-        let progress = &mut self.progress[index];
-        let mut field = Field { report: &mut self.report, life, offset: self.realtime_offset_ns };
-        let late = self.late.is_some();
-        match &*seen.event {
-            "fork" if late => {
-                progress.forks += 1;
-                if let Some(fork) = &life.fork {
-                    field.fork_late(fork, seen);
-                }
-            }
-            "exec" if late => {
-                progress.execs += 1;
-                match life.execs.get(progress.execs - 1..) {
-                    Some(execs @ [_, ..]) => field.exec_late(execs, seen, self.seed),
-                    _ => field.check("exec.surplus", false, || format!("{:?}", seen.argv)),
-                }
-            }
-            "exit" if late => {
-                progress.exits += 1;
-                if let Some(exit) = &life.exit {
-                    field.exit_late(exit, seen);
-                }
-                // The message of a thread that ended before may come after that of the last one.
-                for (change, done) in life.changes.iter().zip(&mut progress.changes) {
-                    *done |= matches!(change, Change::ThreadExit { tid, .. } if Some(*tid) == seen.tid);
-                }
-            }
-            "exec-failed" if late && !late::tells_more(seen) => {
-                field.check("exec-failed.surplus", false, || format!("{:?}", seen.path))
-            }
-            "fork" => {
-                progress.forks += 1;
-                if let Some(fork) = &life.fork {
-                    field.fork(fork, seen);
-                }
-            }
-            "clone" => {
-                if let Some(thread) = life.threads.iter().find(|thread| Some(thread.tid) == seen.tid) {
-                    let again = !progress.threads.insert(thread.tid);
-                    field.check("clone.once", !again, || format!("tid {} again", thread.tid));
-                    if let (Some(call), false) = (&thread.call, late) {
-                        field.is("clone.call", &seen.call.as_deref().unwrap_or(""), &&**call);
-                    }
-                }
-            }
-            "exec" => {
-                progress.execs += 1;
-                match life.execs.get(progress.execs - 1) {
-                    Some(exec) => field.exec(exec, seen, self.seed),
-                    None => field.check("exec.surplus", false, || format!("{:?}", seen.argv)),
-                }
-            }
-            "exec-failed" => {
-                progress.failed += 1;
-                match life.failed.get(progress.failed - 1) {
-                    Some(failed) => field.failed(failed, seen),
-                    None => field.check("exec-failed.surplus", false, || format!("{:?} {:?}", seen.path, seen.errno)),
-                }
-            }
-            "exit" => {
-                progress.exits += 1;
-                if let Some(exit) = &life.exit {
-                    field.exit(exit, seen);
-                }
-            }
-            "existing" => field.check("existing", life.fork.is_none(), || "it began later".to_owned()),
-            _ => field.change(&mut progress.changes, seen, late),
-        }
-    }
-
-    /// Counts missing events.
-    pub fn finish(mut self) -> Report {
-        let wanted = ["fork", "clone", "exec", "exec-failed", "exit"].map(|kind| self.wants(kind));
-        let [forks, threads, execs, failed, exits] = wanted;
-        for (life, progress) in self.lives.iter().zip(&self.progress) {
-            let field = &mut Field { report: &mut self.report, life, offset: 0 };
-            if forks && life.fork.is_some() {
-                field.is("fork.delivered", &progress.forks, &1);
-            }
-            if execs {
-                field.is("exec.delivered", &progress.execs, &life.execs.len());
-            }
-            // Only one of the sources that look up names late reports these.
-            if failed && (self.late.is_none() || self.kinds.is_some()) {
-                field.is("exec-failed.delivered", &progress.failed, &life.failed.len());
-            }
-            if exits && life.exit.is_some() {
-                field.is("exit.delivered", &progress.exits, &1);
-            }
-            if threads {
-                for thread in &life.threads {
-                    field.check("clone.delivered", progress.threads.contains(&thread.tid), || thread.tid.to_string());
-                }
-            }
-            for (change, seen) in life.changes.iter().zip(&progress.changes) {
-                // PTRACE_TRACEME makes no message.
-                let told = self.late.is_none() || life.case != "ptrace-traceme";
-                if told && self.kinds.as_ref().is_none_or(|kinds| kinds.iter().any(|kind| kind == change.event())) {
-                    field.check(change.field(), *seen, || format!("{change:?} never came"));
-                }
-            }
-        }
-        self.report
-    }
-}
-
-impl Life {
-    fn started_in(&self, ticks: u64) -> bool {
-        match (self.start_ticks, self.born_ns) {
-            (Some(start), _) => start == ticks,
-            (None, Some((from, to))) => (from / 10_000_000..=to / 10_000_000).contains(&ticks),
-            (None, None) => true,
-        }
-    }
-}
-
-/// The signals whose default is to dump core: `signal(7)`. Each makes a core event, whatever the limits then allow.
-const CORE: [&str; 10] =
-    ["SIGQUIT", "SIGILL", "SIGTRAP", "SIGABRT", "SIGBUS", "SIGFPE", "SIGSEGV", "SIGXCPU", "SIGXFSZ", "SIGSYS"];
-
-fn with_core(mut life: Life) -> Life {
-    let signal = life.exit.as_ref().and_then(|exit| exit.signal.clone());
-    life.changes.extend(signal.filter(|s| CORE.contains(&&**s)).map(|signal| Change::Core { signal }));
-    life
-}
-
-fn boot_prefix() -> String {
-    static PREFIX: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-    let read = || std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    PREFIX.get_or_init(|| read().chars().take(8).collect()).clone()
-}
-
-struct Field<'a> {
-    report: &'a mut Report,
-    life: &'a Life,
-    offset: i64,
+pub(super) struct Field<'a> {
+    pub(super) report: &'a mut Report,
+    pub(super) life: &'a Life,
+    pub(super) offset: i64,
 }
 
 impl Field<'_> {
-    fn check(&mut self, field: &'static str, right: bool, example: impl FnOnce() -> String) {
+    pub(super) fn check(&mut self, field: &'static str, right: bool, example: impl FnOnce() -> String) {
         self.report.check(field, right, || format!("{} pid {}: {}", self.life.case, self.life.pid, example()));
     }
 
-    fn is<T: PartialEq + Debug>(&mut self, field: &'static str, seen: &T, truth: &T) {
+    pub(super) fn is<T: PartialEq + Debug>(&mut self, field: &'static str, seen: &T, truth: &T) {
         self.check(field, seen == truth, || format!("{seen:?}, not {truth:?}"));
     }
 
-    fn maybe<T: PartialEq + Debug>(&mut self, field: &'static str, seen: Option<T>, truth: Option<T>) {
+    pub(super) fn maybe<T: PartialEq + Debug>(&mut self, field: &'static str, seen: Option<T>, truth: Option<T>) {
         if truth.is_some() {
             self.is(field, &seen, &truth);
         }
     }
 
-    fn bytes(&mut self, field: &'static str, text: &Option<String>, exact: &Option<String>, truth: Option<&Bytes>) {
+    pub(super) fn bytes(&mut self, field: &'static str, text: &Option<String>, exact: &Option<String>, truth: Option<&Bytes>) {
         if let Some(Bytes(truth)) = truth {
             // The kernel adds this to the path of a file without a name; procscope has a field for
             // it.
@@ -376,7 +45,7 @@ impl Field<'_> {
         }
     }
 
-    fn cwd(&mut self, seen: &Seen, truth: Option<&Bytes>) {
+    pub(super) fn cwd(&mut self, seen: &Seen, truth: Option<&Bytes>) {
         // No system call accepts or returns such a long path; its end is the most important part.
         let long = truth.is_some_and(|Bytes(cwd)| cwd.len() > PATH_MAX);
         match (truth, seen.cwd.as_deref()) {
@@ -389,14 +58,14 @@ impl Field<'_> {
         }
     }
 
-    fn name(&mut self, field: &'static str, text: &Option<String>, exact: &Option<String>, truth: Option<&Bytes>) {
+    pub(super) fn name(&mut self, field: &'static str, text: &Option<String>, exact: &Option<String>, truth: Option<&Bytes>) {
         if let Some(truth) = truth {
             let right = same_readable(text.as_deref(), exact.as_deref(), &truth.0);
             self.check(field, right, || format!("{text:?}, not {truth:?}"));
         }
     }
 
-    fn parent(&mut self, field: &'static str, seen: &Seen, ppid: Option<u32>, name: Option<&Bytes>) {
+    pub(super) fn parent(&mut self, field: &'static str, seen: &Seen, ppid: Option<u32>, name: Option<&Bytes>) {
         let Some(ppid) = ppid else { return };
         let parent = seen.parent.clone().unwrap_or_default();
         let named = name.is_none_or(|n| same_readable(parent.name.as_deref(), parent.name_b64.as_deref(), &n.0));
@@ -404,14 +73,14 @@ impl Field<'_> {
         self.check(field, right, || format!("{:?} {:?}, not {ppid} {name:?}", seen.ppid, seen.parent));
     }
 
-    fn time(&mut self, field: &'static str, seen: &Seen, bounds: Option<(u64, u64)>) {
+    pub(super) fn time(&mut self, field: &'static str, seen: &Seen, bounds: Option<(u64, u64)>) {
         let Some((from, to)) = bounds else { return };
         let boot = seen.time_ns().map(|time| time - self.offset);
         let right = boot.is_some_and(|t| (from as i64 - TIME_SLACK_NS..=to as i64 + TIME_SLACK_NS).contains(&t));
         self.check(field, right, || format!("{boot:?} ({}), not in {from}..{to}", seen.time));
     }
 
-    fn fork(&mut self, fork: &Fork, seen: &Seen) {
+    pub(super) fn fork(&mut self, fork: &Fork, seen: &Seen) {
         self.maybe("fork.call", seen.call.as_deref(), fork.call.as_deref());
         self.maybe("fork.flags", seen.flags, fork.flags);
         self.parent("fork.parent", seen, Some(fork.ppid), fork.parent_name.as_ref());
@@ -419,7 +88,7 @@ impl Field<'_> {
         self.time("fork.time", seen, self.life.born_ns);
     }
 
-    fn argv(&self, exec: &Exec, seed: u64) -> Vec<Bytes> {
+    pub(super) fn argv(&self, exec: &Exec, seed: u64) -> Vec<Bytes> {
         match (self.life.planned, &exec.path) {
             (Some(which), Some(Bytes(path))) if exec.argv.is_empty() => {
                 let mut spawn = Spawn::default();
@@ -431,7 +100,7 @@ impl Field<'_> {
         }
     }
 
-    fn exec(&mut self, exec: &Exec, seen: &Seen, seed: u64) {
+    pub(super) fn exec(&mut self, exec: &Exec, seen: &Seen, seed: u64) {
         let expected = self.argv(exec, seed);
         let argv: Option<Vec<Bytes>> = seen.arguments().map(|list| list.into_iter().map(Bytes).collect());
         self.check("exec.argv", argv.as_ref() == Some(&expected), || unlike(argv.as_deref(), &expected, seen));
@@ -481,7 +150,7 @@ impl Field<'_> {
         self.time("exec.time", seen, span);
     }
 
-    fn failed(&mut self, failed: &FailedExec, seen: &Seen) {
+    pub(super) fn failed(&mut self, failed: &FailedExec, seen: &Seen) {
         self.is("exec-failed.errno", &seen.errno.as_deref().unwrap_or_default(), &&*failed.errno);
         let late = late::tells_more(seen);
         if late {
@@ -514,7 +183,7 @@ impl Field<'_> {
         }
     }
 
-    fn exit(&mut self, exit: &Exit, seen: &Seen) {
+    pub(super) fn exit(&mut self, exit: &Exit, seen: &Seen) {
         let status = (seen.exit_code, seen.signal.as_deref(), seen.core.unwrap_or(false));
         self.is("exit.status", &status, &(exit.code, exit.signal.as_deref(), exit.core));
         self.is("exit.oom", &seen.oom.unwrap_or(false), &exit.oom);
@@ -544,7 +213,7 @@ impl Field<'_> {
         }
     }
 
-    fn usage(&mut self, usage: &Usage, seen: &Seen) {
+    pub(super) fn usage(&mut self, usage: &Usage, seen: &Seen) {
         let (user, system) = (usage.user_us * 1000, usage.system_us * 1000);
         // The process's work after its report grows with the memory to be returned.
         let slack = CPU_SLACK_NS + (user + system) / 50 + (usage.max_rss_kib >> 10) * FREE_MIB_NS;
@@ -580,12 +249,12 @@ impl Field<'_> {
     }
 
     /// How long the process existed after its report, at most, ns.
-    fn behind(&self, seen: &Seen) -> Option<u64> {
+    pub(super) fn behind(&self, seen: &Seen) -> Option<u64> {
         let gone = i64::try_from(self.life.died_ns?.1).ok()?;
         u64::try_from(gone - (seen.time_ns()? - self.offset)).ok()
     }
 
-    fn change(&mut self, done: &mut [bool], seen: &Seen, late: bool) {
+    pub(super) fn change(&mut self, done: &mut [bool], seen: &Seen, late: bool) {
         let fits = |change: &Change| match change {
             _ if late && late::unlike(change, seen) => false,
             Change::Comm { tid, new, .. } if late && seen.old_name.is_none() => {
@@ -630,26 +299,7 @@ impl Field<'_> {
     }
 }
 
-impl Change {
-    /// The kind of event.
-    pub fn event(&self) -> &'static str {
-        self.field().split_once('.').map_or("", |(event, _)| event)
-    }
-
-    fn field(&self) -> &'static str {
-        match self {
-            Self::Comm { .. } => "comm.delivered",
-            Self::Uid { .. } => "uid.delivered",
-            Self::Gid { .. } => "gid.delivered",
-            Self::Sid => "sid.delivered",
-            Self::PtraceAttach { .. } | Self::PtraceDetach { .. } => "ptrace.delivered",
-            Self::Core { .. } => "core.delivered",
-            Self::ThreadExit { .. } => "thread-exit.delivered",
-        }
-    }
-}
-
-fn is_beginning(seen: &[Bytes], truth: &[Bytes], least: usize) -> bool {
+pub(super) fn is_beginning(seen: &[Bytes], truth: &[Bytes], least: usize) -> bool {
     let Some((last, whole)) = seen.split_last() else { return false };
     let bytes: usize = seen.iter().map(|string| string.0.len() + 1).sum();
     let same = truth.starts_with(whole) && truth.get(whole.len()).is_some_and(|string| string.0.starts_with(&last.0));
@@ -657,7 +307,7 @@ fn is_beginning(seen: &[Bytes], truth: &[Bytes], least: usize) -> bool {
 }
 
 /// Where two lists of arguments first differ.
-fn unlike(seen: Option<&[Bytes]>, truth: &[Bytes], event: &Seen) -> String {
+pub(super) fn unlike(seen: Option<&[Bytes]>, truth: &[Bytes], event: &Seen) -> String {
     let Some(seen) = seen else { return format!("none, flaws {:?}", event.flaws) };
     let at = seen.iter().zip(truth).take_while(|(a, b)| a == b).count();
     format!(

@@ -1,9 +1,15 @@
+mod cells;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::io::{self, Write as _};
 use std::sync::Arc;
 
 use procscope::{Event, EventKind, ExitStatus, Kind, Pid, Process, Summary, Timestamp, signal_name};
 use terminal_size::{Height, terminal_size_of};
+
+use cells::{duration, owner, pid_digits, push_extra, push_name};
 
 use super::Options;
 use super::statistics::{Counted, Statistics};
@@ -345,180 +351,5 @@ impl Render for Lines {
         if self.ungrouped > 0 {
             let _ = writeln!(out, "\n{} events of processes whose group is not known were left out.", self.ungrouped);
         }
-    }
-}
-
-/// As in `/proc/sys/kernel/pid_max`, at least 5.
-fn pid_digits() -> usize {
-    let most = std::fs::read_to_string("/proc/sys/kernel/pid_max");
-    most.map_or(6, |most| most.bytes().take_while(u8::is_ascii_digit).count().max(5))
-}
-
-/// `%7.7s %7.7s %6.6s `: user, effective user, terminal.
-fn push_extra(process: &Process, out: &mut Vec<u8>) {
-    let who = process.credentials.as_deref();
-    let user = owner(who.map(|who| (who.user.as_deref(), who.uid)));
-    let euser = owner(who.map(|who| (who.euser.as_deref(), who.euid)));
-    let _ = write!(out, "{user:>7.7} {euser:>7.7} ");
-    match process.tty {
-        Some(tty) => _ = write!(out, "{:<6.6} ", tty.to_string()),
-        None => out.extend_from_slice(b"     ? "),
-    }
-}
-
-fn owner(known: Option<(Option<&str>, u32)>) -> String {
-    match known {
-        Some((Some(name), _)) => procscope_format::escape::visible(name).into_owned(),
-        Some((None, number)) => number.to_string(),
-        None => "?".to_owned(),
-    }
-}
-
-fn push_name(options: &Options, process: &Process, is_cut: bool, out: &mut Vec<u8>) {
-    let argv = process.argv.as_deref().filter(|argv| !argv.is_empty() && !options.comm);
-    let Some(argv) = argv else {
-        let name = process.name.as_deref().unwrap_or(b"<unknown>");
-        return push_flat(if options.short { first_word(name) } else { name }, out);
-    };
-    for (index, argument) in argv.iter().enumerate() {
-        let mut argument: &[u8] = argument;
-        if index > 0 {
-            out.push(b' ');
-        } else {
-            if options.strip {
-                argument = argument.rsplit(|&b| b == b'/').next().unwrap_or_default();
-            }
-            if options.short {
-                argument = first_word(argument);
-            }
-        }
-        push_flat(argument, out);
-        if options.short {
-            return;
-        }
-    }
-    if is_cut {
-        out.extend_from_slice(b" ...");
-    }
-}
-
-fn first_word(text: &[u8]) -> &[u8] {
-    text.split(|b| b" \r\n".contains(b)).next().unwrap_or_default()
-}
-
-/// With blanks for line breaks, as in the original.
-fn push_flat(text: &[u8], out: &mut Vec<u8>) {
-    for (index, piece) in text.split(|b| b"\r\n".contains(b)).enumerate() {
-        if index > 0 {
-            out.push(b' ');
-        }
-        text::push(out, piece);
-    }
-}
-
-/// Up to a minute seconds; then minutes and seconds as `1.300m`, hours and minutes as `1.300h`,
-/// both with tenths; then days, weeks and years with thousandths.
-fn duration(ns: Option<u64>) -> String {
-    const SCALES: [(char, u64, u64); 6] = [
-        ('s', 1000, 1),
-        ('m', 600, 60),
-        ('h', 600, 3600),
-        ('d', 1000, 24 * 3600),
-        ('w', 1000, 7 * 24 * 3600),
-        ('y', 1000, 365 * 24 * 3600),
-    ];
-    const S: u64 = 1_000_000_000;
-    let Some(ns) = ns else { return "unknown".to_owned() };
-    let fits = |next: &(char, u64, u64)| ns <= next.2.saturating_mul(S);
-    let index = SCALES[1..].iter().position(fits).unwrap_or(SCALES.len() - 1);
-    let (letter, base, seconds) = SCALES[index];
-    let unit = u128::from(seconds) * u128::from(S);
-    // Half a thousandth of the unit is added, because the original rounds.
-    let scaled = u128::from(ns) + unit / 2000;
-    let (whole, rest) = (scaled / unit, scaled % unit);
-    format!("{whole:>3}.{:03}{letter}", rest * u128::from(base) / unit)
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::tz::TimeZone;
-
-    use super::super::{Options, TABLE};
-    use super::*;
-    use crate::render::samples;
-
-    fn printed(line: &str) -> String {
-        let line = TABLE.parse(line.split_whitespace().map(Into::into)).unwrap();
-        let options = Options::read(&line).unwrap();
-        let mut lines = Lines::with(options, WallClock::new(TimeZone::UTC), 7, 25);
-        let mut text = samples::rendered(&mut lines, &samples::events());
-        let mut end = Vec::new();
-        lines.end(&Summary::default(), &mut end);
-        text += &String::from_utf8(end).unwrap();
-        text
-    }
-
-    #[test]
-    fn every_kind_of_event() {
-        insta::assert_snapshot!(
-            ["-E", "-X --status -d", "-E -s -d --exact-time", "-E -c", "-e nonzeroexit", "-q"]
-                .map(|line| format!("$ forkstat {line}\n{}", printed(line)))
-                .join("\n")
-        );
-    }
-
-    #[test]
-    fn an_exec_counts_for_who_called_it() {
-        let line = TABLE.parse(["-qs".into()]).unwrap();
-        let mut lines = Lines::with(Options::read(&line).unwrap(), WallClock::new(TimeZone::UTC), 7, 25);
-        let exec = |old: &[u8]| EventKind::Exec(procscope::ExecInfo { old_name: Some(old.into()), old_tid: None });
-        let (before, mut after) = (samples::process(), samples::process());
-        after.argv = Some(Arc::new(procscope::Argv::from_strings(["other", "program"])));
-        let events = [
-            samples::event(1, &before, EventKind::Existing),
-            samples::event(2, &after, exec(b"comm")),
-            samples::event(3, &after, exec(b"comm")),
-        ];
-        samples::rendered(&mut lines, &events);
-        // An unknown process is shown by its comm.
-        lines.living.clear();
-        samples::rendered(&mut lines, &events[2..]);
-        let mut end = Vec::new();
-        lines.end(&Summary::default(), &mut end);
-        let text = String::from_utf8(end).unwrap();
-        let execs =
-            |name: &str| text.lines().find(|line| line.ends_with(name)).map(|line| line[9..17].trim().to_owned());
-        assert_eq!(["ls", "other", "comm"].map(execs), ["1", "1", "1"].map(|count| Some(count.to_owned())));
-    }
-
-    #[test]
-    fn durations_are_forkstats() {
-        for (ns, text) in [
-            (Some(0), "  0.000s"),
-            (Some(1_499_999), "  0.001s"),
-            (Some(1_500_000), "  0.002s"),
-            (Some(10_003_000_000), " 10.003s"),
-            (Some(60_000_000_000), " 60.000s"),
-            (Some(90_000_000_000), "  1.300m"),
-            (Some(5_400_000_000_000), "  1.300h"),
-            (Some(129_600_000_000_000), "  1.500d"),
-            (Some(u64::MAX), "584.942y"),
-            (None, "unknown"),
-        ] {
-            assert_eq!(duration(ns), text);
-        }
-    }
-
-    #[test]
-    fn a_storm_of_bytes_stays_in_its_line() {
-        proptest::proptest!(|(event in samples::any_event())| {
-            let options = Options { shown: super::super::Shown { kinds: Some(procscope::EventSet::ALL), failed_exits: true }, ..Options::default() };
-            let mut lines = Lines::with(options, WallClock::new(TimeZone::UTC), 5, 1000);
-            let mut out = Vec::new();
-            lines.event(&event, &mut out);
-            let text = String::from_utf8(out).unwrap();
-            proptest::prop_assert!(text.lines().count() <= 2);
-            proptest::prop_assert!(!text.replace('\n', "").contains(procscope_format::escape::is_unsafe));
-        });
     }
 }

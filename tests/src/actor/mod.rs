@@ -4,7 +4,10 @@
 //! (see the tiny program's steps `n` and `r`). It writes lines to descriptor 200, and waits for
 //! bytes at 201; its threads wait at 202.
 
-use std::ffi::CString;
+mod call;
+mod child;
+mod pipes;
+
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
@@ -12,12 +15,15 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::ptr;
 
-use procscope_model::{ExitStatus, errno_name, signal_name};
+use procscope_model::{ExitStatus, signal_name};
+
+pub use call::Call;
+pub use child::{Child, List};
+use pipes::Pipes;
 
 use crate::clock;
 use crate::proc_files::{self, Sight};
 use crate::raw;
-use crate::storm::pipe;
 use crate::tiny::c_path;
 use crate::truth::{Bytes, Exec, Exit, FailedExec, Fork, Killer, Life, Usage};
 
@@ -32,139 +38,6 @@ pub const HOLD: &str = "n200r201";
 /// How long a child may need to answer.
 const PATIENCE_MS: i32 = 120_000;
 
-/// The system call that makes the child, with its flags except the exit signal.
-#[derive(Clone, Copy, Debug)]
-#[allow(missing_docs, reason = "each variant is the system call of that name")]
-pub enum Call {
-    Fork,
-    Clone(u64),
-    Clone3(u64),
-}
-
-impl Call {
-    /// Makes a child as fork does: with a copy of all memory.
-    ///
-    /// # Errors
-    /// Those of the system call.
-    ///
-    /// # Safety
-    /// As for `fork(2)`; the flags share no memory.
-    pub unsafe fn make(self) -> io::Result<u32> {
-        let sigchld = libc::SIGCHLD as u64;
-        // SAFETY: without CLONE_VM the child has a stack of its own at the same place; the caller
-        // vouches for the flags.
-        let pid = unsafe {
-            match self {
-                #[cfg(target_arch = "x86_64")]
-                Self::Fork => libc::syscall(libc::SYS_fork),
-                #[cfg(not(target_arch = "x86_64"))]
-                Self::Fork => libc::syscall(libc::SYS_clone, sigchld, 0, 0, 0, 0),
-                Self::Clone(flags) => libc::syscall(libc::SYS_clone, flags | sigchld, 0, 0, 0, 0),
-                Self::Clone3(flags) => {
-                    // flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls
-                    let args = [flags, 0, 0, 0, sigchld, 0, 0, 0];
-                    libc::syscall(libc::SYS_clone3, args.as_ptr(), size_of_val(&args))
-                }
-            }
-        };
-        if pid < 0 { Err(io::Error::last_os_error()) } else { Ok(pid as u32) }
-    }
-
-    /// The name and the flags that the kernel sees.
-    pub fn seen(self) -> (&'static str, u64) {
-        match self {
-            Self::Fork if cfg!(target_arch = "x86_64") => ("fork", 0),
-            Self::Fork => ("clone", 0),
-            Self::Clone(flags) => ("clone", flags),
-            Self::Clone3(flags) => ("clone3", flags),
-        }
-    }
-}
-
-/// Arguments or environment in execve's form.
-pub struct List {
-    strings: Vec<CString>,
-    pointers: Vec<*const libc::c_char>,
-}
-
-impl List {
-    /// Copies the strings.
-    ///
-    /// # Panics
-    /// On a NUL within one.
-    pub fn new<S: AsRef<[u8]>>(strings: impl IntoIterator<Item = S>) -> Self {
-        let strings: Vec<CString> =
-            strings.into_iter().map(|s| CString::new(s.as_ref()).expect("a string without NUL")).collect();
-        let pointers = strings.iter().map(|s| s.as_ptr()).chain([ptr::null()]).collect();
-        Self { strings, pointers }
-    }
-
-    /// The steps of the tiny program as its whole environment.
-    pub fn steps(steps: &str) -> Self {
-        Self::new([format!("PS={steps}")])
-    }
-
-    /// In execve's form.
-    pub fn as_ptr(&self) -> *const *const libc::c_char {
-        self.pointers.as_ptr()
-    }
-
-    /// The strings.
-    pub fn bytes(&self) -> Vec<Bytes> {
-        self.strings.iter().map(|s| Bytes::from(s.as_bytes())).collect()
-    }
-}
-
-/// The child's own view, in the child.
-pub struct Child(());
-
-impl Child {
-    /// Writes a line.
-    pub fn tell(&self, line: impl std::fmt::Display) {
-        let line = format!("{line}\n");
-        // SAFETY: the buffer has the given length.
-        unsafe { libc::write(TELL, line.as_ptr().cast(), line.len()) };
-    }
-
-    /// Waits for the next byte.
-    pub fn wait(&self) {
-        let mut byte = 0u8;
-        // SAFETY: the buffer holds the one requested byte.
-        unsafe { libc::read(WAIT, (&raw mut byte).cast(), 1) };
-    }
-
-    /// Becomes another program, or writes the error's name.
-    pub fn exec(&self, path: &Path, argv: &List, env: &List) {
-        // SAFETY: all lists are properly terminated.
-        unsafe { libc::execve(c_path(path).as_ptr(), argv.as_ptr(), env.as_ptr()) };
-        self.tell_errno();
-    }
-
-    /// Becomes another program by execveat, or writes the error's name.
-    pub fn exec_at(&self, dir: RawFd, path: &Path, argv: &List, env: &List, flags: i32) {
-        // SAFETY: all lists are properly terminated.
-        unsafe {
-            libc::syscall(libc::SYS_execveat, dir, c_path(path).as_ptr(), argv.as_ptr(), env.as_ptr(), flags);
-        }
-        self.tell_errno();
-    }
-
-    /// Writes the name of the last error.
-    pub fn tell_errno(&self) {
-        let errno = io::Error::last_os_error().raw_os_error().unwrap_or_default();
-        self.tell(errno_name(errno as u32).unwrap_or("?"));
-    }
-
-    /// Reports a failed system call, and ends.
-    pub fn must(&self, what: &str, result: impl TryInto<i64>) {
-        if result.try_into().is_ok_and(|r| r < 0) {
-            self.tell(format_args!("{what}: {}", io::Error::last_os_error()));
-            // SAFETY: ends the child without running the parent's destructors.
-            unsafe { libc::_exit(99) }
-        }
-    }
-}
-
 /// The parent's side of a held child.
 pub struct Actor {
     /// The known facts about it so far.
@@ -176,29 +49,6 @@ pub struct Actor {
     go_threads: Option<OwnedFd>,
     /// The bytes that it still has to read before its end, by which `rchar` grows.
     tail_reads: u64,
-}
-
-struct Pipes {
-    told: (OwnedFd, OwnedFd),
-    go: (OwnedFd, OwnedFd),
-    go_threads: (OwnedFd, OwnedFd),
-}
-
-impl Pipes {
-    fn new() -> io::Result<Self> {
-        Ok(Self { told: pipe()?, go: pipe()?, go_threads: pipe()? })
-    }
-
-    /// In the child: at the numbers that every program knows, and there open across exec.
-    fn place(&self) {
-        // If that fails, the parent hears nothing.
-        let _ = self.copy_ends();
-        // Otherwise the child would keep its own pipes from ending.
-        for fd in [&self.go.1, &self.go_threads.1] {
-            // SAFETY: the child uses only the copies; it never runs the destructors.
-            unsafe { libc::close(fd.as_raw_fd()) };
-        }
-    }
 }
 
 impl Actor {
@@ -502,18 +352,6 @@ impl Actor {
         let start_ticks = Some(proc_files::stat(pid)?.start_ticks);
         let life = Life { case: self.life.case.clone(), pid, start_ticks, fork: Some(fork), ..Life::default() };
         Ok(Self { life, name: proc_files::comm(pid)?, ..self })
-    }
-}
-
-impl Pipes {
-    fn copy_ends(&self) -> io::Result<()> {
-        for (fd, to) in [(&self.told.1, TELL), (&self.go.0, WAIT), (&self.go_threads.0, WAIT_THREADS)] {
-            // SAFETY: nothing else uses these numbers.
-            if unsafe { libc::dup2(fd.as_raw_fd(), to) } < 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
-        Ok(())
     }
 }
 
