@@ -1,9 +1,9 @@
 use rustix::thread::CapabilitySet;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
+use crate::Timestamp;
 use crate::proc::timens;
 use crate::sys::clock::Clock;
-use crate::Timestamp;
 
 fn ns(time: Timespec) -> i64 {
     time.tv_sec.saturating_mul(1_000_000_000).saturating_add(time.tv_nsec)
@@ -95,4 +95,3 @@ pub(crate) fn be_prompt() {
         unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) };
     }
 }
-

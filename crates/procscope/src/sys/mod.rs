@@ -14,8 +14,8 @@ pub(crate) use linux::{
 #[cfg(target_os = "linux")]
 pub(crate) use crate::proc::{
     ProcDir, ReadProcess, boot_id, handles_signal, id_maps, in_initial_pid_namespace, in_initial_user_namespace,
-    is_filtered, is_start, keeps_logins, limit_at_proc, list_processes, list_threads, mount_nameless, process_of,
-    proc_has_own_pids, read_argv, read_argv_now, read_comm, read_environment, read_process, start_of,
+    is_filtered, is_start, keeps_logins, limit_at_proc, list_processes, list_threads, mount_nameless,
+    proc_has_own_pids, process_of, read_argv, read_argv_now, read_comm, read_environment, read_process, start_of,
 };
 
 #[cfg(not(target_os = "linux"))]

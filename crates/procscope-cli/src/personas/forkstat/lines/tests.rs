@@ -43,8 +43,7 @@ fn an_exec_counts_for_who_called_it() {
     let mut end = Vec::new();
     lines.end(&Summary::default(), &mut end);
     let text = String::from_utf8(end).unwrap();
-    let execs =
-        |name: &str| text.lines().find(|line| line.ends_with(name)).map(|line| line[9..17].trim().to_owned());
+    let execs = |name: &str| text.lines().find(|line| line.ends_with(name)).map(|line| line[9..17].trim().to_owned());
     assert_eq!(["ls", "other", "comm"].map(execs), ["1", "1", "1"].map(|count| Some(count.to_owned())));
 }
 
