@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 use procscope_tests::compare::Comparison;
 
+use crate::accounts::{self, ByPid, Score};
 use crate::bpf;
 use crate::meter;
 use crate::storm::Past;
-use crate::accounts::{self, ByPid, Score};
 
 /// How a monitor's output is compared with the truth.
 #[derive(Clone, Copy, Debug)]

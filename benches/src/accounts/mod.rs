@@ -51,11 +51,12 @@ pub struct Score {
 }
 
 /// Compares the reports with the truth.
-pub fn score(account: &ByPid, lives: &[&Life]) -> Score {
+pub fn score(accounts: &ByPid, lives: &[&Life]) -> Score {
     let percent = |right: usize| (!lives.is_empty()).then(|| right as f64 * 100.0 / lives.len() as f64);
-    let count =
-        |is: fn(&Account, &Life) -> bool| lives.iter().filter(|l| account.get(&l.pid).is_some_and(|t| is(t, l))).count();
-    let any = |has: fn(&Account) -> bool| account.values().any(has);
+    let count = |is: fn(&Account, &Life) -> bool| {
+        lives.iter().filter(|l| accounts.get(&l.pid).is_some_and(|t| is(t, l))).count()
+    };
+    let any = |has: fn(&Account) -> bool| accounts.values().any(has);
     Score {
         named: percent(count(named)),
         misnamed: percent(count(|account, life| {

@@ -2,8 +2,7 @@ use super::*;
 
 #[test]
 fn perf_lines() {
-    let text =
-        b" sched:sched_process_fork: comm=a pid=49 child_comm=a pid=1 child_pid=52\n sched:sched_process_exec: \
+    let text = b" sched:sched_process_fork: comm=a pid=49 child_comm=a pid=1 child_pid=52\n sched:sched_process_exec: \
                  filename=/tmp/sp ace pid=52 old_pid=52\n";
     let told = &perf(text)[&52];
     assert_eq!((told.ppid, told.exec.as_ref().map(|exec| &exec.0[..])), (Some(49), Some(&b"/tmp/sp ace"[..])));

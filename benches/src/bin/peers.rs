@@ -18,12 +18,12 @@ mod linux {
 
     use anyhow::ensure;
     use clap::Parser;
+    use procscope_benches::accounts::Score;
     use procscope_benches::bpf::Stats;
     use procscope_benches::machine::{self, Machine};
     use procscope_benches::median;
     use procscope_benches::monitor::{self, Done, Monitor};
     use procscope_benches::storm::{self, Storm};
-    use procscope_benches::accounts::Score;
 
     /// Measures procscope and its peers on the same storm, and prints a table.
     #[derive(Parser)]

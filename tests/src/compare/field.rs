@@ -35,7 +35,13 @@ impl Field<'_> {
         }
     }
 
-    pub(super) fn bytes(&mut self, field: &'static str, text: &Option<String>, exact: &Option<String>, truth: Option<&Bytes>) {
+    pub(super) fn bytes(
+        &mut self,
+        field: &'static str,
+        text: &Option<String>,
+        exact: &Option<String>,
+        truth: Option<&Bytes>,
+    ) {
         if let Some(Bytes(truth)) = truth {
             // The kernel adds this to the path of a file without a name; procscope has a field for
             // it.
@@ -58,7 +64,13 @@ impl Field<'_> {
         }
     }
 
-    pub(super) fn name(&mut self, field: &'static str, text: &Option<String>, exact: &Option<String>, truth: Option<&Bytes>) {
+    pub(super) fn name(
+        &mut self,
+        field: &'static str,
+        text: &Option<String>,
+        exact: &Option<String>,
+        truth: Option<&Bytes>,
+    ) {
         if let Some(truth) = truth {
             let right = same_readable(text.as_deref(), exact.as_deref(), &truth.0);
             self.check(field, right, || format!("{text:?}, not {truth:?}"));

@@ -72,11 +72,7 @@ pub(in super::super) fn explain_script(told: &Told, truth: &HashMap<u32, &Life>)
             *apart = apart.saturating_sub(1);
         } else if heads.iter().any(|at| stands(*at, &sent)) {
             let empty = argv(life).take(JOIN_ARGNUM).any(<[u8]>::is_empty);
-            faults.explained(if empty {
-                "ends before an empty word"
-            } else {
-                "more than 16 words, or of 1,023 bytes"
-            });
+            faults.explained(if empty { "ends before an empty word" } else { "more than 16 words, or of 1,023 bytes" });
             *apart = apart.saturating_sub(1);
         } else {
             left.push((pid, right, sent, !heads.is_empty()));
