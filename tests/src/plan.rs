@@ -2,7 +2,7 @@
 
 use crate::truth::Planned;
 
-/// Each process after this many has many long arguments.
+/// One process in this many has many long arguments.
 const LONG_EVERY: u32 = 50;
 const LONG_COUNT: usize = 60;
 const LONG_BYTES: usize = 8 << 10;

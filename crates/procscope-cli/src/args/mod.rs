@@ -202,7 +202,7 @@ pub(crate) struct Options {
     #[arg(long = "tree", value_name = "PID", value_parser = parse_pid, allow_negative_numbers = true)]
     pub(crate) trees: Vec<Pid>,
 
-    /// Only processes with this name; 15 bytes count
+    /// Only processes with this name (its first 15 bytes)
     #[arg(short, long = "name", value_name = "NAME", value_parser = OsStringValueParser::new().try_map(parse_name))]
     pub(crate) names: Vec<Vec<u8>>,
 
