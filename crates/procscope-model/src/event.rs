@@ -61,7 +61,7 @@ pub enum EventKind {
     ThreadExit(ThreadExit),
     /// A signal makes the process dump core.
     Core(CoreDump),
-    /// A thread's comm changed otherwise than by exec.
+    /// A thread's comm changed, not by an exec.
     Comm(CommChange),
     /// A user id changed.
     Uid(IdChange),

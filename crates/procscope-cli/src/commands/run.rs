@@ -33,8 +33,8 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, Failure> {
     #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
     let mut notes = watch::notes(&monitor, second.as_ref());
     // Before another thread starts. The tracer is one already, and has the rights of the programs
-    // that it traces. The command has its own, and may later run as another user whom a signal is
-    // for.
+    // that it traces. The command has its own, and may later run as another user, to which signals
+    // still have to be passed.
     #[cfg(target_os = "linux")]
     if monitor.session().source != procscope::SourceId::Ptrace {
         let kept = [watch::rights(&monitor, second.as_ref()), vec!["CAP_KILL"]].concat();

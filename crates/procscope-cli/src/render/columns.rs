@@ -14,7 +14,7 @@ pub(crate) struct Column {
     pub(crate) shows: Shows,
 }
 
-/// Where a cell stands in its column.
+/// The side of a cell in its column.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Side {
     Left,
@@ -126,7 +126,7 @@ impl Column {
         matches!(self.name, "event" | "info" | "status")
     }
 
-    /// The fields whose flaws show how far the cell can be trusted, the most telling first.
+    /// The fields whose flaws show how far the cell can be trusted, the most important first.
     pub(crate) fn flaws(self) -> impl Iterator<Item = Field> {
         let (own, more): (_, &[Field]) = match self.shows {
             // Without the parent there is no pid of it either.

@@ -183,7 +183,7 @@ fn a_filter_is_decided_by_it() {
 }
 
 proptest! {
-    /// Whatever comes, the count of children is right, and nobody is kept for nothing.
+    /// The count of children is always right, and no process is kept without need.
     #[test]
     fn the_counts_hold(steps in proptest::collection::vec((0u32..8, 0u64..4, 0u32..8, 0u64..4, any::<bool>()), 0..80)) {
         let mut ancestry = Ancestry::default();

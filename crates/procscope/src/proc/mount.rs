@@ -1,4 +1,4 @@
-//! A filesystem where nobody sees it, for a system on which /proc or tracefs is not mounted.
+//! A filesystem without a place in the tree, for a system on which /proc or tracefs is not mounted.
 
 use std::fs::File;
 use std::io::{self, Read};

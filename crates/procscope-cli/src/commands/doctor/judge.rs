@@ -112,7 +112,7 @@ pub(super) struct Probe {
 pub(super) struct Truth {
     pub(super) parent: Pid,
     pub(super) parent_name: Vec<u8>,
-    /// Events bear other pids than the doctor knows.
+    /// Events have other pids than the doctor knows.
     pub(super) other_pids: bool,
     pub(super) probes: Vec<Probe>,
     /// The wall clock before and after all that.

@@ -156,7 +156,7 @@ impl Tracker {
         missing(known, Field::User, known.ids.is_some());
         missing(known, Field::Cgroup, known.cgroup != CgroupKey::default());
         if known.ids.is_some() && known.login == LoginRecord::default() {
-            // Nobody had logged in.
+            // There was no login.
             known.marks.clear(Field::Login);
         } else {
             missing(known, Field::Login, known.ids.is_some());
