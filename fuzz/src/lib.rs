@@ -1,16 +1,18 @@
 //! The bodies of the fuzz targets: each takes any bytes, and panics if procscope is wrong.
 //! libFuzzer runs them through `fuzz_targets/`, and `cargo test` over the committed corpus.
 
+use std::io::{self, Read as _};
+use std::ops::ControlFlow;
 use std::str;
-
 use std::sync::Arc;
 
 use procscope::{
-    Argv, Event, EventKind, EventSet, ExecFailure, Exit, ExitStatus, Filter, Process, ProcessId, SourceId, StartTime,
-    Timestamp, Usage,
+    Argv, Event, EventKind, EventSet, ExecFailure, Exit, ExitStatus, Feed as _, Filter, Kind, Process, ProcessId, Sink,
+    SourceId, StartTime, Timestamp, Usage,
 };
 use procscope_format::Encode as _;
-use procscope_format::json::JsonLines;
+use procscope_format::csv::Csv;
+use procscope_format::json::{JsonLines, Reader};
 
 /// A target's body.
 pub type Target = fn(&[u8]);
@@ -25,6 +27,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("decode_tracefs", decode_tracefs),
     ("event_set", event_set),
     ("filter", filter),
+    ("recording", recording),
 ];
 
 /// A cgroup's path, which any creator of cgroups chooses: the container and the unit are parts of
@@ -61,6 +64,30 @@ pub fn decode_json(data: &[u8]) {
     assert_eq!(again.event.kind.kind(), decoded.event.kind.kind());
     assert!(again.unknown.is_empty());
 }
+
+/// A recording, compressed or not: whatever it gives is counted and can be written.
+pub fn recording(data: &[u8]) {
+    struct Written(Csv, Vec<u8>, u64);
+    impl Sink for Written {
+        fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>> {
+            self.2 += 1;
+            self.1.clear();
+            self.0.event(event, &mut self.1);
+            Ok(ControlFlow::Continue(()))
+        }
+    }
+    let Ok(input) = procscope_format::decompressed(io::Cursor::new(data.to_vec())) else { return };
+    let Ok(reader) = Reader::open(input.take(MOST_INFLATED), |_| ()) else { return };
+    let boot = reader.session().boot_id;
+    let mut sink = Written(Csv::new(boot, false), Vec::new(), 0);
+    if let Ok(summary) = Box::new(reader).run(&mut sink) {
+        let marks = summary.delivered[Kind::Lost as usize];
+        assert_eq!(summary.total_delivered() + marks, sink.2);
+    }
+}
+
+/// So many bytes of what an input decompresses to are read: a bomb takes time, and nothing else.
+const MOST_INFLATED: u64 = 1 << 20;
 
 /// Looks at processes in /proc, one after another.
 pub fn decode_proc_poll(data: &[u8]) {

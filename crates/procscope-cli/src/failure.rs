@@ -2,6 +2,7 @@ use std::fmt;
 use std::io::{self, Write};
 
 use procscope::Error;
+use procscope_format::json::ReadError;
 
 use crate::program;
 use procscope_format::escape;
@@ -25,6 +26,21 @@ impl Failure {
     pub(crate) fn writing(target: &str, error: &io::Error) -> Self {
         let help = remedy(error).unwrap_or("write elsewhere: procscope -o FILE");
         Self { what: format!("cannot write to {target}"), cause: describe(error), help: help.to_owned() }
+    }
+}
+
+impl Failure {
+    /// A recording that cannot be read, or not further.
+    pub(crate) fn reading(error: &(dyn std::error::Error + 'static)) -> Self {
+        let (cause, help) = match error.downcast_ref::<ReadError>() {
+            Some(ReadError::Foreign(_)) => (error.to_string(), "record events first: procscope --format json -o FILE"),
+            Some(ReadError::Io { error: io, .. }) => (
+                error.to_string(),
+                remedy(io).unwrap_or("see what it is: file FILE; a compressed one is tested by gzip -t or zstd -t"),
+            ),
+            _ => (error.to_string(), "see procscope replay --help"),
+        };
+        Self { what: "cannot replay the recording, or not further".to_owned(), cause, help: help.to_owned() }
     }
 }
 

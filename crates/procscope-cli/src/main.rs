@@ -9,6 +9,7 @@ mod memory;
 mod output;
 mod personas;
 mod program;
+mod recording;
 mod render;
 #[cfg(target_os = "linux")]
 mod rights;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
     let ran = match command {
         Command::Watch(watch) => commands::watch::run(&watch.options),
         Command::Run(run) => commands::run::run(&run),
+        Command::Replay(replay) => commands::replay::run(&replay),
         Command::Sources(sources) => commands::sources::run(&sources),
         Command::Doctor(doctor) => commands::doctor::run(&doctor),
         Command::Personas(personas) => commands::personas::run(&personas),

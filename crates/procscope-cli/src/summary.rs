@@ -105,10 +105,40 @@ fn is_powerless(event: &Event) -> bool {
     })
 }
 
+/// Where events come from.
+#[derive(Clone, Copy)]
+pub(crate) enum Origin {
+    /// A mechanism, as they happen.
+    Live(SourceId),
+    /// A file, whose events happened within so long.
+    Recording { span_ns: u64 },
+}
+
+impl Origin {
+    /// What makes losses fewer.
+    fn what_helps(self, lost: u64, skipped: u64) -> String {
+        match self {
+            Self::Live(source) => what_helps(source, lost, skipped),
+            Self::Recording { .. } => "missing when it was recorded".to_owned(),
+        }
+    }
+
+    fn malformed(self) -> &'static str {
+        match self {
+            Self::Live(_) => "records of the kernel that this version cannot read",
+            Self::Recording { .. } => "lines that were skipped, as they cannot be read",
+        }
+    }
+}
+
 /// The result of a run, in lines for people.
-pub(crate) fn text(source: SourceId, summary: &Summary, tally: &Tally) -> String {
+pub(crate) fn text(origin: Origin, summary: &Summary, tally: &Tally) -> String {
     let total = summary.total_delivered();
-    let rate = u128::from(total) * 1_000_000_000 / u128::from(summary.elapsed_ns.max(1));
+    let (span_ns, within) = match origin {
+        Origin::Live(_) => (summary.elapsed_ns, "in"),
+        Origin::Recording { span_ns } => (span_ns, "recorded in"),
+    };
+    let rate = u128::from(total) * 1_000_000_000 / u128::from(span_ns.max(1));
     let none = || "none".to_owned();
     let lost = match summary.total_lost() {
         0 => none(),
@@ -118,7 +148,7 @@ pub(crate) fn text(source: SourceId, summary: &Summary, tally: &Tally) -> String
             if unknown > 0 {
                 kinds.push(format!("{unknown} of unknown kind"));
             }
-            format!("{lost}: {}; {}", kinds.join(", "), what_helps(source, lost, summary.skipped))
+            format!("{lost}: {}; {}", kinds.join(", "), origin.what_helps(lost, summary.skipped))
         }
     };
     let delivered = by_kind(&summary.delivered);
@@ -134,18 +164,11 @@ pub(crate) fn text(source: SourceId, summary: &Summary, tally: &Tally) -> String
         rows.push(("undecided", format!("{}: {why}", summary.undecided)));
     }
     if summary.malformed > 0 {
-        rows.push((
-            "malformed",
-            format!(
-                "{}: records of the kernel that this version cannot \
-            read",
-                summary.malformed
-            ),
-        ));
+        rows.push(("malformed", format!("{}: {}", summary.malformed, origin.malformed())));
     }
     rows.extend(tally.powerless().map(|powerless| ("set-uid", powerless)));
     rows.extend(tally.busiest().map(|busiest| ("busiest", busiest)));
-    let mut text = format!("procscope: {total} events in {}, {rate} a second\n", human_span(summary.elapsed_ns));
+    let mut text = format!("procscope: {total} events {within} {}, {rate} a second\n", human_span(span_ns));
     for (name, value) in rows {
         let _ = writeln!(text, "  {name:<11} {value}");
     }
@@ -241,6 +264,7 @@ mod tests {
         summary.delivered[Kind::Exit as usize] = 1200;
         summary.delivered[Kind::Lost as usize] = 2;
         summary.elapsed_ns = 12_345_000_000;
+        let text = |source, summary: &Summary, tally: &Tally| text(Origin::Live(source), summary, tally);
         let quiet = text(SourceId::Ebpf, &summary, &tally);
         summary.lost[Kind::Exec as usize] = 100;
         summary.lost[Kind::Exit as usize] = 20;
@@ -259,6 +283,13 @@ mod tests {
         let some = text(SourceId::Ebpf, &other, &tally);
         assert!(some.contains("; 23 because the kernel skipped") && some.contains("--ring-size 64MiB"), "{some}");
         insta::assert_snapshot!(format!("{quiet}\n{}\n{empty}", text(SourceId::Ebpf, &summary, &tally)));
+        let replayed = super::text(Origin::Recording { span_ns: 1_000_000_000 }, &summary, &tally);
+        assert!(replayed.starts_with("procscope: 1267 events recorded in 1.0s, 1267 a second\n"), "{replayed}");
+        assert!(
+            replayed.contains("; missing when it was recorded\n") && !replayed.contains("--ring-size"),
+            "{replayed}"
+        );
+        assert!(replayed.contains("malformed   2: lines that were skipped"), "{replayed}");
     }
 
     #[test]

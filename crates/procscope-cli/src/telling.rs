@@ -1,9 +1,9 @@
-//! The events of a monitor, rendered and written.
+//! The events of a feed, rendered and written.
 
 use std::io;
 use std::ops::ControlFlow;
 
-use procscope::{Error, Event, EventKind, Monitor, Session, Sink, Summary};
+use procscope::{Error, Event, EventKind, Feed, FeedError, Session, Sink, Summary};
 
 use crate::failure::Failure;
 use crate::output::{Output, Screen};
@@ -14,12 +14,27 @@ use crate::writer::{CHUNK_BYTES, Writer};
 pub(crate) enum Trouble {
     Output(Failure),
     Monitor(Error),
+    /// What gives the events, which is no monitor, failed.
+    Feed(Failure),
+}
+
+impl Trouble {
+    fn of_feed(error: FeedError, target: &str) -> Self {
+        match error {
+            FeedError::Sink(error) => Self::Output(Failure::writing(target, &error)),
+            FeedError::Source(error) => match error.downcast::<Error>() {
+                Ok(error) => Self::Monitor(*error),
+                Err(error) => Self::Feed(Failure::reading(&*error)),
+            },
+            other => Self::Feed(Failure::reading(&other)),
+        }
+    }
 }
 
 impl From<Trouble> for Failure {
     fn from(trouble: Trouble) -> Self {
         match trouble {
-            Trouble::Output(failure) => failure,
+            Trouble::Output(failure) | Trouble::Feed(failure) => failure,
             Trouble::Monitor(error) => error.into(),
         }
     }
@@ -40,13 +55,13 @@ where
     R: FnOnce(&Session, Option<&Screen>) -> Box<dyn Render>,
     W: FnMut(&Event),
 {
-    /// Prints all events of a monitor. `None` if the output's reader is gone.
-    pub(crate) fn tell(self, monitor: Monitor, output: Output) -> Result<Option<Summary>, Trouble> {
+    /// Prints all events of a feed. `None` if the output's reader is gone.
+    pub(crate) fn tell(self, feed: Box<dyn Feed>, output: Output) -> Result<Option<Summary>, Trouble> {
         let target = output.name.clone();
         let writing = |error: io::Error| Trouble::Output(Failure::writing(&target, &error));
-        let stop = monitor.stop_handle();
+        let stop = feed.stop_handle();
         let screen = output.screen().map_err(writing)?;
-        let render = (self.render)(monitor.session(), screen.as_ref());
+        let render = (self.render)(feed.session(), screen.as_ref());
         #[cfg(target_os = "linux")]
         let pipe = output.pipe().map_err(writing)?;
         let out = output.into_writer().map_err(writing)?;
@@ -57,7 +72,7 @@ where
         }
         let buffer = Writer::buffer();
         let mut sink = Written { render, buffer, writer, screen, begun: false, watch: self.watch, left: self.count };
-        let ran = monitor.run(&mut sink);
+        let ran = feed.run(&mut sink);
         if let Ok(summary) = &ran {
             sink.render.end(summary, &mut sink.buffer);
         }
@@ -68,11 +83,7 @@ where
             Err(error) => return Err(writing(error)),
             Ok(()) => {}
         }
-        let summary = ran.map_err(|error| match error {
-            Error::Sink(error) => writing(error),
-            error => Trouble::Monitor(error),
-        })?;
-        Ok(Some(summary))
+        ran.map(Some).map_err(|error| Trouble::of_feed(error, &target))
     }
 }
 

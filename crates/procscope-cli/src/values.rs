@@ -66,6 +66,12 @@ pub(crate) fn parse_count(text: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("type a number from 1 to {}, such as 100", u64::MAX))
 }
 
+/// How many times as fast as events happened.
+pub(crate) fn parse_speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed: &f64| (0.001..=1_000_000.0).contains(speed));
+    speed.ok_or_else(|| "type a number from 0.001 to 1000000, such as 1 or 10".to_owned())
+}
+
 /// A comm, whatever its bytes are.
 pub(crate) fn parse_name(name: OsString) -> Result<Vec<u8>, String> {
     match name.into_encoded_bytes() {

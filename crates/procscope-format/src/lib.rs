@@ -2,6 +2,8 @@
 //!
 //! No operating system: a file written on one system is read on any other.
 
+#[cfg(feature = "compressed")]
+mod compressed;
 pub mod csv;
 pub mod escape;
 pub mod json;
@@ -13,6 +15,9 @@ pub mod samples;
 pub mod time;
 
 use procscope_model::Event;
+
+#[cfg(feature = "compressed")]
+pub use compressed::decompressed;
 
 /// Turns events into bytes.
 pub trait Encode {

@@ -1,7 +1,9 @@
 use std::io;
 use std::ops::ControlFlow;
 
-use crate::{BootId, Capabilities, Event, EventSet, ExitStatus, Field, KIND_COUNT, Kind, SourceId, Timestamp};
+use crate::{
+    BootId, Capabilities, Event, EventKind, EventSet, ExitStatus, Field, KIND_COUNT, Kind, SourceId, Timestamp,
+};
 
 /// What is the same for all events of one feed.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,6 +95,23 @@ pub struct Summary {
 }
 
 impl Summary {
+    /// Counts an event that is given to the sink.
+    pub fn count(&mut self, event: &Event) {
+        let kind = event.kind.kind();
+        self.delivered[kind as usize] += 1;
+        if let EventKind::Lost(lost) = &event.kind {
+            for (kind, count) in lost.iter() {
+                self.lost[kind as usize] = self.lost[kind as usize].saturating_add(count);
+            }
+        }
+        for (field, _) in event.own_flaws().filter(|(_, flaw)| flaw.is_incomplete()) {
+            match self.incomplete.iter_mut().find(|(of, _)| *of == field) {
+                Some((_, count)) => *count += 1,
+                None => self.incomplete.push((field, 1)),
+            }
+        }
+    }
+
     /// All events given to the sink, without the `lost` marks.
     pub fn total_delivered(&self) -> u64 {
         Kind::ALL.into_iter().filter(|&kind| kind != Kind::Lost).map(|kind| self.delivered[kind as usize]).sum()

@@ -24,6 +24,11 @@ pub struct MonitorBuilder {
 }
 
 impl MonitorBuilder {
+    /// What was asked for so far.
+    pub fn want(&self) -> &Want {
+        &self.want
+    }
+
     /// Uses only this mechanism; the default is the best that works here.
     #[must_use]
     pub fn source(mut self, source: SourceId) -> Self {

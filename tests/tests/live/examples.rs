@@ -54,6 +54,8 @@ fn run_all(lines: &BTreeSet<String>, commands: &[&str]) {
     fs::set_permissions(bin.join("procscope"), fs::Permissions::from_mode(0o755)).expect("it is ours");
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap_or_default());
     fs::write(dir.path().join("Makefile"), "all:\n\ttrue\n").expect("it is ours");
+    // What examples replay.
+    run("procscope --format json -o events.jsonl", dir.path(), &path);
     for line in lines {
         run(line, dir.path(), &path);
     }

@@ -30,6 +30,7 @@ mod personas;
 mod poll;
 mod processor;
 mod readers;
+mod replay;
 mod rights;
 mod run;
 mod schema;

@@ -53,6 +53,10 @@ pub(super) const TARGETS: &[Target] = &[
     },
     Target { name: "event_set", files: &["crates/procscope-model/src/event.rs"] },
     Target { name: "filter", files: &["crates/procscope-model/src/filter/", "crates/procscope-model/src/fields/"] },
+    Target {
+        name: "recording",
+        files: &["crates/procscope-format/src/compressed.rs", "crates/procscope-format/src/json/"],
+    },
 ];
 
 /// The common parts of all targets.

@@ -51,6 +51,19 @@ Examples:
   procscope run -o log.json --format json -- sh -c 'ls; ls no-such-file || true'
   procscope run --filter 'exit != 0' --wait-all sh -c 'sleep 1 & true'";
 
+pub(super) const REPLAY: &str = "\
+First record events: procscope --format json -o events.jsonl. They come at once,
+or with --speed as they happened. Lines that cannot be read are skipped, with a
+message. Repeat -p, --tree, -n, -u, --cgroup, --container for more.
+Personas replay too: procscope forkstat --replay FILE.
+
+Exit status: 0, or 1 after an error, 2 after a wrong option, 3 by --strict.
+
+Examples:
+  procscope replay events.jsonl 'exit != 0'     what failed
+  procscope replay --format csv events.jsonl > events.csv
+  procscope --format json | procscope replay - --columns time,command";
+
 pub(super) const PERSONAS: &str = "\
 Each is a command too: procscope forkstat --help shows its options, and the
 differences from the original.

@@ -18,7 +18,8 @@ use crate::output;
 use crate::output::say;
 use crate::render::columns::Columns;
 use crate::values::{
-    RingSize, Source, parse_container, parse_count, parse_duration, parse_env, parse_name, parse_pid, parse_user,
+    RingSize, Source, parse_container, parse_count, parse_duration, parse_env, parse_name, parse_pid, parse_speed,
+    parse_user,
 };
 use procscope_format::escape::visible_lines;
 
@@ -32,6 +33,7 @@ use procscope_format::escape::visible_lines;
     mut_arg("no_header", |arg| arg.hide(true)),
     mut_arg("csv_safe", |arg| arg.hide(true)),
     mut_arg("explain", |arg| arg.hide(true)),
+    mut_arg("ring_size", |arg| arg.hide(true)),
     args_conflicts_with_subcommands = true,
     disable_help_subcommand = true,
     max_term_width = 80,
@@ -64,6 +66,14 @@ pub(crate) enum Command {
         help_template = help::OPTIONS_TEMPLATE
     )]
     Run(Box<Run>),
+    /// Replay events from a file of JSON Lines, or from a pipe
+    #[command(
+        after_help = help::REPLAY,
+        override_usage = "procscope replay [OPTIONS] FILE [FILTER]",
+        max_term_width = 80,
+        help_template = help::OPTIONS_TEMPLATE
+    )]
+    Replay(Box<Replay>),
     /// List the mechanisms: what each reports, needs and costs here
     #[command(after_help = help::SOURCES, max_term_width = 80)]
     Sources(Sources),
@@ -175,7 +185,53 @@ pub(crate) struct Run {
     pub(crate) options: Options,
 }
 
-/// The options of both.
+/// The options of `replay`.
+#[derive(Args, Debug)]
+#[command(
+    mut_arg("explain", |arg| arg.hide(true)),
+    mut_arg("env", |arg| arg.hide(true)),
+    mut_arg("duration", |arg| arg.help("Only what happened within this time from the start: 10s, 5m")),
+    mut_arg("source", |arg| arg.hide(true)),
+    mut_arg("verify", |arg| arg.hide(true)),
+    mut_arg("ring_size", |arg| arg.hide(true)),
+    mut_arg("asked_events", |arg| arg.help("Kinds of event; all that are recorded without it")),
+    mut_arg("pids", |arg| arg.help("Only processes of this pid")),
+    mut_arg("trees", |arg| arg.help("Only processes of this pid, and all below them")),
+    mut_arg("strict", |arg| arg.help("Status 3 where events are missing or lines were skipped"))
+)]
+pub(crate) struct Replay {
+    /// What --format json printed, also by gzip or zstd; - is stdin
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// Only events that this filter takes: exit != 0
+    #[arg(value_name = "FILTER")]
+    filter_words: Vec<String>,
+
+    /// As fast as it happened, or N times: 1, 10, 0.5
+    #[arg(long, value_name = "N", value_parser = parse_speed, allow_negative_numbers = true)]
+    pub(crate) speed: Option<f64>,
+
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+impl Replay {
+    /// An option of `watch` that asks for what only a mechanism can do.
+    fn of_a_mechanism(&self) -> Option<&'static str> {
+        let it = &self.options;
+        let given = [
+            ("--explain", it.explain),
+            ("--env", it.env.is_some()),
+            ("--source", it.source.0.is_some()),
+            ("--verify", it.verify.is_some()),
+            ("--ring-size", it.ring_size.is_some()),
+        ];
+        given.into_iter().find_map(|(name, given)| given.then_some(name))
+    }
+}
+
+/// The options of all three.
 #[derive(Args, Debug)]
 pub(crate) struct Options {
     /// The filter; not read by clap
@@ -357,6 +413,16 @@ fn parse_from(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap
                 return Err(self::command().error(ErrorKind::ArgumentConflict, text));
             }
             check(options, run.filter_text.take(), true)?;
+        }
+        Command::Replay(replay) => {
+            if let Some(option) = replay.of_a_mechanism() {
+                let text = format!("{option} is about watching; what is in a recording was recorded. Leave it out");
+                return Err(self::command().error(ErrorKind::ArgumentConflict, text));
+            }
+            let options = &mut replay.options;
+            options.asked_events.get_or_insert(EventSet::ALL);
+            let text = (!replay.filter_words.is_empty()).then(|| replay.filter_words.join(" "));
+            check(options, text, true)?;
         }
         Command::Sources(_) | Command::Doctor(_) | Command::Personas(_) | Command::Completions(_) | Command::Man(_) => {
         }

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output::{self, Output, Screen, say};
 use crate::render::Render;
 use crate::render::table::{Look, Table};
-use crate::summary::{self, Tally};
+use crate::summary::{self, Origin, Tally};
 use crate::telling::{Telling, Trouble};
 use crate::verify::{self, Proven, Second};
 use procscope_format::csv::Csv;
@@ -92,12 +92,12 @@ pub(super) fn tell(
         },
         count: options.count,
     };
-    let told = telling.tell(monitor, output);
+    let told = telling.tell(Box::new(monitor), output);
     let until = told.as_ref().ok().and_then(Option::as_ref).map(|summary| summary.until);
     let proven = verifying.map(|it| it.end(until)).transpose();
     let Some(summary) = told? else { return Ok(None) };
     if !options.quiet {
-        say(&summary::text(source, &summary, &tally));
+        say(&summary::text(Origin::Live(source), &summary, &tally));
     }
     let proven = proven.map_err(Trouble::Monitor)?;
     if let Some(proven) = proven.as_ref().filter(|_| !options.quiet) {
@@ -154,7 +154,7 @@ pub(super) fn builder(watch: &Options) -> MonitorBuilder {
     }
 }
 
-fn renderer(watch: &Options, session: &Session, screen: Option<&Screen>) -> Box<dyn Render> {
+pub(super) fn renderer(watch: &Options, session: &Session, screen: Option<&Screen>) -> Box<dyn Render> {
     match watch.format {
         Format::Json => Box::new(JsonLines::new(session.boot_id)),
         Format::Csv => Box::new(Csv::new(session.boot_id, !watch.no_header).safe(watch.csv_safe)),

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use procscope::{Event, EventKind, EventSet, ExitStatus, Kind, Monitor, Pid, Summary};
 
-use super::options::{Grammar, Refusal, Table, flag};
+use super::options::{Common, Grammar, Refusal, Table, flag};
 use super::session::Watch;
 use crate::failure::Failure;
 use crate::output;
@@ -87,7 +87,11 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     if line.operands.is_empty() {
         return Err(TABLE.wrong("it needs the ids of processes".to_owned()));
     }
-    let waiting = waiting::Waiting::begin("pwait", &read_pids(&line.operands));
+    let pids = read_pids(&line.operands);
+    if line.common.replay.is_some() {
+        return replay(pids, verbose, check, line.common);
+    }
+    let waiting = waiting::Waiting::begin("pwait", &pids);
     if waiting.is_empty() {
         return Ok(ExitCode::from(1));
     }
@@ -108,8 +112,23 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
         help: "look at the limits that `ulimit -a` prints".to_owned(),
     })?;
     let ends = Rc::new(RefCell::new(ends));
-    let lines = Lines { ends: Rc::clone(&ends) };
+    let lines = Lines { ends: Rc::clone(&ends), lives: true };
     monitor.run(|_, _| Box::new(lines))?;
+    let code = ends.borrow().code(check);
+    Ok(code)
+}
+
+/// Reports from a recording how processes ended.
+fn replay(pids: Vec<Pid>, verbose: bool, check: bool, common: Common) -> Result<ExitCode, Refusal> {
+    let ends = Ends { verbose, ends: pids.iter().map(|&pid| (pid, None)).collect() };
+    if ends.ends.is_empty() {
+        return Ok(ExitCode::from(1));
+    }
+    let builder = Monitor::builder().events(EventSet::NONE.with(Kind::Exit)).user_names(false);
+    let builder = pids.iter().fold(builder, |builder, &pid| builder.pid(pid));
+    let ends = Rc::new(RefCell::new(ends));
+    let lines = Lines { ends: Rc::clone(&ends), lives: false };
+    Watch::new(builder, common)?.run(|_, _| Box::new(lines))?;
     let code = ends.borrow().code(check);
     Ok(code)
 }
@@ -146,6 +165,8 @@ fn without_statuses(waiting: &waiting::Waiting, ends: Ends, check: bool, why: Fa
 
 struct Lines {
     ends: Rc<RefCell<Ends>>,
+    /// The processes are of now, not of a recording.
+    lives: bool,
 }
 
 impl Render for Lines {
@@ -167,6 +188,9 @@ impl Render for Lines {
 
     fn end(&mut self, _: &Summary, out: &mut Vec<u8>) {
         let ends = self.ends.borrow();
+        if !self.lives {
+            return;
+        }
         for (&pid, _) in ends.ends.iter().filter(|(pid, end)| end.is_none() && waiting::is_over(**pid)) {
             ends.push(pid, ExitStatus::Unknown, out);
         }
@@ -337,7 +361,7 @@ mod tests {
     fn ends_are_told_once() {
         let ends = Ends { verbose: true, ends: [(4711, None), (4712, None)].into() };
         let ends = Rc::new(RefCell::new(ends));
-        let mut lines = Lines { ends: Rc::clone(&ends) };
+        let mut lines = Lines { ends: Rc::clone(&ends), lives: true };
         let text = samples::rendered(&mut lines, &samples::events());
         assert_eq!(text, "4711: exited with status 0.\n4712: exited with status 0.\n");
         assert!(lines.is_done());

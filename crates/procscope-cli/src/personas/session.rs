@@ -2,15 +2,17 @@
 //! stopped.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use procscope::{Event, EventKind, Kind, Lost, Monitor, MonitorBuilder, Session, SourceId, StopHandle, Summary};
+use procscope::{Event, EventKind, Feed, Kind, Lost, MonitorBuilder, Session, SourceId, StopHandle, Summary};
 
 use super::options::Common;
 use crate::failure::Failure;
 use crate::output::say;
 use crate::output::{Output, Screen};
 use crate::program;
+use crate::recording;
 use crate::render::Render;
 use crate::telling::Telling;
 use procscope_format::escape;
@@ -26,6 +28,8 @@ pub(crate) struct Watch {
     /// A command to run meanwhile, with the original rights; it is watched like all others, and the
     /// run ends with it.
     pub(crate) meanwhile: Vec<OsString>,
+    /// A recording to read, in place of a mechanism.
+    replay: Option<PathBuf>,
 }
 
 impl Watch {
@@ -45,6 +49,7 @@ impl Watch {
             realtime: false,
             quiet: false,
             meanwhile: Vec::new(),
+            replay: common.replay,
         })
     }
 
@@ -58,6 +63,10 @@ impl Watch {
 
     /// Attaches: from now on nothing is missed. Gives up rights, and catches signals.
     pub(crate) fn attach(self) -> Result<Attached, Failure> {
+        if let Some(path) = &self.replay {
+            let feed = replayed(path, &self.builder, self.quiet)?;
+            return Ok(Attached { feed, output: self.output, quiet: self.quiet, live: false });
+        }
         let monitor = self.builder.build()?;
         let meanwhile = self.meanwhile.split_first().map(|(program, words)| {
             let begun = Command::new(program).args(words).spawn();
@@ -98,21 +107,30 @@ impl Watch {
                 stop.stop();
             });
         }
-        Ok(Attached { monitor, output: self.output, quiet: self.quiet })
+        Ok(Attached { feed: Box::new(monitor), output: self.output, quiet: self.quiet, live: true })
     }
+}
+
+/// A recording, of which only what a persona asks for is given.
+fn replayed(path: &Path, builder: &MonitorBuilder, quiet: bool) -> Result<Box<dyn Feed>, Failure> {
+    let reader = recording::open(path, None, quiet)?.ok_or_else(|| recording::empty(path))?;
+    #[cfg(unix)]
+    crate::signals::stop_on_signals(reader.stop_handle()).map_err(crate::signals::failure)?;
+    recording::select(reader, builder.want())
 }
 
 /// A persona that watches.
 pub(crate) struct Attached {
-    monitor: Monitor,
+    feed: Box<dyn Feed>,
     output: Output,
     quiet: bool,
+    live: bool,
 }
 
 impl Attached {
     /// Ends it from anywhere.
     pub(crate) fn stop_handle(&self) -> StopHandle {
-        self.monitor.stop_handle()
+        self.feed.stop_handle()
     }
 
     /// Prints events until stopped; `None` if the output's reader is gone.
@@ -120,7 +138,7 @@ impl Attached {
         self,
         render: impl FnOnce(&Session, Option<&Screen>) -> Box<dyn Render>,
     ) -> Result<Option<Summary>, Failure> {
-        let quiet = self.quiet;
+        let Self { quiet, live, .. } = self;
         let watch = |event: &Event| {
             if let EventKind::Lost(lost) = &event.kind
                 && !quiet
@@ -129,8 +147,8 @@ impl Attached {
             }
         };
         let telling = Telling { render, watch, count: None };
-        let summary = telling.tell(self.monitor, self.output).map_err(Failure::from)?;
-        if let Some(summary) = summary.as_ref().filter(|summary| summary.malformed > 0) {
+        let summary = telling.tell(self.feed, self.output).map_err(Failure::from)?;
+        if let Some(summary) = summary.as_ref().filter(|summary| live && summary.malformed > 0) {
             say(&line(&format!("{} records of the kernel could not be read", summary.malformed)));
         }
         Ok(summary)

@@ -2,13 +2,14 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use memchr::memmem;
 use procscope_model::{
     Argv, Event, EventKind, FIELDS, Field, FieldSpec, FieldType, Flaw, Kind, Lost, ProcessId, SourceId, StartTime,
     Timestamp, Value, errno_number, signal_number,
 };
 use serde_json::{Map, Value as Json};
 
-use super::VERSION;
+use super::{VERSION, fixups};
 
 /// Why a line is not an event of procscope.
 #[derive(Debug, thiserror::Error)]
@@ -57,12 +58,16 @@ pub struct Decoded {
 /// # Errors
 /// [`DecodeError`] says what is wrong with the line.
 pub fn decode(line: &[u8]) -> Result<Decoded, DecodeError> {
-    let Json::Object(line) = serde_json::from_slice(line)? else { return Err(DecodeError::NotAnObject) };
-    Line { boot: None, used: 0, line: &line }.read()
+    let has_exact = memmem::find(line, b"_b64\"").is_some();
+    let Json::Object(mut line) = serde_json::from_slice(line)? else { return Err(DecodeError::NotAnObject) };
+    fixups::apply(&mut line);
+    Line { boot: None, has_exact, used: 0, line: &line }.read()
 }
 
 struct Line<'a> {
     boot: Option<[u8; 4]>,
+    /// Whether any text of it stands there in base64 too.
+    has_exact: bool,
     /// How many of its keys were understood.
     used: usize,
     line: &'a Map<String, Json>,
@@ -116,7 +121,7 @@ impl<'a> Line<'a> {
     fn field(&mut self, event: &mut Event, field: &'static FieldSpec) -> Result<(), DecodeError> {
         let Some((object, key)) = self.place(field) else { return Ok(()) };
         let Some(value) = object.get(key) else { return Ok(()) };
-        let exact = object.get(&format!("{key}_b64"));
+        let exact = self.has_exact.then(|| object.get(&format!("{key}_b64"))).flatten();
         self.used += 1 + usize::from(exact.is_some());
         let set = match field.of {
             FieldType::Flaws => set_flaws(event, field, value),

@@ -4,10 +4,15 @@ mod base64;
 mod cache;
 mod decode;
 mod encode;
+mod fixups;
+mod lines;
+mod reader;
+mod restore;
 mod text;
 
 pub use decode::{DecodeError, Decoded, decode};
 pub use encode::JsonLines;
+pub use reader::{BadLine, BadLineCause, ReadError, Reader};
 
 /// The version in `v`.
 pub const VERSION: u64 = 1;

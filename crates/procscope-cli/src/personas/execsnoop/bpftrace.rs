@@ -122,13 +122,16 @@ const INFO: &str = "bpftrace reports here what it can do on this kernel. For pro
 pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     let line = TABLE.parse(words)?;
     let options = Options::read(&line)?;
+    let why = "there is no -c COMMAND and no -p PID: nothing runs meanwhile";
+    TABLE.refuse_replay(&line.common, options.pid.is_some() || !options.command.is_empty(), why)?;
     let waiting = options.pid.map(|pid| Waiting::begin("execsnoop.bt", &[pid]));
     if waiting.as_ref().is_some_and(Waiting::is_empty) {
         return Ok(ExitCode::from(1));
     }
+    let duration = line.common.duration;
     let mut watch = Watch::new(Monitor::builder().events(wanted(true)).user_names(false), line.common)?;
     if let Some(output) = options.output {
-        watch.output = Output::open(Some(&path(output)), line.common.duration, false)?;
+        watch.output = Output::open(Some(&path(output)), duration, false)?;
     }
     watch.meanwhile = options.command;
     let attached = watch.attach()?;

@@ -95,6 +95,8 @@ impl Options {
 pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     let line = TABLE.parse(words)?;
     let options = Options::read(&line);
+    let why = "there is no time since the system started: a recording does not say when it did";
+    TABLE.refuse_replay(&line.common, options.start || options.dump, why)?;
     let builder = Monitor::builder().events(wanted(true)).user_names(false);
     let watch = Watch::new(builder, line.common)?;
     watch.run(|_, _| Box::new(Columns { options, boot: BootClock::now(), clock: local_clock() }))?;

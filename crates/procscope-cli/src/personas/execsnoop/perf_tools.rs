@@ -103,6 +103,11 @@ impl Options {
 pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     let line = TABLE.parse(words)?;
     let options = Options::read(&line)?;
+    TABLE.refuse_replay(
+        &line.common,
+        options.time,
+        "there is no -t: a recording does not say when the system started",
+    )?;
     // Exits show which pids may be reused.
     let mut builder = Monitor::builder().events(wanted(true).with(Kind::Exit)).user_names(false);
     if let Some(duration) = options.duration {

@@ -9,6 +9,8 @@ const DEEPEST: usize = 1000;
 #[derive(Default)]
 pub(super) struct Lineage {
     members: HashMap<Pid, Member>,
+    /// The processes are of another time: /proc does not know them.
+    recorded: bool,
 }
 
 struct Member {
@@ -17,6 +19,11 @@ struct Member {
 }
 
 impl Lineage {
+    /// Of a recording.
+    pub(super) fn recorded() -> Self {
+        Self { recorded: true, ..Self::default() }
+    }
+
     pub(super) fn see(&mut self, process: &Process) {
         let parent = process.parent.as_ref().map(|parent| parent.id);
         self.members.insert(process.id.pid, Member { id: process.id, parent });
@@ -45,6 +52,9 @@ impl Lineage {
         if let Some(parent) = known
             && (parent.pid == 0 || self.members.get(&parent.pid).is_some_and(|member| same(member.id, parent)))
         {
+            return known;
+        }
+        if self.recorded {
             return known;
         }
         let parent = read_ppid(of.pid).map(|pid| match self.members.get(&pid) {

@@ -31,8 +31,8 @@ struct Shown {
 }
 
 impl Lines {
-    pub(super) fn new(options: Options, root: Pid) -> Self {
-        Self { options, root, lineage: Lineage::default(), shown: HashMap::new(), done: false }
+    pub(super) fn new(options: Options, root: Pid, lineage: Lineage) -> Self {
+        Self { options, root, lineage, shown: HashMap::new(), done: false }
     }
 
     fn indent(&self, depth: usize, out: &mut Vec<u8>) {
@@ -248,7 +248,7 @@ mod tests {
         for line in ["", "-t -u", "-f -d -l", "-e -q", "-t -p 1200"] {
             let options = Options::read(&TABLE.parse(words(line)).unwrap()).unwrap();
             let root = options.pid.unwrap_or(1);
-            let mut lines = Lines::new(options, root);
+            let mut lines = Lines::new(options, root, Lineage::default());
             text += &format!("$ extrace {line}\n{}\n", samples::rendered(&mut lines, &samples::events()));
         }
         insta::assert_snapshot!(text);

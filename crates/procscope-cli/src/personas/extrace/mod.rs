@@ -8,6 +8,7 @@ use std::process::ExitCode;
 
 use procscope::{EnvWanted, EventSet, Kind, Monitor, Pid};
 
+use self::lineage::Lineage;
 use self::lines::Lines;
 use super::options::{Grammar, Line, Refusal, Table, flag, path};
 use super::session::Watch;
@@ -132,10 +133,12 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     if options.environment {
         builder = builder.env(EnvWanted::All);
     }
+    let replays = line.common.replay.is_some();
+    TABLE.refuse_replay(&line.common, !line.operands.is_empty(), "there is no CMD: nothing is run")?;
     let mut root = 1;
     if let Some(pid) = options.pid {
         #[cfg(target_os = "linux")]
-        if std::fs::metadata("/proc/self").is_ok() && std::fs::metadata(format!("/proc/{pid}")).is_err() {
+        if !replays && std::fs::metadata("/proc/self").is_ok() && std::fs::metadata(format!("/proc/{pid}")).is_err() {
             return Err(TABLE.bad_value("-p", &pid.to_string(), "there is no such process; ps -e lists them"));
         }
         (builder, root) = (builder.tree(pid), pid);
@@ -143,11 +146,13 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     if !line.operands.is_empty() {
         (builder, root) = (builder.command(&line.operands).sole_command(true), std::process::id());
     }
+    let duration = line.common.duration;
     let mut watch = Watch::new(builder, line.common)?;
     watch.quiet = options.quiet;
     if let Some(output) = &options.output {
-        watch.output = Output::open(Some(&path(output.clone())), line.common.duration, watch.quiet)?;
+        watch.output = Output::open(Some(&path(output.clone())), duration, watch.quiet)?;
     }
-    watch.run(|_, _| Box::new(Lines::new(options, root)))?;
+    let lineage = if replays { Lineage::recorded() } else { Lineage::default() };
+    watch.run(|_, _| Box::new(Lines::new(options, root, lineage)))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,6 +11,7 @@ mod tests;
 mod words;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use procscope::SourceId;
@@ -102,6 +103,7 @@ pub(crate) struct Table<K: 'static> {
 enum Shared {
     Source,
     Duration,
+    Replay,
     Help,
     Usage,
     Version,
@@ -110,16 +112,19 @@ enum Shared {
 const SHARED: &[Opt<Shared>] = &[
     long(Shared::Source, "source", "auto, or a name that procscope sources lists").takes("NAME"),
     long(Shared::Duration, "duration", "Stop after this time: 10, 10s, 500ms, 5m, 1h").takes("TIME"),
+    long(Shared::Replay, "replay", "From a file that procscope --format json wrote").takes("FILE"),
     long(Shared::Help, "help", "This help"),
     long(Shared::Usage, "usage", ""),
     long(Shared::Version, "version", ""),
 ];
 
 /// The values of those options.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Common {
     pub(crate) source: Option<SourceId>,
     pub(crate) duration: Option<Duration>,
+    /// A recording to read, in place of a mechanism.
+    pub(crate) replay: Option<PathBuf>,
 }
 
 /// A command line that was read.

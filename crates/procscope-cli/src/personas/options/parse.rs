@@ -30,6 +30,7 @@ impl<K: Copy> Table<K> {
                 }
             }
         }
+        self.refuse_replay(&line.common, line.common.source.is_some(), "there is no --source")?;
         Ok(line)
     }
 
@@ -122,6 +123,7 @@ impl<K: Copy> Table<K> {
                 let duration = parse_duration(&text).map_err(|help| self.bad_value("--duration", &text, help))?;
                 line.common.duration = Some(duration);
             }
+            Shared::Replay => line.common.replay = Some(super::path(value.clone())),
         }
         Ok(())
     }
@@ -141,6 +143,14 @@ impl<K: Copy> Table<K> {
                 None => Err(self.wrong(format!("{} needs a value: {name}", option.name()))),
             },
         }
+    }
+
+    /// Refuses what a recording cannot give.
+    pub(crate) fn refuse_replay(&self, common: &Common, asked: bool, why: &str) -> Result<(), Refusal> {
+        if asked && common.replay.is_some() {
+            return Err(self.wrong(format!("with --replay {why}")));
+        }
+        Ok(())
     }
 
     /// The refusal of a command line.
