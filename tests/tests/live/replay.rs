@@ -13,7 +13,8 @@ use crate::workload::Workload;
 
 /// Runs a command that forks, fails, kills and is refused; the lines of its recording.
 fn record(path: &Path) -> Vec<Value> {
-    let script = "ls / > /dev/null; (exit 3); sleep 60 & kill -9 $!; wait; perl -e 'exec q(/no/such)'; true";
+    let script = "ls / > /dev/null; sh -c 'exit 3'; sleep 60 & killed=$!; sleep 0.3; kill -9 $killed; wait; \
+                  perl -e 'exec q(/no/such)'; true";
     let mut command = Command::new(program());
     command.args(["run", "-q", "-e", "all", "--format", "json", "-o"]).arg(path).args(["--", "sh", "-c", script]);
     let output = command.output().expect("procscope runs");
