@@ -5,6 +5,7 @@ mod api;
 mod bpf;
 mod cross;
 mod deny;
+mod docs;
 mod fuzz;
 mod kernels;
 mod msrv;
@@ -36,6 +37,7 @@ usage: cargo xtask COMMAND
   kernels [NAME...|--all] [SOURCE...] [BEHAVIOUR...]
                             every source on Debian's kernels, in emulated guests; the default is those of `test`
   deny                      licences, sources, duplicates and advisories of the dependencies, with cargo-deny
+  docs                      write what the table of fields says into docs/: the schema, fields, columns
   picture                   run procscope on a small build and draw its screen as docs/live.svg
   setup                     install the Debian packages that `test` needs (as root), or list them";
 
@@ -64,6 +66,7 @@ fn dispatch(args: Vec<String>) -> Result<()> {
         ("fuzz", _) => fuzz::fuzz(rest),
         ("kernels", _) => kernels::check(rest),
         ("deny", []) => deny::check_all(),
+        ("docs", []) => docs::generate(),
         ("picture", []) => picture::draw(),
         ("setup", []) => test::setup(),
         ("help" | "--help" | "-h", _) => {

@@ -13,7 +13,7 @@ use crate::time::Rfc3339;
 use crate::{Encode, quote};
 
 /// The columns, always all of them and in this order. A cell without a value is empty.
-fn columns() -> impl Iterator<Item = (&'static str, &'static FieldSpec)> {
+pub(crate) fn columns() -> impl Iterator<Item = (&'static str, &'static FieldSpec)> {
     FIELDS.iter().filter_map(|field| Some((field.column?, field)))
 }
 
@@ -179,13 +179,6 @@ mod tests {
         for (index, (name, _)) in columns().enumerate() {
             assert!(rows[1..].iter().any(|row| !row[index].is_empty()), "{name} is always empty");
         }
-    }
-
-    #[test]
-    fn the_documentation_has_every_column_in_order() {
-        let page = include_str!("../../../docs/cli.md");
-        let list = columns().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(" ");
-        assert!(page.split_whitespace().collect::<Vec<_>>().join(" ").contains(&list), "{list}");
     }
 
     #[test]

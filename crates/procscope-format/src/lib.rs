@@ -14,6 +14,9 @@ pub mod quote;
 pub mod samples;
 pub mod time;
 
+#[cfg(test)]
+mod docs;
+
 use procscope_model::Event;
 
 #[cfg(feature = "compressed")]

@@ -8,11 +8,13 @@ mod fixups;
 mod lines;
 mod reader;
 mod restore;
+mod schema;
 mod text;
 
 pub use decode::{DecodeError, Decoded, decode};
 pub use encode::JsonLines;
 pub use reader::{BadLine, BadLineCause, ReadError, Reader};
+pub use schema::schema;
 
 /// The version in `v`.
 pub const VERSION: u64 = 1;

@@ -24,6 +24,8 @@ pub struct FieldSpec {
     pub flaw: Option<Field>,
     /// True if it comes from the process's last exec.
     pub of_image: bool,
+    /// True if its bytes are always UTF-8, if they are text.
+    pub is_utf8: bool,
     /// Its column in CSV.
     pub column: Option<&'static str>,
     /// What it is, in one sentence, with its source in the kernel.
@@ -44,6 +46,7 @@ impl FieldSpec {
             always: EventSet::NONE,
             flaw: None,
             of_image: false,
+            is_utf8: false,
             column: None,
             doc,
             get: |_| None,
@@ -73,6 +76,11 @@ impl FieldSpec {
 
     const fn of_image(mut self) -> Self {
         self.of_image = true;
+        self
+    }
+
+    const fn utf8(mut self) -> Self {
+        self.is_utf8 = true;
         self
     }
 

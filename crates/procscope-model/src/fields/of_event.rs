@@ -103,7 +103,7 @@ pub(super) const LAST: &[FieldSpec] = &[
         .column("source")
         .get(|e| Some(Value::Word(e.source.name())))
         .set(|e, v| put(&mut e.source, SourceId::ALL.into_iter().find(|id| Value::Word(id.name()) == v))),
-    F::new("flaws", FieldType::Flaws, "Fields whose values are not to be trusted fully, and why: truncated (only a part is here), unreadable, read-late (read after the event), not-observed, after-loss (this may be an older value), inherited (the parent's, of which the process is a copy: exact), estimated (worked out, not read). `usage` stands for the CPU times and counts of an exit, `user` for all user and group ids, `loginuid` for login_user and audit_session too, `status` for exit_code, signal and core.")
+    F::new("flaws", FieldType::Flaws, "Fields whose values are not to be trusted fully, and why: truncated (only the beginning is here; of exe, cwd and cgroup only the end), unreadable, read-late (read after the event), not-observed, after-loss (this may be an older value), inherited (the parent's, of which the process is a copy: exact), estimated (worked out, not read; or read or handed down earlier, where nothing reports a change), repeated (an id that an earlier process had). `user` is estimated where procscope itself runs in a user namespace: the ids are then those of the namespace above, which is the initial one unless namespaces are nested. `usage` stands for the CPU times and counts of an exit, `user` for all user and group ids, `loginuid` for login_user and audit_session too, `status` for exit_code, signal and core.")
         .aka(&["flaw"])
         .column("flaws")
         .set(|e, v| match v {

@@ -148,7 +148,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .on(EXIT).column("oom").flaw(Field::Status)
         .get(|e| Some(Value::Truth(e.exit()?.oom)))
         .set(|e, v| exit(e).is_some_and(|exit| put(&mut exit.oom, v.truth()))),
-    F::new("killer", FieldType::Process, "The sender of the signal that ended it (signal:signal_generate).").on(EXIT).flaw(Field::Killer)
+    F::new("killer", FieldType::Process, "The sender of the signal that ended it (signal:signal_generate); absent if that was the kernel.").on(EXIT).flaw(Field::Killer)
         .get(|e| e.killer().map(Value::Process)),
     F::new("killer.pid", U32, "Process id of the killer.").aka(&["killer_pid"]).on(EXIT).column("killer_pid").flaw(Field::Killer)
         .get(|e| Value::of(e.killer()?.id.pid))

@@ -71,7 +71,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
             EventKind::ExecFailed(failure) => some(&mut failure.path, v.bytes().map(Into::into)),
             _ => process(e).is_some_and(|process| some(&mut process.path, v.bytes().map(Into::into))),
         }),
-    F::new("exe", FieldType::Text, "The resolved path of the file that the process runs, from the root of its mount namespace (mm->exe_file).")
+    F::new("exe", FieldType::Text, "The resolved path of the file that the process runs, from the root of its mount namespace (mm->exe_file). If its beginning is missing (flaw `truncated`), it begins with U+2026 and a slash.")
         .column("exe").flaw(Field::Exe).of_image()
         .get(|e| e.process()?.exe.as_deref().map(Value::Text))
         .set(|e, v| process(e).is_some_and(|process| some(&mut process.exe, v.bytes().map(Into::into)))),
@@ -84,7 +84,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .flaw(Field::Exe).of_image()
         .get(|e| exe_is(e, ExeTraits::MEMFD))
         .set(|e, v| set_exe(e, v, ExeTraits::MEMFD)),
-    F::new("exe_deleted", ONLY_TRUE, "The file had no name left in any directory.").aka(&["deleted"])
+    F::new("exe_deleted", ONLY_TRUE, "The file had no name left in any directory, as one that lives only in memory never has.").aka(&["deleted"])
         .flaw(Field::Exe).of_image()
         .get(|e| exe_is(e, ExeTraits::DELETED))
         .set(|e, v| set_exe(e, v, ExeTraits::DELETED)),
@@ -115,7 +115,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .flaw(Field::Env).of_image()
         .get(|e| e.env().map(Value::Texts))
         .set(|e, v| process(e).is_some_and(|process| some(&mut process.env, list(v)))),
-    F::new("cwd", FieldType::Text, "The working directory at exec, from the root of its mount namespace (fs->pwd).")
+    F::new("cwd", FieldType::Text, "The working directory at exec, from the root of its mount namespace (fs->pwd). Cut like `exe`.")
         .column("cwd").flaw(Field::Cwd).of_image()
         .get(|e| e.process()?.cwd.as_deref().map(Value::Text))
         .set(|e, v| process(e).is_some_and(|process| some(&mut process.cwd, v.bytes().map(Into::into)))),
@@ -182,16 +182,16 @@ pub(super) const FIELDS: &[FieldSpec] = &[
             Value::Tty(tty) => process(e).is_some_and(|process| some(&mut process.tty, Some(tty))),
             _ => false,
         }),
-    F::new("cgroup", FieldType::Text, "The cgroup's path in the unified hierarchy, or in the first of memory, pids, cpu, cpuset and devices whose path is not the root.")
-        .column("cgroup").flaw(Field::Cgroup)
+    F::new("cgroup", FieldType::Text, "The cgroup's path in the unified hierarchy, or in the first of memory, pids, cpu, cpuset and devices whose path is not the root. Cut like `exe`.")
+        .column("cgroup").utf8().flaw(Field::Cgroup)
         .get(|e| e.process()?.cgroup.as_deref().map(|text| Value::Text(text.as_bytes())))
         .set(|e, v| process(e).is_some_and(|process| some(&mut process.cgroup, v.str().map(Into::into)))),
     F::new("container", FieldType::Text, "The container's id, from the cgroup's path: Docker, containerd, CRI-O, podman.")
-        .column("container").flaw(Field::Cgroup)
+        .column("container").utf8().flaw(Field::Cgroup)
         .get(|e| e.process()?.container.as_deref().map(|text| Value::Text(text.as_bytes())))
         .set(|e, v| process(e).is_some_and(|process| some(&mut process.container, v.str().map(Into::into)))),
     F::new("unit", FieldType::Text, "The systemd unit, from the cgroup's path.")
-        .column("unit").flaw(Field::Cgroup)
+        .column("unit").utf8().flaw(Field::Cgroup)
         .get(|e| e.process()?.unit.as_deref().map(|text| Value::Text(text.as_bytes())))
         .set(|e, v| process(e).is_some_and(|process| some(&mut process.unit, v.str().map(Into::into)))),
     F::new("ns_pid", U32, "Process id inside the innermost pid namespace; present if it is not `pid`.")
