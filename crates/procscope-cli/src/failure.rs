@@ -1,7 +1,7 @@
 use std::fmt;
 use std::io::{self, Write};
 
-use procscope::Error;
+use procscope::{Error, Remedy};
 use procscope_format::json::ReadError;
 
 use crate::program;
@@ -54,29 +54,33 @@ impl fmt::Display for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let help = error.remedy().map(str::to_owned);
         match error {
             Error::Unavailable { source_id, obstacle } => Self {
                 what: format!("cannot watch processes through {}", source_id.name()),
-                cause: obstacle.what,
-                help: program::by_its_path(&obstacle.remedy),
+                cause: obstacle.what.to_string(),
+                help: program::help(&obstacle.remedies, source_id).unwrap_or_else(|| SEE_DOCTOR.to_owned()),
             },
-            Error::NoneWorks { failures } => {
-                let help = failures.iter().find_map(Error::remedy).unwrap_or("procscope doctor names the fix");
+            Error::NoSourceWorks { failures } => {
+                let help = failures.iter().find_map(|failure| match failure {
+                    Error::Unavailable { source_id, obstacle } => program::help(&obstacle.remedies, *source_id),
+                    _ => None,
+                });
                 Self {
                     what: "cannot watch processes: no mechanism works here".to_owned(),
                     cause: failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
-                    help: format!("{}; procscope doctor explains each", program::by_its_path(help)),
+                    help: help.map_or(SEE_DOCTOR.to_owned(), |help| format!("{help}; {SEE_DOCTOR}")),
                 }
             }
-            Error::NoMechanism { os, to_come } => Self {
+            Error::NoMechanism { os, planned } => Self {
                 what: format!("cannot watch processes on {os} yet"),
-                cause: format!("this version has no mechanism for {os}; to come: {to_come}"),
+                cause: format!("this version has no mechanism for {os}; to come: {planned}"),
                 help: "run procscope on Linux".to_owned(),
             },
-            Error::Filter { what, remedy } => {
-                Self { what: "cannot watch what you asked for".to_owned(), cause: what, help: remedy }
-            }
+            Error::Choice { obstacle } => Self {
+                what: "cannot watch what you asked for".to_owned(),
+                cause: obstacle.what.to_string(),
+                help: joined(&obstacle.remedies),
+            },
             Error::Sink(error) => Self::writing("the output", &error),
             Error::Source { source_id, what, error } => Self {
                 what: format!("{} stopped; events after this moment are missing", source_id.name()),
@@ -106,10 +110,16 @@ impl From<Error> for Failure {
             other => Self {
                 what: "cannot go on".to_owned(),
                 cause: other.to_string(),
-                help: help.unwrap_or_else(|| "see procscope --help".to_owned()),
+                help: "see procscope --help".to_owned(),
             },
         }
     }
+}
+
+const SEE_DOCTOR: &str = "procscope doctor explains each";
+
+fn joined(remedies: &[Remedy]) -> String {
+    remedies.iter().map(ToString::to_string).collect::<Vec<_>>().join(", or ")
 }
 
 /// What to type after reaching a limit, whatever was tried.
@@ -148,23 +158,25 @@ pub(crate) fn describe(error: &io::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use procscope::{Cause, Obstacle, SourceId};
+    use procscope::{Cause, Lack, Obstacle, SourceId};
 
     use super::*;
 
     #[test]
     fn every_error_has_three_lines() {
-        let obstacle = || Obstacle {
-            what: "bpf(BPF_PROG_LOAD): Operation not permitted".to_owned(),
-            cause: Cause::Privilege,
-            remedy: "mount -t sysfs sysfs /sys".to_owned(),
-        };
+        let obstacle = || Obstacle::new(Lack::ForeignProc, Cause::NotConfigured, Remedy::mount_proc());
         let unavailable = |source_id| Error::Unavailable { source_id, obstacle: obstacle() };
         let errors = [
             unavailable(SourceId::Ebpf),
-            Error::NoMechanism { os: "windows", to_come: "etw, wmi, toolhelp" },
-            Error::NoneWorks { failures: vec![unavailable(SourceId::Ebpf), unavailable(SourceId::ProcPoll)] },
-            Error::Filter { what: "there is no process 4711".to_owned(), remedy: "ps -e lists them".to_owned() },
+            Error::NoMechanism { os: "windows", planned: "etw, wmi, toolhelp" },
+            Error::NoSourceWorks { failures: vec![unavailable(SourceId::Ebpf), unavailable(SourceId::ProcPoll)] },
+            Error::Choice {
+                obstacle: Obstacle::new(
+                    Lack::NoCgroup { path: "/x".to_owned(), error: None },
+                    Cause::Io,
+                    Remedy::NameCgroup,
+                ),
+            },
             Error::System { what: "making an event descriptor", error: io::Error::from_raw_os_error(24) },
             Error::Source {
                 source_id: SourceId::Ebpf,

@@ -169,7 +169,7 @@ impl Second {
             }
             _ => format!("verified by {name}: {kinds} events"),
         }];
-        notes.extend(self.session().notes.iter().map(|note| format!("{name}: {note}")));
+        notes.extend(crate::program::notes(self.session()).into_iter().map(|note| format!("{name}: {note}")));
         notes
     }
 
@@ -252,9 +252,9 @@ fn lock(proof: &Mutex<Proof>) -> MutexGuard<'_, Proof> {
 fn tell(proof: &Mutex<Proof>, side: Side, event: &Event) {
     let mut proof = lock(proof);
     if side == Side::Second && !proof.choice.takes(event) {
-        proof.reconciler.tell_unheld(side, event);
+        proof.reconciler.add_optional(side, event);
     } else {
-        proof.reconciler.tell(side, event);
+        proof.reconciler.add(side, event);
     }
     proof.say(false);
 }
@@ -399,7 +399,7 @@ impl Findings {
             row("differing", format!("{}{}", differing.join(", "), such(&self.named[2])));
         }
         for (side, name) in [(Side::First, first), (Side::Second, second)] {
-            let unheld = it.unheld[side as usize];
+            let unheld = it.optional[side as usize];
             if unheld > 0 {
                 row(
                     "unheld",
@@ -522,7 +522,7 @@ mod tests {
         it.missing[1][Kind::Exec as usize] = 1;
         it.explained[1][Kind::Exit as usize] = 3;
         it.differing = vec![(Field::Status, 1)];
-        (it.outside, it.given_up, it.unheld) = (4, 5, [0, 6]);
+        (it.outside, it.given_up, it.optional) = (4, 5, [0, 6]);
         insta::assert_snapshot!(format!("{lines}\n{}\n{quiet}", findings.text(&it, kinds)));
     }
 

@@ -2,7 +2,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use crate::{
-    BootId, Capabilities, Event, EventKind, EventSet, ExitStatus, Field, KIND_COUNT, Kind, SourceId, Timestamp,
+    BootId, Capabilities, Event, EventKind, EventSet, ExitStatus, Field, KIND_COUNT, Kind, Note, SourceId, Timestamp,
 };
 
 /// What is the same for all events of one feed.
@@ -23,9 +23,9 @@ pub struct Session {
     pub events: EventSet,
     /// Those of them that do not come here, although the mechanism's
     /// [`Capabilities`](crate::Capabilities) name them: the notes say why.
-    pub untold: EventSet,
-    /// What the mechanism cannot do here, in words fit for a person.
-    pub notes: Vec<String>,
+    pub unavailable: EventSet,
+    /// What the mechanism cannot do here.
+    pub notes: Vec<Note>,
     /// What the mechanism still needs while it runs, as `capabilities(7)` names it. A program may
     /// give up all other rights before it calls [`crate::Feed::run`], on the thread that does.
     pub rights: &'static [&'static str],
@@ -41,7 +41,7 @@ impl Session {
             capabilities: Capabilities::new(EventSet::NONE),
             attached: Timestamp(0),
             events: EventSet::ALL,
-            untold: EventSet::NONE,
+            unavailable: EventSet::NONE,
             notes: Vec::new(),
             rights: &[],
         }

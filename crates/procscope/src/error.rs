@@ -1,59 +1,16 @@
 use std::io;
 
-use crate::{Capabilities, SourceId};
+use crate::{Capabilities, Cause, Lack, Obstacle, Remedy, SourceId};
 
-/// Why a mechanism cannot be used.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum Cause {
-    /// It belongs to another operating system.
-    WrongOs,
-    /// The caller lacks a privilege.
-    Privilege,
-    /// The kernel is older than the mechanism.
-    TooOld,
-    /// The kernel was built or set up without it.
-    NotConfigured,
-    /// Another program holds it.
-    Busy,
-    /// A file or a system call failed.
-    Io,
-}
-
-/// An obstacle to a mechanism, and its remedy.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Obstacle {
-    /// What was tried, and what happened.
-    pub what: String,
-    /// The kind of reason.
-    pub cause: Cause,
-    /// What to type next.
-    pub remedy: String,
-}
-
-impl Obstacle {
-    /// The obstacle if no more files can be opened, whatever they were for; `None` for other
-    /// errors.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn of_limit(error: Option<i32>) -> Option<Self> {
-        let (what, remedy) = match error? {
-            libc::EMFILE => {
-                ("this process may open no more files", "raise the limit: ulimit -n 1024, then start procscope again")
-            }
-            libc::ENFILE => (
-                "the system may open no more files",
-                "close programs, or raise the limit: sudo sysctl -w fs.file-max=1000000",
-            ),
-            _ => return None,
-        };
-        Some(Self { what: what.to_owned(), cause: Cause::Busy, remedy: remedy.to_owned() })
-    }
-}
-
-impl std::fmt::Display for Obstacle {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}; {}", self.what, self.remedy)
-    }
+/// The obstacle of a process or a system that may open no more files, whatever it was for; `None` of other errors.
+#[cfg(target_os = "linux")]
+pub(crate) fn limit_of(code: Option<i32>) -> Option<Obstacle> {
+    let (system, remedy) = match code? {
+        libc::EMFILE => (false, Remedy::OpenFiles),
+        libc::ENFILE => (true, Remedy::SystemFiles),
+        _ => return None,
+    };
+    Some(Obstacle::new(Lack::OpenFiles { system }, Cause::Busy, remedy))
 }
 
 /// Whether a mechanism works here.
@@ -98,25 +55,23 @@ pub enum Error {
     },
     /// None of the mechanisms that can report the requested events works here.
     #[error("no mechanism works here: {}", failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    NoneWorks {
+    NoSourceWorks {
         /// The reason for each of them, the best first.
         failures: Vec<Error>,
     },
     /// This build has no mechanism for this system.
-    #[error("procscope has no mechanism for {os} yet; to come: {to_come}")]
+    #[error("there is no mechanism for {os} yet; to come: {planned}")]
     NoMechanism {
         /// The operating system.
         os: &'static str,
         /// The mechanisms planned for it.
-        to_come: &'static str,
+        planned: &'static str,
     },
-    /// A filter names something that does not exist.
-    #[error("{what}")]
-    Filter {
-        /// What is wrong.
-        what: String,
-        /// What to type next.
-        remedy: String,
+    /// A choice names something that does not exist.
+    #[error("{}", obstacle.what)]
+    Choice {
+        /// What does not exist.
+        obstacle: Obstacle,
     },
     /// The command cannot be run.
     #[error("{name}: {error}")]
@@ -153,17 +108,33 @@ pub enum Error {
 }
 
 impl Error {
-    /// What to type next, if something helps.
-    pub fn remedy(&self) -> Option<&str> {
+    /// What a person can do about it: any one of these.
+    pub fn remedies(&self) -> &[Remedy] {
         match self {
-            Self::Unavailable { obstacle, .. } => Some(&obstacle.remedy),
-            Self::Filter { remedy, .. } => Some(remedy),
-            Self::NoneWorks { failures } => failures.iter().find_map(Self::remedy),
+            Self::Unavailable { obstacle, .. } | Self::Choice { obstacle } => &obstacle.remedies,
+            Self::NoSourceWorks { failures } => {
+                failures.iter().map(Self::remedies).find(|all| !all.is_empty()).unwrap_or_default()
+            }
             Self::NoMechanism { .. }
             | Self::Command { .. }
             | Self::System { .. }
             | Self::Sink(_)
-            | Self::Source { .. } => None,
+            | Self::Source { .. } => &[],
+        }
+    }
+
+    /// What stands in the way, where one mechanism was tried.
+    pub(crate) fn obstacle(&self) -> Obstacle {
+        match self {
+            Self::Unavailable { obstacle, .. } | Self::Choice { obstacle } => obstacle.clone(),
+            Self::System { what, error } | Self::Source { what, error, .. } => {
+                Obstacle::lasting(Lack::Failed { what, error: error.into() }, Cause::Io)
+            }
+            Self::Command { error, .. } | Self::Sink(error) => {
+                Obstacle::lasting(Lack::Failed { what: "running", error: error.into() }, Cause::Io)
+            }
+            Self::NoSourceWorks { failures } if let Some(first) = failures.first() => first.obstacle(),
+            Self::NoSourceWorks { .. } | Self::NoMechanism { .. } => Obstacle::lasting(Lack::NoAnswer, Cause::WrongOs),
         }
     }
 }

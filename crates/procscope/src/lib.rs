@@ -130,7 +130,7 @@
 //!   needs no rights.
 //! - On other systems [`Error::NoMechanism`] names the mechanisms to come.
 //!
-//! [`Error::remedy`] says what a person may do. Most rights are needed only for
+//! [`Error::remedies`] are what a person may do. Most rights are needed only for
 //! [`MonitorBuilder::build`]; [`Session::rights`] names the others.
 
 // A system without a source of its own still compiles and tests every decoder.
@@ -152,7 +152,7 @@ mod sys;
 mod want;
 
 pub use clocks::{monotonic_origin, start_of};
-pub use error::{Cause, Error, Obstacle, SourceInfo, Verdict};
+pub use error::{Error, SourceInfo, Verdict};
 #[cfg(feature = "stream")]
 pub use events::EventStream;
 pub use events::Events;

@@ -10,7 +10,7 @@ use crate::launch::{Held, Kin, RunningCommand};
 use crate::pipeline::{Outlet, Pipeline};
 use crate::plan::{self, Explanation};
 use crate::source::stop::Stop;
-use crate::source::{self, Opened, Source};
+use crate::source::{self, Attached, Opened, Source};
 use crate::sys::{self, Names, Numeric, UserDatabase};
 use crate::{
     EnvWanted, Error, EventSet, Feed, FeedError, Filter, Kind, Pid, Session, Sink, SourceId, StopHandle, Summary, Want,
@@ -172,8 +172,8 @@ impl MonitorBuilder {
     /// gives up everything that [`Session::rights`] does not name, after this has returned.
     ///
     /// # Errors
-    /// [`Error::Unavailable`] if the mechanism does not work here, [`Error::NoneWorks`] if none
-    /// does, [`Error::NoMechanism`] if there is none, [`Error::Filter`] if a choice names something
+    /// [`Error::Unavailable`] if the mechanism does not work here, [`Error::NoSourceWorks`] if none
+    /// does, [`Error::NoMechanism`] if there is none, [`Error::Choice`] if a choice names something
     /// that does not exist, [`Error::Command`] if a command is not found.
     pub fn build(mut self) -> Result<Monitor, Error> {
         self.want = plan::with_environment(self.want);
@@ -201,7 +201,8 @@ impl MonitorBuilder {
         // Before anything is attached: a process that gets one of these pids from here on is not
         // meant.
         let pins: Vec<_> = self.want.pids.iter().filter_map(|&pid| Some((pid, sys::start_of(pid)?))).collect();
-        let Opened { id, capabilities, source, notes } = source::open(self.source, &self.want)?;
+        let Opened { id, capabilities, attached } = source::open(self.source, &self.want)?;
+        let Attached { since, notes, unavailable, rights, left, source, .. } = attached;
         let names: Box<dyn Names> =
             if self.want.user_names { Box::new(UserDatabase::new()) } else { Box::new(Numeric) };
         let mut pipeline = Pipeline::new(id, &self.want, names, sys::page_bytes());
@@ -217,18 +218,21 @@ impl MonitorBuilder {
         if let Some(kin) = command.as_ref().and_then(|command| command.kin.clone()) {
             pipeline.follow(kin);
         }
-        source.prepare(&mut pipeline);
+        if left.processes {
+            pipeline.choose(&self.want);
+        }
+        pipeline.filter_cgroup_paths(left.cgroup_paths);
         let mut session = Session::new(sys::boot_id(), id);
         session.host = sys::host_name();
         session.capabilities = capabilities;
-        session.attached = source.attached();
+        session.attached = since;
         session.events = match &self.want.filter {
             Some(filter) => self.want.events.intersection(filter.events()),
             None => self.want.events,
         };
-        session.untold = source.untold();
+        session.unavailable = unavailable;
         session.notes = notes;
-        session.rights = source.rights();
+        session.rights = rights;
         Ok(Monitor { session, stop, wake, source, pipeline, duration: self.want.duration, command })
     }
 }

@@ -22,8 +22,8 @@ pub(crate) struct Pushdown {
 pub enum DecidedBy {
     /// The kernel, before anything is sent.
     Kernel,
-    /// procscope, when it has the event.
-    Procscope,
+    /// The monitor, when it has the event.
+    Monitor,
 }
 
 /// One term of a filter, and its decider.
@@ -56,7 +56,7 @@ impl fmt::Display for DecidedBy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Kernel => "kernel",
-            Self::Procscope => "procscope",
+            Self::Monitor => "monitor",
         })
     }
 }
@@ -115,13 +115,13 @@ pub(crate) fn plan(want: &Want, source: SourceId, can: &Pushdown, uid_of: impl F
     for term in filter.terms() {
         let (by, note) = if needs_images && !matches!(term.demand(), None | Some(Demand::Events(_))) {
             let note = "decided here, because it would exclude events that show what processes run";
-            (DecidedBy::Procscope, Some(note.to_owned()))
+            (DecidedBy::Monitor, Some(note.to_owned()))
         } else {
             push(&mut asked, term.demand(), can, &uid_of)
         };
         let kinds = term.events();
         let note = note.or_else(|| {
-            let narrows = by == DecidedBy::Procscope && can.events && want.events.intersection(kinds) != want.events;
+            let narrows = by == DecidedBy::Monitor && can.events && want.events.intersection(kinds) != want.events;
             narrows.then(|| format!("the kernel sends only {}", list(read)))
         });
         explanation.terms.push(ExplainedTerm { text: term.to_string(), by, note });
@@ -147,7 +147,7 @@ fn push(
     can: &Pushdown,
     uid_of: &impl Fn(&str) -> Option<u32>,
 ) -> (DecidedBy, Option<String>) {
-    let here = |note: Option<&str>| (DecidedBy::Procscope, note.map(str::to_owned));
+    let here = |note: Option<&str>| (DecidedBy::Monitor, note.map(str::to_owned));
     match demand {
         None => here(None),
         Some(Demand::Events(_)) if can.events => (DecidedBy::Kernel, None),
@@ -186,10 +186,10 @@ fn narrowed<T: Clone + Ord>(
     values.sort_unstable();
     values.dedup();
     if most == 0 {
-        return (DecidedBy::Procscope, None);
+        return (DecidedBy::Monitor, None);
     }
     if values.len() > most {
-        return (DecidedBy::Procscope, Some(format!("more than {most}")));
+        return (DecidedBy::Monitor, Some(format!("more than {most}")));
     }
     let both: Vec<T> = if chosen.is_empty() {
         values
@@ -197,7 +197,7 @@ fn narrowed<T: Clone + Ord>(
         chosen.iter().filter(|&chosen| values.iter().any(|value| same(chosen, value))).cloned().collect()
     };
     if both.is_empty() {
-        return (DecidedBy::Procscope, Some("no process matches both this and the options".to_owned()));
+        return (DecidedBy::Monitor, Some("no process matches both this and the options".to_owned()));
     }
     *chosen = both;
     (DecidedBy::Kernel, None)

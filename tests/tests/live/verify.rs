@@ -122,7 +122,7 @@ impl Sink for Holed {
             let pid = event.process.as_ref().map_or(0, |process| process.id.pid);
             self.left_out.push((event.kind.kind(), pid));
         } else {
-            self.reconciler.lock().unwrap_or_else(PoisonError::into_inner).tell(self.side, event);
+            self.reconciler.lock().unwrap_or_else(PoisonError::into_inner).add(self.side, event);
         }
         Ok(ControlFlow::Continue(()))
     }

@@ -57,9 +57,9 @@ fn text(infos: &[SourceInfo]) -> String {
         let _ = writeln!(text, "{}", id.name());
         let mut row = |name: &str, value: &str| text.push_str(&wrap(&format!("  {name:<11} "), 14, value));
         row("works here", works);
-        for Obstacle { what, remedy, .. } in obstacles {
-            row("cause", what);
-            row("help", &program::by_its_path(remedy));
+        for Obstacle { what, remedies, .. } in obstacles {
+            row("cause", &what.to_string());
+            row("help", &program::help(remedies, *id).unwrap_or_default());
         }
         row("events", &list(kinds(it)));
         row("exact", &list(fields(it.exact)));
@@ -114,7 +114,10 @@ fn list(infos: &[SourceInfo]) -> List {
     let source = |info: &SourceInfo| {
         let (works, _, obstacles) = judge(&info.verdict);
         let it = &info.capabilities;
-        let obstacle = |it: &Obstacle| JsonObstacle { cause: it.what.clone(), help: program::by_its_path(&it.remedy) };
+        let obstacle = |it: &Obstacle| JsonObstacle {
+            cause: it.what.to_string(),
+            help: program::help(&it.remedies, info.id).unwrap_or_default(),
+        };
         Source {
             id: info.id.name(),
             command_only: info.command_only,
@@ -136,16 +139,14 @@ fn list(infos: &[SourceInfo]) -> List {
 
 #[cfg(test)]
 mod tests {
-    use procscope::{Cause, SourceId};
+    use procscope::{Cause, Lack, Remedy, SourceId};
 
     use super::*;
 
     fn obstacle() -> Obstacle {
-        Obstacle {
-            what: "loading BPF programs needs CAP_BPF and CAP_PERFMON".into(),
-            cause: Cause::Privilege,
-            remedy: "boot another kernel, or type: mount -t proc proc /proc".into(),
-        }
+        let names = &["CAP_BPF", "CAP_PERFMON"];
+        Obstacle::new(Lack::Capabilities { names }, Cause::Privilege, Remedy::Capabilities { names })
+            .or(Remedy::mount_proc())
     }
 
     fn infos(verdicts: [Verdict; 2]) -> Vec<SourceInfo> {

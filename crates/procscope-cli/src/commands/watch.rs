@@ -39,7 +39,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Failure> {
 
 /// The first lines about the mechanisms.
 pub(super) fn notes(monitor: &Monitor, second: Option<&Second>) -> Vec<String> {
-    let mut notes = monitor.session().notes.clone();
+    let mut notes = crate::program::notes(monitor.session());
     notes.extend(second.into_iter().flat_map(Second::notes));
     notes
 }
@@ -120,7 +120,8 @@ pub(super) fn explain(watch: &Options) -> Result<ExitCode, Failure> {
     }
     for term in &explanation.terms {
         let note = term.note.as_ref().map(|note| format!("   ({note})")).unwrap_or_default();
-        text += &format!("  {:<9}  {}{note}\n", term.by, term.text);
+        let by = if term.by == DecidedBy::Kernel { "kernel" } else { "procscope" };
+        text += &format!("  {by:<9}  {}{note}\n", term.text);
     }
     if explanation.terms.iter().any(|term| term.by == DecidedBy::Kernel) {
         text += "procscope checks the kernel's decisions again.\n";
@@ -178,7 +179,7 @@ fn greeting(session: &Session, ends: &str, notes: &[String]) -> String {
     let source = session.source.name();
     let mut text = format!("procscope: watching {} events ({source}); {ends}\n", verify::kinds(session.events));
     for note in notes {
-        text += &format!("procscope: {}\n", escape::visible(&crate::program::by_its_path(note)));
+        text += &format!("procscope: {}\n", escape::visible(note));
     }
     text
 }

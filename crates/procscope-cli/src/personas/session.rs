@@ -78,7 +78,7 @@ impl Watch {
         });
         let meanwhile = meanwhile.transpose()?;
         #[cfg_attr(not(target_os = "linux"), allow(unused_mut))]
-        let mut notes = monitor.session().notes.clone();
+        let mut notes = program::notes(monitor.session());
         #[cfg(target_os = "linux")]
         {
             if self.realtime {
@@ -97,7 +97,7 @@ impl Watch {
         }
         .map_err(crate::signals::failure)?;
         if !self.quiet {
-            notes.iter().for_each(|note| say(&line(&program::by_its_path(note))));
+            notes.iter().for_each(|note| say(&line(note)));
         }
         if let Some(mut child) = meanwhile {
             let stop = monitor.stop_handle();

@@ -25,7 +25,7 @@ pub enum DecodeError {
     #[error("`{0}` is missing")]
     Missing(&'static str),
     /// A later procscope wrote it, in a format that this one does not know.
-    #[error("format {0}, and this procscope reads up to {VERSION}")]
+    #[error("format {0}, and this version reads up to {VERSION}")]
     Version(u64),
     /// The value of a key is of another type or out of range.
     #[error("`{0}` has a value that it cannot have")]

@@ -309,7 +309,7 @@ fn a_line_of_another_making_says_what_is_wrong() {
     assert!(error("{").starts_with("not JSON"));
     assert_eq!(error("[1]"), "not a JSON object");
     assert_eq!(error(&line.replace("{\"v\":1,", "{")), "`v` is missing");
-    assert_eq!(error(&line.replace("{\"v\":1,", "{\"v\":2,")), "format 2, and this procscope reads up to 1");
+    assert_eq!(error(&line.replace("{\"v\":1,", "{\"v\":2,")), "format 2, and this version reads up to 1");
     assert_eq!(error(&line.replace("\"exec\"", "\"exce\"")), "`event` has a value that it cannot have");
     assert_eq!(error(&line.replace("\"euid\":1000,", "")), "`euid` is missing");
     assert_eq!(

@@ -51,7 +51,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .flaw(Field::Id)
         .get(|e| e.id().map(Value::Id))
         .set(|e, v| process(e).is_some_and(|process| put(&mut process.id, v.process_id()))),
-    F::new("pid", U32, "Process id (tgid) in the pid namespace that procscope runs in.")
+    F::new("pid", U32, "Process id (tgid) in the pid namespace where it is watched.")
         .column("pid")
         .get(|e| Value::of(e.pid()?))
         .set(|e, v| process(e).is_some_and(|process| put(&mut process.id.pid, v.number::<u32>()))),

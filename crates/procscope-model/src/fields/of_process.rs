@@ -127,7 +127,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .column("uid").flaw(Field::User)
         .get(|e| Value::of(e.credentials()?.uid))
         .set(|e, v| credentials(e).is_some_and(|who| put(&mut who.uid, v.number::<u32>()))),
-    F::new("user", FieldType::Owner, "The name of `uid` in procscope's own user database; absent if it has none.")
+    F::new("user", FieldType::Owner, "The name of `uid` in the watcher's own user database; absent if it has none.")
         .column("user").flaw(Field::User)
         .get(|e| e.credentials().map(|who| Value::Owner(who.user.as_deref(), who.uid)))
         .set(|e, v| credentials(e).is_some_and(|who| some(&mut who.user, v.str().map(Into::into)))),
@@ -135,7 +135,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .column("euid").flaw(Field::User)
         .get(|e| Value::of(e.credentials()?.euid))
         .set(|e, v| credentials(e).is_some_and(|who| put(&mut who.euid, v.number::<u32>()))),
-    F::new("euser", FieldType::Owner, "The name of `euid` in procscope's own user database; absent if it has none.")
+    F::new("euser", FieldType::Owner, "The name of `euid` in the watcher's own user database; absent if it has none.")
         .column("euser").flaw(Field::User)
         .get(|e| e.credentials().map(|who| Value::Owner(who.euser.as_deref(), who.euid)))
         .set(|e, v| credentials(e).is_some_and(|who| some(&mut who.euser, v.str().map(Into::into)))),
@@ -143,7 +143,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .column("gid").flaw(Field::User)
         .get(|e| Value::of(e.credentials()?.gid))
         .set(|e, v| credentials(e).is_some_and(|who| put(&mut who.gid, v.number::<u32>()))),
-    F::new("group", FieldType::Owner, "The name of `gid` in procscope's own user database; absent if it has none.")
+    F::new("group", FieldType::Owner, "The name of `gid` in the watcher's own user database; absent if it has none.")
         .column("group").flaw(Field::User)
         .get(|e| e.credentials().map(|who| Value::Owner(who.group.as_deref(), who.gid)))
         .set(|e, v| credentials(e).is_some_and(|who| some(&mut who.group, v.str().map(Into::into)))),
@@ -151,7 +151,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .column("egid").flaw(Field::User)
         .get(|e| Value::of(e.credentials()?.egid))
         .set(|e, v| credentials(e).is_some_and(|who| put(&mut who.egid, v.number::<u32>()))),
-    F::new("egroup", FieldType::Owner, "The name of `egid` in procscope's own user database; absent if it has none.")
+    F::new("egroup", FieldType::Owner, "The name of `egid` in the watcher's own user database; absent if it has none.")
         .column("egroup").flaw(Field::User)
         .get(|e| e.credentials().map(|who| Value::Owner(who.egroup.as_deref(), who.egid)))
         .set(|e, v| credentials(e).is_some_and(|who| some(&mut who.egroup, v.str().map(Into::into)))),
@@ -159,7 +159,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .aka(&["auid"]).column("loginuid").flaw(Field::Login)
         .get(|e| Value::of(e.login()?.uid))
         .set(|e, v| login(e).is_some_and(|login| put(&mut login.uid, v.number::<u32>()))),
-    F::new("login_user", FieldType::Owner, "The name of `loginuid` in procscope's own user database; absent if it has none.")
+    F::new("login_user", FieldType::Owner, "The name of `loginuid` in the watcher's own user database; absent if it has none.")
         .column("login_user").flaw(Field::Login)
         .get(|e| e.login().map(|login| Value::Owner(login.user.as_deref(), login.uid)))
         .set(|e, v| login(e).is_some_and(|login| some(&mut login.user, v.str().map(Into::into)))),

@@ -58,5 +58,5 @@ pub(crate) fn keeps_logins() -> bool {
 
 /// An obstacle to listing /proc that is not /proc's own.
 pub(crate) fn limit_at_proc() -> Option<crate::Obstacle> {
-    crate::Obstacle::of_limit(std::fs::read_dir("/proc").err()?.raw_os_error())
+    crate::error::limit_of(std::fs::read_dir("/proc").err()?.raw_os_error())
 }

@@ -105,10 +105,9 @@ pub struct Verification {
     pub missing: [[u64; KIND_COUNT]; 2],
     /// Events also missing, but counted as lost by the mechanism that did not report them.
     pub explained: [[u64; KIND_COUNT]; 2],
-    /// Events that only the other side reported, and that this one does not have to report: it has
-    /// a filter, or it does not count its misses, or the kernel does not report such a change to it
-    /// everywhere.
-    pub unheld: [u64; 2],
+    /// Events that only the other side reported, and that this one may omit: it has a filter, or it
+    /// does not count its misses, or the kernel does not report such a change to it everywhere.
+    pub optional: [u64; 2],
     /// Events of only one side at a time when the other may not have been attached.
     pub outside: u64,
     /// Events that could not be decided: too many waited for the other side, which was far behind.
@@ -201,8 +200,8 @@ struct Waiting {
     serial: u64,
     side: Side,
     event: Event,
-    /// The other side does not have to report it.
-    unheld: bool,
+    /// The other side may omit it.
+    optional: bool,
 }
 
 impl Reconciler {
@@ -220,7 +219,7 @@ impl Reconciler {
         };
         let can = |session: &Session| {
             let kinds = comparable(session.source).intersection(session.events).iter();
-            kinds.filter(|&kind| !session.untold.contains(kind)).fold(EventSet::NONE, EventSet::with)
+            kinds.filter(|&kind| !session.unavailable.contains(kind)).fold(EventSet::NONE, EventSet::with)
         };
         Self {
             sides: [side(first), side(second)],
@@ -241,17 +240,17 @@ impl Reconciler {
     }
 
     /// Handles an event.
-    pub fn tell(&mut self, side: Side, event: &Event) {
+    pub fn add(&mut self, side: Side, event: &Event) {
         self.take_in(side, event, false);
     }
 
-    /// The same for an event that the other side does not have to report: it has a filter that this
-    /// side has not, and that may refuse it.
-    pub fn tell_unheld(&mut self, side: Side, event: &Event) {
+    /// The same for an event that the other side may omit: it has a filter that this side has not,
+    /// and that may refuse it.
+    pub fn add_optional(&mut self, side: Side, event: &Event) {
         self.take_in(side, event, true);
     }
 
-    fn take_in(&mut self, side: Side, event: &Event, unheld: bool) {
+    fn take_in(&mut self, side: Side, event: &Event, optional: bool) {
         if let EventKind::Lost(lost) = &event.kind {
             self.sides[side as usize].lose(lost);
             return;
@@ -264,7 +263,7 @@ impl Reconciler {
             Some(theirs) => self.agree(side, event, &theirs),
             None => {
                 self.serial += 1;
-                let waiting = Waiting { serial: self.serial, side, event: event.clone(), unheld };
+                let waiting = Waiting { serial: self.serial, side, event: event.clone(), optional };
                 self.waiting.entry(pid).or_default().push(waiting);
                 let held = &mut self.sides[side as usize];
                 held.order.push_back((pid, self.serial));
@@ -373,13 +372,13 @@ impl Reconciler {
                 self.agree(ours.side, &ours.event, &theirs.event);
             }
         }
-        if let Some(Waiting { side, event, unheld, .. }) = self.remove(pid, serial) {
-            self.miss(side, event, unheld);
+        if let Some(Waiting { side, event, optional, .. }) = self.remove(pid, serial) {
+            self.miss(side, event, optional);
         }
     }
 
     /// Only one side reported this.
-    fn miss(&mut self, side: Side, event: Event, unheld: bool) {
+    fn miss(&mut self, side: Side, event: Event, optional: bool) {
         let kind = event.kind.kind() as usize;
         let from = side.other();
         let end = self.sides.iter().filter_map(|side| side.until).min().map_or(i64::MAX, |end| end.0);
@@ -393,8 +392,8 @@ impl Reconciler {
             self.verification.explained[from as usize][kind] += 1;
         } else if !surely {
             self.verification.outside += 1;
-        } else if unheld || self.exempt[from as usize] || !is_told(&event, other.id) {
-            self.verification.unheld[from as usize] += 1;
+        } else if optional || self.exempt[from as usize] || !is_told(&event, other.id) {
+            self.verification.optional[from as usize] += 1;
         } else {
             let from_id = other.id;
             self.verification.missing[from as usize][kind] += 1;

@@ -71,14 +71,14 @@ fn what_both_tell_agrees() {
     let mut it = reconciler();
     for (n, kind) in [Kind::Fork, Kind::Exec, Kind::Exec, Kind::ThreadExit, Kind::Exit].into_iter().enumerate() {
         let time = SECOND + 10_000_000 * n as i64;
-        it.tell(Side::First, &event(time, 7, of(kind)));
-        it.tell(Side::Second, &event(time + 900_000, 7, of(kind)));
+        it.add(Side::First, &event(time, 7, of(kind)));
+        it.add(Side::Second, &event(time + 900_000, 7, of(kind)));
     }
-    it.tell(Side::First, &event(SECOND, 8, EventKind::Core(CoreDump { signo: Some(6) })));
-    it.tell(Side::Second, &event(SECOND, 8, EventKind::Core(CoreDump { signo: None })));
+    it.add(Side::First, &event(SECOND, 8, EventKind::Core(CoreDump { signo: Some(6) })));
+    it.add(Side::Second, &event(SECOND, 8, EventKind::Core(CoreDump { signo: None })));
     // These are not compared.
-    it.tell(Side::First, &event(2 * SECOND, 7, EventKind::Ptrace(PtraceChange { attach: true, tracer: None })));
-    it.tell(Side::Second, &event(2 * SECOND, 7, EventKind::Existing));
+    it.add(Side::First, &event(2 * SECOND, 7, EventKind::Ptrace(PtraceChange { attach: true, tracer: None })));
+    it.add(Side::Second, &event(2 * SECOND, 7, EventKind::Existing));
     let (verification, discrepancies) = ended(it, 9 * SECOND);
     assert_eq!((verification.total_agreed(), verification.total_compared()), (6, 6));
     assert!(verification.is_complete() && discrepancies.is_empty());
@@ -90,9 +90,9 @@ fn a_hole_is_told() {
     let mut it = reconciler();
     for pid in 10..20 {
         let time = SECOND * i64::from(pid);
-        it.tell(Side::First, &event(time, pid, of(Kind::Exec)));
+        it.add(Side::First, &event(time, pid, of(Kind::Exec)));
         if pid % 3 != 0 {
-            it.tell(Side::Second, &event(time + 10_000, pid, of(Kind::Exec)));
+            it.add(Side::Second, &event(time + 10_000, pid, of(Kind::Exec)));
         }
         let told = std::iter::from_fn(|| it.take()).collect::<Vec<_>>();
         let expected: &[Pid] = match pid {
@@ -106,7 +106,7 @@ fn a_hole_is_told() {
             .collect();
         assert_eq!(missing(&told), expected, "{pid}");
     }
-    it.tell(Side::Second, &event(30 * SECOND, 30, of(Kind::Exit)));
+    it.add(Side::Second, &event(30 * SECOND, 30, of(Kind::Exit)));
     let (verification, discrepancies) = ended(it, 99 * SECOND);
     let at = |from, kind, pid: Pid| (from, kind, pid, SECOND * i64::from(pid));
     let last = [at(SourceId::Ebpf, Kind::Exit, 30)];
@@ -128,11 +128,11 @@ fn the_one_that_is_missing_is_named() {
             // Stopped by a debugger for a while, at each exec.
             let late = |time| time + 4_000_000;
             let whole = |it: &mut Reconciler| {
-                times.into_iter().for_each(|time| it.tell(Side::First, &event(time, 7, of(Kind::Exec))));
+                times.into_iter().for_each(|time| it.add(Side::First, &event(time, 7, of(Kind::Exec))));
             };
             let holed = |it: &mut Reconciler| {
                 let told = times.into_iter().enumerate().filter(|(n, _)| *n != gone);
-                told.for_each(|(_, time)| it.tell(Side::Second, &event(late(time), 7, of(Kind::Exec))));
+                told.for_each(|(_, time)| it.add(Side::Second, &event(late(time), 7, of(Kind::Exec))));
             };
             if first == Side::First {
                 whole(&mut it);
@@ -151,14 +151,14 @@ fn the_one_that_is_missing_is_named() {
 fn a_counted_loss_explains_so_many_and_no_more() {
     let mut it = reconciler();
     let told = |it: &mut Reconciler, side, seconds: i64, pid| {
-        it.tell(side, &event(seconds * SECOND, pid, of(Kind::Exec)));
+        it.add(side, &event(seconds * SECOND, pid, of(Kind::Exec)));
     };
     told(&mut it, Side::Second, 1, 1);
     told(&mut it, Side::First, 1, 1);
     (10..15).for_each(|pid| told(&mut it, Side::First, 3, pid));
-    it.tell(Side::Second, &lost(SECOND, Kind::Exec, 3));
-    it.tell(Side::Second, &lost(SECOND, Kind::Exit, 3));
-    it.tell(Side::Second, &lost(SECOND, Kind::Lost, 1));
+    it.add(Side::Second, &lost(SECOND, Kind::Exec, 3));
+    it.add(Side::Second, &lost(SECOND, Kind::Exit, 3));
+    it.add(Side::Second, &lost(SECOND, Kind::Lost, 1));
     told(&mut it, Side::Second, 6, 2);
     told(&mut it, Side::First, 6, 2);
     // Long after the mark there is nothing to explain it, and the first lost nothing at all.
@@ -175,12 +175,12 @@ fn a_counted_loss_explains_so_many_and_no_more() {
 #[test]
 fn windows_without_both_are_not_compared() {
     let mut it = reconciler();
-    it.tell(Side::Second, &event(-SECOND / 2, 1, of(Kind::Exec)));
-    it.tell(Side::Second, &event(10_000_000, 2, of(Kind::Exec)));
-    // At the edge both may have reported it.
-    it.tell(Side::First, &event(20_000_000, 3, of(Kind::Exec)));
-    it.tell(Side::Second, &event(20_010_000, 3, of(Kind::Exec)));
-    it.tell(Side::First, &event(60 * SECOND, 4, of(Kind::Exec)));
+    it.add(Side::Second, &event(-SECOND / 2, 1, of(Kind::Exec)));
+    it.add(Side::Second, &event(10_000_000, 2, of(Kind::Exec)));
+    // At the edge it may have been told by both.
+    it.add(Side::First, &event(20_000_000, 3, of(Kind::Exec)));
+    it.add(Side::Second, &event(20_010_000, 3, of(Kind::Exec)));
+    it.add(Side::First, &event(60 * SECOND, 4, of(Kind::Exec)));
     it.end(Side::First, Timestamp(61 * SECOND));
     it.end(Side::Second, Timestamp(59 * SECOND));
     let verification = it.finish();
@@ -191,35 +191,35 @@ fn windows_without_both_are_not_compared() {
 #[test]
 fn who_is_filtered_is_not_held_to_the_rest() {
     let mut it = reconciler();
-    it.tell_unheld(Side::Second, &event(SECOND, 1, of(Kind::Exec)));
-    it.tell(Side::Second, &event(SECOND, 4, of(Kind::Exec)));
-    it.tell(Side::First, &event(SECOND, 2, of(Kind::Exec)));
-    it.tell_unheld(Side::Second, &event(SECOND, 3, of(Kind::Exec)));
-    it.tell(Side::First, &event(SECOND, 3, of(Kind::Exec)));
+    it.add_optional(Side::Second, &event(SECOND, 1, of(Kind::Exec)));
+    it.add(Side::Second, &event(SECOND, 4, of(Kind::Exec)));
+    it.add(Side::First, &event(SECOND, 2, of(Kind::Exec)));
+    it.add_optional(Side::Second, &event(SECOND, 3, of(Kind::Exec)));
+    it.add(Side::First, &event(SECOND, 3, of(Kind::Exec)));
     let (verification, discrepancies) = ended(it, 9 * SECOND);
     let expected = [(SourceId::ProcessConnector, Kind::Exec, 2, SECOND), (SourceId::Ebpf, Kind::Exec, 4, SECOND)];
     let mut found = missing(&discrepancies);
     found.sort_by_key(|it| it.2);
     assert_eq!(found, expected);
-    assert_eq!((verification.unheld, verification.total_agreed()), ([1, 0], 1));
+    assert_eq!((verification.optional, verification.total_agreed()), ([1, 0], 1));
 }
 
 /// A sampling mechanism misses short processes; what it does report has to be true all the same.
 #[test]
 fn who_cannot_count_losses_is_held_to_what_it_tells() {
     let mut it = Reconciler::new(&session(SourceId::Ebpf, 0), &session(SourceId::ProcPoll, 0));
-    it.tell(Side::First, &event(SECOND, 1, of(Kind::Exec)));
-    it.tell(Side::Second, &event(SECOND, 2, of(Kind::Exec)));
+    it.add(Side::First, &event(SECOND, 1, of(Kind::Exec)));
+    it.add(Side::Second, &event(SECOND, 2, of(Kind::Exec)));
     let (verification, _) = ended(it, 9 * SECOND);
     assert_eq!((verification.total_missing(Side::First), verification.total_missing(Side::Second)), (1, 0));
-    assert_eq!(verification.unheld, [0, 1]);
+    assert_eq!(verification.optional, [0, 1]);
 }
 
 /// An event that a mechanism says it cannot report here is not compared.
 #[test]
 fn what_does_not_come_here_is_not_compared() {
     let mut second = session(SourceId::Tracefs, 0);
-    second.untold = EventSet::NONE.with(Kind::ExecFailed);
+    second.unavailable = EventSet::NONE.with(Kind::ExecFailed);
     let it = Reconciler::new(&session(SourceId::Ebpf, 0), &second);
     assert!(it.kinds().contains(Kind::Exec) && !it.kinds().contains(Kind::ExecFailed));
     let it = Reconciler::new(&session(SourceId::Ebpf, 0), &session(SourceId::Tracefs, 0));
@@ -256,14 +256,14 @@ fn became(time: i64, pid: Pid, uid: u32) -> Event {
 fn changes_are_compared_with_what_became() {
     let mut it = reconciler();
     for (time, one, other) in [(1, &b"a"[..], &b"a"[..]), (2, b"b", b"c")] {
-        it.tell(Side::First, &renamed(time * SECOND, 7, one));
-        it.tell(Side::Second, &renamed(time * SECOND, 7, other));
+        it.add(Side::First, &renamed(time * SECOND, 7, one));
+        it.add(Side::Second, &renamed(time * SECOND, 7, other));
     }
     for (time, one, other) in [(3, 1, 1), (4, 1, 2)] {
-        it.tell(Side::First, &became(time * SECOND, 8, one));
-        it.tell(Side::Second, &became(time * SECOND, 8, other));
+        it.add(Side::First, &became(time * SECOND, 8, one));
+        it.add(Side::Second, &became(time * SECOND, 8, other));
     }
-    it.tell(Side::First, &event(5 * SECOND, 9, EventKind::Sid));
+    it.add(Side::First, &event(5 * SECOND, 9, EventKind::Sid));
     let (verification, found) = ended(it, 9 * SECOND);
     assert_eq!(verification.differing, [(Field::Name, 1), (Field::User, 1)]);
     assert_eq!(missing(&found), [(SourceId::ProcessConnector, Kind::Sid, 9, 5 * SECOND)]);
@@ -274,8 +274,8 @@ fn changes_are_compared_with_what_became() {
 fn changes_at_once_are_compared_in_their_order() {
     let mut it = reconciler();
     let both = |late: i64| [became(SECOND + late, 7, 1000), became(SECOND + 500_000 + late, 7, 0)];
-    both(0).iter().for_each(|event| it.tell(Side::Second, event));
-    both(400_000).iter().for_each(|event| it.tell(Side::First, event));
+    both(0).iter().for_each(|event| it.add(Side::Second, event));
+    both(400_000).iter().for_each(|event| it.add(Side::First, event));
     let (verification, found) = ended(it, 9 * SECOND);
     assert_eq!((found, verification.agreed[Kind::Uid as usize]), (vec![], 2));
 }
@@ -289,10 +289,10 @@ fn each_threads_name_is_its_own() {
         event.tid = Some(tid);
         event
     };
-    it.tell(Side::Second, &name(8, 0, b"a"));
-    it.tell(Side::First, &name(9, 100, b"b"));
-    it.tell(Side::First, &name(8, 200, b"a"));
-    it.tell(Side::Second, &name(9, 300, b"b"));
+    it.add(Side::Second, &name(8, 0, b"a"));
+    it.add(Side::First, &name(9, 100, b"b"));
+    it.add(Side::First, &name(8, 200, b"a"));
+    it.add(Side::Second, &name(9, 300, b"b"));
     let (verification, found) = ended(it, 9 * SECOND);
     assert_eq!((found, verification.agreed[Kind::Comm as usize]), (vec![], 2));
 }
@@ -306,13 +306,13 @@ fn nobody_is_held_to_changes_that_the_kernel_does_not_tell_him() {
     thread.tid = Some(70);
     let mut kernels = renamed(SECOND, 8, b"a");
     change(&mut kernels, |process| process.argv = None);
-    it.tell(Side::First, &thread);
-    it.tell(Side::First, &kernels);
-    it.tell(Side::First, &renamed(SECOND, 9, b"a"));
-    it.tell(Side::Second, &became(SECOND, 10, 0));
-    it.tell(Side::First, &became(SECOND, 11, 0));
+    it.add(Side::First, &thread);
+    it.add(Side::First, &kernels);
+    it.add(Side::First, &renamed(SECOND, 9, b"a"));
+    it.add(Side::Second, &became(SECOND, 10, 0));
+    it.add(Side::First, &became(SECOND, 11, 0));
     let (verification, mut found) = ended(it, 9 * SECOND);
-    assert_eq!(verification.unheld, [1, 2]);
+    assert_eq!(verification.optional, [1, 2]);
     found.sort_by_key(|it| matches!(it, Discrepancy::Missing { event, .. } if event.kind.kind() == Kind::Uid));
     let of = [(Kind::Comm, 9), (Kind::Uid, 11)].map(|(kind, pid)| (SourceId::ProcessConnector, kind, pid, SECOND));
     assert_eq!(missing(&found), of);
@@ -322,13 +322,13 @@ fn nobody_is_held_to_changes_that_the_kernel_does_not_tell_him() {
 fn ids_match_as_far_as_they_are_known() {
     let told = |mark: Option<Flaw>, start: Option<u64>| {
         let mut it = reconciler();
-        it.tell(Side::First, &event(SECOND, 7, of(Kind::Exit)));
+        it.add(Side::First, &event(SECOND, 7, of(Kind::Exit)));
         let mut theirs = event(SECOND, 7, of(Kind::Exit));
         change(&mut theirs, |process| {
             process.id.start = start.map(StartTime);
             mark.into_iter().for_each(|flaw| process.flaws.mark(Field::Id, flaw));
         });
-        it.tell(Side::Second, &theirs);
+        it.add(Side::Second, &theirs);
         ended(it, 9 * SECOND).0.total_agreed()
     };
     assert_eq!(told(None, Some(7)), 1);
@@ -370,8 +370,8 @@ fn fields_that_differ_are_told() {
         (adopted(), event(SECOND, 7, of(Kind::Fork)), Some(Field::Ppid)),
     ] {
         let mut it = reconciler();
-        it.tell(Side::First, &first);
-        it.tell(Side::Second, &second);
+        it.add(Side::First, &first);
+        it.add(Side::Second, &second);
         let (verification, discrepancies) = ended(it, 9 * SECOND);
         assert_eq!(verification.total_agreed(), 1);
         assert_eq!(verification.differing, field.map(|field| (field, 1)).into_iter().collect::<Vec<_>>());
@@ -383,11 +383,11 @@ fn fields_that_differ_are_told() {
 fn a_side_far_behind_is_not_blamed() {
     let mut it = reconciler();
     let all = MOST_WAITING as u32 + 1000;
-    (0..all).for_each(|pid| it.tell(Side::First, &event(SECOND + i64::from(pid), pid, of(Kind::Exec))));
+    (0..all).for_each(|pid| it.add(Side::First, &event(SECOND + i64::from(pid), pid, of(Kind::Exec))));
     let held: usize = it.waiting.values().map(Vec::len).sum();
     assert!(held <= MOST_WAITING && it.sides[0].order.len() <= MOST_WAITING);
     assert_eq!(held, it.sides[0].waiting);
-    (0..all).for_each(|pid| it.tell(Side::Second, &event(SECOND + i64::from(pid), pid, of(Kind::Exec))));
+    (0..all).for_each(|pid| it.add(Side::Second, &event(SECOND + i64::from(pid), pid, of(Kind::Exec))));
     let (verification, _) = ended(it, 9 * SECOND);
     assert_eq!(verification.total_agreed(), MOST_WAITING as u64);
     assert_eq!((verification.given_up, verification.total_missing(Side::First)), (2000, 0));
@@ -401,11 +401,11 @@ fn what_is_given_up_leaves_losses_to_explain_what_was_lost() {
     let mut it = reconciler();
     let all = MOST_WAITING as u32 + 1000;
     let at = |pid: u32| event(SECOND + i64::from(pid) * 50_000, pid, of(Kind::Exec));
-    (0..all).for_each(|pid| it.tell(Side::First, &at(pid)));
-    it.tell(Side::First, &lost(0, Kind::Exec, 500));
+    (0..all).for_each(|pid| it.add(Side::First, &at(pid)));
+    it.add(Side::First, &lost(0, Kind::Exec, 500));
     let last = all + 500;
-    it.tell(Side::First, &at(last));
-    (0..=last).for_each(|pid| it.tell(Side::Second, &at(pid)));
+    it.add(Side::First, &at(last));
+    (0..=last).for_each(|pid| it.add(Side::Second, &at(pid)));
     let (verification, found) = ended(it, 90 * SECOND);
     assert_eq!(missing(&found), []);
     assert_eq!(verification.total_explained(Side::First), 500);
@@ -417,12 +417,12 @@ fn of_many_alike_the_others_agree() {
     for hole in [3, 40, 97] {
         let mut it = reconciler();
         let at = |n: i64| event(SECOND + n * 20_000_000, 7, of(Kind::Sid));
-        (0..100).filter(|&n| n != hole).for_each(|n| it.tell(Side::First, &at(n)));
-        it.tell(Side::First, &event(9 * SECOND, 8, of(Kind::Exec)));
+        (0..100).filter(|&n| n != hole).for_each(|n| it.add(Side::First, &at(n)));
+        it.add(Side::First, &event(9 * SECOND, 8, of(Kind::Exec)));
         // So much later that none is certainly the same.
         let late = |n: i64| event(SECOND + n * 20_000_000 + 3_000_000, 7, of(Kind::Sid));
-        (0..100).for_each(|n| it.tell(Side::Second, &late(n)));
-        it.tell(Side::Second, &event(9 * SECOND, 8, of(Kind::Exec)));
+        (0..100).for_each(|n| it.add(Side::Second, &late(n)));
+        it.add(Side::Second, &event(9 * SECOND, 8, of(Kind::Exec)));
         let (verification, found) = ended(it, 10 * SECOND);
         assert_eq!(missing(&found), [(SourceId::Ebpf, Kind::Sid, 7, late(hole).time.0)], "{hole}");
         assert_eq!(verification.agreed[Kind::Sid as usize], 99);
@@ -433,10 +433,10 @@ fn of_many_alike_the_others_agree() {
 fn a_storm_does_not_wash_out_what_is_missing() {
     let mut it = reconciler();
     let all = 4 * MOST_WAITING as u32;
-    it.tell(Side::First, &event(SECOND, all, of(Kind::Exec)));
+    it.add(Side::First, &event(SECOND, all, of(Kind::Exec)));
     for pid in 0..all {
-        it.tell(Side::First, &event(SECOND + i64::from(pid), pid, of(Kind::Exec)));
-        it.tell(Side::Second, &event(SECOND + i64::from(pid), pid, of(Kind::Exec)));
+        it.add(Side::First, &event(SECOND + i64::from(pid), pid, of(Kind::Exec)));
+        it.add(Side::Second, &event(SECOND + i64::from(pid), pid, of(Kind::Exec)));
         assert!(it.sides[0].order.len() <= 2 * MOST_WAITING);
     }
     let (verification, discrepancies) = ended(it, 9 * SECOND);
@@ -447,7 +447,7 @@ fn a_storm_does_not_wash_out_what_is_missing() {
 #[test]
 fn what_nobody_takes_is_counted() {
     let mut it = reconciler();
-    (0..3000).for_each(|pid| it.tell(Side::First, &event(SECOND, pid, of(Kind::Exec))));
+    (0..3000).for_each(|pid| it.add(Side::First, &event(SECOND, pid, of(Kind::Exec))));
     let (verification, discrepancies) = ended(it, 9 * SECOND);
     assert_eq!((discrepancies.len(), verification.total_missing(Side::Second)), (MOST_FOUND, 3000));
 }
@@ -504,7 +504,7 @@ impl Day {
         for &turn in self.turns.iter().chain([&true, &false].into_iter().cycle().take(2 * self.turns.len())) {
             let side = if turn { Side::First } else { Side::Second };
             if let Some(event) = streams[side as usize].next() {
-                it.tell(side, &event);
+                it.add(side, &event);
             }
         }
         let (verification, discrepancies) = ended(it, 99 * SECOND);

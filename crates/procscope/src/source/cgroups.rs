@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use crate::{Error, Want};
+use crate::{Cause, Error, Lack, Obstacle, Remedy, SystemError, Want};
 
 /// The chosen cgroups.
 pub(crate) struct Cgroups {
@@ -30,10 +30,7 @@ pub(crate) fn resolve_cgroups(want: &Want) -> Result<Cgroups, Error> {
         if let Some(path) = found {
             let unified = rustix::fs::statfs(&path).is_ok_and(|fs| u64::try_from(fs.f_type) == Ok(CGROUP2_SUPER_MAGIC));
             if unified {
-                let inode = path.metadata().map_err(|error| Error::Filter {
-                    what: format!("cannot read the cgroup {}: {error}", path.display()),
-                    remedy: "name a cgroup that exists: see /proc/self/cgroup".into(),
-                })?;
+                let inode = path.metadata().map_err(|error| unusable(named, Some(&error)))?;
                 cgroups.unified.push(inode.ino());
                 let below = unified_root.and_then(|root| path.strip_prefix(root).ok()).unwrap_or(&path);
                 cgroups.unified_paths.push(format!("/{}", below.display()));
@@ -45,13 +42,15 @@ pub(crate) fn resolve_cgroups(want: &Want) -> Result<Cgroups, Error> {
         } else if named.is_absolute() && old_hierarchies().any(|root| root.join(relative).is_dir()) {
             cgroups.paths.push(named.display().to_string());
         } else {
-            return Err(Error::Filter {
-                what: format!("there is no cgroup {}", named.display()),
-                remedy: "name one as /proc/PID/cgroup prints it, or its directory under /sys/fs/cgroup".into(),
-            });
+            return Err(unusable(named, None));
         }
     }
     Ok(cgroups)
+}
+
+fn unusable(named: &Path, error: Option<&std::io::Error>) -> Error {
+    let lack = Lack::NoCgroup { path: named.display().to_string(), error: error.map(SystemError::from) };
+    Error::Choice { obstacle: Obstacle::new(lack, Cause::Io, Remedy::NameCgroup) }
 }
 
 fn old_hierarchies() -> impl Iterator<Item = PathBuf> {

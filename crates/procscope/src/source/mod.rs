@@ -25,9 +25,12 @@ pub(crate) mod tracefs;
 pub(crate) mod tracker;
 
 use crate::launch::Launch;
-use crate::pipeline::{Outlet, Pipeline};
+use crate::pipeline::Outlet;
 use crate::plan::{Explanation, Pushdown, plan};
-use crate::{Capabilities, Cause, Error, EventSet, Obstacle, Pid, SourceId, SourceInfo, Timestamp, Verdict, Want, sys};
+use crate::{
+    Capabilities, Cause, Error, EventSet, Lack, Note, Obstacle, Pid, Remedy, SourceId, SourceInfo, Timestamp, Verdict,
+    Want, sys,
+};
 
 /// One way by which a system reports its processes.
 pub(crate) trait Mechanism: Sync {
@@ -59,39 +62,43 @@ pub(crate) trait Mechanism: Sync {
 
     /// Attaches. From its return on every wanted event is buffered or counted as lost.
     #[cfg(target_os = "linux")]
-    fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error>;
+    fn open(&self, want: &Want) -> Result<Attached, Error>;
 
     /// Says whose it is.
     #[cfg(not(target_os = "linux"))]
-    fn open(&self, _: &Want) -> Result<Box<dyn Source>, Error> {
+    fn open(&self, _: &Want) -> Result<Attached, Error> {
         Err(Error::Unavailable { source_id: self.id(), obstacle: wrong_os() })
     }
 }
 
 /// An attached mechanism.
-pub(crate) trait Source: Send {
-    /// When it was attached.
-    fn attached(&self) -> Timestamp;
-
-    /// What it cannot do here, in words fit for a person.
-    fn notes(&self) -> Vec<String>;
-
-    /// Those of its notes that its cost does not already say.
-    fn surprises(&self) -> Vec<String> {
-        Vec::new()
-    }
-
+pub(crate) struct Attached {
+    /// Since when nothing is missed.
+    pub(crate) since: Timestamp,
+    /// What it cannot do here and its cost says already.
+    pub(crate) notes: Vec<Note>,
+    /// The same, where its cost does not say it.
+    pub(crate) surprises: Vec<Note>,
     /// The requested kinds that it reports elsewhere, but not here.
-    fn untold(&self) -> EventSet {
-        EventSet::NONE
-    }
-
+    pub(crate) unavailable: EventSet,
     /// The rights of `capabilities(7)` that it still needs while it runs.
-    fn rights(&self) -> &'static [&'static str];
+    pub(crate) rights: &'static [&'static str],
+    /// What it leaves to be done with its records.
+    pub(crate) left: Left,
+    pub(crate) source: Box<dyn Source>,
+}
 
-    /// Sets up the pipeline for the work that this mechanism leaves to it.
-    fn prepare(&self, pipeline: &mut Pipeline);
+/// The part of the choice that a source cannot make itself.
+#[derive(Default)]
+pub(crate) struct Left {
+    /// Everything but cgroups and kinds of event.
+    pub(crate) processes: bool,
+    /// Only processes in these cgroups or below are wanted; all where there is none.
+    pub(crate) cgroup_paths: Vec<String>,
+}
 
+/// A mechanism at work.
+pub(crate) trait Source: Send {
     /// Puts records into the outlet until stopped, then those up to that moment. It stays attached
     /// until dropped.
     fn run(&mut self, out: &mut Outlet<'_>, stop: &stop::Stop) -> Result<(), Error>;
@@ -136,31 +143,53 @@ pub(crate) fn descendants<P: Iterator<Item = (Pid, Pid)>>(roots: &[Pid], parents
 
 /// Why a system call is refused, if a filter may have done it, and the remedy.
 #[cfg(target_os = "linux")]
-pub(crate) fn perhaps_filtered(what: &str) -> Option<Obstacle> {
-    sys::is_filtered().then(|| Obstacle {
-        what: format!("{what}; a seccomp filter is set here, as in containers, and may have refused it"),
-        cause: Cause::Privilege,
-        remedy: "run procscope on the host, or start the container with --security-opt seccomp=unconfined".into(),
+pub(crate) fn perhaps_filtered(call: &'static str, error: Option<&std::io::Error>) -> Option<Obstacle> {
+    let options = &["--security-opt seccomp=unconfined"];
+    sys::is_filtered().then(|| {
+        let error = error.map(Into::into);
+        let refused = Lack::Refused { call, error, filtered: true, needs_net_admin: false };
+        Obstacle::new(refused, Cause::Privilege, Remedy::Host { options, user_namespace: true })
     })
 }
 
 /// Why a command cannot be followed by its pid in a /proc that gives it another one.
 #[cfg(target_os = "linux")]
 pub(crate) fn foreign_proc() -> Obstacle {
-    Obstacle {
-        what: "/proc is that of another pid namespace, where the command has another pid".into(),
-        cause: Cause::NotConfigured,
-        remedy: "mount it again: mount -t proc proc /proc".into(),
-    }
+    Obstacle::new(Lack::ForeignProc, Cause::NotConfigured, Remedy::mount_proc())
+}
+
+/// Why nothing can be read of processes.
+#[cfg(target_os = "linux")]
+pub(crate) fn no_proc() -> Obstacle {
+    Obstacle::new(Lack::NotMounted { path: "/proc" }, Cause::NotConfigured, Remedy::mount_proc())
+}
+
+/// What is missing without /proc.
+#[cfg(target_os = "linux")]
+pub(crate) fn without_proc(missing: impl FnOnce(Box<Lack>) -> Lack) -> Obstacle {
+    let Obstacle { what, cause, .. } = no_proc();
+    Obstacle::new(missing(what.into()), cause, Remedy::mount_proc())
 }
 
 /// What a source misses of trees if it reports a new process's parent, and not its creator.
 #[cfg(target_os = "linux")]
-pub(crate) fn parents_alone(want: &Want) -> Option<String> {
+pub(crate) fn parents_alone(want: &Want) -> Option<Note> {
     let alone = !want.trees.is_empty() && want.held.is_none();
-    alone.then(|| {
-        "a child that the tree's own process makes with CLONE_PARENT is missing: only parents are reported here".into()
-    })
+    alone.then(|| note(Lack::ParentsAlone))
+}
+
+/// A note that nothing helps against.
+#[cfg(target_os = "linux")]
+pub(crate) fn note(what: Lack) -> Note {
+    Obstacle::lasting(what, Cause::NotConfigured).into()
+}
+
+/// The kinds that are wanted and that the mechanism never reports.
+#[cfg(target_os = "linux")]
+pub(crate) fn not_reported(want: &Want, by: SourceId, events: EventSet) -> Option<Note> {
+    let missing = want.events.iter().filter(|&kind| !events.contains(kind) && kind != crate::Kind::Lost);
+    let kinds = missing.fold(EventSet::NONE, EventSet::with);
+    (kinds != EventSet::NONE).then(|| note(Lack::Kinds { kinds, why: Lack::NotReported { of: by }.into() }))
 }
 
 /// A name as the kernel keeps it.
@@ -183,15 +212,12 @@ pub(crate) fn names_up(path: &[u8]) -> Vec<u8> {
 
 #[cfg(not(target_os = "linux"))]
 fn wrong_os() -> Obstacle {
-    Obstacle {
-        what: format!("a mechanism of Linux, and this is {}", std::env::consts::OS),
-        cause: Cause::WrongOs,
-        remedy: "run procscope without --source".into(),
-    }
+    let lack = Lack::OtherSystem { needs: "Linux", this: std::env::consts::OS };
+    Obstacle::new(lack, Cause::WrongOs, Remedy::AnySource)
 }
 
 /// The mechanisms planned for a system that has none yet.
-fn to_come() -> &'static str {
+fn planned() -> &'static str {
     match std::env::consts::OS {
         "windows" => "etw, wmi, a driver, toolhelp",
         "macos" => "dtrace, eslogger",
@@ -203,10 +229,8 @@ fn to_come() -> &'static str {
 pub(crate) struct Opened {
     pub(crate) id: SourceId,
     pub(crate) capabilities: Capabilities,
-    pub(crate) source: Box<dyn Source>,
-    /// What it cannot do here. If it is not the best one, that comes first: why, its cost, and the
-    /// remedy.
-    pub(crate) notes: Vec<String>,
+    /// If it is not the best one, its notes begin with that: why, its cost, and the remedy.
+    pub(crate) attached: Attached,
 }
 
 /// The named mechanism, or those that can do this, the best first.
@@ -219,53 +243,48 @@ fn candidates(named: Option<SourceId>, want: &Want) -> Vec<&'static dyn Mechanis
 
 /// Opens the named mechanism, or the best that works here. A named one never falls back.
 pub(crate) fn open(named: Option<SourceId>, want: &Want) -> Result<Opened, Error> {
-    let none = Error::NoMechanism { os: std::env::consts::OS, to_come: to_come() };
+    let none = Error::NoMechanism { os: std::env::consts::OS, planned: planned() };
     if named.is_none() && !cfg!(target_os = "linux") {
         return Err(none);
     }
     #[cfg(target_os = "linux")]
     crate::proc::timens::renew();
-    let mut failures = Vec::new();
+    let (mut failures, mut tried) = (Vec::new(), Vec::new());
     for mechanism in candidates(named, want) {
         let plan = plan(want, mechanism.id(), &mechanism.pushdown(), sys::uid_of);
+        tried.push(mechanism.id());
         match mechanism.open(&plan.want) {
-            Ok(source) => {
-                let own = match failures.first() {
-                    Some(better) => [vec![instead_of(better, mechanism)], source.surprises()].concat(),
-                    None => source.notes(),
-                };
+            Ok(mut attached) => {
+                let surprises = std::mem::take(&mut attached.surprises);
+                if let (Some(better), Some(tried)) = (failures.first(), tried.first()) {
+                    attached.notes = vec![instead_of(better, *tried, mechanism)];
+                }
+                attached.notes.extend(surprises);
                 #[cfg(target_os = "linux")]
-                let own = own.into_iter().chain((!crate::proc::timens::is_known()).then(unknown_time)).collect();
-                let notes: Vec<String> = own;
-                return Ok(Opened { id: mechanism.id(), capabilities: mechanism.capabilities(), source, notes });
+                attached.notes.extend((!crate::proc::timens::is_known()).then(unknown_time));
+                return Ok(Opened { id: mechanism.id(), capabilities: mechanism.capabilities(), attached });
             }
-            Err(error @ (Error::Filter { .. } | Error::Sink(_))) => return Err(error),
+            Err(error @ (Error::Choice { .. } | Error::Sink(_))) => return Err(error),
             Err(error) => failures.push(error),
         }
     }
     Err(match failures.len() {
         0 => none,
         1 => failures.swap_remove(0),
-        _ => Error::NoneWorks { failures },
+        _ => Error::NoSourceWorks { failures },
     })
 }
 
 /// What is unknown without /proc.
 #[cfg(target_os = "linux")]
-fn unknown_time() -> String {
-    "times may be off by a time namespace's offsets, which only /proc shows; mount it: mount -t proc proc /proc"
-        .to_owned()
+fn unknown_time() -> Note {
+    Obstacle::new(Lack::UnknownTimeNamespace, Cause::NotConfigured, Remedy::mount_proc()).into()
 }
 
-/// Says in one line why this mechanism was picked, what that costs, and how to get the better one.
-fn instead_of(better: &Error, mechanism: &dyn Mechanism) -> String {
-    let (name, cost) = (mechanism.id().name(), mechanism.capabilities().cost);
-    match better {
-        Error::Unavailable { source_id, obstacle: Obstacle { what, remedy, .. } } => {
-            format!("{name} in place of {}, since {what}. So {cost}. For all of it: {remedy}", source_id.name())
-        }
-        other => format!("{name}, since {other}. So {cost}"),
-    }
+/// Says why this mechanism was picked, what that costs, and how to get the better one.
+fn instead_of(error: &Error, better: SourceId, mechanism: &dyn Mechanism) -> Note {
+    let (source, cost) = (mechanism.id(), mechanism.capabilities().cost);
+    Note::InsteadOf { source, cost, better, obstacle: error.obstacle() }
 }
 
 /// The filter's effect on the named mechanism, or on the best.
@@ -273,6 +292,6 @@ pub(crate) fn explain(named: Option<SourceId>, want: &Want) -> Result<Explanatio
     let mechanism = candidates(named, want)
         .into_iter()
         .next()
-        .ok_or(Error::NoMechanism { os: std::env::consts::OS, to_come: to_come() })?;
+        .ok_or(Error::NoMechanism { os: std::env::consts::OS, planned: planned() })?;
     Ok(plan(want, mechanism.id(), &mechanism.pushdown(), sys::uid_of).explanation)
 }

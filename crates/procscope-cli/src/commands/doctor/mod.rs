@@ -17,7 +17,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use procscope::{Error, Obstacle, SourceInfo, Verdict};
+use procscope::{Error, Kind, Obstacle, SourceId, SourceInfo, Verdict};
 use serde::Serialize;
 
 use self::document::JsonReport;
@@ -131,14 +131,15 @@ fn within<T: Send + 'static>(limit: Duration, ask: impl FnOnce() -> T + Send + '
     Ok(told.recv_timeout(limit).ok())
 }
 
-fn trouble(what: String, obstacle: &Obstacle) -> Trouble {
-    Trouble { what, cause: obstacle.what.clone(), help: program::by_its_path(&obstacle.remedy) }
+fn trouble(what: String, source: SourceId, obstacle: &Obstacle) -> Trouble {
+    let help = program::help(&obstacle.remedies, source).unwrap_or_default();
+    Trouble { what, cause: obstacle.what.to_string(), help }
 }
 
 fn mechanism_fails(id: &str, error: Error) -> Trouble {
     let what = format!("{id} does not work");
     match error {
-        Error::Unavailable { obstacle, .. } => trouble(what, &obstacle),
+        Error::Unavailable { source_id, obstacle } => trouble(what, source_id, &obstacle),
         error => Trouble { what, ..troubled(Failure::from(error)) },
     }
 }
@@ -171,7 +172,7 @@ fn try_sources(sources: Vec<SourceInfo>, facts: &Facts, deep: bool) -> Vec<Trial
         try_storm(&mut tried, other_pids);
     }
     let conclude = |it: Tried| match it.notes {
-        Some(notes) => conclude(it.trial, &it.info.verdict, &notes),
+        Some(notes) => conclude(it.trial, it.info.id, &it.info.verdict, &notes),
         None => it.trial,
     };
     tried.into_iter().map(conclude).collect()
@@ -262,17 +263,17 @@ fn no_probe(id: &str, error: &io::Error) -> Trouble {
 }
 
 /// Whether it works, by its checks and by its own notes.
-fn conclude(mut trial: Trial, verdict: &Verdict, notes: &[String]) -> Trial {
+fn conclude(mut trial: Trial, source: SourceId, verdict: &Verdict, notes: &[String]) -> Trial {
     let id = trial.id;
     if let Verdict::Degraded(obstacles) = verdict {
-        trial.troubles.extend(obstacles.iter().map(|obstacle| trouble(format!("{id} works in part"), obstacle)));
+        let troubles = obstacles.iter().map(|obstacle| trouble(format!("{id} works in part"), source, obstacle));
+        trial.troubles.extend(troubles);
     }
     let failed = trial.checks.iter().filter(|check| !check.holds());
-    // The probe's obstacles are explained already. It uses other names for what comes from /proc.
+    // The probe's obstacles are explained already.
     let explains = |obstacle: &Obstacle, check: &Check| {
-        let mut words = obstacle.what.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-        words.any(|word| word == check.name)
-            || obstacle.what.contains("/proc is not mounted") && ["argv", "parent"].contains(&check.name)
+        let kinds = obstacle.what.kinds().iter().map(Kind::name);
+        kinds.chain(obstacle.what.fields().iter().map(|field| field.name())).any(|name| name == check.name)
     };
     let explained =
         |check: &&Check| matches!(verdict, Verdict::Degraded(all) if all.iter().any(|it| explains(it, check)));
@@ -303,7 +304,7 @@ fn conclude(mut trial: Trial, verdict: &Verdict, notes: &[String]) -> Trial {
 
 #[cfg(test)]
 mod tests {
-    use procscope::Cause;
+    use procscope::{Cause, EventSet, Lack, Remedy};
 
     use super::judge::{Claim, Found};
     use super::storm::Agreement;
@@ -322,28 +323,27 @@ mod tests {
     }
 
     fn degraded() -> Verdict {
-        Verdict::Degraded(vec![Obstacle {
-            what: "exec-failed events are missing: the tracepoints of system calls may not be read in tracefs".into(),
-            cause: Cause::Privilege,
-            remedy: "mount -o remount,mode=755 /sys/kernel/tracing".into(),
-        }])
+        let kinds = EventSet::NONE.with(Kind::ExecFailed);
+        let what = Lack::Kinds { kinds, why: Lack::UnreadableTracepoints.into() };
+        let remedy = Remedy::Remount { at: "/sys/kernel/tracing", options: "mode=755".into() };
+        Verdict::Degraded(vec![Obstacle::new(what, Cause::Privilege, remedy)])
     }
 
     #[test]
     fn a_mechanism_that_tells_nothing_does_not_work() {
         let silent = came().into_iter().map(|it| Check { found: Found::Missing, ..it }).collect();
-        let concluded = conclude(trial(silent), &Verdict::Ready, &[]);
+        let concluded = conclude(trial(silent), SourceId::Ebpf, &Verdict::Ready, &[]);
         assert_eq!(concluded.works, Works::No);
         assert_eq!(concluded.troubles.len(), 1);
-        assert_eq!(conclude(trial(came()), &Verdict::Ready, &[]).works, Works::Yes);
+        assert_eq!(conclude(trial(came()), SourceId::Ebpf, &Verdict::Ready, &[]).works, Works::Yes);
     }
 
     #[test]
     fn what_is_missing_is_explained_once() {
         let checks = [came(), vec![check("exec-failed", Claim::Exact, Found::Missing)]].concat();
-        let concluded = conclude(trial(checks.clone()), &degraded(), &[]);
+        let concluded = conclude(trial(checks.clone()), SourceId::Ebpf, &degraded(), &[]);
         assert_eq!((concluded.works, concluded.troubles.len()), (Works::Partly, 1));
-        let concluded = conclude(trial(checks), &Verdict::Ready, &["no room".to_owned()]);
+        let concluded = conclude(trial(checks), SourceId::Ebpf, &Verdict::Ready, &["no room".to_owned()]);
         assert_eq!((concluded.works, concluded.troubles.len()), (Works::Partly, 1));
         assert_eq!(concluded.troubles[0].cause, "no room");
     }
@@ -398,13 +398,13 @@ mod tests {
         let capabilities = |n: usize| procscope::sources().swap_remove(n).capabilities;
         let mut first = [came(), vec![check("exec-failed", Claim::Exact, Found::Missing)]].concat();
         first.extend(judge_storm(&storm, &capabilities(0)));
-        let first = Trial { storm: Some(storm), ..conclude(trial(first), &degraded(), &[]) };
+        let first = Trial { storm: Some(storm), ..conclude(trial(first), SourceId::Ebpf, &degraded(), &[]) };
         let mut second =
             [came(), vec![check("argv", Claim::Late, Found::Late), check("killer", Claim::No, Found::Missing)]]
                 .concat();
         second[1] = Check { found: Found::Wrong, detail: "1 of 2".into(), ..second[1].clone() };
         let second = Trial { id: "process-connector", ..trial(second) };
-        let second = conclude(second, &Verdict::Ready, &[]);
+        let second = conclude(second, SourceId::ProcessConnector, &Verdict::Ready, &[]);
         let third = Trial { id: "tracefs", troubles: vec![dead("tracefs", LIMIT)], ..trial(Vec::new()) };
         Report::new(facts, vec![first, second, third])
     }

@@ -16,6 +16,8 @@ use procscope::{
     Verification,
 };
 
+use crate::program;
+
 use super::judge::{End, Probe, Truth, has_label};
 use super::storm::{Agreement, Storm};
 
@@ -96,7 +98,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl procscope::Sink for Keep {
     fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>> {
         for (reconciler, side) in &self.held_against {
-            lock(reconciler).tell(*side, event);
+            lock(reconciler).add(*side, event);
         }
         let counted = self.counted.clone();
         let mut seen = self.lock();
@@ -132,7 +134,7 @@ fn attach(source: SourceId, events: EventSet, everybody: bool) -> Result<Monitor
 
 impl Running {
     fn start(monitor: Monitor, keep: Keep) -> Self {
-        let (stop, notes) = (monitor.stop_handle(), monitor.session().notes.clone());
+        let (stop, notes) = (monitor.stop_handle(), program::notes(monitor.session()));
         let mut sink = keep.clone();
         let thread = thread::spawn(move || monitor.run(&mut sink));
         Self { keep, stop, thread, notes }
@@ -235,7 +237,7 @@ pub(super) fn try_family(source: SourceId) -> Result<Tried, Refusal> {
     let events = PROBED.into_iter().fold(EventSet::NONE, EventSet::with);
     let builder = Monitor::builder().source(source).events(events).user_names(false);
     let monitor = builder.command(words).wait_all(true).sole_command(true).build()?;
-    let (notes, command) = (monitor.session().notes.clone(), monitor.command());
+    let (notes, command) = (program::notes(monitor.session()), monitor.command());
     let mut keep = Keep::new(None);
     let begun = now();
     let summary = monitor.run(&mut keep)?;

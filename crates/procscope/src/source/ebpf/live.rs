@@ -17,13 +17,13 @@ use super::ring::{Ring, Shared, Slot};
 use super::snapshot::tell_unsure;
 use super::tracepoint::{self, Tracefs};
 use super::wire::{TWICE, kind};
-use crate::pipeline::{Outlet, Pipeline};
-use crate::source::Source;
+use crate::pipeline::Outlet;
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::comm_of;
 use crate::source::record::{Body, Record};
 use crate::source::stop::Stop;
-use crate::{Error, EventSet, KIND_COUNT, Kind, Pid, SourceId, Timestamp, Want, sys};
+use crate::source::{Attached, Left, Source, note};
+use crate::{Error, EventSet, KIND_COUNT, Kind, Lack, Note, Pid, SourceId, Want, sys};
 
 /// How long the reader stays away while there are events.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -73,13 +73,7 @@ pub(super) struct Live {
     pub(super) shared: Shared,
     epoll: OwnedFd,
     pub(super) attached_ns: u64,
-    attached: Timestamp,
-    notes: Vec<String>,
-    untold: EventSet,
-    /// Cgroups of the old hierarchies, by which the programs do not filter.
-    cgroup_paths: Vec<String>,
-    /// The trees' members when the programs took over, and the place in the ring up to which they
-    /// had not.
+    /// The trees' members when the programs took over, and the place in the ring up to which they had not.
     pub(super) members: HashSet<Pid>,
     pub(super) unfiltered_until: u64,
     /// The processes reported as existing, by pid and start.
@@ -91,7 +85,7 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn open(want: &Want) -> Result<Self, Error> {
+    pub(super) fn open(want: &Want) -> Result<Attached, Error> {
         let _kept = Complaints::keep();
         require_btf()?;
         if want.held.is_some() && !sys::in_initial_pid_namespace() {
@@ -131,10 +125,6 @@ impl Live {
             shared,
             epoll,
             attached_ns: 0,
-            attached: Timestamp::default(),
-            notes: Vec::new(),
-            untold: EventSet::NONE,
-            cgroup_paths: cgroups.paths,
             members: HashSet::new(),
             unfiltered_until: 0,
             existing: HashSet::new(),
@@ -142,24 +132,38 @@ impl Live {
             told: [0; KIND_COUNT],
             object,
         };
-        live.attach().map_err(fail("attaching"))?;
+        let mut notes = Vec::new();
+        let missing = live.attach().map_err(fail("attaching"))?;
+        notes.extend(missing.as_ref().map(|(kinds, error)| Note::from(calls_missing(*kinds, error))));
         if ring_bytes < want.ring_bytes.unwrap_or(DEFAULT_RING) {
-            live.notes.push(format!("the ring has only {} KiB: the kernel gave no more memory", ring_bytes >> 10));
+            notes.push(note(Lack::SmallBuffer { bytes: ring_bytes as u64, each_cpu: false }));
         }
         if !sys::in_initial_pid_namespace() {
-            live.notes.push("pids are those of the initial pid namespace; ns_pid is that inside".to_owned());
+            notes.push(note(Lack::OuterPids));
         }
         if sys::list_processes().is_empty() {
-            live.notes.push(without_proc().to_string());
+            notes.push(without_proc().into());
         }
         live.attached_ns = sys::now_boot_ns();
-        live.attached = sys::clock().wall(live.attached_ns);
+        let since = sys::clock().wall(live.attached_ns);
         // From here on, losses are counted only for the trees.
         live.plant_trees().map_err(fail("listing the processes"))?;
-        Ok(live)
+        Ok(Attached {
+            since,
+            notes,
+            surprises: Vec::new(),
+            unavailable: missing.map_or(EventSet::NONE, |(kinds, _)| kinds),
+            // Before Linux 5.19 CAP_BPF is needed at every call; CAP_SYS_PTRACE shows already running
+            // processes in a /proc with `hidepid`, and their environments.
+            rights: if sys::kernel_version() < (5, 19) { &["CAP_BPF", "CAP_SYS_PTRACE"] } else { &["CAP_SYS_PTRACE"] },
+            // The programs filter by all else.
+            left: Left { processes: false, cgroup_paths: cgroups.paths },
+            source: Box::new(live),
+        })
     }
 
-    fn attach(&mut self) -> io::Result<()> {
+    /// Attaches the programs. Returns the kinds that stay without theirs, and why the first of them does.
+    fn attach(&mut self) -> io::Result<Option<(EventSet, io::Error)>> {
         let mut tracefs = None;
         let mut missing: Option<(EventSet, io::Error)> = None;
         for program in self.object.progs_mut() {
@@ -195,11 +199,7 @@ impl Live {
                 self.watched.push(Watched { fd, kind, misses: 0, twice });
             }
         }
-        if let Some((kinds, error)) = missing {
-            self.notes.push(calls_missing(kinds, &error).to_string());
-            self.untold = kinds;
-        }
-        Ok(())
+        Ok(missing)
     }
 
     /// Runs that the kernel skipped because the program was already running on that CPU.
@@ -404,28 +404,6 @@ const PACE_SLEEP: u32 = 0;
 const PACE_TIMER: u32 = 1;
 
 impl Source for Live {
-    fn attached(&self) -> Timestamp {
-        self.attached
-    }
-
-    fn notes(&self) -> Vec<String> {
-        self.notes.clone()
-    }
-
-    fn untold(&self) -> EventSet {
-        self.untold
-    }
-
-    /// Before Linux 5.19 CAP_BPF is needed at every call; CAP_SYS_PTRACE shows already running
-    /// processes in a /proc with `hidepid`, and their environments.
-    fn rights(&self) -> &'static [&'static str] {
-        if sys::kernel_version() < (5, 19) { &["CAP_BPF", "CAP_SYS_PTRACE"] } else { &["CAP_SYS_PTRACE"] }
-    }
-
-    fn prepare(&self, pipeline: &mut Pipeline) {
-        pipeline.filter_cgroup_paths(self.cgroup_paths.clone());
-    }
-
     fn run(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> Result<(), Error> {
         self.pump(out, stop).map_err(|error| Error::Source {
             source_id: SourceId::Ebpf,

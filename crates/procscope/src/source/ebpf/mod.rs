@@ -18,7 +18,7 @@ mod snapshot;
 mod tracepoint;
 pub(crate) mod wire;
 
-use super::{Mechanism, Source};
+use super::{Attached, Mechanism};
 use crate::plan::Pushdown;
 use crate::{Capabilities, Error, EventSet, Field, SourceId, Verdict, Want};
 
@@ -76,7 +76,7 @@ impl Mechanism for Ebpf {
     }
 
     #[cfg(target_os = "linux")]
-    fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error> {
-        Ok(Box::new(live::Live::open(want)?))
+    fn open(&self, want: &Want) -> Result<Attached, Error> {
+        live::Live::open(want)
     }
 }

@@ -15,9 +15,10 @@ use super::complaints::Complaints;
 use super::tracepoint::Tracefs;
 use super::tracepoint::is_refused;
 use super::wire::{self, kind};
+use crate::error::limit_of;
 use crate::source::cgroups::Cgroups;
-use crate::source::perhaps_filtered;
-use crate::{Cause, EnvWanted, Error, EventSet, Kind, Obstacle, SourceId, Verdict, Want, sys};
+use crate::source::{self, perhaps_filtered};
+use crate::{Cause, EnvWanted, Error, EventSet, Kind, Lack, Obstacle, Remedy, SourceId, Verdict, Want, sys};
 
 static OBJECT: &[u8] = include_bytes!("../../../../../bpf/gen/procscope.bpfel.o");
 
@@ -74,22 +75,19 @@ pub(super) fn map<'a>(object: &'a Object, name: &str) -> io::Result<libbpf_rs::M
     object.maps().find(|map| map.name() == name).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-fn unavailable(what: impl Into<String>, cause: Cause, remedy: impl Into<String>) -> Error {
-    Error::Unavailable {
-        source_id: SourceId::Ebpf,
-        obstacle: Obstacle { what: what.into(), cause, remedy: remedy.into() },
-    }
+fn unavailable(what: Lack, cause: Cause, remedy: Remedy) -> Error {
+    Error::Unavailable { source_id: SourceId::Ebpf, obstacle: Obstacle::new(what, cause, remedy) }
 }
+
+/// The first kernel that has all that the programs need.
+const LEAST: (u32, u32) = (5, 11);
 
 /// The programs know only the pids of the initial namespace, and nothing else gives the command's
 /// pid there.
 pub(super) fn command_elsewhere() -> Error {
     may_load().err().unwrap_or_else(|| {
-        unavailable(
-            "this is another pid namespace, where a command's pid in the initial one is not known",
-            Cause::Privilege,
-            "run procscope on the host, or start the container with --pid=host",
-        )
+        let remedy = Remedy::Host { options: &["--pid=host"], user_namespace: true };
+        unavailable(Lack::UnknownCommandPid, Cause::Privilege, remedy)
     })
 }
 
@@ -98,43 +96,28 @@ pub(super) fn require_btf() -> Result<(), Error> {
         return Ok(());
     }
     if !Path::new("/sys/kernel").exists() {
-        return Err(unavailable("/sys is not mounted", Cause::NotConfigured, "mount -t sysfs sysfs /sys"));
+        let remedy = Remedy::Mount { fs: "sysfs", at: "/sys", options: String::new(), sudo: false };
+        return Err(unavailable(Lack::NotMounted { path: "/sys" }, Cause::NotConfigured, remedy));
     }
-    Err(unavailable(
-        "the kernel does not describe its types: there is no /sys/kernel/btf/vmlinux",
-        Cause::NotConfigured,
-        "boot a kernel of 5.11 or later that was built with CONFIG_DEBUG_INFO_BTF=y",
-    ))
+    let remedy = Remedy::Kernel { least: Some(LEAST), options: &["CONFIG_DEBUG_INFO_BTF"] };
+    Err(unavailable(Lack::NoKernelTypes, Cause::NotConfigured, remedy))
 }
 
 /// The verdict without loading anything.
 pub(super) fn probe() -> Verdict {
-    let obstacle = |error| match error {
-        Error::Unavailable { obstacle, .. } => obstacle,
-        other => {
-            Obstacle { what: other.to_string(), cause: Cause::Io, remedy: "try it: procscope --source ebpf".into() }
-        }
-    };
     if let Err(error) = require_btf() {
-        return Verdict::Unavailable(obstacle(error));
+        return Verdict::Unavailable(error.obstacle());
     }
-    let version = sys::kernel_version();
-    if version < (5, 11) {
-        return Verdict::Unavailable(Obstacle {
-            what: format!("this is Linux {}.{}", version.0, version.1),
-            cause: Cause::TooOld,
-            remedy: "boot Linux 5.11 or later".into(),
-        });
+    let release = sys::kernel_version();
+    if release < LEAST {
+        let remedy = Remedy::Kernel { least: Some(LEAST), options: &[] };
+        return Verdict::Unavailable(Obstacle::new(Lack::OldKernel { release, least: LEAST }, Cause::TooOld, remedy));
     }
     if let Err(error) = may_load() {
-        return Verdict::Unavailable(obstacle(error));
+        return Verdict::Unavailable(error.obstacle());
     }
     if is_confidential() {
-        return Verdict::Unsure(Obstacle {
-            what: CONFIDENTIAL.into(),
-            cause: Cause::Privilege,
-            remedy: "try it: procscope --source ebpf; or boot with lockdown=integrity".into(),
-        });
+        return Verdict::Unsure(Obstacle::new(CONFIDENTIAL, Cause::Privilege, Remedy::Try).or(LESS_CONFIDENTIAL));
     }
     let mut obstacles = Vec::new();
     if let Err(error) = Tracefs::open().and_then(|tracefs| tracefs.id("sys_enter_execve")) {
@@ -148,43 +131,40 @@ pub(super) fn probe() -> Verdict {
 }
 
 pub(super) fn without_proc() -> Obstacle {
-    Obstacle {
-        what: "the arguments of processes that were already running are missing: /proc is not mounted".into(),
-        cause: Cause::NotConfigured,
-        remedy: "mount -t proc proc /proc".into(),
-    }
+    source::without_proc(|why| Lack::ArgumentsBefore { why })
 }
 
 /// Why kinds of event are missing that come from tracepoints of system calls.
 pub(super) fn calls_missing(kinds: EventSet, error: &io::Error) -> Obstacle {
-    let names = kinds.iter().filter(|&kind| kind != Kind::Lost).map(Kind::name).collect::<Vec<_>>().join(", ");
     let (why, cause, remedy) = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            ("the tracepoints of system calls may not be read in tracefs", Cause::Privilege, let_read_tracefs())
+        io::ErrorKind::PermissionDenied => (Lack::UnreadableTracepoints, Cause::Privilege, let_read_tracefs()),
+        io::ErrorKind::NotFound => {
+            let remedy = Remedy::Kernel { least: None, options: &["CONFIG_FTRACE_SYSCALLS"] };
+            (Lack::NoCallTracepoints, Cause::NotConfigured, remedy)
         }
-        io::ErrorKind::NotFound => (
-            "tracefs has no tracepoints of system calls",
-            Cause::NotConfigured,
-            "boot a kernel with CONFIG_FTRACE_SYSCALLS=y".into(),
-        ),
-        _ => ("tracefs", Cause::Io, format!("sudo mount -t tracefs tracefs {TRACEFS}")),
+        _ => (Lack::Tracefs { error: error.into() }, Cause::Io, mount_tracefs(String::new(), true)),
     };
-    let why = if cause == Cause::Io { format!("{why}: {error}") } else { why.to_owned() };
-    Obstacle { what: format!("{names} events are missing: {why}"), cause, remedy }
+    Obstacle::new(Lack::Kinds { kinds, why: why.into() }, cause, remedy)
 }
 
-/// The mount that lets the caller's group read tracefs.
-fn let_read_tracefs() -> String {
+fn mount_tracefs(options: String, sudo: bool) -> Remedy {
+    Remedy::Mount { fs: "tracefs", at: TRACEFS, options, sudo }
+}
+
+/// The mount that lets the caller's group read what stands in tracefs.
+fn let_read_tracefs() -> Remedy {
     let (gid, root) = (rustix::process::getegid().as_raw(), rustix::process::geteuid().is_root());
+    let options = format!("gid={gid},mode=750");
     // `TRACEFS_MAGIC` in `include/uapi/linux/magic.h`.
     match rustix::fs::statfs(TRACEFS).is_ok_and(|fs| fs.f_type as u64 == 0x7472_6163) {
-        true => format!("sudo mount -o remount,gid={gid},mode=750 {TRACEFS}"),
-        false if root => format!("mount -t tracefs tracefs {TRACEFS}"),
-        false => format!("sudo mount -t tracefs -o gid={gid},mode=750 tracefs {TRACEFS}"),
+        true => Remedy::Remount { at: TRACEFS, options },
+        false if root => mount_tracefs(String::new(), false),
+        false => mount_tracefs(options, true),
     }
 }
 
-const CONFIDENTIAL: &str = "the kernel is locked down (confidentiality), and lets no program read its memory";
+const CONFIDENTIAL: Lack = Lack::LockedDown { by: SourceId::Ebpf };
+const LESS_CONFIDENTIAL: Remedy = Remedy::Boot { parameter: "lockdown=integrity" };
 
 /// `lockdown=confidentiality`, under which not even root may let BPF programs read kernel memory:
 /// `kernel_lockdown(7)`.
@@ -228,20 +208,16 @@ pub(super) fn load(want: &Want, cgroups: &Cgroups) -> Result<(Object, usize), Er
 fn may_load() -> Result<(), Error> {
     let enough = [CapabilitySet::SYS_ADMIN, CapabilitySet::BPF | CapabilitySet::PERFMON];
     if !enough.into_iter().any(sys::has_capabilities) {
-        let remedy = match rustix::process::geteuid().is_root() {
-            true => "grant both; to a container with: --cap-add BPF --cap-add PERFMON",
-            false => "run it as root: sudo procscope",
-        };
-        return Err(unavailable("loading BPF programs needs CAP_BPF and CAP_PERFMON", Cause::Privilege, remedy));
+        let names = &["CAP_BPF", "CAP_PERFMON"];
+        let root = rustix::process::geteuid().is_root();
+        let remedy = if root { Remedy::Capabilities { names } } else { Remedy::Root };
+        return Err(unavailable(Lack::Capabilities { names }, Cause::Privilege, remedy));
     }
     if !sys::in_initial_user_namespace() && !has_token() {
-        return Err(unavailable(
-            "BPF programs may be loaded only in the initial user namespace, and this is another one",
-            Cause::Privilege,
-            "run procscope on the host, or start the container without a user namespace and with --privileged",
-        ));
+        let remedy = Remedy::Host { options: &["--privileged"], user_namespace: false };
+        return Err(unavailable(Lack::OtherUserNamespace { of: SourceId::Ebpf }, Cause::Privilege, remedy));
     }
-    let refused = || perhaps_filtered("bpf(2) is refused");
+    let refused = || perhaps_filtered("bpf(2)", None);
     if let Some(obstacle) = is_refused().then(refused).flatten() {
         return Err(Error::Unavailable { source_id: SourceId::Ebpf, obstacle });
     }
@@ -253,25 +229,21 @@ fn refusal(error: &libbpf_rs::Error) -> Error {
         return error;
     }
     if is_confidential() {
-        return unavailable(CONFIDENTIAL, Cause::Privilege, "boot with lockdown=integrity");
+        return unavailable(CONFIDENTIAL, Cause::Privilege, LESS_CONFIDENTIAL);
     }
     // Its number is only in the text.
     let whole = format!("{error:#}");
     let number = [libc::EMFILE, libc::ENFILE].into_iter().find(|it| whole.contains(&format!("(os error {it})")));
-    if let Some(Obstacle { what, cause, remedy }) = Obstacle::of_limit(number) {
-        return unavailable(what, cause, remedy);
+    if let Some(obstacle) = limit_of(number) {
+        return Error::Unavailable { source_id: SourceId::Ebpf, obstacle };
     }
     let complaint = Complaints::take().into_iter().find(|line| line.contains("failed"));
     let complaint = complaint.unwrap_or(whole);
-    let what = format!("the kernel refused the BPF programs: {complaint}");
+    let what = Lack::RefusedPrograms { complaint };
     match error.kind() {
-        ErrorKind::PermissionDenied => {
-            unavailable(what, Cause::Privilege, "run it as root, outside a container or with --privileged")
-        }
-        ErrorKind::OutOfMemory => {
-            unavailable(what, Cause::Busy, "free memory, or ask for a smaller ring: --ring-size 256KiB")
-        }
-        _ => unavailable(what, Cause::TooOld, "boot Linux 5.11 or later"),
+        ErrorKind::PermissionDenied => unavailable(what, Cause::Privilege, Remedy::RootUnconfined),
+        ErrorKind::OutOfMemory => unavailable(what, Cause::Busy, Remedy::Memory),
+        _ => unavailable(what, Cause::TooOld, Remedy::Kernel { least: Some(LEAST), options: &[] }),
     }
 }
 

@@ -19,16 +19,16 @@ use super::ledger::{Holder, Ledger};
 use super::tracker::{Sight, Tracker};
 use super::{EVENTS, pidfd};
 use crate::launch::Held;
-use crate::pipeline::{Outlet, Pipeline};
+use crate::pipeline::Outlet;
 use crate::proc::{List, Mark, most_pid};
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::stop::Stop;
-use crate::source::{Source, foreign_proc, parents_alone};
-use crate::{EnvWanted, Error, Flaw, KIND_COUNT, Kind, Pid, SourceId, StartTime, Timestamp, Want, sys};
+use crate::source::{Attached, Left, Source, foreign_proc, not_reported, note, parents_alone};
+use crate::{EnvWanted, Error, EventSet, Flaw, KIND_COUNT, Kind, Lack, Note, Pid, SourceId, StartTime, Want, sys};
 use ends::Ending;
 use pids::{NOBODYS, who_has};
 pub(super) use probe::probe;
-use probe::{HIDDEN, hides_others, no_proc, reads_others};
+use probe::{hides_others, no_proc, reads_others};
 
 /// How long it waits after an event, and without events, each time twice as long.
 const SHORTEST: Duration = Duration::from_millis(1);
@@ -78,10 +78,6 @@ pub(super) struct Live {
     interval: Duration,
     held: Option<std::sync::Arc<Held>>,
     attached_ns: u64,
-    attached: Timestamp,
-    notes: Vec<String>,
-    surprises: Vec<String>,
-    cgroup_paths: Vec<String>,
 }
 
 fn may_open_guards() -> usize {
@@ -90,7 +86,7 @@ fn may_open_guards() -> usize {
 }
 
 impl Live {
-    pub(super) fn open(want: &Want) -> Result<Self, Error> {
+    pub(super) fn open(want: &Want) -> Result<Attached, Error> {
         let source_id = SourceId::ProcPoll;
         if let Some(obstacle) = no_proc() {
             return Err(Error::Unavailable { source_id, obstacle });
@@ -132,41 +128,42 @@ impl Live {
             interval: SHORTEST,
             held: want.held.clone(),
             attached_ns,
-            attached: sys::clock().wall(attached_ns),
-            notes: Vec::new(),
-            surprises: Vec::new(),
-            cgroup_paths: [cgroups.unified_paths, cgroups.paths].concat(),
         };
         live.see_all().map_err(|error| Error::Source { source_id, what: "listing /proc", error })?;
-        live.note();
-        Ok(live)
+        Ok(Attached {
+            since: sys::clock().wall(attached_ns),
+            notes: live.notes(),
+            surprises: live.surprises(),
+            unavailable: EventSet::NONE,
+            // It reads other users' processes.
+            rights: &["CAP_SYS_PTRACE"],
+            left: Left { processes: true, cgroup_paths: [cgroups.unified_paths, cgroups.paths].concat() },
+            source: Box::new(live),
+        })
     }
 
-    fn note(&mut self) {
-        let missing = self.want.events.iter().filter(|kind| !EVENTS.contains(*kind) && *kind != Kind::Lost);
-        let missing = missing.map(Kind::name).collect::<Vec<_>>();
-        if !missing.is_empty() {
-            self.notes.push(format!("{} events are missing: /proc does not show them", missing.join(", ")));
-        }
-        self.notes.extend(parents_alone(&self.want));
-        if !reads_others() {
-            self.notes.push(
-                "the programs' paths, directories and environments of other users' processes are missing: \
-                 reading them needs CAP_SYS_PTRACE"
-                    .to_owned(),
-            );
-        }
+    /// What it cannot do here.
+    fn notes(&self) -> Vec<Note> {
+        let mut notes: Vec<_> = not_reported(&self.want, SourceId::ProcPoll, EVENTS).into_iter().collect();
+        notes.extend(parents_alone(&self.want));
+        notes.extend((!reads_others()).then(|| note(Lack::OtherUsersFields)));
+        notes
+    }
+
+    /// The same, where its cost does not say it.
+    fn surprises(&self) -> Vec<Note> {
+        let mut surprises = Vec::new();
         if hides_others() {
-            self.surprises.push(HIDDEN.to_owned());
+            surprises.push(note(Lack::HiddenProcesses));
         }
         if self.mark.is_none() {
-            let why =
-                if self.own_pids { "/proc/loadavg does not show pids" } else { "/proc is of another pid namespace" };
-            self.surprises.push(format!("missed processes are not counted: {why}"));
+            let why = if self.own_pids { Lack::NoLastPid } else { Lack::ForeignProc };
+            surprises.push(note(Lack::UncountedProcesses { why: why.into() }));
         }
         if !self.own_pids || pidfd::open(std::process::id()).is_none() {
-            self.surprises.push("ends are seen late: processes cannot be waited for here".to_owned());
+            surprises.push(note(Lack::LateEnds));
         }
+        surprises
     }
 
     fn guard(&mut self, pid: Pid, guard: Option<OwnedFd>) {
@@ -411,28 +408,6 @@ fn wait<const N: usize>(fds: [std::os::fd::BorrowedFd<'_>; N], time: Duration) -
 }
 
 impl Source for Live {
-    fn attached(&self) -> Timestamp {
-        self.attached
-    }
-
-    fn notes(&self) -> Vec<String> {
-        [&self.notes[..], &self.surprises].concat()
-    }
-
-    fn surprises(&self) -> Vec<String> {
-        self.surprises.clone()
-    }
-
-    /// It reads other users' processes.
-    fn rights(&self) -> &'static [&'static str] {
-        &["CAP_SYS_PTRACE"]
-    }
-
-    fn prepare(&self, pipeline: &mut Pipeline) {
-        pipeline.choose(&self.want);
-        pipeline.filter_cgroup_paths(self.cgroup_paths.clone());
-    }
-
     fn run(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> Result<(), Error> {
         let fail = |error| Error::Source { source_id: SourceId::ProcPoll, what: "reading /proc", error };
         self.pump(out, stop).map_err(fail)

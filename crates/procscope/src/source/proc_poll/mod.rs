@@ -8,7 +8,7 @@ mod live;
 mod pidfd;
 pub(crate) mod tracker;
 
-use super::{Mechanism, Source};
+use super::{Attached, Mechanism};
 use crate::{Capabilities, Error, EventSet, Field, Kind, SourceId, Verdict, Want};
 
 /// The kinds that it reports.
@@ -68,7 +68,7 @@ impl Mechanism for ProcPoll {
     }
 
     #[cfg(target_os = "linux")]
-    fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error> {
-        Ok(Box::new(live::Live::open(want)?))
+    fn open(&self, want: &Want) -> Result<Attached, Error> {
+        live::Live::open(want)
     }
 }

@@ -4,12 +4,13 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::EVENTS;
 use super::decode::{What, what};
 use super::merge::{Merge, Received};
 use super::own::{Files, Own};
-use super::probe::{reads_others, refused, unavailable};
+use super::probe::{nameless, reads_others, refused, unavailable};
 use super::socket::{Batch, Kinds, Socket};
-use crate::pipeline::{Outlet, Pipeline};
+use crate::pipeline::Outlet;
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::look::{Depth, Look, Proc};
 use crate::source::looker::{Inlet, Looker, wait};
@@ -17,8 +18,11 @@ use crate::source::proc_files::{Pace, ProcFiles, look_at_all};
 use crate::source::settling::SETTLE_NS;
 use crate::source::stop::Stop;
 use crate::source::tracker::{Settings, Tracker};
-use crate::source::{Source, parents_alone};
-use crate::{Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Pid, SourceId, StartTime, Timestamp, Want, sys};
+use crate::source::{Attached, Left, Source, no_proc, not_reported, note, parents_alone};
+use crate::{
+    Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Lack, Note, Obstacle, Pid, Remedy, SourceId, StartTime, Want,
+    sys,
+};
 
 /// How long messages wait for one another while there are some.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -127,7 +131,7 @@ impl Losses {
 
     /// Those not reported yet. The sockets count at once; the numbers show what the sockets do not
     /// know.
-    fn untold(&mut self) -> Option<[u64; KIND_COUNT]> {
+    fn take_new(&mut self) -> Option<[u64; KIND_COUNT]> {
         let new = self.missing.max(self.dropped.iter().sum()).saturating_sub(self.told);
         if new == 0 {
             return None;
@@ -157,20 +161,13 @@ pub(super) struct Live {
     doubtful: bool,
     resumed: Instant,
     attached_ns: u64,
-    attached: Timestamp,
-    notes: Vec<String>,
-    cgroup_paths: Vec<String>,
     own: Option<Own>,
 }
 
 impl Live {
-    pub(super) fn open(want: &Want) -> Result<Self, Error> {
+    pub(super) fn open(want: &Want) -> Result<Attached, Error> {
         if !want.cgroups.is_empty() && sys::list_processes().is_empty() {
-            return Err(unavailable(
-                "without /proc no cgroup is known",
-                Cause::NotConfigured,
-                "mount it: mount -t proc proc /proc",
-            ));
+            return Err(unavailable(no_proc()));
         }
         let cgroups = resolve_cgroups(want)?;
         let follows = follows(want.events.union(want.needs));
@@ -198,7 +195,7 @@ impl Live {
         let attached_ns = sys::now_boot_ns();
         let mut settings = Settings::new(want, follows, sys::kernel_version() >= (6, 0), true);
         settings.logins = sys::keeps_logins();
-        let mut live = Self {
+        let live = Self {
             want: want.clone(),
             settings,
             looker,
@@ -211,38 +208,37 @@ impl Live {
             doubtful: false,
             resumed: Instant::now(),
             attached_ns,
-            attached: sys::clock().wall(attached_ns),
-            notes: Vec::new(),
-            cgroup_paths: [cgroups.unified_paths, cgroups.paths].concat(),
             own: want.held.as_ref().filter(|_| follows).and_then(Own::of),
         };
-        live.note(buffer);
-        Ok(live)
+        Ok(Attached {
+            since: sys::clock().wall(attached_ns),
+            notes: live.notes(buffer),
+            surprises: Vec::new(),
+            unavailable: EventSet::NONE,
+            // It reads other users' processes.
+            rights: &["CAP_SYS_PTRACE"],
+            left: Left { processes: true, cgroup_paths: [cgroups.unified_paths, cgroups.paths].concat() },
+            source: Box::new(live),
+        })
     }
 
-    fn note(&mut self, buffer: usize) {
-        self.notes.extend(parents_alone(&self.want));
-        if self.want.events.contains(Kind::ExecFailed) {
-            self.notes.push("exec-failed events are missing: the process connector does not report them".to_owned());
-        }
+    /// What it cannot do here.
+    fn notes(&self, buffer: usize) -> Vec<Note> {
+        let mut notes: Vec<_> = parents_alone(&self.want).into_iter().collect();
+        notes.extend(not_reported(&self.want, SourceId::ProcessConnector, EVENTS));
         if self.rest.buffer_bytes < buffer / 2 {
-            self.notes.push(format!(
-                "the buffer has only {} KiB; CAP_NET_ADMIN, or a larger net.core.rmem_max, gives more",
-                self.rest.buffer_bytes >> 10
-            ));
+            let small = Lack::SmallBuffer { bytes: self.rest.buffer_bytes as u64, each_cpu: false };
+            notes.push(Obstacle::new(small, Cause::Privilege, Remedy::LargerBuffer).into());
         }
         if self.rest.drops().is_none() && !self.settings.follows {
-            self.notes.push("losses are not counted: this kernel is older than 4.12".to_owned());
+            notes.push(note(Lack::UncountedLosses));
         }
         if sys::list_processes().is_empty() {
-            self.notes.push("names and arguments are missing: /proc is not mounted".to_owned());
+            notes.push(nameless().into());
         } else if !reads_others() {
-            self.notes.push(
-                "the programs' paths, directories and environments of other users' processes are missing: \
-                 reading them needs CAP_SYS_PTRACE"
-                    .to_owned(),
-            );
+            notes.push(note(Lack::OtherUsersFields));
         }
+        notes
     }
 
     /// Takes the messages of both sockets. Returns how many there were, or an error of a socket.
@@ -329,7 +325,7 @@ impl Live {
     fn round(&mut self, until_ns: u64, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
         self.set_clocks(out);
         self.receive(out)?;
-        if let Some(counts) = self.losses.untold() {
+        if let Some(counts) = self.losses.take_new() {
             self.merge.distrust();
             let after_ns = self.merge.lost_after();
             let lost = self.lost.get_or_insert((after_ns, [0; KIND_COUNT]));
@@ -428,24 +424,6 @@ impl Live {
 }
 
 impl Source for Live {
-    fn attached(&self) -> Timestamp {
-        self.attached
-    }
-
-    fn notes(&self) -> Vec<String> {
-        self.notes.clone()
-    }
-
-    /// It reads other users' processes.
-    fn rights(&self) -> &'static [&'static str] {
-        &["CAP_SYS_PTRACE"]
-    }
-
-    fn prepare(&self, pipeline: &mut Pipeline) {
-        pipeline.choose(&self.want);
-        pipeline.filter_cgroup_paths(self.cgroup_paths.clone());
-    }
-
     fn run(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> Result<(), Error> {
         let fail = |error| Error::Source { source_id: SourceId::ProcessConnector, what: "receiving messages", error };
         let pumped = match self.looker.clone() {

@@ -13,7 +13,7 @@ mod probe;
 #[cfg(target_os = "linux")]
 mod socket;
 
-use super::{Mechanism, Source};
+use super::{Attached, Mechanism};
 use crate::{Capabilities, Error, EventSet, Field, Kind, SourceId, Verdict, Want};
 
 /// The kinds that it reports: failed execs are not among them.
@@ -75,7 +75,7 @@ impl Mechanism for ProcessConnector {
     }
 
     #[cfg(target_os = "linux")]
-    fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error> {
-        Ok(Box::new(live::Live::open(want)?))
+    fn open(&self, want: &Want) -> Result<Attached, Error> {
+        live::Live::open(want)
     }
 }

@@ -6,101 +6,83 @@ use rustix::thread::CapabilitySet;
 
 use super::decode::what;
 use super::socket::{Kinds, Refusal, Socket};
-use crate::source::perhaps_filtered;
-use crate::{Cause, Error, Obstacle, SourceId, Verdict, sys};
+use crate::error::limit_of;
+use crate::source::{perhaps_filtered, without_proc};
+use crate::{Cause, Error, Field, Lack, Obstacle, Remedy, SourceId, Verdict, sys};
 
-pub(super) fn unavailable(what: impl Into<String>, cause: Cause, remedy: impl Into<String>) -> Error {
-    let obstacle = Obstacle { what: what.into(), cause, remedy: remedy.into() };
+pub(super) fn unavailable(obstacle: Obstacle) -> Error {
     Error::Unavailable { source_id: SourceId::ProcessConnector, obstacle }
 }
 
-const CONFIGURE: &str =
-    "boot a kernel with CONFIG_CONNECTOR=y and CONFIG_PROC_EVENTS=y: grep PROC_EVENTS /boot/config-$(uname -r)";
+const CONFIGURE: Remedy = Remedy::Kernel { least: None, options: &["CONFIG_CONNECTOR", "CONFIG_PROC_EVENTS"] };
+
+fn configure(what: Lack) -> Obstacle {
+    Obstacle::new(what, Cause::NotConfigured, CONFIGURE)
+}
+
+const ANSWER: &str = "the kernel's answer";
+
+/// What stands in the way where the kernel refused to listen to us, or to answer.
+fn obstacle_of(refusal: Refusal) -> Obstacle {
+    let privilege = |error: &io::Error| {
+        error.kind() == io::ErrorKind::PermissionDenied || error.raw_os_error() == Some(libc::EPERM)
+    };
+    match refusal {
+        Refusal::Call(call, error) if privilege(&error) => perhaps_filtered(call, Some(&error)).unwrap_or_else(|| {
+            let needs_net_admin = sys::kernel_version() < (6, 6);
+            let error = Some((&error).into());
+            let refused = Lack::Refused { call, error, filtered: false, needs_net_admin };
+            Obstacle::new(refused, Cause::Privilege, Remedy::Root)
+        }),
+        Refusal::Call(call, error) => match error.raw_os_error() {
+            Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::ENOENT) => configure(Lack::NoConnector { call }),
+            // The kernel's end is a socket of the first network namespace: `drivers/connector/connector.c`.
+            Some(libc::ECONNREFUSED) => {
+                let options = &["--network=host", "--pid=host"];
+                let remedy = Remedy::Host { options, user_namespace: true };
+                Obstacle::new(Lack::OtherNetworkNamespace, Cause::Privilege, remedy)
+            }
+            number => limit_of(number).unwrap_or_else(|| {
+                Obstacle::new(Lack::Failed { what: call, error: (&error).into() }, Cause::Io, Remedy::Limits)
+            }),
+        },
+        Refusal::Answer(error) if privilege(&error) => {
+            Obstacle::new(Lack::Failed { what: ANSWER, error: (&error).into() }, Cause::Privilege, Remedy::Root)
+        }
+        Refusal::Answer(error) => {
+            Obstacle::new(Lack::Failed { what: ANSWER, error: (&error).into() }, Cause::Io, CONFIGURE)
+        }
+        Refusal::Silence if !sys::in_initial_pid_namespace() || !sys::in_initial_user_namespace() => {
+            let remedy = Remedy::Host { options: &["--pid=host"], user_namespace: false };
+            Obstacle::new(Lack::Contained, Cause::Privilege, remedy)
+        }
+        Refusal::Silence => configure(Lack::NoAnswer),
+    }
+}
 
 pub(super) fn refused(refusal: Refusal) -> Error {
-    let old = sys::kernel_version() < (6, 6);
-    let privilege = |error: &io::Error| error.kind() == io::ErrorKind::PermissionDenied;
-    match refusal {
-        Refusal::Call(what, error) if privilege(&error) || error.raw_os_error() == Some(libc::EPERM) => {
-            if let Some(obstacle) = perhaps_filtered(&format!("{what}: {error}")) {
-                return Error::Unavailable { source_id: SourceId::ProcessConnector, obstacle };
-            }
-            unavailable(
-                if old {
-                    format!("{what}: {error}; before Linux 6.6 that needs CAP_NET_ADMIN")
-                } else {
-                    format!("{what}: {error}")
-                },
-                Cause::Privilege,
-                "run it as root: sudo procscope --source process-connector",
-            )
-        }
-        Refusal::Call(what, error) => match error.raw_os_error() {
-            Some(libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT | libc::ENOENT) => {
-                unavailable(format!("{what}: this kernel has no process connector"), Cause::NotConfigured, CONFIGURE)
-            }
-            // The kernel's end is a socket of the first network namespace:
-            // `drivers/connector/connector.c`.
-            Some(libc::ECONNREFUSED) => unavailable(
-                "the process connector answers only in the initial network namespace, and this is another one",
-                Cause::Privilege,
-                "run procscope on the host, or start the container with --network=host --pid=host",
-            ),
-            number => match Obstacle::of_limit(number) {
-                Some(Obstacle { what, cause, remedy }) => unavailable(what, cause, remedy),
-                None => {
-                    unavailable(format!("{what}: {error}"), Cause::Io, "see `ulimit -a`, then start procscope again")
-                }
-            },
-        },
-        Refusal::Answer(error) if privilege(&error) || error.raw_os_error() == Some(libc::EPERM) => unavailable(
-            format!("the kernel refused to report processes: {error}"),
-            Cause::Privilege,
-            "run it as root: sudo procscope --source process-connector",
-        ),
-        Refusal::Answer(error) => {
-            unavailable(format!("the kernel refused to report processes: {error}"), Cause::Io, CONFIGURE)
-        }
-        Refusal::Silence if !sys::in_initial_pid_namespace() || !sys::in_initial_user_namespace() => unavailable(
-            "the process connector answers only in the initial pid and user namespaces, and this is a container",
-            Cause::Privilege,
-            "run procscope on the host, or start the container with --pid=host and without a user namespace",
-        ),
-        Refusal::Silence => unavailable("the kernel did not answer", Cause::NotConfigured, CONFIGURE),
-    }
+    unavailable(obstacle_of(refusal))
+}
+
+/// What is missing without /proc.
+pub(super) fn nameless() -> Obstacle {
+    let fields = &[Field::Parent, Field::Name, Field::Exe, Field::Argv, Field::Cwd, Field::User];
+    without_proc(|why| Lack::Fields { fields, why })
 }
 
 /// Whether the kernel answers, and what it withholds.
 pub(super) fn probe() -> Verdict {
     // Room for messages before the answer: in the smallest buffer the execs of a busy system would
     // leave no room for it.
-    let socket = match Socket::listen(Kinds(what::EXEC), 1 << 20, false) {
-        Ok(socket) => socket,
-        Err(refusal) => {
-            return match refused(refusal) {
-                Error::Unavailable { obstacle, .. } => Verdict::Unavailable(obstacle),
-                other => Verdict::Unsure(Obstacle {
-                    what: other.to_string(),
-                    cause: Cause::Io,
-                    remedy: "try it: procscope --source process-connector".into(),
-                }),
-            };
-        }
-    };
-    drop(socket);
+    match Socket::listen(Kinds(what::EXEC), 1 << 20, false) {
+        Ok(socket) => drop(socket),
+        Err(refusal) => return Verdict::Unavailable(obstacle_of(refusal)),
+    }
     let mut obstacles = Vec::new();
     if sys::list_processes().is_empty() {
-        obstacles.push(Obstacle {
-            what: "/proc is not mounted, so that names and arguments are missing".into(),
-            cause: Cause::NotConfigured,
-            remedy: "mount -t proc proc /proc".into(),
-        });
+        obstacles.push(nameless());
     } else if !reads_others() {
-        obstacles.push(Obstacle {
-            what: "the programs' paths, directories and environments of other users' processes may not be read".into(),
-            cause: Cause::Privilege,
-            remedy: "run it as root: sudo procscope --source process-connector".into(),
-        });
+        obstacles.push(Obstacle::new(Lack::OtherUsersFields, Cause::Privilege, Remedy::Root));
     }
     if obstacles.is_empty() { Verdict::Ready } else { Verdict::Degraded(obstacles) }
 }

@@ -9,11 +9,11 @@ use super::tracer::{Living, Tracer};
 use super::{EVENTS, calls};
 use crate::launch::Held;
 use crate::launch::filter::CALLS;
-use crate::pipeline::{Outlet, Pipeline};
+use crate::pipeline::Outlet;
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::stop::Stop;
-use crate::source::{Source, foreign_proc, perhaps_filtered};
-use crate::{Cause, EnvWanted, Error, EventSet, Kind, Obstacle, SourceId, Timestamp, Verdict, Want, sys};
+use crate::source::{Attached, Left, Source, foreign_proc, not_reported, note, perhaps_filtered, without_proc};
+use crate::{Cause, EnvWanted, Error, EventSet, Field, Kind, Lack, Obstacle, Remedy, SourceId, Verdict, Want, sys};
 
 /// How long records are gathered while there are some: waking for each would cost the command time.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -22,71 +22,59 @@ const ASLEEP: Duration = Duration::from_millis(200);
 /// This many records wait for a slow sink; then the command waits.
 const QUEUE: usize = 4096;
 
-const NAMELESS: &str = "names, arguments and paths are missing: /proc is not mounted";
-
-fn unavailable(what: impl Into<String>, cause: Cause, remedy: impl Into<String>) -> Obstacle {
-    Obstacle { what: what.into(), cause, remedy: remedy.into() }
-}
-
 fn error(obstacle: Obstacle) -> Error {
     Error::Unavailable { source_id: SourceId::Ptrace, obstacle }
 }
 
+/// What is missing without /proc.
+fn nameless() -> Obstacle {
+    let fields = &[Field::Parent, Field::Name, Field::Exe, Field::Argv, Field::Cwd];
+    without_proc(|why| Lack::Fields { fields, why })
+}
+
 pub(super) fn probe() -> Verdict {
     let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
-    if CALLS.is_empty() {
-        let what = format!("the system calls of {} are not known", std::env::consts::ARCH);
-        return Verdict::Unavailable(unavailable(what, Cause::NotConfigured, "run procscope with --source ebpf"));
-    }
-    if sys::kernel_version() < (5, 3) {
-        let what = "this kernel is older than 5.3";
-        return Verdict::Unavailable(unavailable(what, Cause::TooOld, "run procscope as root, or boot a newer kernel"));
-    }
-    if sys::proc_has_own_pids() == Some(false) {
-        return Verdict::Unavailable(foreign_proc());
-    }
-    if calls::is_refused() {
-        let what = "ptrace(2) is refused";
-        let other = || unavailable(what, Cause::Privilege, "run procscope outside its sandbox");
-        return Verdict::Unavailable(perhaps_filtered(what).unwrap_or_else(other));
-    }
-    match scope.trim() {
-        "3" => {
-            let what = "/proc/sys/kernel/yama/ptrace_scope is 3: no process may trace";
-            Verdict::Unavailable(unavailable(what, Cause::NotConfigured, "boot with kernel.yama.ptrace_scope=1"))
-        }
-        _ if sys::proc_has_own_pids().is_none() => {
-            Verdict::Degraded(vec![unavailable(NAMELESS, Cause::NotConfigured, "mount -t proc proc /proc")])
-        }
-        _ => Verdict::Ready,
-    }
+    let (release, least) = (sys::kernel_version(), (5, 3));
+    let obstacle = if CALLS.is_empty() {
+        let remedy = Remedy::OtherSource { id: Some(SourceId::Ebpf) };
+        Obstacle::new(Lack::UnknownCalls { arch: std::env::consts::ARCH }, Cause::NotConfigured, remedy)
+    } else if release < least {
+        let old = Obstacle::new(Lack::OldKernel { release, least }, Cause::TooOld, Remedy::Root);
+        old.or(Remedy::Kernel { least: Some(least), options: &[] })
+    } else if sys::proc_has_own_pids() == Some(false) {
+        foreign_proc()
+    } else if calls::is_refused() {
+        let call = "ptrace(2)";
+        let refused = || Lack::Refused { call, error: None, filtered: false, needs_net_admin: false };
+        let other = || Obstacle::new(refused(), Cause::Privilege, Remedy::Unconfined);
+        perhaps_filtered(call, None).unwrap_or_else(other)
+    } else if scope.trim() == "3" {
+        let parameter = "kernel.yama.ptrace_scope=1";
+        Obstacle::new(Lack::NoTracing, Cause::NotConfigured, Remedy::Boot { parameter })
+    } else if sys::proc_has_own_pids().is_none() {
+        return Verdict::Degraded(vec![nameless()]);
+    } else {
+        return Verdict::Ready;
+    };
+    Verdict::Unavailable(obstacle)
 }
 
 /// The command, seized by a thread that waits for its release.
 pub(super) struct Live {
-    want: Want,
     held: Arc<Held>,
     go: Option<Sender<()>>,
     told: Receiver<Told>,
     thread: Option<JoinHandle<()>>,
     living: Living,
-    attached: Timestamp,
-    notes: Vec<String>,
-    untold: EventSet,
-    surprises: Vec<String>,
-    cgroup_paths: Vec<String>,
     /// Execs fail without the tracer.
     filtered: bool,
 }
 
 impl Live {
-    pub(super) fn open(want: &Want) -> Result<Self, Error> {
+    pub(super) fn open(want: &Want) -> Result<Attached, Error> {
         let Some(held) = want.held.clone() else {
-            return Err(error(unavailable(
-                "ptrace follows a command that procscope starts, and no other process",
-                Cause::NotConfigured,
-                "name the command: procscope run --source ptrace -- CMD",
-            )));
+            let lack = Lack::NoCommand { of: SourceId::Ptrace };
+            return Err(error(Obstacle::new(lack, Cause::NotConfigured, Remedy::NameCommand)));
         };
         if let Verdict::Unavailable(obstacle) = probe() {
             return Err(error(obstacle));
@@ -96,18 +84,15 @@ impl Live {
         let filter = want.events.contains(Kind::ExecFailed);
         let can_stop = std::fs::read_to_string("/proc/sys/kernel/seccomp/actions_avail")
             .is_ok_and(|actions| actions.split_whitespace().any(|action| action == "trace"));
-        let (mut notes, mut untold) = (Vec::new(), EventSet::NONE);
-        let missing = want.events.iter().filter(|kind| !EVENTS.contains(*kind)).map(Kind::name).collect::<Vec<_>>();
-        if !missing.is_empty() {
-            notes.push(format!("{} events are missing: ptrace does not report them", missing.join(", ")));
-        }
+        let mut notes: Vec<_> = not_reported(want, SourceId::Ptrace, EVENTS).into_iter().collect();
+        let mut missing_kinds = EventSet::NONE;
         if filter && !can_stop {
-            notes.push("exec-failed events are missing: this kernel has no seccomp filters".to_owned());
-            untold = untold.with(Kind::ExecFailed);
+            missing_kinds = missing_kinds.with(Kind::ExecFailed);
+            notes.push(note(Lack::Kinds { kinds: missing_kinds, why: Lack::NoSeccomp.into() }));
         }
         let mut surprises = Vec::new();
         if sys::proc_has_own_pids().is_none() {
-            surprises.push(format!("{NAMELESS}; mount -t proc proc /proc"));
+            surprises.push(nameless().into());
         }
         let living = Living::default();
         let (sender, told) = sync_channel(QUEUE);
@@ -147,31 +132,27 @@ impl Live {
         match answer.recv() {
             Ok(Ok(())) => {}
             Ok(Err(refusal)) => {
-                let what = format!("the command may not be traced: {refusal}");
-                let remedy = "run it as root: sudo procscope run -- CMD";
-                return Err(error(
-                    perhaps_filtered(&what).unwrap_or_else(|| unavailable(what, Cause::Privilege, remedy)),
-                ));
+                let what = "tracing the command";
+                return Err(error(perhaps_filtered(what, Some(&refusal)).unwrap_or_else(|| {
+                    Obstacle::new(Lack::Failed { what, error: (&refusal).into() }, Cause::Privilege, Remedy::Root)
+                })));
             }
             Err(_) => {
                 let error = io::Error::other("its thread ended");
                 return Err(Error::Source { source_id: SourceId::Ptrace, what: "beginning to trace", error });
             }
         }
-        let attached = sys::clock().wall(sys::now_boot_ns());
-        Ok(Self {
-            want: want.clone(),
-            held,
-            go: Some(go),
-            told,
-            thread: Some(thread),
-            living,
-            attached,
+        let since = sys::clock().wall(sys::now_boot_ns());
+        let live = Self { held, go: Some(go), told, thread: Some(thread), living, filtered };
+        Ok(Attached {
+            since,
             notes,
-            untold,
             surprises,
-            cgroup_paths: cgroups.paths,
-            filtered,
+            unavailable: missing_kinds,
+            // With it a traced set-uid program gets the rights that it would have untraced.
+            rights: &["CAP_SYS_PTRACE"],
+            left: Left { processes: true, cgroup_paths: cgroups.paths },
+            source: Box::new(live),
         })
     }
 
@@ -211,32 +192,6 @@ impl Live {
 }
 
 impl Source for Live {
-    fn attached(&self) -> Timestamp {
-        self.attached
-    }
-
-    fn notes(&self) -> Vec<String> {
-        [&self.notes[..], &self.surprises].concat()
-    }
-
-    fn untold(&self) -> EventSet {
-        self.untold
-    }
-
-    fn surprises(&self) -> Vec<String> {
-        self.surprises.clone()
-    }
-
-    fn rights(&self) -> &'static [&'static str] {
-        // With it a traced set-uid program gets the rights that it would have untraced.
-        &["CAP_SYS_PTRACE"]
-    }
-
-    fn prepare(&self, pipeline: &mut Pipeline) {
-        pipeline.choose(&self.want);
-        pipeline.filter_cgroup_paths(self.cgroup_paths.clone());
-    }
-
     fn run(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> Result<(), Error> {
         if let Some(go) = self.go.take() {
             let _ = go.send(());

@@ -16,7 +16,7 @@ mod tracer;
 #[cfg(target_os = "linux")]
 mod usage;
 
-use super::{Mechanism, Source};
+use super::{Attached, Mechanism};
 use crate::{Capabilities, Error, EventSet, Field, Kind, SourceId, Verdict, Want};
 
 /// The kinds that it reports.
@@ -62,7 +62,7 @@ impl Mechanism for Ptrace {
         it.clock = "CLOCK_BOOTTIME";
         it.needs = "Linux 5.3, on x86_64 or aarch64, and a command to run; no privilege";
         it.cost = "every fork, exec and end of the command stops for a moment, set-uid programs gain nothing, debuggers do not work on \
-                   it, and procscope stays until the last descendant has ended";
+                   it, and the tracer stays until the last descendant has ended";
         it
     }
 
@@ -76,7 +76,7 @@ impl Mechanism for Ptrace {
     }
 
     #[cfg(target_os = "linux")]
-    fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error> {
-        Ok(Box::new(live::Live::open(want)?))
+    fn open(&self, want: &Want) -> Result<Attached, Error> {
+        live::Live::open(want)
     }
 }

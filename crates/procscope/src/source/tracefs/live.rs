@@ -11,8 +11,8 @@ use super::assemble::{Assembler, Threads};
 use super::decode::{Format, Kernel, Raw, RawWhat, Role, Schema};
 use super::instance::{Gap, Instance, Names, TraceClock, Tracefs, clean};
 use super::probes::{Probes, has_event_probes, has_kprobes};
-use crate::pipeline::{Outlet, Pipeline};
-use crate::source::Source;
+use crate::error::limit_of;
+use crate::pipeline::Outlet;
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::happening::{Happening, Told};
 use crate::source::look::{Depth, Look, Proc};
@@ -22,9 +22,10 @@ use crate::source::record::Record;
 use crate::source::settling::{SETTLE_NS, Settling};
 use crate::source::stop::Stop;
 use crate::source::tracker::{Settings, Tracker};
+use crate::source::{Attached, Left, Source, no_proc, note};
 use crate::{
-    Cause, EnvWanted, Error, EventSet, Field, Flaw, KIND_COUNT, Kind, Obstacle, Pid, SourceId, Timestamp, Verdict,
-    Want, sys,
+    Cause, EnvWanted, Error, EventSet, Field, Flaw, KIND_COUNT, Kind, Lack, Note, Obstacle, Pid, Remedy, SourceId,
+    Verdict, Want, sys,
 };
 
 /// How long records wait for one another while there are some.
@@ -46,16 +47,15 @@ const MOST_BUFFER: usize = 8 << 20;
 /// The buffer for execs alone is smaller by this factor.
 const EXEC_SHARE: usize = 8;
 
-fn obstacle(what: impl Into<String>, cause: Cause, remedy: impl Into<String>) -> Obstacle {
-    Obstacle { what: what.into(), cause, remedy: remedy.into() }
-}
-
 fn unavailable(obstacle: Obstacle) -> Error {
     Error::Unavailable { source_id: SourceId::Tracefs, obstacle }
 }
 
-const AS_ROOT: &str = "run it as root: sudo procscope --source tracefs";
-const MOUNT: &str = "mount -t tracefs tracefs /sys/kernel/tracing";
+const FTRACE: Remedy = Remedy::Kernel { least: None, options: &["CONFIG_FTRACE", "CONFIG_FTRACE_SYSCALLS"] };
+
+fn mount(fs: &'static str, at: &'static str) -> Remedy {
+    Remedy::Mount { fs, at, options: String::new(), sudo: false }
+}
 
 /// `lockdown=confidentiality` closes tracefs to all (`security/lockdown`, Linux 5.4).
 fn locked_down() -> bool {
@@ -64,73 +64,60 @@ fn locked_down() -> bool {
 }
 
 fn refused(error: &io::Error) -> Obstacle {
-    if let Some(limit) = Obstacle::of_limit(error.raw_os_error()) {
+    if let Some(limit) = limit_of(error.raw_os_error()) {
         return limit;
     }
+    let of = SourceId::Tracefs;
     match error.raw_os_error() {
-        _ if locked_down() => obstacle(
-            "the kernel is locked down for confidentiality, and closes tracefs to all",
-            Cause::NotConfigured,
-            "boot without lockdown=confidentiality: lockdown=integrity does not close it",
-        ),
-        Some(libc::EACCES | libc::EPERM) if !sys::in_initial_user_namespace() => obstacle(
-            "tracefs is only for the initial user namespace, and this is another one",
-            Cause::Privilege,
-            "run procscope on the host, or start the container without a user namespace and with --privileged",
-        ),
+        _ if locked_down() => {
+            let remedy = Remedy::Boot { parameter: "lockdown=integrity" };
+            Obstacle::new(Lack::LockedDown { by: of }, Cause::NotConfigured, remedy)
+        }
+        Some(libc::EACCES | libc::EPERM) if !sys::in_initial_user_namespace() => {
+            let remedy = Remedy::Host { options: &["--privileged"], user_namespace: false };
+            Obstacle::new(Lack::OtherUserNamespace { of }, Cause::Privilege, remedy)
+        }
         Some(libc::EACCES | libc::EPERM) => {
-            obstacle(format!("tracefs may not be used: {error}; it belongs to root"), Cause::Privilege, AS_ROOT)
+            Obstacle::new(Lack::TracefsOfRoot { error: error.into() }, Cause::Privilege, Remedy::Root)
         }
         Some(libc::ENODEV | libc::ENOENT | libc::ENOSYS) if sys::kernel_version() < (5, 2) => {
             let debugfs = sys::kernel_version() < (4, 1);
-            let remedy = if debugfs { "mount -t debugfs debugfs /sys/kernel/debug" } else { MOUNT };
-            obstacle("tracefs is not mounted", Cause::NotConfigured, remedy)
+            let remedy =
+                if debugfs { mount("debugfs", "/sys/kernel/debug") } else { mount("tracefs", "/sys/kernel/tracing") };
+            Obstacle::new(Lack::NotMounted { path: "tracefs" }, Cause::NotConfigured, remedy)
         }
-        Some(libc::ENODEV | libc::ENOENT) => obstacle(
-            format!("this kernel has no tracefs: {error}"),
-            Cause::NotConfigured,
-            "boot a kernel with CONFIG_FTRACE=y and CONFIG_FTRACE_SYSCALLS=y: grep FTRACE /boot/config-$(uname -r)",
-        ),
-        _ => obstacle(format!("tracefs: {error}"), Cause::Io, format!("mount it: {MOUNT}")),
+        Some(libc::ENODEV | libc::ENOENT) => {
+            Obstacle::new(Lack::NoTracefs { error: error.into() }, Cause::NotConfigured, FTRACE)
+        }
+        _ => {
+            let remedy = mount("tracefs", "/sys/kernel/tracing");
+            Obstacle::new(Lack::Tracefs { error: error.into() }, Cause::Io, remedy)
+        }
     }
 }
 
 /// Opens tracefs if it can be useful; changes nothing.
 fn open_tracefs() -> Result<Tracefs, Obstacle> {
     if !sys::in_initial_pid_namespace() {
-        return Err(obstacle(
-            "tracefs shows the pids of the initial pid namespace, and this is another one",
-            Cause::Privilege,
-            "run procscope on the host, or start the container with --pid=host",
-        ));
+        let remedy = Remedy::Host { options: &["--pid=host"], user_namespace: true };
+        return Err(Obstacle::new(Lack::OtherPidNamespace { of: SourceId::Tracefs }, Cause::Privilege, remedy));
     }
     let tracefs = Tracefs::open().map_err(|error| refused(&error))?;
     if !tracefs.has("instances") {
-        return Err(obstacle(
-            "this kernel's tracefs has no instances",
-            Cause::TooOld,
-            "boot Linux 3.10 or later, or use --source process-connector",
-        ));
+        let old =
+            Obstacle::new(Lack::NoInstances, Cause::TooOld, Remedy::Kernel { least: Some((3, 10)), options: &[] });
+        return Err(old.or(Remedy::OtherSource { id: Some(SourceId::ProcessConnector) }));
     }
     tracefs.may_write("instances").map_err(|error| refused(&error))?;
     for role in [Role::NewTask, Role::Exec, Role::Exit] {
         let Some((group, name)) = role.event() else { continue };
         if !tracefs.has(&format!("events/{group}/{name}/format")) {
-            return Err(obstacle(
-                format!("this kernel has no event {group}:{name}"),
-                Cause::NotConfigured,
-                "boot a kernel with CONFIG_FTRACE=y: grep FTRACE /boot/config-$(uname -r)",
-            ));
+            return Err(Obstacle::new(Lack::NoTraceEvent { group, name }, Cause::NotConfigured, FTRACE));
         }
     }
+    // It alone says whose the threads are that ftrace names.
     if sys::list_processes().is_empty() {
-        return Err(sys::limit_at_proc().unwrap_or_else(|| {
-            obstacle(
-                "/proc is not mounted, and only it shows to which processes ftrace's threads belong",
-                Cause::NotConfigured,
-                "mount -t proc proc /proc",
-            )
-        }));
+        return Err(sys::limit_at_proc().unwrap_or_else(no_proc));
     }
     Ok(tracefs)
 }
@@ -153,22 +140,13 @@ pub(super) fn probe() -> Verdict {
     };
     let mut obstacles = Vec::new();
     if !has_kprobes(&tracefs) {
-        obstacles.push(obstacle(
-            if has_event_probes(&tracefs) {
-                "this kernel has no kprobes, so arguments are those of the call, or come late"
-            } else {
-                "this kernel has no kprobes, so arguments come late"
-            },
-            Cause::NotConfigured,
-            "boot a kernel with CONFIG_KPROBE_EVENTS=y, or use --source ebpf",
-        ));
+        let lack = Lack::NoKprobes { event_probes: has_event_probes(&tracefs) };
+        let remedy = Remedy::Kernel { least: None, options: &["CONFIG_KPROBE_EVENTS"] };
+        let ebpf = Remedy::OtherSource { id: Some(SourceId::Ebpf) };
+        obstacles.push(Obstacle::new(lack, Cause::NotConfigured, remedy).or(ebpf));
     }
     if !reads_others() {
-        obstacles.push(obstacle(
-            "the programs' paths, directories and environments of other users' processes may not be read",
-            Cause::Privilege,
-            AS_ROOT,
-        ));
+        obstacles.push(Obstacle::new(Lack::OtherUsersFields, Cause::Privilege, Remedy::Root));
     }
     if obstacles.is_empty() { Verdict::Ready } else { Verdict::Degraded(obstacles) }
 }
@@ -232,10 +210,6 @@ pub(super) struct Live {
     doubtful: bool,
     resumed: Instant,
     attached_ns: u64,
-    attached: Timestamp,
-    notes: Vec<String>,
-    untold: EventSet,
-    cgroup_paths: Vec<String>,
 }
 
 /// A schema of these events of an instance, as far as they exist.
@@ -262,11 +236,8 @@ fn schema_of(instance: &Instance, events: &[(Role, String)]) -> Result<(Schema, 
 }
 
 fn strange(event: &str) -> Error {
-    unavailable(obstacle(
-        format!("the event {event} has an unknown layout"),
-        Cause::Io,
-        "use another source: procscope sources",
-    ))
+    let strange = Lack::StrangeTraceEvent { event: event.to_owned() };
+    unavailable(Obstacle::new(strange, Cause::Io, Remedy::OtherSource { id: None }))
 }
 
 fn named(roles: &[Role]) -> Vec<(Role, String)> {
@@ -274,13 +245,9 @@ fn named(roles: &[Role]) -> Vec<(Role, String)> {
 }
 
 impl Live {
-    pub(super) fn open(want: &Want) -> Result<Self, Error> {
+    pub(super) fn open(want: &Want) -> Result<Attached, Error> {
         if !want.cgroups.is_empty() && sys::list_processes().is_empty() {
-            return Err(unavailable(obstacle(
-                "without /proc no cgroup is known",
-                Cause::NotConfigured,
-                "mount it: mount -t proc proc /proc",
-            )));
+            return Err(unavailable(no_proc()));
         }
         let cgroups = resolve_cgroups(want)?;
         let tracefs = Arc::new(open_tracefs().map_err(unavailable)?);
@@ -376,14 +343,23 @@ impl Live {
             doubtful: false,
             resumed: Instant::now(),
             attached_ns: 0,
-            attached: Timestamp(0),
-            notes: Vec::new(),
-            untold: EventSet::NONE,
-            cgroup_paths: [cgroups.unified_paths, cgroups.paths].concat(),
         };
         live.attach(&all, &found)?;
-        live.note(&found, shows_paths, buffer);
-        Ok(live)
+        let failures_missing = failures && !found.contains(&Role::LeaveExec);
+        Ok(Attached {
+            since: sys::clock().wall(live.attached_ns),
+            notes: live.notes(&found, shows_paths, buffer),
+            surprises: Vec::new(),
+            unavailable: if failures_missing { EventSet::NONE.with(Kind::ExecFailed) } else { EventSet::NONE },
+            // It reads other users' processes; without root it needs more than a name to remove the
+            // instance in the end.
+            rights: match rustix::process::geteuid().is_root() {
+                true => &["CAP_SYS_PTRACE"],
+                false => &["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"],
+            },
+            left: Left { processes: true, cgroup_paths: [cgroups.unified_paths, cgroups.paths].concat() },
+            source: Box::new(live),
+        })
     }
 
     /// Turns the events on. A thread's process has to be known before the first record of it: later
@@ -401,66 +377,44 @@ impl Live {
         rest.iter().try_for_each(|event| enable(&self.main, event))?;
         named(&[Role::Exec]).iter().try_for_each(|event| enable(&self.looker.lock().instance, event))?;
         self.attached_ns = sys::now_boot_ns();
-        self.attached = sys::clock().wall(self.attached_ns);
         Ok(())
     }
 
-    fn note(&mut self, found: &[Role], shows_paths: bool, buffer: usize) {
+    /// What it cannot do here.
+    fn notes(&self, found: &[Role], shows_paths: bool, buffer: usize) -> Vec<Note> {
         let has = |role| found.contains(&role);
         let events = self.want.events;
-        let mut note = |text: String| self.notes.push(text);
+        let mut notes = Vec::new();
+        let mut lacks = |what: Lack| notes.push(note(what));
         if !has(Role::Image) && events.contains(Kind::Exec) {
-            note(if has(Role::CallArguments) {
-                "arguments are those of the call, which a script's interpreter receives differently".to_owned()
-            } else {
-                "arguments come late from /proc: this kernel has no kprobes".to_owned()
-            });
+            lacks(if has(Role::CallArguments) { Lack::ArgumentsOfCall } else { Lack::LateArguments });
         }
         let ends = events.contains(Kind::Exit);
         if ends && !has(Role::Doom) {
-            note(if has(Role::EnterExitGroup) {
-                "a status is worked out from system calls and signals: this kernel has no kprobes".to_owned()
-            } else {
-                "the status of an end is unknown: this kernel has neither kprobes nor \
-                 CONFIG_FTRACE_SYSCALLS"
-                    .to_owned()
-            });
+            lacks(if has(Role::EnterExitGroup) { Lack::StatusWorkedOut } else { Lack::StatusUnknown });
         }
         if events.contains(Kind::ExecFailed) {
             if !has(Role::LeaveExec) {
-                self.untold = self.untold.with(Kind::ExecFailed);
-                note("exec-failed events are missing: this kernel has no CONFIG_FTRACE_SYSCALLS".to_owned());
-            } else {
-                let without = match (has(Role::CallPath), has(Role::CallArguments)) {
-                    (true, true) => None,
-                    _ if shows_paths => Some("no arguments, and a longer path is cut"),
-                    _ => Some("neither path nor arguments"),
-                };
-                let why = "this kernel has neither kprobes nor event probes";
-                without.into_iter().for_each(|what| note(format!("exec-failed events have {what}: {why}")));
+                let kinds = EventSet::NONE.with(Kind::ExecFailed);
+                lacks(Lack::Kinds { kinds, why: Lack::NoCallEvents.into() });
+            } else if !(has(Role::CallPath) && has(Role::CallArguments)) {
+                lacks(Lack::TriedWithout { paths: shows_paths, why: Lack::NoProbes.into() });
             }
         }
         let calls = has(Role::LeaveExec) && events.contains(Kind::ExecFailed) || has(Role::LeaveSetsid);
         if calls && cfg!(any(target_arch = "x86_64", target_arch = "aarch64")) {
-            note(
-                "failed execs and sessions of 32-bit programs are missing: the kernel's events of system calls \
-                 skip them"
-                    .to_owned(),
-            );
+            lacks(Lack::No32BitCalls);
         }
         if matches!(self.main.clock, TraceClock::Other(_)) {
-            note("times are worked out: this kernel's traces have no clock that can be read".to_owned());
+            lacks(Lack::TimesWorkedOut);
         }
         if self.main.buffer_kib < buffer >> 11 {
-            note(format!("the buffer has only {} KiB for each CPU", self.main.buffer_kib));
+            lacks(Lack::SmallBuffer { bytes: (self.main.buffer_kib as u64) << 10, each_cpu: true });
         }
         if !reads_others() {
-            note(
-                "the programs' paths, directories and environments of other users' processes are missing: \
-                 reading them needs CAP_SYS_PTRACE"
-                    .to_owned(),
-            );
+            lacks(Lack::OtherUsersFields);
         }
+        notes
     }
 
     fn boot_ns(&self, ns: u64) -> u64 {
@@ -667,32 +621,6 @@ impl Live {
 }
 
 impl Source for Live {
-    fn attached(&self) -> Timestamp {
-        self.attached
-    }
-
-    fn notes(&self) -> Vec<String> {
-        self.notes.clone()
-    }
-
-    fn untold(&self) -> EventSet {
-        self.untold
-    }
-
-    /// It reads other users' processes; without root it needs more than a name to remove the
-    /// instance in the end.
-    fn rights(&self) -> &'static [&'static str] {
-        match rustix::process::geteuid().is_root() {
-            true => &["CAP_SYS_PTRACE"],
-            false => &["CAP_SYS_PTRACE", "CAP_DAC_OVERRIDE"],
-        }
-    }
-
-    fn prepare(&self, pipeline: &mut Pipeline) {
-        pipeline.choose(&self.want);
-        pipeline.filter_cgroup_paths(self.cgroup_paths.clone());
-    }
-
     fn run(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> Result<(), Error> {
         let fail = |error| Error::Source { source_id: SourceId::Tracefs, what: "reading the trace", error };
         let looker = Arc::clone(&self.looker);

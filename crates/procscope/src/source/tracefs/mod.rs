@@ -12,7 +12,7 @@ mod live;
 #[cfg(target_os = "linux")]
 mod probes;
 
-use super::{Mechanism, Source};
+use super::{Attached, Mechanism};
 use crate::{Capabilities, Error, EventSet, Field, Kind, SourceId, Verdict, Want};
 
 /// The kinds that it reports.
@@ -108,7 +108,7 @@ impl Mechanism for Tracefs {
     }
 
     #[cfg(target_os = "linux")]
-    fn open(&self, want: &Want) -> Result<Box<dyn Source>, Error> {
-        Ok(Box::new(live::Live::open(want)?))
+    fn open(&self, want: &Want) -> Result<Attached, Error> {
+        live::Live::open(want)
     }
 }

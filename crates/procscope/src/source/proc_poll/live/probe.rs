@@ -3,12 +3,9 @@
 use rustix::thread::CapabilitySet;
 
 use crate::proc::hides_processes;
+use crate::source;
 use crate::sys::{self, ProcDir};
-use crate::{Cause, Obstacle, Verdict};
-
-pub(super) fn unavailable(what: impl Into<String>, cause: Cause, remedy: impl Into<String>) -> Obstacle {
-    Obstacle { what: what.into(), cause, remedy: remedy.into() }
-}
+use crate::{Cause, Lack, Obstacle, Remedy, Verdict};
 
 /// `ptrace(2)`, access mode PTRACE_MODE_READ_FSCREDS.
 pub(super) fn reads_others() -> bool {
@@ -16,21 +13,18 @@ pub(super) fn reads_others() -> bool {
 }
 
 pub(super) fn no_proc() -> Option<Obstacle> {
-    let unmounted = || {
-        unavailable(
-            "/proc is not mounted, and proc-poll has no other way",
-            Cause::NotConfigured,
-            "mount it: mount -t proc proc /proc",
-        )
-    };
-    sys::list_processes().is_empty().then(|| sys::limit_at_proc().unwrap_or_else(unmounted))
+    sys::list_processes().is_empty().then(|| sys::limit_at_proc().unwrap_or_else(source::no_proc))
 }
 
 pub(super) fn hides_others() -> bool {
     hides_processes() && ProcDir::open(1).and_then(|dir| dir.stat()).is_none()
 }
 
-pub(super) const HIDDEN: &str = "other users' processes are hidden: /proc is mounted with hidepid";
+/// The obstacle of hidden processes.
+pub(super) fn hidden() -> Obstacle {
+    let remedy = Remedy::Remount { at: "/proc", options: "hidepid=0".into() };
+    Obstacle::new(Lack::HiddenProcesses, Cause::Privilege, remedy)
+}
 
 pub(in crate::source::proc_poll) fn probe() -> Verdict {
     if let Some(obstacle) = no_proc() {
@@ -38,23 +32,14 @@ pub(in crate::source::proc_poll) fn probe() -> Verdict {
     }
     let mut obstacles = Vec::new();
     if sys::proc_has_own_pids() != Some(true) {
-        obstacles.push(unavailable(
-            "the status of most ends is missing, ends are seen late, and missed processes are not counted: /proc \
-             is that of another pid \
-             namespace",
-            Cause::NotConfigured,
-            "mount it again: mount -t proc proc /proc",
-        ));
+        let lack = Lack::Ends { why: Lack::ForeignProc.into() };
+        obstacles.push(Obstacle::new(lack, Cause::NotConfigured, Remedy::mount_proc()));
     }
     if hides_others() {
-        obstacles.push(unavailable(HIDDEN, Cause::Privilege, "sudo mount -o remount,hidepid=0 /proc"));
+        obstacles.push(hidden());
     }
     if !reads_others() {
-        obstacles.push(unavailable(
-            "the programs' paths, directories and environments of other users' processes may not be read",
-            Cause::Privilege,
-            "run it as root: sudo procscope --source proc-poll",
-        ));
+        obstacles.push(Obstacle::new(Lack::OtherUsersFields, Cause::Privilege, Remedy::Root));
     }
     if obstacles.is_empty() { Verdict::Ready } else { Verdict::Degraded(obstacles) }
 }
