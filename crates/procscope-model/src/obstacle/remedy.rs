@@ -1,6 +1,6 @@
 use crate::SourceId;
 
-/// What a person can do about an [`Obstacle`].
+/// What a person can do about an [`Obstacle`](super::Obstacle).
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Remedy {
