@@ -65,7 +65,7 @@ pub fn decode_json(data: &[u8]) {
     assert!(again.unknown.is_empty());
 }
 
-/// A recording, compressed or not: whatever it gives is counted and can be written.
+/// A recording, compressed or not: all its events are counted and can be written.
 pub fn recording(data: &[u8]) {
     struct Written(Csv, Vec<u8>, u64);
     impl Sink for Written {
@@ -86,7 +86,7 @@ pub fn recording(data: &[u8]) {
     }
 }
 
-/// So many bytes of what an input decompresses to are read: a bomb takes time, and nothing else.
+/// This many bytes of a decompressed input are read: a bomb costs time, and nothing else.
 const MOST_INFLATED: u64 = 1 << 20;
 
 /// Looks at processes in /proc, one after another.

@@ -30,17 +30,17 @@ impl Failure {
 }
 
 impl Failure {
-    /// A recording that cannot be read, or not further.
+    /// A recording that cannot be read, or not to its end.
     pub(crate) fn reading(error: &(dyn std::error::Error + 'static)) -> Self {
         let (cause, help) = match error.downcast_ref::<ReadError>() {
             Some(ReadError::Foreign(_)) => (error.to_string(), "record events first: procscope --format json -o FILE"),
             Some(ReadError::Io { error: io, .. }) => (
                 error.to_string(),
-                remedy(io).unwrap_or("see what it is: file FILE; a compressed one is tested by gzip -t or zstd -t"),
+                remedy(io).unwrap_or("see what it is: file FILE; test a compressed one: gzip -t, zstd -t"),
             ),
             _ => (error.to_string(), "see procscope replay --help"),
         };
-        Self { what: "cannot replay the recording, or not further".to_owned(), cause, help: help.to_owned() }
+        Self { what: "cannot replay the recording, or not to its end".to_owned(), cause, help: help.to_owned() }
     }
 }
 

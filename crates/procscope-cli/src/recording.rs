@@ -12,10 +12,10 @@ use procscope_format::json::{BadLine, ReadError, Reader};
 use crate::failure::{Failure, describe, remedy};
 use crate::output::say;
 
-/// So many lines that cannot be read are named; the summary counts all.
+/// This many unreadable lines are named; the summary counts all.
 const NAMED: usize = 10;
 
-/// Opens a recording; `-` is standard input. `None` where it has no events.
+/// Opens a recording; `-` is standard input. `None` if it has no events.
 pub(crate) fn open(path: &Path, speed: Option<f64>, quiet: bool) -> Result<Option<Reader>, Failure> {
     let name = if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() };
     let unreadable = |error: &io::Error| Failure {
@@ -33,7 +33,7 @@ pub(crate) fn open(path: &Path, speed: Option<f64>, quiet: bool) -> Result<Optio
             return;
         }
         left -= 1;
-        let more = if left == 0 { "; further ones are counted only" } else { "" };
+        let more = if left == 0 { "; further ones are only counted" } else { "" };
         say(&format!("procscope: {}: skipped {bad}{more}\n", visible(&said)));
     };
     match Reader::open(input, complain) {
@@ -44,7 +44,7 @@ pub(crate) fn open(path: &Path, speed: Option<f64>, quiet: bool) -> Result<Optio
     }
 }
 
-/// Says that a recording has no events.
+/// Reports that a recording has no events.
 pub(crate) fn empty(path: &Path) -> Failure {
     Failure {
         what: format!("cannot replay {}", path.display()),
@@ -58,17 +58,18 @@ fn input(path: &Path) -> io::Result<Box<dyn Read + Send>> {
         return Ok(Box::new(io::stdin()));
     }
     let file = File::open(path)?;
-    // Elsewhere reading says so.
+    // On other systems, reading reports it.
     if file.metadata()?.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
     Ok(Box::new(file))
 }
 
-/// Takes of a recording what is wanted, as a mechanism would. Pids are numbers here: nobody can ask which process had one.
+/// Chooses from a recording as a mechanism would. Here pids are only numbers: a recording cannot
+/// show which process had one first.
 pub(crate) fn select(feed: Reader, want: &Want) -> Result<Box<dyn Feed>, Failure> {
     let filter = filter(want).map_err(|error| Failure {
-        what: "cannot replay what was asked for".to_owned(),
+        what: "cannot replay what you asked for".to_owned(),
         cause: error.to_string(),
         help: "ask for less at once".to_owned(),
     })?;
@@ -105,7 +106,7 @@ fn filter(want: &Want) -> Result<Option<Filter>, procscope::FilterError> {
     if terms.is_empty() { Ok(None) } else { terms.join(" and ").parse().map(Some) }
 }
 
-/// A comm has so many bytes.
+/// A comm has this many bytes.
 const COMM_BYTES: usize = 15;
 
 /// In this cgroup or below: a path under the cgroup mount, or as `/proc/PID/cgroup` prints it.
@@ -124,7 +125,7 @@ fn quoted(bytes: &[u8]) -> String {
     format!("\"{}\"", escaped(bytes))
 }
 
-/// Bytes as a filter's string and a glob take them literally.
+/// Bytes in the form that a filter's string and a glob match literally.
 fn escaped(bytes: &[u8]) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-".contains(&byte);
     let escape = |&byte: &u8| if plain(byte) { char::from(byte).to_string() } else { format!("\\x{byte:02x}") };

@@ -110,12 +110,12 @@ fn is_powerless(event: &Event) -> bool {
 pub(crate) enum Origin {
     /// A mechanism, as they happen.
     Live(SourceId),
-    /// A file, whose events happened within so long.
+    /// A file, whose events happened within this time.
     Recording { span_ns: u64 },
 }
 
 impl Origin {
-    /// What makes losses fewer.
+    /// The remedy for losses.
     fn what_helps(self, lost: u64, skipped: u64) -> String {
         match self {
             Self::Live(source) => what_helps(source, lost, skipped),
@@ -126,7 +126,7 @@ impl Origin {
     fn malformed(self) -> &'static str {
         match self {
             Self::Live(_) => "records of the kernel that this version cannot read",
-            Self::Recording { .. } => "lines that were skipped, as they cannot be read",
+            Self::Recording { .. } => "lines that were skipped, because they cannot be read",
         }
     }
 }

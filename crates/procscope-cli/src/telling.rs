@@ -14,7 +14,7 @@ use crate::writer::{CHUNK_BYTES, Writer};
 pub(crate) enum Trouble {
     Output(Failure),
     Monitor(Error),
-    /// What gives the events, which is no monitor, failed.
+    /// The feed of the events, which is not a monitor, failed.
     Feed(Failure),
 }
 

@@ -1,4 +1,4 @@
-//! Streams that gzip or zstd compressed.
+//! Streams compressed by gzip or zstd.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -11,12 +11,12 @@ const GZIP: &[u8] = &[0x1f, 0x8b];
 /// RFC 8878.
 const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
-/// Gives a stream as it was before gzip or zstd compressed it, by its first bytes; any other as it is.
+/// Decompresses a stream by its first bytes, if gzip or zstd compressed it; any other is unchanged.
 ///
-/// A stream that was cut off ends with [`io::ErrorKind::UnexpectedEof`], behind all that was whole.
+/// A cut stream ends with [`io::ErrorKind::UnexpectedEof`], after everything that was whole.
 ///
 /// # Errors
-/// What the stream says at its first bytes.
+/// The stream's own, at its first bytes.
 pub fn decompressed(mut input: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut first = Vec::new();
     input.by_ref().take(ZSTD.len() as u64).read_to_end(&mut first)?;
@@ -54,7 +54,7 @@ impl<R: Read> Read for Watched<R> {
 }
 
 impl<R: Read> Zstd<R> {
-    /// Begins the next frame. False where there is none.
+    /// Begins the next frame. False if there is none.
     fn begin(&mut self) -> io::Result<bool> {
         while !self.input.input.fill_buf()?.is_empty() {
             match self.decoder.init(&mut self.input) {
@@ -107,7 +107,7 @@ impl<R: Read> Read for Zstd<R> {
     }
 }
 
-/// What is wrong with a stream: where it ended, it was cut off.
+/// A stream's error: if it ended early, it was cut.
 fn wrong(ended: bool, error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
     io::Error::new(if ended { io::ErrorKind::UnexpectedEof } else { io::ErrorKind::InvalidData }, error)
 }
@@ -132,7 +132,7 @@ mod tests {
         compress_to_vec(text, CompressionLevel::Fastest)
     }
 
-    /// What is read, and how it ends.
+    /// The bytes read, and how they end.
     fn read(bytes: Vec<u8>) -> (Vec<u8>, Option<io::ErrorKind>) {
         let mut text = Vec::new();
         let end = decompressed(io::Cursor::new(bytes)).and_then(|mut input| input.read_to_end(&mut text));

@@ -5,10 +5,10 @@ use crate::{
     Ancestry, Event, EventKind, EventSet, Feed, FeedError, Filter, Session, Sink, StopHandle, Summary, Timestamp,
 };
 
-/// A feed that gives only some of the events of another: those of some kinds that a filter takes.
+/// A feed of only some events of another: those of some kinds that match a filter.
 ///
-/// Events are numbered anew, and the summary counts them. Marks of loss always pass. A filter that asks about ancestors knows those
-/// that earlier events of the feed named.
+/// Events get new numbers, and the summary counts them. Marks of loss always pass. A filter that
+/// asks about ancestors knows those that earlier events of the feed named.
 pub struct Selected {
     feed: Box<dyn Feed>,
     session: Session,
@@ -53,7 +53,7 @@ impl Feed for Selected {
     }
 }
 
-/// What stands between the feed and the sink.
+/// The step between the feed and the sink.
 struct Choosing<'a> {
     sink: &'a mut dyn Sink,
     session: Session,
@@ -61,7 +61,7 @@ struct Choosing<'a> {
     ancestry: Ancestry,
     until: Option<Timestamp>,
     chosen: Summary,
-    /// Something was given since the last end of a batch.
+    /// Something was passed on since the last end of a batch.
     given: bool,
 }
 
@@ -117,7 +117,7 @@ mod tests {
     use super::*;
     use crate::{BootId, Field, Flaw, Kind, Lost, Process, ProcessId, ProcessRef, SourceId, StartTime};
 
-    /// A feed of what is given.
+    /// A feed of given events.
     struct Given(Session, Vec<Event>);
 
     impl Feed for Given {

@@ -95,7 +95,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Counts an event that is given to the sink.
+    /// Counts an event passed to the sink.
     pub fn count(&mut self, event: &Event) {
         let kind = event.kind.kind();
         self.delivered[kind as usize] += 1;

@@ -24,7 +24,7 @@ pub struct MonitorBuilder {
 }
 
 impl MonitorBuilder {
-    /// What was asked for so far.
+    /// The request so far.
     pub fn want(&self) -> &Want {
         &self.want
     }

@@ -1,4 +1,4 @@
-//! A recording gives the events that it was made of.
+//! A recording gives the events from which it was made.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use crate::turn;
 use crate::watch::{piped, program, wait};
 use crate::workload::Workload;
 
-/// Runs a command that forks, fails, kills and is refused; the lines of its recording.
+/// Runs a command that forks, fails, kills and is refused; returns the lines of its recording.
 fn record(path: &Path) -> Vec<Value> {
     let script = "ls / > /dev/null; sh -c 'exit 3'; sleep 60 & killed=$!; sleep 0.3; kill -9 $killed; wait; \
                   perl -e 'exec q(/no/such)'; true";
@@ -27,7 +27,7 @@ fn values(lines: &[u8]) -> Vec<Value> {
     lines.map(|line| serde_json::from_slice(line).expect("a line of JSON")).collect()
 }
 
-/// `procscope replay FILE OPTIONS`, well.
+/// `procscope replay FILE OPTIONS`, with success.
 fn replay(path: &Path, options: &[&str]) -> Output {
     let output = Command::new(program()).arg("replay").arg(path).args(options).output().expect("procscope runs");
     assert!(output.status.success(), "{options:?}: {output:?}");
@@ -61,7 +61,7 @@ fn it_is_what_was_recorded() {
     assert_eq!(replayed(&path.with_extension("jsonl.gz"), &[]), recorded);
 }
 
-/// Each filter and option takes what one reads off the lines themselves.
+/// Each filter and option chooses the same events as the lines themselves show.
 #[test]
 fn a_choice_takes_what_the_lines_say() {
     let _turn = turn::take();
@@ -146,7 +146,7 @@ fn a_damaged_recording_says_what_is_missing() {
     assert!(said.contains("malformed   2: lines that were skipped"), "{said}");
 }
 
-/// Each persona shows a recording as it shows what happens.
+/// Each persona shows a recording as it shows live events.
 #[test]
 fn personas_show_it() {
     let _turn = turn::take();

@@ -53,11 +53,11 @@ Examples:
 
 pub(super) const REPLAY: &str = "\
 First record events: procscope --format json -o events.jsonl. They come at once,
-or with --speed as they happened. Lines that cannot be read are skipped, with a
-message. Repeat -p, --tree, -n, -u, --cgroup, --container for more.
+or with --speed as they happened. Unreadable lines are skipped, with a message.
+Repeat -p, --tree, -n, -u, --cgroup, --container for more.
 Personas replay too: procscope forkstat --replay FILE.
 
-Exit status: 0, or 1 after an error, 2 after a wrong option, 3 by --strict.
+Exit status: 0, 1 after an error, 2 after a wrong option, 3 with --strict.
 
 Examples:
   procscope replay events.jsonl 'exit != 0'     what failed

@@ -190,21 +190,21 @@ pub(crate) struct Run {
 #[command(
     mut_arg("explain", |arg| arg.hide(true)),
     mut_arg("env", |arg| arg.hide(true)),
-    mut_arg("duration", |arg| arg.help("Only what happened within this time from the start: 10s, 5m")),
+    mut_arg("duration", |arg| arg.help("Only events within this time from the start: 10s, 5m")),
     mut_arg("source", |arg| arg.hide(true)),
     mut_arg("verify", |arg| arg.hide(true)),
     mut_arg("ring_size", |arg| arg.hide(true)),
-    mut_arg("asked_events", |arg| arg.help("Kinds of event; all that are recorded without it")),
-    mut_arg("pids", |arg| arg.help("Only processes of this pid")),
-    mut_arg("trees", |arg| arg.help("Only processes of this pid, and all below them")),
-    mut_arg("strict", |arg| arg.help("Status 3 where events are missing or lines were skipped"))
+    mut_arg("asked_events", |arg| arg.help("Kinds of event; default all that are recorded")),
+    mut_arg("pids", |arg| arg.help("Only processes with this pid")),
+    mut_arg("trees", |arg| arg.help("Only processes with this pid, and their descendants")),
+    mut_arg("strict", |arg| arg.help("Status 3 if events are missing or lines were skipped"))
 )]
 pub(crate) struct Replay {
-    /// What --format json printed, also by gzip or zstd; - is stdin
+    /// The output of --format json, also compressed; - is stdin
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: PathBuf,
 
-    /// Only events that this filter takes: exit != 0
+    /// Only events that match this filter: exit != 0
     #[arg(value_name = "FILTER")]
     filter_words: Vec<String>,
 
@@ -217,7 +217,7 @@ pub(crate) struct Replay {
 }
 
 impl Replay {
-    /// An option of `watch` that asks for what only a mechanism can do.
+    /// An option of `watch` that only a mechanism can fulfil.
     fn of_a_mechanism(&self) -> Option<&'static str> {
         let it = &self.options;
         let given = [
@@ -416,7 +416,7 @@ fn parse_from(words: impl IntoIterator<Item = OsString>) -> Result<Command, clap
         }
         Command::Replay(replay) => {
             if let Some(option) = replay.of_a_mechanism() {
-                let text = format!("{option} is about watching; what is in a recording was recorded. Leave it out");
+                let text = format!("{option} is about watching, and a recording is already made. Leave it out");
                 return Err(self::command().error(ErrorKind::ArgumentConflict, text));
             }
             let options = &mut replay.options;

@@ -68,7 +68,7 @@ pub(super) fn run(words: Vec<OsString>) -> Result<ExitCode, Refusal> {
     let builder = Monitor::builder().events(EventSet::NONE.with(Kind::Exec)).user_names(false);
     let mounts = mount_namespace();
     let replays = line.common.replay.is_some();
-    // Of a recording nobody knows which file that was.
+    // For a recording it is unknown which file that was.
     let bits = move |process: &Process| if replays { None } else { bits(process, mounts) };
     let lines = Lines { style, clock: local_clock(), bits: Box::new(bits) };
     Watch::new(builder, line.common)?.run(|_, _| Box::new(lines))?;

@@ -111,7 +111,7 @@ impl Watch {
     }
 }
 
-/// A recording, of which only what a persona asks for is given.
+/// A recording, of which only the persona's events are given.
 fn replayed(path: &Path, builder: &MonitorBuilder, quiet: bool) -> Result<Box<dyn Feed>, Failure> {
     let reader = recording::open(path, None, quiet)?.ok_or_else(|| recording::empty(path))?;
     #[cfg(unix)]

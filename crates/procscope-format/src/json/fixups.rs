@@ -1,10 +1,11 @@
-//! What changed in lines of version 1, so that those of an older procscope are read as they were meant.
+//! Changes in lines of version 1, so that those of an older procscope are read with their old
+//! meaning.
 
 use serde_json::{Map, Value, json};
 
-/// One change of the format, and how a line that was written before it is mended.
+/// One change of the format, and how an older line is fixed.
 struct Fixup {
-    /// Whether a line was written before the change. No line of today is.
+    /// Whether a line was written before the change. No present line is.
     is_older: fn(&Map<String, Value>) -> bool,
     mend: fn(&mut Map<String, Value>),
 }
@@ -24,7 +25,7 @@ const FIXUPS: &[Fixup] = &[
     },
 ];
 
-/// Mends what an older procscope wrote; leaves every other line as it is.
+/// Fixes lines of an older procscope; leaves every other line unchanged.
 pub(super) fn apply(line: &mut Map<String, Value>) {
     for fixup in FIXUPS {
         if (fixup.is_older)(line) {
@@ -33,7 +34,7 @@ pub(super) fn apply(line: &mut Map<String, Value>) {
     }
 }
 
-/// Where the beginning of a path is missing.
+/// Whether the beginning of a path is missing.
 const GAP: &str = "…";
 
 fn flaw<'a>(line: &'a Map<String, Value>, field: &str) -> Option<&'a str> {
@@ -69,7 +70,7 @@ fn show_gaps(line: &mut Map<String, Value>) {
     }
 }
 
-/// The same of a path in base64.
+/// The same for a path in base64.
 fn with_gap(path: &str) -> Option<String> {
     use base64::Engine as _;
     use base64::prelude::BASE64_STANDARD;

@@ -8,14 +8,14 @@ use memchr::memchr;
 const MOST_BYTES: usize = 64 << 20;
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// What came next.
+/// The next part.
 #[derive(PartialEq, Eq, Debug)]
 pub(super) enum Next {
     /// A line, without its end.
     Line,
-    /// A line that is longer than any event; it was passed over.
+    /// A line longer than any event; it was skipped.
     TooLong,
-    /// The last line, which has no end: what wrote it was cut off, or is at it still.
+    /// The last line, without an end: its writer was cut off, or is still writing.
     Unended,
     /// Nothing more.
     End,
@@ -23,7 +23,7 @@ pub(super) enum Next {
 
 pub(super) struct Lines {
     input: BufReader<Box<dyn Read + Send>>,
-    /// The line, where there is one.
+    /// The line, if there is one.
     pub(super) line: Vec<u8>,
     /// Its number, from 1.
     pub(super) number: u64,
@@ -42,10 +42,10 @@ impl Lines {
     /// Reads a line.
     ///
     /// # Errors
-    /// What the stream says. What was read of the line by then is in `line`.
+    /// The stream's own. The part of the line read by then is in `line`.
     pub(super) fn next(&mut self) -> io::Result<Next> {
         self.line.clear();
-        // A single huge line must not hold its memory for ever.
+        // A single huge line must not keep its memory for ever.
         self.line.shrink_to(BUFFER_BYTES);
         self.number += 1;
         let mut dropped = false;

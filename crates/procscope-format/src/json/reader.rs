@@ -14,29 +14,29 @@ use super::decode::{Decoded, decode};
 use super::lines::{Lines, Next};
 use super::restore::Programs;
 
-/// So many events are handed over at once, at most.
+/// At most this many events pass at once.
 const BATCH: usize = 256;
-/// A batch is handed over once its lines have so many bytes.
+/// A batch passes once its lines have this many bytes.
 const BATCH_BYTES: usize = 1 << 20;
-/// So many batches may wait.
+/// This many batches may wait.
 const QUEUE: usize = 8;
 
-/// A line that gives no event.
+/// A line without an event.
 #[derive(Debug, thiserror::Error)]
 #[error("line {line}: {cause}")]
 #[non_exhaustive]
 pub struct BadLine {
     /// Its number, from 1.
     pub line: u64,
-    /// What is wrong with it.
+    /// Its fault.
     pub cause: BadLineCause,
 }
 
-/// What is wrong with a line.
+/// The fault of a line.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadLineCause {
-    /// It is no event.
+    /// It is not an event.
     #[error(transparent)]
     Decode(DecodeError),
     /// It is longer than any event can be.
@@ -54,15 +54,15 @@ pub enum BadLineCause {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// It cannot be read at all, or not further.
+    /// It cannot be read at all, or not to its end.
     #[error("line {line}: {error}")]
     Io {
-        /// Up to which line it was read.
+        /// The last line read.
         line: u64,
-        /// What the system, or what decompresses it, says.
+        /// The error of the system, or of the decompressor.
         error: io::Error,
     },
-    /// It has lines, and none is an event.
+    /// It has lines, but none is an event.
     #[error("no line is an event of procscope; {0}")]
     Foreign(BadLine),
     /// It has no line.
@@ -74,23 +74,25 @@ type Complaint = Box<dyn FnMut(&BadLine) + Send>;
 
 /// Reads JSON Lines, as [`JsonLines`](super::JsonLines) writes them, from a file or a pipe.
 ///
-/// What lines leave out is filled in where earlier lines have it: a fork has its creator's program, and a process goes on with
-/// its own program after a refused exec. A line that cannot be read is counted in [`Summary::malformed`] and passed over.
+/// Values that lines leave out come from earlier lines: a fork has its creator's program, and after
+/// a refused exec a process keeps its own. An unreadable line is counted in [`Summary::malformed`]
+/// and skipped.
 pub struct Reader {
     session: Session,
     stop: StopHandle,
     speed: Option<f64>,
     complain: Complaint,
     input: Input,
-    /// Those up to the first that says of which boot it is.
+    /// Those up to the first that names its boot.
     first: Vec<Item>,
 }
 
-/// So many marks of loss, which name no boot, may come before the first event that does.
+/// This many marks of loss, which name no boot, may come before the first event that does.
 const MOST_FIRST: usize = 4096;
 
 impl Reader {
-    /// Reads up to the first event, which says of which boot and source all are. `complain` gets each line that gives none.
+    /// Reads up to the first event, which names the boot and source of all. `complain` gets each
+    /// line without an event.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -120,7 +122,7 @@ impl Reader {
         Ok(Self { session, stop, speed: None, complain, input, first })
     }
 
-    /// Gives events at so many times the speed at which they happened, in place of at once.
+    /// Gives events at this many times their original speed, rather than at once.
     #[must_use]
     pub fn speed(mut self, speed: f64) -> Self {
         self.speed = Some(speed).filter(|speed| *speed > 0.0 && speed.is_finite());
@@ -137,7 +139,7 @@ impl Feed for Reader {
         self.stop.clone()
     }
 
-    /// Reads on a thread of its own. After a stop that thread ends with the next line that comes.
+    /// Reads on a thread of its own. After a stop that thread ends with the next line.
     fn run(self: Box<Self>, sink: &mut dyn Sink) -> Result<Summary, FeedError> {
         let Self { session, stop, speed, complain, input, first } = *self;
         let begun = Instant::now();
@@ -145,7 +147,7 @@ impl Feed for Reader {
         let alarm = Arc::<Alarm>::default();
         let (wake, ring) = (send.clone(), Arc::clone(&alarm));
         stop.on_stop(move || {
-            // Where the queue is full, the receiver does not sleep there.
+            // If the queue is full, the receiver does not sleep there.
             let _ = wake.try_send(Batch::default());
             ring.ring();
         });
@@ -163,7 +165,7 @@ impl Feed for Reader {
     }
 }
 
-/// What a line gives.
+/// The result of a line.
 #[derive(Debug)]
 enum Item {
     Event(Box<Event>),
@@ -197,7 +199,7 @@ impl Input {
     fn next(&mut self) -> Result<Item, ReadError> {
         let bad = |line, cause| Ok(Item::Bad(BadLine { line, cause }));
         let next = match self.lines.next() {
-            // What decompresses a stream that was cut off says so.
+            // The decompressor of a cut stream says so.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 return bad(self.lines.number, BadLineCause::CutOff);
             }
@@ -225,7 +227,7 @@ impl Input {
         Item::Event(Box::new(event))
     }
 
-    /// Hands all over, until nobody takes it.
+    /// Passes everything on, until nothing takes it.
     fn send(mut self, first: Vec<Item>, to: &SyncSender<Batch>) {
         let mut batch = Batch { items: first, ..Batch::default() };
         let mut bytes = 0;
@@ -251,7 +253,7 @@ impl Input {
     }
 }
 
-/// What goes from one thread to the other.
+/// Messages from one thread to the other.
 #[derive(Default)]
 struct Batch {
     items: Vec<Item>,
@@ -297,7 +299,7 @@ impl Pace {
     }
 }
 
-/// A run under way.
+/// An unfinished run.
 struct Giving<'a> {
     sink: &'a mut dyn Sink,
     stop: StopHandle,
@@ -309,7 +311,7 @@ struct Giving<'a> {
 
 impl Giving<'_> {
     fn run(&mut self) -> Result<(), FeedError> {
-        // The other thread ends behind its last batch.
+        // The other thread ends after its last batch.
         while let Ok(batch) = self.receive.recv() {
             let more_at_hand = batch.more_at_hand;
             let is_last = batch.is_last;

@@ -1,16 +1,17 @@
-//! The programs that lines leave out: a fork's is its creator's, and that of a refused exec goes on.
+//! The programs that lines leave out: a fork's is its creator's, and a refused exec keeps the
+//! present one.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use procscope_model::{Argv, Event, EventKind, ExeTraits, Field, Flaw, Flaws, Kind, Lost, Pid, Process, ProcessId};
 
-/// Longer lists than this are not kept once [`MOST_BYTES`] are.
+/// Longer lists are not kept once [`MOST_BYTES`] are.
 const KEEP_BYTES: usize = 1024;
-/// All lists kept together, bytes.
+/// All kept lists together, bytes.
 const MOST_BYTES: usize = 64 << 20;
 
-/// The program of a process, as its last exec left it.
+/// A process's program, as of its last exec.
 #[derive(Clone, Default)]
 struct Image {
     path: Option<Arc<[u8]>>,
@@ -33,7 +34,7 @@ struct Known {
 /// The fields of a process that come from its last exec.
 const OF_IMAGE: [Field; 5] = [Field::Path, Field::Exe, Field::Interpreter, Field::Argv, Field::Cwd];
 
-/// The programs of the living, by pid: at most as many as there are pids.
+/// The programs of living processes, by pid: at most as many as there are pids.
 #[derive(Default)]
 pub(super) struct Programs {
     living: HashMap<Pid, Known>,
@@ -42,7 +43,7 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Gives an event what its line left out, and learns from it.
+    /// Gives an event the values that its line left out, and learns from it.
     pub(super) fn restore(&mut self, event: &mut Event) {
         if let EventKind::Lost(lost) = &event.kind {
             return self.count_loss(lost);
@@ -71,7 +72,7 @@ impl Programs {
         }
     }
 
-    /// Programs may have been replaced by what was lost.
+    /// Lost events may have replaced programs.
     fn count_loss(&mut self, lost: &Lost) {
         for kind in [Kind::Exec, Kind::Fork, Kind::Lost] {
             let lost = lost.iter().filter(|(of, _)| *of == kind).map(|(_, count)| count);
@@ -91,7 +92,7 @@ impl Programs {
         image
     }
 
-    /// What was tried stands in the line in place of what the process runs.
+    /// In the line the tried program replaces the one that the process runs.
     fn go_on(&self, event: &mut Event, id: ProcessId) {
         let Some(image) = self.of(id) else { return };
         if let Some(process) = process(event) {
@@ -133,7 +134,7 @@ fn bytes(image: &Image) -> usize {
     image.argv.as_ref().map_or(0, |argv| argv.block().len())
 }
 
-/// That of a process of which no program was seen.
+/// That of a process whose program was never seen.
 fn unseen() -> Image {
     let mut image = Image::default();
     [Field::Argv, Field::Exe, Field::Cwd].into_iter().for_each(|field| image.flaws.mark(field, Flaw::NotObserved));

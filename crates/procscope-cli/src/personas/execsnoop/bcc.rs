@@ -260,7 +260,7 @@ pub(super) fn run(table: &Table<Key>, words: Vec<OsString>) -> Result<ExitCode, 
     if let Some(cgroup) = &options.cgroup {
         builder = builder.cgroup(path(cgroup.clone()));
     }
-    let why = "there is no map: what one holds is of this moment";
+    let why = "there is no map: its content is of the present";
     table.refuse_replay(&line.common, !options.maps.is_empty(), why)?;
     let open = |(map, holds): &(Vec<u8>, Holds)| Set::open(&path(map.clone()), *holds);
     let sets = options.maps.iter().map(open).collect::<Result<Vec<_>, _>>()?;

@@ -8,7 +8,7 @@ use super::*;
 use crate::json::JsonLines;
 use crate::{Encode, samples};
 
-/// What a run of events gives, as a file of lines.
+/// A run of events as a file of lines.
 fn lines(events: &[Event]) -> Vec<u8> {
     let (mut json, mut out) = (JsonLines::new(samples::BOOT), Vec::new());
     json.begin(&mut out);
@@ -42,7 +42,7 @@ fn open(bytes: impl Into<Vec<u8>>) -> (Result<Reader, ReadError>, mpsc::Receiver
     (Reader::open(Cursor::new(bytes.into()), move |bad| _ = send.send(bad.to_string())), complaints)
 }
 
-/// The events of a file, the summary, and what was wrong with it.
+/// The events of a file, the summary, and its faults.
 fn read(bytes: impl Into<Vec<u8>>) -> (Vec<Event>, Summary, Vec<String>) {
     let (reader, complaints) = open(bytes);
     let mut kept = Kept::default();
@@ -91,7 +91,7 @@ fn what_was_written_is_written_again() {
     let (again, summary, complaints) = read(written.clone());
     let texts = [lines(&again), written].map(|lines| String::from_utf8(lines).unwrap());
     for (again, written) in texts[0].lines().zip(texts[1].lines()) {
-        // All but the order of the flaws.
+        // Everything except the order of the flaws.
         assert_eq!(value(again), value(written));
     }
     assert_eq!(complaints, [""; 0]);
