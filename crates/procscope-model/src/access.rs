@@ -1,11 +1,44 @@
 //! The usual questions of readers to an event, whatever its kind.
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::{
     Argv, Credentials, Event, EventKind, Exit, ExitStatus, Field, Flaw, ForkInfo, Kind, Login, Namespaces, Pid,
     Process, ProcessId, ProcessRef, Usage,
 };
+
+/// Bytes as a string of the system. Unix takes any; elsewhere they must be UTF-8.
+pub(crate) fn os_str(bytes: &[u8]) -> Option<&OsStr> {
+    #[cfg(unix)]
+    return Some(std::os::unix::ffi::OsStrExt::from_bytes(bytes));
+    #[cfg(not(unix))]
+    str::from_utf8(bytes).ok().map(OsStr::new)
+}
+
+fn path(bytes: Option<&[u8]>) -> Option<&Path> {
+    os_str(bytes?).map(Path::new)
+}
+
+/// Paths are absent too if they are not valid on this system: outside Unix, not UTF-8.
+impl Process {
+    /// [`Process::exe`] as a path.
+    pub fn exe_path(&self) -> Option<&Path> {
+        path(self.exe.as_deref())
+    }
+
+    /// [`Process::cwd`] as a path.
+    pub fn cwd_path(&self) -> Option<&Path> {
+        path(self.cwd.as_deref())
+    }
+
+    /// [`Process::path`], the path as it was given to exec.
+    pub fn called_path(&self) -> Option<&Path> {
+        path(self.path.as_deref())
+    }
+}
 
 impl Event {
     /// The process that it happened to.
@@ -51,6 +84,21 @@ impl Event {
             EventKind::ExecFailed(failure) => failure.path.as_deref(),
             _ => self.process()?.path.as_deref(),
         }
+    }
+
+    /// [`Event::path`] as a path; absent too if it is not valid on this system.
+    pub fn called_path(&self) -> Option<&Path> {
+        path(self.path())
+    }
+
+    /// The resolved path of the file that the process runs, likewise.
+    pub fn exe_path(&self) -> Option<&Path> {
+        self.process()?.exe_path()
+    }
+
+    /// The working directory at the process's exec, likewise.
+    pub fn cwd_path(&self) -> Option<&Path> {
+        self.process()?.cwd_path()
     }
 
     /// The arguments: for a refused exec those tried.
@@ -129,6 +177,11 @@ impl Event {
         }
     }
 
+    /// The lifetime of the process or thread that ended.
+    pub fn duration(&self) -> Option<Duration> {
+        self.duration_ns().map(Duration::from_nanos)
+    }
+
     /// What the process that ended used.
     pub fn usage(&self) -> Option<&Usage> {
         self.exit().map(|exit| &exit.usage)
@@ -187,5 +240,26 @@ impl Event {
     fn flaw_of_process_applies(&self, field: Field) -> bool {
         let of_image = matches!(field, Field::Path | Field::Argv | Field::Env | Field::Interpreter);
         !(of_image && self.kind.kind() == Kind::ExecFailed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ExecFailure, SourceId, Timestamp};
+
+    #[test]
+    fn paths_are_those_of_the_event() {
+        let mut process = Process::new(ProcessId { pid: 1, start: None });
+        (process.exe, process.cwd) = (Some(b"/bin/sh"[..].into()), Some(b"/\xff"[..].into()));
+        process.path = Some(b"sh"[..].into());
+        let failure = ExecFailure { errno: 2, path: Some(b"/no"[..].into()), argv: None, dirfd: None };
+        let kind = EventKind::ExecFailed(failure);
+        let event = Event::new(1, Timestamp(0), SourceId::Ebpf, Some(process.into()), None, kind);
+        assert_eq!(event.exe_path(), Some(Path::new("/bin/sh")));
+        assert_eq!(event.called_path(), Some(Path::new("/no")));
+        assert_eq!(event.process().unwrap().called_path(), Some(Path::new("sh")));
+        assert_eq!(event.cwd_path().is_some(), cfg!(unix));
+        assert_eq!(event.duration(), None);
     }
 }

@@ -55,6 +55,11 @@ impl Argv {
         (!empty).then(|| block.split(|&b| b == 0).map(|s| s.as_bstr())).into_iter().flatten()
     }
 
+    /// The strings as the system's; `None` where one is not valid there: outside Unix, not UTF-8.
+    pub fn os_strs(&self) -> impl Iterator<Item = Option<&std::ffi::OsStr>> + Clone {
+        self.iter().map(|string| crate::access::os_str(string))
+    }
+
     /// The first string, which by custom names the program.
     pub fn first(&self) -> Option<&BStr> {
         self.iter().next()
@@ -93,6 +98,15 @@ mod tests {
         assert_eq!(Argv::from_block(*b"\0").iter().collect::<Vec<_>>(), [""]);
         assert_eq!(Argv::from_block(*b"a\0\0b\0\0").iter().collect::<Vec<_>>(), ["a", "", "b", ""]);
         assert_eq!(Argv::from_block(*b"a\0cut").iter().collect::<Vec<_>>(), ["a", "cut"]);
+    }
+
+    #[test]
+    fn strings_of_the_system() {
+        let argv = Argv::from_strings(["ls", "", "é"]);
+        let words: Option<Vec<_>> = argv.os_strs().collect();
+        assert_eq!(words.unwrap(), ["ls", "", "é"]);
+        let bytes = Argv::from_strings([b"\xff"]);
+        assert_eq!(bytes.os_strs().next().unwrap().is_some(), cfg!(unix));
     }
 
     proptest! {

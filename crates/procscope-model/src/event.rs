@@ -248,6 +248,20 @@ pub struct Lost {
     pub counts: [u64; KIND_COUNT],
 }
 
+impl Exit {
+    /// Its age.
+    pub fn duration(&self) -> Option<std::time::Duration> {
+        self.duration_ns.map(std::time::Duration::from_nanos)
+    }
+}
+
+impl ThreadExit {
+    /// The thread's age.
+    pub fn duration(&self) -> Option<std::time::Duration> {
+        self.duration_ns.map(std::time::Duration::from_nanos)
+    }
+}
+
 impl Lost {
     /// The total.
     pub fn total(&self) -> u64 {
@@ -384,6 +398,24 @@ impl EventSet {
     }
 }
 
+impl FromIterator<Kind> for EventSet {
+    fn from_iter<I: IntoIterator<Item = Kind>>(kinds: I) -> Self {
+        kinds.into_iter().fold(Self::NONE, Self::with)
+    }
+}
+
+impl fmt::Display for EventSet {
+    /// As `FromStr` reads it: `exec,exit`, or `all`. `lost` is named only if nothing else is in it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.iter().filter(|&kind| kind != Kind::Lost).map(Kind::name).collect();
+        match names.len() {
+            0 => f.pad(Kind::Lost.name()),
+            _ if self.union(Self::NONE) == Self::ALL => f.pad("all"),
+            _ => f.pad(&names.join(",")),
+        }
+    }
+}
+
 impl Default for EventSet {
     /// exec, exec-failed and exit.
     fn default() -> Self {
@@ -436,6 +468,20 @@ mod tests {
         assert_eq!("all,exec".parse::<EventSet>(), Ok(EventSet::ALL));
         assert_eq!("exec,,exit".parse::<EventSet>(), Err(ParseEventSetError { word: String::new() }));
         assert!("EXEC".parse::<EventSet>().unwrap_err().to_string().contains("exec-failed"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_set_is_read_again(kinds in proptest::collection::vec(0..KIND_COUNT, 0..KIND_COUNT)) {
+            let set: EventSet = kinds.into_iter().map(|index| Kind::ALL[index]).collect();
+            proptest::prop_assert_eq!(set.to_string().parse(), Ok(set));
+        }
+    }
+
+    #[test]
+    fn event_sets_show_their_words() {
+        assert_eq!(EventSet::from_iter([Kind::Exit, Kind::Exec]).to_string(), "exec,exit");
+        assert_eq!((EventSet::ALL.to_string(), EventSet::NONE.to_string()), ("all".into(), "lost".into()));
     }
 
     #[test]

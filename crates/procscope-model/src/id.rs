@@ -68,7 +68,7 @@ impl StartTime {
 /// Identifies one process among all of a boot, however often its pid is used again. The exception
 /// is a pid used again within the clock tick in which the process started: the later process then
 /// has the flaw [`Flaw::Repeated`](crate::Flaw::Repeated).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ProcessId {
     /// The process id.
     pub pid: Pid,

@@ -67,6 +67,21 @@ impl fmt::Debug for Name {
     }
 }
 
+impl fmt::Display for Name {
+    /// U+FFFD is in place of bytes that are not valid UTF-8. What could act on a terminal is unchanged.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.to_str_lossy())
+    }
+}
+
+impl std::str::FromStr for Name {
+    type Err = std::convert::Infallible;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        Ok(name.into())
+    }
+}
+
 impl From<&[u8]> for Name {
     fn from(name: &[u8]) -> Self {
         Self::new(name)
@@ -112,6 +127,12 @@ mod tests {
     #[test]
     fn an_absent_name_takes_no_more_room() {
         assert_eq!((size_of::<Name>(), size_of::<Option<Name>>()), (24, 24));
+    }
+
+    #[test]
+    fn a_name_shows_its_text() {
+        assert_eq!(Name::new(b"a\xffb").to_string(), "a\u{fffd}b");
+        assert_eq!("cc1plus".parse::<Name>().unwrap().to_string(), "cc1plus");
     }
 
     proptest! {

@@ -112,6 +112,11 @@ impl Summary {
         }
     }
 
+    /// How long the feed ran.
+    pub fn elapsed(&self) -> std::time::Duration {
+        std::time::Duration::from_nanos(self.elapsed_ns)
+    }
+
     /// All events given to the sink, without the `lost` marks.
     pub fn total_delivered(&self) -> u64 {
         Kind::ALL.into_iter().filter(|&kind| kind != Kind::Lost).map(|kind| self.delivered[kind as usize]).sum()

@@ -1,3 +1,9 @@
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use crate::{UnknownWord, signal_name, signal_number};
+
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -27,6 +33,37 @@ impl ExitStatus {
     /// True only for exit code 0.
     pub fn is_success(self) -> bool {
         self == Self::Code(0)
+    }
+}
+
+impl fmt::Display for ExitStatus {
+    /// `exit 3`, `SIGKILL`, `SIGSEGV core`, or `unknown`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Code(code) => f.pad(&format!("exit {code}")),
+            Self::Signal { signo, core: false } => f.pad(&signal_name(signo)),
+            Self::Signal { signo, core: true } => f.pad(&format!("{} core", signal_name(signo))),
+            Self::Unknown => f.pad("unknown"),
+        }
+    }
+}
+
+impl FromStr for ExitStatus {
+    type Err = UnknownWord;
+
+    /// Reads what `Display` writes.
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
+        let unknown = || UnknownWord { what: "exit status", word: text.to_owned() };
+        if text == "unknown" {
+            return Ok(Self::Unknown);
+        }
+        if let Some(code) = text.strip_prefix("exit ") {
+            let digits = code.bytes().all(|byte| byte.is_ascii_digit());
+            return code.parse().ok().filter(|_| digits).map(Self::Code).ok_or_else(unknown);
+        }
+        let (name, core) = text.strip_suffix(" core").map_or((text, false), |name| (name, true));
+        let signo = signal_number(name).filter(|_| name.starts_with("SIG"));
+        signo.map(|signo| Self::Signal { signo, core }).ok_or_else(unknown)
     }
 }
 
@@ -63,11 +100,44 @@ impl Usage {
     pub fn cpu_ns(&self) -> Option<u64> {
         self.user_ns?.checked_add(self.system_ns?)
     }
+
+    /// The CPU time in user mode.
+    pub fn user_time(&self) -> Option<Duration> {
+        self.user_ns.map(Duration::from_nanos)
+    }
+
+    /// The CPU time in the kernel.
+    pub fn system_time(&self) -> Option<Duration> {
+        self.system_ns.map(Duration::from_nanos)
+    }
+
+    /// The CPU time in both modes; unknown if one is.
+    pub fn cpu_time(&self) -> Option<Duration> {
+        self.cpu_ns().map(Duration::from_nanos)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn any_status_is_read_again(code: u32, signo in 1u8.., core: bool) {
+            for status in [ExitStatus::Code(code), ExitStatus::Signal { signo, core }, ExitStatus::Unknown] {
+                proptest::prop_assert_eq!(status.to_string().parse(), Ok(status));
+            }
+        }
+    }
+
+    #[test]
+    fn words_of_a_status() {
+        assert_eq!(ExitStatus::Code(3).to_string(), "exit 3");
+        assert_eq!(ExitStatus::Signal { signo: 11, core: true }.to_string(), "SIGSEGV core");
+        for other in ["", "exit", "exit +1", "exit -1", "KILL", "core", "SIGNOPE", "SIGKILL  core"] {
+            assert!(other.parse::<ExitStatus>().is_err(), "{other}");
+        }
+    }
 
     #[test]
     fn wait_status() {

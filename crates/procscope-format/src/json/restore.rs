@@ -61,7 +61,7 @@ impl Programs {
             EventKind::Exit(_) => self.forget(id.pid),
             EventKind::Exec(_) | EventKind::Existing => self.learn(event, id),
             // Its exec was not recorded.
-            _ if !self.living.get(&id.pid).is_some_and(|known| known.id == id) => self.learn(event, id),
+            _ if self.living.get(&id.pid).is_none_or(|known| known.id != id) => self.learn(event, id),
             _ => {}
         }
     }
