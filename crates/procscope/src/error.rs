@@ -123,7 +123,7 @@ impl Error {
         }
     }
 
-    /// What stands in the way, where one mechanism was tried.
+    /// The obstacle, if one mechanism was tried.
     pub(crate) fn obstacle(&self) -> Obstacle {
         match self {
             Self::Unavailable { obstacle, .. } | Self::Choice { obstacle } => obstacle.clone(),

@@ -66,7 +66,7 @@ pub fn decode(line: &[u8]) -> Result<Decoded, DecodeError> {
 
 struct Line<'a> {
     boot: Option<[u8; 4]>,
-    /// Whether any text of it stands there in base64 too.
+    /// Whether any text of it is there in base64 too.
     has_exact: bool,
     /// How many of its keys were understood.
     used: usize,

@@ -172,7 +172,7 @@ fn required(kinds: impl IntoIterator<Item = Kind>) -> Vec<&'static str> {
 
 fn may_have(spec: &FieldSpec, kind: Kind) -> bool {
     let in_json = ONLY_IN.iter().all(|(name, kinds)| *name != spec.name || kinds.contains(&kind));
-    // A fork's program is its creator's; and nobody knows the interpreter of a refused exec.
+    // A fork's program is its creator's; and the interpreter of a refused exec is unknown.
     let copied = kind == Kind::Fork && spec.of_image;
     let refused = kind == Kind::ExecFailed && spec.name == "interpreter";
     match kind {

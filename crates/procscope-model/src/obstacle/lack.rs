@@ -1,14 +1,14 @@
 use super::SystemError;
 use crate::{EventSet, Field, Kind, SourceId};
 
-/// What is missing, or what failed.
+/// A missing part, or a failure.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Lack {
     /// The mechanism is another system's.
     #[error("a mechanism of {needs}, and this is {this}")]
     OtherSystem {
-        /// Whose it is.
+        /// Its system.
         needs: &'static str,
         /// This one.
         this: &'static str,
@@ -18,7 +18,7 @@ pub enum Lack {
     OldKernel {
         /// This one.
         release: (u32, u32),
-        /// The first that will do.
+        /// The first that is new enough.
         least: (u32, u32),
     },
     /// The numbers of this processor's system calls are not known.
@@ -54,7 +54,7 @@ pub enum Lack {
     /// The kernel has no tracefs.
     #[error("this kernel has no tracefs: {error}")]
     NoTracefs {
-        /// What it answered.
+        /// Its answer.
         error: SystemError,
     },
     /// Its tracefs has no instances.
@@ -98,19 +98,19 @@ pub enum Lack {
     /// Tracefs failed.
     #[error("tracefs: {error}")]
     Tracefs {
-        /// What the kernel answered.
+        /// The kernel's answer.
         error: SystemError,
     },
     /// Tracefs may not be used.
     #[error("tracefs may not be used: {error}; it belongs to root")]
     TracefsOfRoot {
-        /// What the kernel answered.
+        /// The kernel's answer.
         error: SystemError,
     },
     /// The kernel is locked down for confidentiality.
     #[error("the kernel is locked down (confidentiality), and {}", match by { SourceId::Tracefs => "closes tracefs to all", _ => "lets no program read its memory" })]
     LockedDown {
-        /// The mechanism that it stands in the way of.
+        /// The mechanism that it blocks.
         by: SourceId,
     },
     /// `kernel.yama.ptrace_scope` is 3.
@@ -122,7 +122,7 @@ pub enum Lack {
         /// As `capabilities(7)` names them.
         names: &'static [&'static str],
     },
-    /// The mechanism works in the initial user namespace alone.
+    /// The mechanism works only in the initial user namespace.
     #[error("{} the initial user namespace, and this is another one", match of { SourceId::Tracefs => "tracefs is only for", _ => "BPF programs may be loaded only in" })]
     OtherUserNamespace {
         /// The mechanism.
@@ -137,10 +137,10 @@ pub enum Lack {
     /// The command's pid in the initial pid namespace is not known.
     #[error("this is another pid namespace, where a command's pid in the initial one is not known")]
     UnknownCommandPid,
-    /// The process connector works in the initial network namespace alone.
+    /// The process connector works only in the initial network namespace.
     #[error("the process connector answers only in the initial network namespace, and this is another one")]
     OtherNetworkNamespace,
-    /// The process connector works in the initial pid and user namespaces alone.
+    /// The process connector works only in the initial pid and user namespaces.
     #[error("the process connector answers only in the initial pid and user namespaces, and this is a container")]
     Contained,
     /// A call was refused.
@@ -151,9 +151,9 @@ pub enum Lack {
         if *needs_net_admin { "; before Linux 6.6 that needs CAP_NET_ADMIN" } else { "" }
     )]
     Refused {
-        /// What was tried.
+        /// The attempted action.
         call: &'static str,
-        /// What the system answered.
+        /// The system's answer.
         error: Option<SystemError>,
         /// A seccomp filter is set, and may have refused it.
         filtered: bool,
@@ -175,15 +175,15 @@ pub enum Lack {
     /// No more files can be opened.
     #[error("{} may open no more files", if *system { "the system" } else { "this process" })]
     OpenFiles {
-        /// It is the whole system that has reached its limit.
+        /// The whole system has reached its limit.
         system: bool,
     },
     /// Something else failed.
     #[error("{what}: {error}")]
     Failed {
-        /// What was being done.
+        /// The attempted action.
         what: &'static str,
-        /// What the system answered.
+        /// The system's answer.
         error: SystemError,
     },
     /// There is no such cgroup.
@@ -191,7 +191,7 @@ pub enum Lack {
     NoCgroup {
         /// As it was named.
         path: String,
-        /// What the system answered, where it did.
+        /// The system's answer, if it gave one.
         error: Option<SystemError>,
     },
     /// Kinds of event are missing.
@@ -216,7 +216,7 @@ pub enum Lack {
         /// Why.
         why: Box<Lack>,
     },
-    /// The arguments of processes that ran before are missing.
+    /// The arguments of processes that were already running are missing.
     #[error("the arguments of processes that were already running are missing: {why}")]
     ArgumentsBefore {
         /// Why.
@@ -251,7 +251,7 @@ pub enum Lack {
     /// Children made with CLONE_PARENT are missing from a tree.
     #[error("a child that the tree's own process makes with CLONE_PARENT is missing: only parents are reported here")]
     ParentsAlone,
-    /// The kernel's buffer is smaller than it was asked to be.
+    /// The kernel's buffer is smaller than requested.
     #[error("the buffer has only {} KiB{}", bytes >> 10, if *each_cpu { " for each CPU" } else { "" })]
     SmallBuffer {
         /// Its size.
@@ -288,7 +288,7 @@ pub enum Lack {
     /// Times are worked out.
     #[error("times are worked out: this kernel's traces have no clock that can be read")]
     TimesWorkedOut,
-    /// What a time namespace adds to the clocks is not known.
+    /// A time namespace's offsets are not known.
     #[error("times may be off by a time namespace's offsets, which only /proc shows")]
     UnknownTimeNamespace,
 }

@@ -1,4 +1,4 @@
-//! What stands in the way of a mechanism, as data: a program words it for its users.
+//! Obstacles to a mechanism, as data: a program words them for its users.
 
 mod lack;
 mod remedy;
@@ -11,7 +11,7 @@ pub use remedy::Remedy;
 
 use crate::SourceId;
 
-/// The kind of reason for which a mechanism cannot be used, or not to the full.
+/// The kind of reason why a mechanism cannot be used, or not fully.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum Cause {
@@ -29,17 +29,17 @@ pub enum Cause {
     Io,
 }
 
-/// What stands in the way of a mechanism, and what removes it.
+/// An obstacle to a mechanism, and its remedies.
 ///
 /// Its [`Display`](fmt::Display) is plain English that names no program: `WHAT; REMEDY, or REMEDY`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Obstacle {
-    /// What is missing, or what failed.
+    /// The missing part, or the failure.
     pub what: Lack,
     /// The kind of reason.
     pub cause: Cause,
-    /// What removes it: any one of these.
+    /// Its remedies: any one is enough.
     pub remedies: Vec<Remedy>,
 }
 
@@ -70,11 +70,11 @@ impl fmt::Display for Obstacle {
     }
 }
 
-/// What the system answered to a call that failed.
+/// The system's answer to a failed call.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct SystemError {
-    /// Its number, where the system gave one.
+    /// Its number, if the system gave one.
     pub code: Option<i32>,
     /// Its kind.
     pub kind: io::ErrorKind,
@@ -93,7 +93,7 @@ impl fmt::Display for SystemError {
     }
 }
 
-/// What there is to say of a mechanism that was attached: what it cannot do here.
+/// A limitation of an attached mechanism.
 ///
 /// Its [`Display`](fmt::Display) is plain English that names no program.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -101,18 +101,18 @@ impl fmt::Display for SystemError {
 pub enum Note {
     /// Something is missing.
     Obstacle(Obstacle),
-    /// A mechanism was taken in place of a better one.
+    /// A mechanism was picked in place of a better one.
     InsteadOf {
-        /// The one that was taken.
+        /// The one that was picked.
         source: SourceId,
-        /// What that costs: [`Capabilities::cost`](crate::Capabilities::cost).
+        /// Its cost: [`Capabilities::cost`](crate::Capabilities::cost).
         cost: &'static str,
         /// The better one.
         better: SourceId,
-        /// What stands in its way.
+        /// The obstacle to that one.
         obstacle: Obstacle,
     },
-    /// What a feed that is not a mechanism has to say.
+    /// The note of a feed that is not a mechanism.
     Text(String),
 }
 

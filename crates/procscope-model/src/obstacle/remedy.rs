@@ -7,7 +7,7 @@ pub enum Remedy {
     /// Run it as root.
     #[error("run it as root")]
     Root,
-    /// Run it as root, and not in a container, or in one that confines nothing.
+    /// Run it as root, outside a container or in one without confinement.
     #[error("run it as root, outside a container or with --privileged")]
     RootUnconfined,
     /// Give it these rights.
@@ -19,12 +19,12 @@ pub enum Remedy {
     /// Run it outside of the container, or start the container with other options.
     #[error("run it on the host, or start the container with {}{}", options.join(" "), if *user_namespace { "" } else { " and without a user namespace" })]
     Host {
-        /// Of Docker and Podman.
+        /// The options of Docker and Podman.
         options: &'static [&'static str],
         /// The container may have a user namespace of its own.
         user_namespace: bool,
     },
-    /// Run it outside of what confines it.
+    /// Run it outside its confinement.
     #[error("run it outside its sandbox")]
     Unconfined,
     /// Mount a file system.
@@ -34,7 +34,7 @@ pub enum Remedy {
         fs: &'static str,
         /// Where.
         at: &'static str,
-        /// Options; none where it is empty.
+        /// Options; empty for none.
         options: String,
         /// It needs root, and the caller is not.
         sudo: bool,
@@ -56,9 +56,9 @@ pub enum Remedy {
     /// Boot another kernel.
     #[error("boot {}{}", kernel(*least), configured(options))]
     Kernel {
-        /// The first that will do.
+        /// The first that is new enough.
         least: Option<(u32, u32)>,
-        /// What it has to be built with.
+        /// The options that it has to be built with.
         options: &'static [&'static str],
     },
     /// Use another mechanism.
@@ -70,7 +70,7 @@ pub enum Remedy {
     /// Name no mechanism.
     #[error("name no mechanism")]
     AnySource,
-    /// It cannot be said without trying.
+    /// Only trying shows it.
     #[error("try it")]
     Try,
     /// Name a command to run.
@@ -91,7 +91,7 @@ pub enum Remedy {
     /// Make room, or ask for less.
     #[error("free memory, or ask for a smaller buffer")]
     Memory,
-    /// Let it have a larger buffer.
+    /// Allow it a larger buffer.
     #[error("CAP_NET_ADMIN, or a larger net.core.rmem_max, gives more")]
     LargerBuffer,
 }

@@ -177,7 +177,7 @@ fn windows_without_both_are_not_compared() {
     let mut it = reconciler();
     it.add(Side::Second, &event(-SECOND / 2, 1, of(Kind::Exec)));
     it.add(Side::Second, &event(10_000_000, 2, of(Kind::Exec)));
-    // At the edge it may have been told by both.
+    // At the edge both may have reported it.
     it.add(Side::First, &event(20_000_000, 3, of(Kind::Exec)));
     it.add(Side::Second, &event(20_010_000, 3, of(Kind::Exec)));
     it.add(Side::First, &event(60 * SECOND, 4, of(Kind::Exec)));

@@ -19,7 +19,7 @@ struct Member {
 }
 
 impl Lineage {
-    /// Of a recording.
+    /// For a recording.
     pub(super) fn recorded() -> Self {
         Self { recorded: true, ..Self::default() }
     }

@@ -1,4 +1,4 @@
-//! Whatever the text.
+//! Arbitrary texts.
 
 use proptest::prelude::*;
 

@@ -151,7 +151,7 @@ fn mount_tracefs(options: String, sudo: bool) -> Remedy {
     Remedy::Mount { fs: "tracefs", at: TRACEFS, options, sudo }
 }
 
-/// The mount that lets the caller's group read what stands in tracefs.
+/// The mount that lets the caller's group read tracefs.
 fn let_read_tracefs() -> Remedy {
     let (gid, root) = (rustix::process::getegid().as_raw(), rustix::process::geteuid().is_root());
     let options = format!("gid={gid},mode=750");

@@ -22,7 +22,7 @@ fn configure(what: Lack) -> Obstacle {
 
 const ANSWER: &str = "the kernel's answer";
 
-/// What stands in the way where the kernel refused to listen to us, or to answer.
+/// The obstacle if the kernel refused to listen to us, or to answer.
 fn obstacle_of(refusal: Refusal) -> Obstacle {
     let privilege = |error: &io::Error| {
         error.kind() == io::ErrorKind::PermissionDenied || error.raw_os_error() == Some(libc::EPERM)
