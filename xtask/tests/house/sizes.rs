@@ -8,7 +8,6 @@ const MOST_LINES: usize = 500;
 /// Longer files, each with its reason. A file that is short again leaves the list.
 const LONGER: &[(&str, &str)] = &[
     ("crates/procscope-cli/src/verify.rs", "not yet taken apart"),
-    ("crates/procscope/src/pipeline/mod.rs", "not yet taken apart"),
     ("crates/procscope/src/reconcile/mod.rs", "not yet taken apart"),
     ("crates/procscope/src/reconcile/tests.rs", "not yet taken apart"),
     ("crates/procscope/src/source/tracefs/live.rs", "not yet taken apart"),

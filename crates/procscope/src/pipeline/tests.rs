@@ -1,6 +1,6 @@
 use super::*;
 use crate::EventSet;
-use crate::source::record::{ExitRecord, LoginRecord, UNKNOWN_ID, UNKNOWN_START, UsageRecord};
+use crate::source::record::{ExitRecord, ListRecord, LoginRecord, UNKNOWN_ID, UNKNOWN_START, UsageRecord};
 
 pub(crate) struct Root;
 
