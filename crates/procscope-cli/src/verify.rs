@@ -177,7 +177,7 @@ impl Second {
     pub(crate) fn start(self) -> io::Result<Verifying> {
         let stop = self.monitor.stop_handle();
         let proof = Arc::clone(&self.proof);
-        let mut sink = Told(Arc::clone(&proof));
+        let mut sink = SecondSink(Arc::clone(&proof));
         let monitor = self.monitor;
         let run = move || {
             monitor.run(&mut sink).inspect_err(|error| {
@@ -236,9 +236,9 @@ impl First {
 }
 
 /// The second's, whose events go nowhere else.
-struct Told(Arc<Mutex<Proof>>);
+struct SecondSink(Arc<Mutex<Proof>>);
 
-impl Sink for Told {
+impl Sink for SecondSink {
     fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>> {
         tell(&self.0, Side::Second, event);
         Ok(ControlFlow::Continue(()))

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::pipeline::{Outlet, Pipeline};
 use crate::source::comm_of;
-use crate::source::happening::Told;
+use crate::source::happening::Report;
 use crate::source::look::{Depth, Look, Proc, StatSeen, StatusSeen};
 use crate::source::process_connector::decode::take_message;
 use crate::source::process_connector::merge::{Merge, Received};
@@ -241,7 +241,7 @@ pub fn decode_tracefs(bytes: &[u8]) {
         }
         raws.sort_by_key(|raw| raw.ns);
         assembler.take(raws, &mut proc, &mut |mono_ns, processor, what| {
-            settling.push(Told { mono_ns, processor, what, look: None })
+            settling.push(Report { mono_ns, processor, what, look: None })
         });
         for told in settling.give(u64::MAX) {
             let _ = tracker.feed(told, &mut proc, &mut |record: &Record<'_>| {

@@ -23,11 +23,11 @@ const LEAST_SHOWN: usize = 60;
 
 /// The arguments last reported for each pid, so that inherited ones can be compared.
 #[derive(Default)]
-pub(super) struct Told {
+pub(super) struct LastArguments {
     argv: HashMap<u32, Option<Vec<Vec<u8>>>>,
 }
 
-impl Told {
+impl LastArguments {
     /// An end has the arguments of the process's last exec, or those of its parent at its fork, and
     /// no others.
     pub(super) fn follow(&mut self, seen: &Seen, report: &mut Report) {

@@ -61,7 +61,7 @@ pub struct Comparison {
     ids_begun: HashSet<(u32, u64)>,
     last_seq: u64,
     /// The state for a source that reads names after the event.
-    late: Option<late::Told>,
+    late: Option<late::LastArguments>,
     report: Report,
 }
 
@@ -122,7 +122,7 @@ impl Comparison {
     /// process's.
     #[must_use]
     pub fn late(mut self) -> Self {
-        self.late = Some(late::Told::default());
+        self.late = Some(late::LastArguments::default());
         self
     }
 

@@ -12,14 +12,14 @@ use crate::watch::{events, for_everyone};
 #[derive(Clone, Copy, Debug)]
 enum Expected {
     /// Its exact arguments and its status.
-    Told,
+    Reports,
     /// Its status, and no name; these words give the reason.
     Nameless(&'static str),
     /// Nothing: words of the cause, and of the remedy.
     Refused(&'static str, &'static str),
 }
 
-use Expected::{Nameless, Refused, Told};
+use Expected::{Nameless, Refused, Reports};
 
 const IDS: [&str; 5] = ["ebpf", "ptrace", "process-connector", "tracefs", "proc-poll"];
 
@@ -47,8 +47,13 @@ const OTHER_TRACED_USERS: Expected = Refused("tracefs is only for the initial us
 const UNMOUNTED: Expected = Nameless("/proc is not mounted");
 
 const SITUATIONS: &[Situation] = &[
-    Situation { name: "root", before: &[], nobody: false, expected: [Told; 5] },
-    Situation { name: "no rights", before: &[], nobody: true, expected: [NO_RIGHTS, Told, Told, NO_ROOT, Told] },
+    Situation { name: "root", before: &[], nobody: false, expected: [Reports; 5] },
+    Situation {
+        name: "no rights",
+        before: &[],
+        nobody: true,
+        expected: [NO_RIGHTS, Reports, Reports, NO_ROOT, Reports],
+    },
     Situation {
         name: "user namespace",
         // A mounted tracefs may be used by its owner's number.
@@ -64,7 +69,7 @@ const SITUATIONS: &[Situation] = &[
             "--map-root-user",
         ],
         nobody: false,
-        expected: [OTHER_USERS, Told, NO_CONNECTOR, OTHER_TRACED_USERS, Told],
+        expected: [OTHER_USERS, Reports, NO_CONNECTOR, OTHER_TRACED_USERS, Reports],
     },
     Situation {
         // It could hold a token, and holds none.
@@ -81,13 +86,13 @@ const SITUATIONS: &[Situation] = &[
             "--map-root-user",
         ],
         nobody: false,
-        expected: [OTHER_USERS, Told, NO_CONNECTOR, OTHER_TRACED_USERS, Told],
+        expected: [OTHER_USERS, Reports, NO_CONNECTOR, OTHER_TRACED_USERS, Reports],
     },
     Situation {
         name: "pid namespace",
         before: &["unshare", "--pid", "--fork", "--mount-proc"],
         nobody: false,
-        expected: [OTHER_PIDS, Told, NO_CONNECTOR, OTHER_PIDS, Told],
+        expected: [OTHER_PIDS, Reports, NO_CONNECTOR, OTHER_PIDS, Reports],
     },
     Situation {
         name: "pid namespace with the old /proc",
@@ -99,43 +104,43 @@ const SITUATIONS: &[Situation] = &[
         name: "container",
         before: &["unshare", "--user", "--map-root-user", "--pid", "--fork", "--mount-proc"],
         nobody: false,
-        expected: [OTHER_USERS, Told, NO_CONNECTOR, OTHER_PIDS, Told],
+        expected: [OTHER_USERS, Reports, NO_CONNECTOR, OTHER_PIDS, Reports],
     },
     Situation {
         name: "network namespace",
         before: &["unshare", "--net"],
         nobody: false,
-        expected: [Told, Told, Refused("network namespace", "--network=host"), Told, Told],
+        expected: [Reports, Reports, Refused("network namespace", "--network=host"), Reports, Reports],
     },
     Situation {
         name: "seccomp",
         before: &[CONFINED],
         nobody: false,
-        expected: [FILTERED, FILTERED, FILTERED, Told, Told],
+        expected: [FILTERED, FILTERED, FILTERED, Reports, Reports],
     },
     Situation {
         name: "seccomp without rights",
         before: &[CONFINED],
         nobody: true,
-        expected: [NO_RIGHTS, FILTERED, FILTERED, NO_ROOT, Told],
+        expected: [NO_RIGHTS, FILTERED, FILTERED, NO_ROOT, Reports],
     },
     Situation {
         name: "read-only /sys",
         before: &["unshare", "--mount", "sh", "-c", "mount -o remount,bind,ro /sys && exec \"$@\"", "sh"],
         nobody: false,
-        expected: [Told; 5],
+        expected: [Reports; 5],
     },
     Situation {
         name: "no /sys",
         before: &["unshare", "--mount", "sh", "-c", "umount -l /sys && exec \"$@\"", "sh"],
         nobody: false,
-        expected: [NO_SYS, Told, Told, Told, Told],
+        expected: [NO_SYS, Reports, Reports, Reports, Reports],
     },
     Situation {
         name: "no /proc",
         before: &["unshare", "--mount", "sh", "-c", "umount -l /proc && exec \"$@\"", "sh"],
         nobody: false,
-        expected: [Told, UNMOUNTED, UNMOUNTED, NO_PROC, NO_PROC],
+        expected: [Reports, UNMOUNTED, UNMOUNTED, NO_PROC, NO_PROC],
     },
     Situation {
         name: "no /proc and no rights",
@@ -147,7 +152,7 @@ const SITUATIONS: &[Situation] = &[
         name: "hidepid",
         before: &["unshare", "--mount", "sh", "-c", "mount -t proc -o hidepid=2 proc /proc && exec \"$@\"", "sh"],
         nobody: true,
-        expected: [NO_RIGHTS, Told, Told, NO_ROOT, Told],
+        expected: [NO_RIGHTS, Reports, Reports, NO_ROOT, Reports],
     },
     Situation {
         name: "chroot",
@@ -205,7 +210,7 @@ fn check(situation: &Situation, program: &std::path::Path, source: &str, expecte
     let exec = told.iter().find(|seen| seen.event == "exec" && seen.arguments().is_some_and(|argv| argv.len() == 8));
     let exit = told.iter().find(|seen| seen.event == "exit" && seen.exit_code == Some(7));
     match expected {
-        Told => {
+        Reports => {
             assert!(status == 7 && exit.is_some(), "{what}");
             let argv: Vec<Vec<u8>> = marker().into_iter().map(|word| word.as_bytes().to_vec()).collect();
             assert_eq!(exec.and_then(|seen| seen.arguments()), Some(argv), "{what}");

@@ -52,12 +52,12 @@ pub(super) fn rights(monitor: &Monitor, second: Option<&Second>) -> Vec<&'static
 }
 
 /// The events of a run, and how far they are proven.
-pub(super) struct Told {
+pub(super) struct Outcome {
     summary: Summary,
     proven: Option<Proven>,
 }
 
-impl Told {
+impl Outcome {
     /// Whether `--strict` makes it a failure.
     pub(super) fn fails(&self, options: &Options) -> bool {
         let proven = self.proven.as_ref().is_none_or(|proven| proven.verification.is_complete());
@@ -73,7 +73,7 @@ pub(super) fn tell(
     output: Output,
     ends: &str,
     notes: &[String],
-) -> Result<Option<Told>, Trouble> {
+) -> Result<Option<Outcome>, Trouble> {
     let source = monitor.session().source;
     if !options.quiet {
         say(&greeting(monitor.session(), ends, notes));
@@ -103,7 +103,7 @@ pub(super) fn tell(
     if let Some(proven) = proven.as_ref().filter(|_| !options.quiet) {
         say(&proven.text);
     }
-    Ok(Some(Told { summary, proven }))
+    Ok(Some(Outcome { summary, proven }))
 }
 
 /// Prints which terms of the filter the kernel decides, and attaches nothing.

@@ -175,7 +175,7 @@ impl Happening {
 
 /// An event, and the values read when it was reported.
 #[derive(Clone, Debug)]
-pub(crate) struct Told {
+pub(crate) struct Report {
     /// CLOCK_MONOTONIC, ns.
     pub(crate) mono_ns: u64,
     /// The CPU that it happened on.

@@ -2,7 +2,7 @@
 
 use rustc_hash::FxHashSet;
 
-use super::happening::{Happening, Told};
+use super::happening::{Happening, Report};
 use crate::Pid;
 
 /// How long after a look an exec may be reported that had changed the process before it: the kernel
@@ -12,19 +12,19 @@ pub(crate) const SETTLE_NS: u64 = 2_000_000;
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Settling {
-    pending: Vec<Told>,
+    pending: Vec<Report>,
     /// Working space of [`Settling::give`].
     changes: Vec<(Pid, u64, Option<u64>)>,
 }
 
 /// The image that a look has seen.
-fn image(told: &Told) -> Option<u64> {
+fn image(told: &Report) -> Option<u64> {
     let stat = told.look.as_ref()?.stat?;
     (stat.arg_start != 0).then_some(stat.arg_start)
 }
 
 impl Settling {
-    pub(crate) fn push(&mut self, told: Told) {
+    pub(crate) fn push(&mut self, told: Report) {
         self.pending.push(told);
     }
 
@@ -60,7 +60,7 @@ impl Settling {
     }
 
     /// The reports up to this time, in order, without the looks that may have seen something else.
-    pub(crate) fn give(&mut self, until_ns: u64) -> Vec<Told> {
+    pub(crate) fn give(&mut self, until_ns: u64) -> Vec<Report> {
         self.pending.sort_by_key(|it| it.mono_ns);
         // When each process became another program, and which one, or its pid another process.
         self.changes.clear();

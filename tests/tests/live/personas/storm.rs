@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use procscope_tests::truth::{Life, Line};
 
-use super::faults::{self, Faults, Told, one_line_each, wait_status};
+use super::faults::{self, Faults, Printed, one_line_each, wait_status};
 use super::*;
 use crate::turn;
 use crate::workload::{Workload, lives};
@@ -110,7 +110,7 @@ fn forkstat_shows_every_command_and_status() {
     wait_for(&[&theirs, &ours]);
     let truth = Workload::new(STORM).run();
     std::thread::sleep(Duration::from_millis(500));
-    let (theirs, ours) = (Told::by(theirs), ours.stop());
+    let (theirs, ours) = (Printed::by(theirs), ours.stop());
     let spawner = faults::spawners_words(&truth);
     let truth = spawned(&truth);
     let is = |line: &str, event: &str| words(line).get(1) == Some(&event);
@@ -141,7 +141,7 @@ fn execsnoop_shows_every_command() {
     let truth = Workload::new(STORM).run();
     faults::one_more_on_each_cpu();
     std::thread::sleep(Duration::from_millis(500));
-    let (theirs, ours) = (Told::by(theirs), ours.stop());
+    let (theirs, ours) = (Printed::by(theirs), ours.stop());
     let truth = spawned(&truth);
     // Names may have blanks: the following columns are found from the 18th character on.
     let read = |line: &str| {
@@ -164,7 +164,7 @@ fn execsnoop_bt_shows_every_command() {
     let truth = Workload::new(STORM).run();
     faults::one_more_on_each_cpu();
     std::thread::sleep(Duration::from_millis(500));
-    let (theirs, ours) = (Told::by(theirs), ours.stop());
+    let (theirs, ours) = (Printed::by(theirs), ours.stop());
     let truth = spawned(&truth);
     let read = |line: &str| Some((pid_at(line, 1)?, squeezed(&from_word(line, 2))));
     all_right("execsnoop.bt", &ours, &truth, read, |life| squeezed(&command(life, false)));
@@ -180,7 +180,7 @@ fn exitsnoop_shows_every_end() {
     let truth = Workload::new(STORM).run();
     faults::one_more_on_each_cpu();
     std::thread::sleep(Duration::from_millis(500));
-    let (theirs, ours) = (Told::by(theirs), ours.stop());
+    let (theirs, ours) = (Printed::by(theirs), ours.stop());
     let truth = spawned(&truth);
     let read = |line: &str| {
         let rest = line.get(17..)?;
@@ -221,7 +221,7 @@ fn extrace_shows_every_command() {
     wait_for(&[&theirs, &ours]);
     let truth = Workload::new(STORM).run();
     std::thread::sleep(Duration::from_millis(500));
-    let (theirs, ours) = (Told::by(theirs), ours.stop());
+    let (theirs, ours) = (Printed::by(theirs), ours.stop());
     let truth = spawned(&truth);
     let some: HashMap<_, _> = truth.iter().take(300).map(|(pid, life)| (*pid, *life)).collect();
     let read = |line: &str| {

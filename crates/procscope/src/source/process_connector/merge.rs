@@ -4,7 +4,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::decode::{Message, What};
 use crate::Pid;
-use crate::source::happening::Told;
+use crate::source::happening::Report;
 use crate::source::look::Look;
 use crate::source::settling::Settling;
 
@@ -121,7 +121,7 @@ impl Merge {
             }
             let Received { message, look } = it;
             if let Some(what) = message.what.happening().filter(|_| !early) {
-                self.settling.push(Told {
+                self.settling.push(Report {
                     mono_ns: message.mono_ns,
                     processor: Some(message.cpu).filter(|&cpu| cpu != u32::MAX),
                     what,
@@ -177,7 +177,7 @@ impl Merge {
     }
 
     /// See [`Settling::give`].
-    pub(crate) fn give(&mut self, until_ns: u64) -> Vec<Told> {
+    pub(crate) fn give(&mut self, until_ns: u64) -> Vec<Report> {
         self.settling.give(until_ns)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::launch::Held;
 use crate::source::comm_of;
-use crate::source::happening::{Arguments, Happening, Started, Told};
+use crate::source::happening::{Arguments, Happening, Report, Started};
 use crate::source::look::{Depth, Look, Proc};
 use crate::source::proc_files::ProcFiles;
 use crate::{Pid, StartTime};
@@ -40,7 +40,7 @@ impl Own {
     }
 
     /// Adds the program to the report of its exec.
-    pub(super) fn complete(&mut self, told: &mut Told) {
+    pub(super) fn complete(&mut self, told: &mut Report) {
         let Happening::Exec { task, started } = &mut told.what else { return };
         if task.pid != self.pid() || std::mem::replace(&mut self.became, true) {
             return;

@@ -4,7 +4,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel,
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::told::Told;
+use super::owned::OwnedRecord;
 use super::tracer::{Living, Tracer};
 use super::{EVENTS, calls};
 use crate::launch::Held;
@@ -63,7 +63,7 @@ pub(super) fn probe() -> Verdict {
 pub(super) struct Live {
     held: Arc<Held>,
     go: Option<Sender<()>>,
-    told: Receiver<Told>,
+    told: Receiver<OwnedRecord>,
     thread: Option<JoinHandle<()>>,
     living: Living,
     /// Execs fail without the tracer.

@@ -10,7 +10,7 @@ mod live;
 #[cfg(target_os = "linux")]
 mod memory;
 #[cfg(target_os = "linux")]
-mod told;
+mod owned;
 #[cfg(target_os = "linux")]
 mod tracer;
 #[cfg(target_os = "linux")]

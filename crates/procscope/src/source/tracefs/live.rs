@@ -14,7 +14,7 @@ use super::probes::{Probes, has_event_probes, has_kprobes};
 use crate::error::limit_of;
 use crate::pipeline::Outlet;
 use crate::source::cgroups::resolve_cgroups;
-use crate::source::happening::{Happening, Told};
+use crate::source::happening::{Happening, Report};
 use crate::source::look::{Depth, Look, Proc};
 use crate::source::looker::{Inlet, Looker, wait};
 use crate::source::proc_files::{Pace, ProcFiles, look_at_all};
@@ -483,7 +483,7 @@ impl Live {
                 Happening::Exec { task, .. } => self.looks.remove(&(ns, task.pid)),
                 _ => None,
             };
-            self.settling.push(Told { mono_ns: self.mono_ns(ns), processor, what, look });
+            self.settling.push(Report { mono_ns: self.mono_ns(ns), processor, what, look });
         }
         if self.raws.is_empty() {
             self.looks.clear();

@@ -19,7 +19,7 @@ use known::Known;
 use senders::Senders;
 
 use crate::source::descendants;
-use crate::source::happening::{Happening, Sender, Task, Told};
+use crate::source::happening::{Happening, Report, Sender, Task};
 use crate::source::look::{CgroupKeys, Depth, Proc};
 use crate::source::record::{Body, NOBODY, Put, Record, Subject, UNKNOWN_COMM, UNKNOWN_ID};
 use crate::{EnvWanted, EventSet, Field, Flaw, Flaws, Pid, Want};
@@ -124,8 +124,8 @@ impl Tracker {
     }
 
     /// Makes a record of an event.
-    pub(crate) fn feed(&mut self, told: Told, proc: &mut dyn Proc, put: &mut Put<'_>) -> ControlFlow<()> {
-        let Told { mono_ns, processor, what, look } = told;
+    pub(crate) fn feed(&mut self, told: Report, proc: &mut dyn Proc, put: &mut Put<'_>) -> ControlFlow<()> {
+        let Report { mono_ns, processor, what, look } = told;
         let boot_ns = self.boot_ns(mono_ns);
         let task = what.task();
         match what {

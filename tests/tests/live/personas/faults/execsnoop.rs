@@ -43,7 +43,7 @@ fn sent(life: &Life) -> Vec<u8> {
 
 /// A line has two halves, sent one by one: time and pid, and the words. Another CPU's output
 /// may come between, and either may be lost.
-pub(in super::super) fn explain_script(told: &Told, truth: &HashMap<u32, &Life>) {
+pub(in super::super) fn explain_script(told: &Printed, truth: &HashMap<u32, &Life>) {
     let mut faults = Faults::of("execsnoop.bt");
     let out = &told.out[..];
     let mut heads = HashMap::<u32, Vec<usize>>::new();
@@ -110,7 +110,7 @@ fn head(out: &[u8], at: usize) -> Option<(u32, usize)> {
 }
 
 impl Faults {
-    pub(in super::super) fn tell_lost(self, told: &Told) {
+    pub(in super::super) fn tell_lost(self, told: &Printed) {
         self.tell("missing: its buffer had no place", told.lost());
     }
 }

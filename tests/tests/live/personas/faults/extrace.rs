@@ -13,7 +13,7 @@ pub(in super::super) fn causes(_: &Life) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// A process named on stderr.
-pub(in super::super) fn missing(told: &Told, life: &Life) -> Option<&'static str> {
+pub(in super::super) fn missing(told: &Printed, life: &Life) -> Option<&'static str> {
     let begin = "extrace: process vanished";
     let pid = life.pid;
     let name = String::from_utf8_lossy(&life.execs[0].argv[0].0).into_owned();
@@ -48,7 +48,7 @@ fn quoted(word: &[u8]) -> Vec<u8> {
 }
 
 impl Faults {
-    pub(in super::super) fn tell_dropped(self, told: &Told) {
+    pub(in super::super) fn tell_dropped(self, told: &Printed) {
         let told_so = told.err.contains("out of order message");
         self.tell("missing: the socket had no place", if told_so { told.drops } else { 0 });
     }

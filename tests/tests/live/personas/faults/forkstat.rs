@@ -53,7 +53,7 @@ fn row(line: &[u8], pid_width: usize) -> Option<Row<'_>> {
 
 /// Checks all lines about the spawned processes: of their forks, from both sides, of their
 /// execs and of their ends.
-pub(in super::super) fn explain(told: &Told, truth: &HashMap<u32, &Life>, spawner: &[&[u8]]) {
+pub(in super::super) fn explain(told: &Printed, truth: &HashMap<u32, &Life>, spawner: &[&[u8]]) {
     let mut faults = Faults::of("forkstat");
     let most = fs::read_to_string("/proc/sys/kernel/pid_max").expect("the kernel has it");
     let rows = told.out.split(|&b| b == b'\n').map(|line| row(line, most.trim().len().max(5)));

@@ -12,14 +12,14 @@ use procscope_tests::truth::{Bytes, Life, Line};
 use super::*;
 
 /// A tool's output until it was stopped.
-pub(super) struct Told {
+pub(super) struct Printed {
     pub(super) out: Vec<u8>,
     pub(super) err: String,
     /// How many messages did not fit into its socket.
     drops: u64,
 }
 
-impl Told {
+impl Printed {
     pub(super) fn by(tool: Tool) -> Self {
         let drops = netlink_drops(tool.child.id());
         let (out, err) = tool.stop_told();
@@ -134,7 +134,7 @@ fn by_pid(text: &[u8], read: impl Fn(&[u8]) -> Option<(u32, usize)>) -> HashMap<
 /// Tools that print a line for each process, which may be long. Texts end with the line's end.
 pub(super) fn one_line_each(
     faults: &mut Faults,
-    told: &Told,
+    told: &Printed,
     truth: &HashMap<u32, &Life>,
     read: impl Fn(&[u8]) -> Option<(u32, usize)>,
     right: impl Fn(&Life) -> Vec<u8>,

@@ -41,7 +41,7 @@ fn sight(pid: Pid, stat: Stat, argv: &str) -> Sight {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-struct Told {
+struct Outcome {
     kind: Kind,
     pid: Pid,
     argv: Option<Vec<u8>>,
@@ -50,7 +50,7 @@ struct Told {
     flaws: Vec<(Field, Flaw)>,
 }
 
-fn told(record: &Record<'_>) -> Option<Told> {
+fn told(record: &Record<'_>) -> Option<Outcome> {
     let (kind, image) = match &record.body {
         Body::Existing { image, .. } => (Kind::Existing, Some(image)),
         Body::Fork { image, .. } => (Kind::Fork, image.as_ref()),
@@ -67,11 +67,11 @@ fn told(record: &Record<'_>) -> Option<Told> {
     let flaws = record.flaws.iter().chain(record.about.iter()).collect();
     let parent = subject.parent.comm;
     let parent = (parent != UNKNOWN_COMM).then(|| String::from_utf8_lossy(&parent).trim_end_matches('\0').to_owned());
-    Some(Told { kind, pid: subject.pid, argv, ppid: subject.parent.pid, parent, flaws })
+    Some(Outcome { kind, pid: subject.pid, argv, ppid: subject.parent.pid, parent, flaws })
 }
 
 /// Collects the reports.
-fn gather(feed: impl FnOnce(&mut Put<'_>) -> ControlFlow<()>) -> Vec<Told> {
+fn gather(feed: impl FnOnce(&mut Put<'_>) -> ControlFlow<()>) -> Vec<Outcome> {
     let mut all = Vec::new();
     let flow = feed(&mut |record| {
         all.extend(told(record));
@@ -81,7 +81,7 @@ fn gather(feed: impl FnOnce(&mut Put<'_>) -> ControlFlow<()>) -> Vec<Told> {
     all
 }
 
-fn kinds(told: &[Told]) -> Vec<Kind> {
+fn kinds(told: &[Outcome]) -> Vec<Kind> {
     told.iter().map(|it| it.kind).collect()
 }
 
@@ -270,7 +270,7 @@ fn overwritten_arguments_are_no_exec() {
 fn a_parent_has_its_name_from_after_the_fork() {
     let child = |pid| sight(pid, stat("sh", 'S', 10, FORKED, 9, 100), "sh");
     let end = |boot_ns| End { boot_ns, time: Flaw::ReadLate, wait_status: None, stat: None };
-    let name = |told: Vec<Told>| told.into_iter().map(|it| it.parent).collect::<Vec<_>>();
+    let name = |told: Vec<Outcome>| told.into_iter().map(|it| it.parent).collect::<Vec<_>>();
 
     let mut tracker = with_shell();
     assert!(tracker.is_stale(10, child(11).read_ns));

@@ -3,7 +3,7 @@
 
 use super::Tracer;
 use super::calls::{self, Waited};
-use super::told::What;
+use super::owned::What;
 use super::usage::{add, own_usage, zero_usage};
 use crate::source::proc_files::ProcFiles;
 use crate::source::record::{Comm, ExitRecord, RefRecord, UNKNOWN_COMM};

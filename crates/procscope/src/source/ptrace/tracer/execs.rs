@@ -3,7 +3,7 @@
 use super::calls;
 use super::known::name_of;
 use super::memory::{PATH_MAX, path_of, read_list, read_string};
-use super::told::{Strings, What};
+use super::owned::{Strings, What};
 use super::{Call, Tracer, calls_of};
 use crate::source::look::{Depth, Look, Proc as _};
 use crate::source::proc_files::ProcFiles;

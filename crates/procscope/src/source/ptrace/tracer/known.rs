@@ -2,7 +2,7 @@
 //! still.
 
 use super::signals::Delivered;
-use super::{MOST_CGROUPS, TICK_NS, Told, Tracer};
+use super::{MOST_CGROUPS, OwnedRecord, TICK_NS, Tracer};
 use crate::source::comm_of;
 use crate::source::look::{Look, StatSeen};
 use crate::source::proc_files::ProcFiles;
@@ -202,7 +202,7 @@ impl Tracer {
         self.cgroups_named += 1;
         let key = CgroupKey { id: self.cgroups_named, hierarchy: u32::MAX };
         self.cgroups.insert(path.to_vec(), key);
-        self.send(Told::Cgroup { key, path: path.to_vec() });
+        self.send(OwnedRecord::Cgroup { key, path: path.to_vec() });
         key
     }
 

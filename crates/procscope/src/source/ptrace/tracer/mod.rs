@@ -14,8 +14,8 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::calls::{self, Go};
 use super::filters::{Installing, installing};
-use super::told::{Told, What};
-use super::{memory, told, usage};
+use super::owned::{OwnedRecord, What};
+use super::{memory, owned, usage};
 use crate::launch::filter::{CALLS, CLONE_UNTRACED, Calls, OURS};
 use crate::source::proc_files::ProcFiles;
 use crate::source::record::{CgroupKey, Comm, RefRecord, Subject, UNKNOWN_ID};
@@ -58,7 +58,7 @@ enum Call {
 pub(super) struct Tracer {
     root: Pid,
     /// `None` if no events are wanted any more.
-    out: Option<SyncSender<Told>>,
+    out: Option<SyncSender<OwnedRecord>>,
     events: EventSet,
     env: bool,
     living: Living,
@@ -81,7 +81,7 @@ pub(super) struct Tracer {
 }
 
 impl Tracer {
-    pub(super) fn new(root: Pid, events: EventSet, env: bool, out: SyncSender<Told>, living: Living) -> Self {
+    pub(super) fn new(root: Pid, events: EventSet, env: bool, out: SyncSender<OwnedRecord>, living: Living) -> Self {
         let mut tracer = Self {
             root,
             out: Some(out),
@@ -240,7 +240,7 @@ impl Tracer {
         self.living.lock().insert(pid);
     }
 
-    fn send(&mut self, told: Told) {
+    fn send(&mut self, told: OwnedRecord) {
         if self.out.as_ref().is_some_and(|out| out.send(told).is_err()) {
             self.out = None;
         }
@@ -270,7 +270,7 @@ impl Tracer {
             kthread: false,
             exec_id: None,
         });
-        self.send(Told::Event { boot_ns, subject, flaws, about, what });
+        self.send(OwnedRecord::Event { boot_ns, subject, flaws, about, what });
     }
 
     fn forked(&mut self, tid: Pid, child: Pid) {

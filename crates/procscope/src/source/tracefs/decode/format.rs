@@ -10,9 +10,9 @@ pub(super) enum At {
     Here,
     /// Elsewhere in the record. The word here gives it: its lower half is the place, counted from
     /// the record's beginning, the upper the length.
-    Told,
+    Elsewhere,
     /// The same, counted from this field's end.
-    ToldFromHere,
+    ElsewhereFromHere,
 }
 
 /// A field of a record.
@@ -35,7 +35,7 @@ impl Place {
             return Some(raw);
         }
         let word = u32::from_ne_bytes(*raw.first_chunk()?);
-        let from = if self.at == At::Told { 0 } else { self.offset + self.size };
+        let from = if self.at == At::Elsewhere { 0 } else { self.offset + self.size };
         let start = from + (word & 0xffff) as usize;
         record.get(start..start + (word >> 16) as usize)
     }
@@ -84,8 +84,8 @@ pub(super) fn decode_field(line: &str) -> Option<(String, Place)> {
         }
     }
     let at = match declaration.split_whitespace().next()? {
-        "__data_loc" => At::Told,
-        "__rel_loc" => At::ToldFromHere,
+        "__data_loc" => At::Elsewhere,
+        "__rel_loc" => At::ElsewhereFromHere,
         _ => At::Here,
     };
     let name = declaration.split_whitespace().next_back()?;

@@ -5,7 +5,7 @@ use super::*;
 /// The marks and the subject of the resulting record.
 fn seen(stage: &mut Stage, mono_ns: u64, what: Happening, look: Option<Look>) -> (Subject, Flaws, Option<[u32; 2]>) {
     let mut seen = None;
-    let told = Told { mono_ns, processor: None, what, look: look.map(Box::new) };
+    let told = Report { mono_ns, processor: None, what, look: look.map(Box::new) };
     let _ = stage.tracker.feed(told, &mut stage.proc, &mut |record| {
         if let Some(subject) = record.body.subject() {
             let old = match record.body {

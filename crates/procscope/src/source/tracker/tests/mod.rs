@@ -146,7 +146,7 @@ impl Stage {
     fn feed_with(&mut self, mono_ns: u64, what: Happening, look: Option<Look>) {
         let told_all = &mut self.told;
         let _ = self.tracker.feed(
-            Told { mono_ns, processor: None, what, look: look.map(Box::new) },
+            Report { mono_ns, processor: None, what, look: look.map(Box::new) },
             &mut self.proc,
             &mut |record| {
                 told_all.extend(told(record));

@@ -11,7 +11,7 @@ fn what_was_read_later_is_not_the_old_value() {
         let mut old = None;
         let what = Happening::Uid { task: task(7, 7), real, effective: real };
         let _ = stage.tracker.feed(
-            Told { mono_ns: ns, processor: None, what, look: None },
+            Report { mono_ns: ns, processor: None, what, look: None },
             &mut stage.proc,
             &mut |record| {
                 if let Body::Uid { old: told, .. } = record.body {
@@ -46,7 +46,7 @@ fn a_name_that_an_exec_brought_is_not_its_old_one() {
         let what = Happening::Exec { task: task(7, 7), started };
         let mut old = None;
         let _ = stage.tracker.feed(
-            Told { mono_ns: 31 * MS, processor: None, what, look: None },
+            Report { mono_ns: 31 * MS, processor: None, what, look: None },
             &mut stage.proc,
             &mut |record| {
                 if let Body::Exec { old_comm, .. } = record.body {
@@ -79,7 +79,7 @@ fn a_child_tells_its_creators_name() {
         let what = Happening::Fork { parent, child: task(7, 7), birth };
         let mut name = None;
         let _ = stage.tracker.feed(
-            Told { mono_ns: 31 * MS, processor: None, what, look: None },
+            Report { mono_ns: 31 * MS, processor: None, what, look: None },
             &mut stage.proc,
             &mut |record| {
                 name = record.body.subject().map(|subject| subject.parent.comm);

@@ -32,7 +32,7 @@ pub(super) enum What {
 
 /// A cgroup's path is alone, everything else is about a process.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(super) enum OwnedRecord {
     Cgroup { key: CgroupKey, path: Vec<u8> },
     Event { boot_ns: u64, subject: Box<Subject>, flaws: Flaws, about: Flaws, what: What },
 }
@@ -41,7 +41,7 @@ fn list(list: &[u8]) -> ListRecord<'_> {
     ListRecord { inline: list, len: list.len() }
 }
 
-impl Told {
+impl OwnedRecord {
     pub(super) fn put(&self, out: &mut Outlet<'_>) -> ControlFlow<()> {
         match self {
             Self::Cgroup { key, path } => {
