@@ -18,7 +18,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("crates/procscope/src/source/proc_poll/live/looks.rs", "pipeline"),
     ("crates/procscope/src/source/process_connector/live.rs", "pipeline"),
     ("crates/procscope/src/source/ptrace/live.rs", "pipeline"),
-    ("crates/procscope/src/source/ptrace/told.rs", "pipeline"),
+    ("crates/procscope/src/source/ptrace/owned.rs", "pipeline"),
     ("crates/procscope/src/source/tracefs/live.rs", "pipeline"),
 ];
 

@@ -2,10 +2,63 @@ use std::ops::ControlFlow;
 
 use super::Tracker;
 use super::known::Known;
-use crate::source::happening::{Failed, Started, Task};
+use crate::source::happening::{Arguments, Failed, Started, Task};
 use crate::source::look::{Look, Strings};
-use crate::source::record::{Body, ListRecord, Put, Record, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
+use crate::source::record::{
+    Body, Comm, ImageRecord, ListRecord, Put, Record, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START,
+};
 use crate::{Field, Flaw, Flaws};
+
+/// Chooses between the arguments that the source reports and those read late, and marks them.
+fn choose_argv<'a>(reported: &'a Arguments, image: &mut ImageRecord<'a>, flaws: &mut Flaws) {
+    let late = flaws.get(Field::Argv) == Some(Flaw::ReadLate);
+    let same = late && image.argv.inline == reported.list;
+    let flaw = match (reported.cut, reported.as_called) {
+        (false, false) => None,
+        (false, true) if same => None,
+        // A late list is whole, and belongs to this program: it begins alike.
+        (true, false) if late && image.argv.inline.starts_with(&reported.list) => Some(Flaw::ReadLate),
+        (_, true) if late => Some(Flaw::ReadLate),
+        (true, _) if reported.unreadable => Some(Flaw::Unreadable),
+        (true, _) => Some(Flaw::Truncated),
+        (false, true) => Some(Flaw::Estimated),
+    };
+    flaws.clear(Field::Argv);
+    if let Some(flaw) = flaw {
+        flaws.mark(Field::Argv, flaw);
+    }
+    if flaw != Some(Flaw::ReadLate) {
+        image.argv = ListRecord { inline: &reported.list, len: reported.list.len() };
+    }
+}
+
+impl Known {
+    /// Only the thread that called exec is left, and has the leader's id. `alone`: there was no other.
+    fn begin_program(&mut self, boot_ns: u64, comm: Option<Comm>, alone: bool) {
+        let common_ids = self.common_ids();
+        self.threads = Vec::new();
+        self.leader = true;
+        self.kthread = false;
+        self.found_ended = false;
+        self.exec_ns = boot_ns;
+        self.asked = false;
+        self.comm = comm.unwrap_or(UNKNOWN_COMM);
+        self.comm_read_ns = 0;
+        match comm {
+            Some(_) => self.marks.clear(Field::Name),
+            None => self.marks.mark(Field::Name, Flaw::Unreadable),
+        }
+        if !alone {
+            // Each thread has ids of its own.
+            self.ids = common_ids;
+            if common_ids.is_none() {
+                self.marks.mark(Field::User, Flaw::NotObserved);
+            }
+        }
+        // No message reports setpgid(2), which shells call before they exec.
+        self.pgid = UNKNOWN_ID;
+    }
+}
 
 impl Tracker {
     pub(super) fn exec(
@@ -29,33 +82,10 @@ impl Tracker {
         let old_flaw = known.marks.get(Field::Name).filter(|flaw| *flaw == Flaw::Inherited);
         // Read of another process, which has the pid now.
         let look = look.filter(|look| look.stat.map_or(sure, |stat| known.confirm(stat.start)));
-        // Only the thread that called exec is left, and has the leader's id.
-        let common_ids = known.common_ids();
-        known.threads = Vec::new();
-        known.leader = true;
-        known.kthread = false;
-        known.found_ended = false;
-        known.exec_ns = boot_ns;
-        known.asked = false;
-        known.comm = UNKNOWN_COMM;
-        known.comm_read_ns = 0;
-        known.marks.mark(Field::Name, Flaw::Unreadable);
-        if let Some(comm) = started.comm {
-            known.comm = comm;
-            known.marks.clear(Field::Name);
-        }
-        if !alone {
-            // Each thread has ids of its own.
-            known.ids = common_ids;
-            if common_ids.is_none() {
-                known.marks.mark(Field::User, Flaw::NotObserved);
-            }
-        }
+        known.begin_program(boot_ns, started.comm, alone);
         if self.settings.is_unreported(Field::Sid) {
             known.sid = UNKNOWN_ID;
         }
-        // No message reports setpgid(2), which shells call before they exec.
-        known.pgid = UNKNOWN_ID;
         self.ends.forget(task.pid);
         let mut missing = Flaw::Unreadable;
         if let Some(look) = &look {
@@ -78,26 +108,8 @@ impl Tracker {
         let mut flaws = strings.flaws(missing, self.settings.env);
         let mut image = strings.image();
         image.path = started.path.as_deref();
-        if let Some(told) = started.argv.as_ref().filter(|told| !told.unreadable || !told.list.is_empty()) {
-            let late = flaws.get(Field::Argv) == Some(Flaw::ReadLate);
-            let same = late && image.argv.inline == told.list;
-            let flaw = match (told.cut, told.as_called) {
-                (false, false) => None,
-                (false, true) if same => None,
-                // A late list is whole, and belongs to this program: it begins alike.
-                (true, false) if late && image.argv.inline.starts_with(&told.list) => Some(Flaw::ReadLate),
-                (_, true) if late => Some(Flaw::ReadLate),
-                (true, _) if told.unreadable => Some(Flaw::Unreadable),
-                (true, _) => Some(Flaw::Truncated),
-                (false, true) => Some(Flaw::Estimated),
-            };
-            flaws.clear(Field::Argv);
-            if let Some(flaw) = flaw {
-                flaws.mark(Field::Argv, flaw);
-            }
-            if flaw != Some(Flaw::ReadLate) {
-                image.argv = ListRecord { inline: &told.list, len: told.list.len() };
-            }
+        if let Some(reported) = started.argv.as_ref().filter(|list| !list.unreadable || !list.list.is_empty()) {
+            choose_argv(reported, &mut image, &mut flaws);
         }
         let (old_comm, old_flaw) = match started.old_comm {
             Some(told) => (Some(told), None),

@@ -5,7 +5,7 @@ use super::known::{Known, TICK_NS};
 use crate::source::happening::{Birth, Task};
 use crate::source::look::{Depth, Proc};
 use crate::source::record::{Body, CgroupKey, ImageRecord, NOBODY, Put, Record, UNKNOWN_COMM};
-use crate::{Field, Flaw, Flaws, Kind};
+use crate::{Field, Flaw, Flaws, Kind, Pid};
 
 /// At the usual speed the kernel notes a process's start this much before it reports the fork
 /// (`copy_process`, `kernel/fork.c`).
@@ -98,6 +98,31 @@ impl Tracker {
         known
     }
 
+    /// Reads what a new process shows, or when it started.
+    fn read_newborn(
+        &mut self,
+        known: &mut Known,
+        pid: Pid,
+        boot_ns: u64,
+        orphaned: bool,
+        proc: &mut dyn Proc,
+        put: &mut Put<'_>,
+    ) {
+        if known.kthread || orphaned {
+            if let Some(look) = proc.look(pid, Depth::Full)
+                && let Some(stat) = &look.stat
+                && known.confirm(stat.start)
+            {
+                self.learn(known, &look, put);
+            }
+        } else if self.may_read_start(boot_ns) || known.start_ns % TICK_NS < DOUBTFUL_NS {
+            // If it belongs to another process, nothing is used.
+            if let Some(start) = proc.start(pid) {
+                known.confirm(start);
+            }
+        }
+    }
+
     pub(super) fn fork(
         &mut self,
         mono_ns: u64,
@@ -139,19 +164,7 @@ impl Tracker {
         self.ends.forget(child.pid);
         self.senders.forget(child.pid);
         self.leader_to_come.remove(&child.pid);
-        if known.kthread || orphaned {
-            if let Some(look) = proc.look(child.pid, Depth::Full)
-                && let Some(stat) = &look.stat
-                && known.confirm(stat.start)
-            {
-                self.learn(&mut known, &look, put);
-            }
-        } else if self.may_read_start(boot_ns) || known.start_ns % TICK_NS < DOUBTFUL_NS {
-            // If it belongs to another process, nothing is used.
-            if let Some(start) = proc.start(child.pid) {
-                known.confirm(start);
-            }
-        }
+        self.read_newborn(&mut known, child.pid, boot_ns, orphaned, proc, put);
         self.living.insert(child.pid, known);
         let (mut subject, mut about) = self.subject(child, boot_ns);
         if let Some(from) = from {

@@ -19,9 +19,9 @@ use known::Known;
 use senders::Senders;
 
 use crate::source::descendants;
-use crate::source::happening::{Happening, Report, Sender, Task};
+use crate::source::happening::{Birth, Happening, Report, Sender, Task};
 use crate::source::look::{CgroupKeys, Depth, Proc};
-use crate::source::record::{Body, NOBODY, Put, Record, Subject, UNKNOWN_COMM, UNKNOWN_ID};
+use crate::source::record::{Body, Comm, NOBODY, Put, Record, Subject, UNKNOWN_COMM, UNKNOWN_ID};
 use crate::{EnvWanted, EventSet, Field, Flaw, Flaws, Pid, Want};
 
 /// Fields that may change without any report, on at least one source.
@@ -142,23 +142,7 @@ impl Tracker {
             Happening::Fork { parent, child, birth } if child.is_leader() => {
                 self.fork(mono_ns, parent, child, birth, proc, put)
             }
-            Happening::Fork { parent, child, birth } => {
-                self.ends.outlived(child.pid);
-                if let Some(known) = self.living.get_mut(&child.pid) {
-                    known.add_thread(child.tid);
-                }
-                let (subject, about) = self.subject(child, boot_ns);
-                let body = Body::Fork {
-                    subject,
-                    thread: true,
-                    unasked: false,
-                    call: None,
-                    flags: birth.map(|birth| birth.flags),
-                    creator: birth.map(|_| self.reference(parent)),
-                    image: None,
-                };
-                put(&Record { boot_ns, processor: self.processor, body, flaws: Flaws::new(), about })
-            }
+            Happening::Fork { parent, child, birth } => self.thread(boot_ns, parent, child, birth, put),
             Happening::Exec { task, started } => {
                 self.exec(boot_ns, task, started.map(|started| *started), look.map(|look| *look), put)
             }
@@ -173,23 +157,7 @@ impl Tracker {
                 ControlFlow::Continue(())
             }
             Happening::Exit { task, end, parent } => self.exit(boot_ns, task, end, parent, proc, put),
-            Happening::Comm { task, old: told, comm } => {
-                let old = match self.living.get_mut(&task.pid) {
-                    // Values read later than this event are newer.
-                    Some(known) if task.is_leader() && known.comm_read_ns <= boot_ns => {
-                        known.marks.clear(Field::Name);
-                        known.comm_read_ns = 0;
-                        std::mem::replace(&mut known.comm, comm)
-                    }
-                    _ => UNKNOWN_COMM,
-                };
-                let old = told.unwrap_or(old);
-                let (subject, mut about) = self.subject(task, boot_ns);
-                if task.is_leader() {
-                    about.clear(Field::Name);
-                }
-                self.plain(boot_ns, Body::Comm { subject, old, new: comm }, about, put)
-            }
+            Happening::Comm { task, old, comm } => self.comm(boot_ns, task, old, comm, put),
             Happening::Uid { task, real, effective } => {
                 let (subject, old, about) = self.change_ids(boot_ns, task, 0, [real, effective]);
                 self.plain(boot_ns, Body::Uid { subject, old }, about, put)
@@ -198,19 +166,7 @@ impl Tracker {
                 let (subject, old, about) = self.change_ids(boot_ns, task, 2, [real, effective]);
                 self.plain(boot_ns, Body::Gid { subject, old }, about, put)
             }
-            Happening::Sid { task } => {
-                if let Some(known) = self.living.get_mut(&task.pid) {
-                    // setsid(2): a new session and group, without a terminal.
-                    [known.sid, known.pgid] = [task.pid; 2];
-                    known.tty = None;
-                    [Field::Sid, Field::Pgid, Field::Tty].into_iter().for_each(|field| known.marks.clear(field));
-                }
-                let (subject, mut about) = self.subject(task, boot_ns);
-                if subject.sid == task.pid {
-                    [Field::Sid, Field::Pgid, Field::Tty].into_iter().for_each(|field| about.clear(field));
-                }
-                self.plain(boot_ns, Body::Sid { subject }, about, put)
-            }
+            Happening::Sid { task } => self.sid(boot_ns, task, put),
             Happening::Ptrace { task, tracer } => {
                 let (subject, about) = self.subject(task, boot_ns);
                 let other = tracer.map_or(NOBODY, |tracer| self.reference(tracer));
@@ -222,6 +178,65 @@ impl Tracker {
                 self.plain(boot_ns, Body::Core { subject, signo }, about, put)
             }
         }
+    }
+
+    fn thread(
+        &mut self,
+        boot_ns: u64,
+        parent: Task,
+        child: Task,
+        birth: Option<Birth>,
+        put: &mut Put<'_>,
+    ) -> ControlFlow<()> {
+        self.ends.outlived(child.pid);
+        if let Some(known) = self.living.get_mut(&child.pid) {
+            known.add_thread(child.tid);
+        }
+        let (subject, about) = self.subject(child, boot_ns);
+        let body = Body::Fork {
+            subject,
+            thread: true,
+            unasked: false,
+            call: None,
+            flags: birth.map(|birth| birth.flags),
+            creator: birth.map(|_| self.reference(parent)),
+            image: None,
+        };
+        put(&Record { boot_ns, processor: self.processor, body, flaws: Flaws::new(), about })
+    }
+
+    /// A new name. `old`: as the source reports it, if it does.
+    fn comm(&mut self, boot_ns: u64, task: Task, old: Option<Comm>, comm: Comm, put: &mut Put<'_>) -> ControlFlow<()> {
+        let known_then = match self.living.get_mut(&task.pid) {
+            // Values read later than this event are newer.
+            Some(known) if task.is_leader() && known.comm_read_ns <= boot_ns => {
+                known.marks.clear(Field::Name);
+                known.comm_read_ns = 0;
+                std::mem::replace(&mut known.comm, comm)
+            }
+            _ => UNKNOWN_COMM,
+        };
+        let old = old.unwrap_or(known_then);
+        let (subject, mut about) = self.subject(task, boot_ns);
+        if task.is_leader() {
+            about.clear(Field::Name);
+        }
+        self.plain(boot_ns, Body::Comm { subject, old, new: comm }, about, put)
+    }
+
+    /// A new session and group, without a terminal: setsid(2).
+    fn sid(&mut self, boot_ns: u64, task: Task, put: &mut Put<'_>) -> ControlFlow<()> {
+        const CHANGED: [Field; 3] = [Field::Sid, Field::Pgid, Field::Tty];
+        if let Some(known) = self.living.get_mut(&task.pid) {
+            [known.sid, known.pgid] = [task.pid; 2];
+            known.tty = None;
+            CHANGED.into_iter().for_each(|field| known.marks.clear(field));
+        }
+        let (subject, mut about) = self.subject(task, boot_ns);
+        if subject.sid == task.pid {
+            CHANGED.into_iter().for_each(|field| about.clear(field));
+        }
+        self.plain(boot_ns, Body::Sid { subject }, about, put)
     }
 
     /// Applies a new real and effective id, at this place of the four, and reports the old ones if
