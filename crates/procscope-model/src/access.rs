@@ -1,6 +1,5 @@
 //! The usual questions of readers to an event, whatever its kind.
 
-use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,16 +9,8 @@ use crate::{
     Process, ProcessId, ProcessRef, Usage,
 };
 
-/// Bytes as a string of the system. Unix takes any; elsewhere they must be UTF-8.
-pub(crate) fn os_str(bytes: &[u8]) -> Option<&OsStr> {
-    #[cfg(unix)]
-    return Some(std::os::unix::ffi::OsStrExt::from_bytes(bytes));
-    #[cfg(not(unix))]
-    str::from_utf8(bytes).ok().map(OsStr::new)
-}
-
 fn path(bytes: Option<&[u8]>) -> Option<&Path> {
-    os_str(bytes?).map(Path::new)
+    crate::argv::os_str(bytes?).map(Path::new)
 }
 
 /// Paths are absent too if they are not valid on this system: outside Unix, not UTF-8.

@@ -1,4 +1,5 @@
 use bstr::{BStr, ByteSlice};
+use std::ffi::OsStr;
 
 /// A list of byte strings, as the kernel lays them out: each one ends with a NUL.
 ///
@@ -56,8 +57,8 @@ impl Argv {
     }
 
     /// The strings as the system's; `None` where one is not valid there: outside Unix, not UTF-8.
-    pub fn os_strs(&self) -> impl Iterator<Item = Option<&std::ffi::OsStr>> + Clone {
-        self.iter().map(|string| crate::access::os_str(string))
+    pub fn os_strs(&self) -> impl Iterator<Item = Option<&OsStr>> + Clone {
+        self.iter().map(|string| os_str(string))
     }
 
     /// The first string, which by custom names the program.
@@ -85,6 +86,14 @@ impl std::fmt::Debug for Argv {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_list().entries(self.iter()).finish()
     }
+}
+
+/// Bytes as a string of the system. Unix takes any; elsewhere they must be UTF-8.
+pub(crate) fn os_str(bytes: &[u8]) -> Option<&OsStr> {
+    #[cfg(unix)]
+    return Some(std::os::unix::ffi::OsStrExt::from_bytes(bytes));
+    #[cfg(not(unix))]
+    str::from_utf8(bytes).ok().map(OsStr::new)
 }
 
 #[cfg(test)]
