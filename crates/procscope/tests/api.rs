@@ -73,8 +73,8 @@ fn no_error_names_the_program() {
 /// The same of every string in the sources of the libraries, as far as users come to read it.
 #[test]
 fn no_string_names_the_program() {
-    // The instance in tracefs, and the committed object.
-    let meant = ["\"procscope\"", "procscope.bpfel.o"];
+    // The instance in tracefs, the committed object, and the name of the format.
+    let meant = ["\"procscope\"", "procscope.bpfel.o", "An event of procscope"];
     for library in ["procscope", "procscope-model", "procscope-format"] {
         let mut folders = vec![format!("{}/../{library}/src", env!("CARGO_MANIFEST_DIR")).into()];
         while let Some(folder) = folders.pop() as Option<std::path::PathBuf> {

@@ -63,7 +63,7 @@ pub enum ReadError {
         error: io::Error,
     },
     /// It has lines, but none is an event.
-    #[error("no line is an event of procscope; {0}")]
+    #[error("no line is an event; {0}")]
     Foreign(BadLine),
     /// It has no line.
     #[error("no events")]

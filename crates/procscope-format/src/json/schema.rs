@@ -8,7 +8,7 @@ use serde_json::Value as Json;
 
 use super::VERSION;
 
-const ABOUT: &str = "One line of `procscope --format json`. A key is absent if its value is unknown or does not apply; \
+const ABOUT: &str = "One event, as a line of JSON. A key is absent if its value is unknown or does not apply; \
 `flaws` distinguishes the two. Characters that could act on a terminal are \\u escapes. A string whose bytes are not valid UTF-8 \
 has U+FFFD in their place, and a key with _b64 beside it holds the exact bytes.";
 const ID: &str = "The first 8 digits of the boot id, the pid, and the start in clock ticks since boot (field 22 of /proc/PID/stat, as \

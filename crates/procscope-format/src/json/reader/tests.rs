@@ -169,7 +169,7 @@ fn a_last_line_without_its_end_counts_where_it_is_whole() {
 fn what_is_no_recording_says_so() {
     let error = |bytes: &[u8]| open(bytes).0.err().map(|error| error.to_string()).unwrap_or_default();
     assert_eq!(error(b""), "no events");
-    let foreign = "no line is an event of procscope; line 1: not JSON";
+    let foreign = "no line is an event; line 1: not JSON";
     assert!(error(b"root:x:0:0\n").starts_with(foreign), "{}", error(b"root:x:0:0\n"));
 }
 
