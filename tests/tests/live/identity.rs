@@ -78,28 +78,35 @@ fn free_pid() -> u32 {
 fn an_id_that_repeats_is_marked() {
     let _turn = turn::take();
     for source in SOURCES {
-        let pid = free_pid();
-        let watch = Watch::start(["--source", source, "-e", "fork,exit"]);
-        let times = 60;
-        (0..times).for_each(|_| reap(clone3(Some(pid), None, Life::Ends)));
-        thread::sleep(Duration::from_millis(100));
-        let events = watch.stop().well().events();
-        let (mut ids, mut repeats) = (HashSet::new(), 0);
-        for event in ["fork", "exit"] {
-            let all: Vec<_> = events.iter().filter(|seen| seen.event == event && seen.pid == Some(pid)).collect();
-            assert_eq!(all.len(), times, "{source}: {event}");
-            ids.clear();
-            for seen in all {
-                let marked = seen.flaws.get("id").is_some_and(|flaw| flaw == "repeated");
-                // A worked-out start may be corrected later.
-                let estimated = seen.flaws.get("id").is_some_and(|flaw| flaw == "estimated");
-                let again = !ids.insert(seen.id.clone());
-                assert!(again == marked || estimated && source != "ebpf", "{source}: {seen:?}");
-                repeats += usize::from(again && marked);
-            }
-        }
-        assert!(repeats > 0, "{source}: no pid was used twice within a tick, so nothing was tested");
+        // On a busy machine no two processes may begin within one tick.
+        let repeated = (0..20).any(|_| repeats_are_marked(source) > 0);
+        assert!(repeated, "{source}: no pid was used twice within a tick, so nothing was tested");
     }
+}
+
+/// Uses one pid again and again; how many ids were marked as repeated.
+fn repeats_are_marked(source: &str) -> usize {
+    let pid = free_pid();
+    let watch = Watch::start(["--source", source, "-e", "fork,exit"]);
+    let times = 60;
+    (0..times).for_each(|_| reap(clone3(Some(pid), None, Life::Ends)));
+    thread::sleep(Duration::from_millis(100));
+    let events = watch.stop().well().events();
+    let (mut ids, mut repeats) = (HashSet::new(), 0);
+    for event in ["fork", "exit"] {
+        let all: Vec<_> = events.iter().filter(|seen| seen.event == event && seen.pid == Some(pid)).collect();
+        assert_eq!(all.len(), times, "{source}: {event}");
+        ids.clear();
+        for seen in all {
+            let marked = seen.flaws.get("id").is_some_and(|flaw| flaw == "repeated");
+            // A worked-out start may be corrected later.
+            let estimated = seen.flaws.get("id").is_some_and(|flaw| flaw == "estimated");
+            let again = !ids.insert(seen.id.clone());
+            assert!(again == marked || estimated && source != "ebpf", "{source}: {seen:?}");
+            repeats += usize::from(again && marked);
+        }
+    }
+    repeats
 }
 
 /// `--pid` for a running process means that process.
