@@ -79,6 +79,7 @@ pub fn run(wanted: &str) -> io::Result<Vec<Line>> {
         what: format!("odd {wanted}"),
         pid: std::process::id(),
         realtime_offset_ns: clock::realtime_offset_ns(),
+        free_mib_ns: clock::free_mib_ns()?,
         ..Run::default()
     })];
     for (case, make) in cases {

@@ -1,4 +1,7 @@
-//! The clocks of the kernel's stamps on processes.
+//! The clocks of the kernel's stamps on processes, and what they measure.
+
+use std::io;
+use std::ptr;
 
 fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -23,4 +26,30 @@ pub fn realtime_offset_ns() -> i64 {
 /// The clock tick that a moment falls in, as field 22 of `/proc/PID/stat` counts.
 pub fn ticks(boot_ns: u64) -> u64 {
     boot_ns / 10_000_000
+}
+
+/// The CPU time that this machine needs to return a MiB of memory, ns: the most of several rounds.
+///
+/// # Errors
+/// If there is no memory for it.
+pub fn free_mib_ns() -> io::Result<u64> {
+    (0..8).map(|_| free_once()).try_fold(0, |most, once| Ok(most.max(once?)))
+}
+
+fn free_once() -> io::Result<u64> {
+    const MIB: usize = 16;
+    let (len, access) = (MIB << 20, libc::PROT_READ | libc::PROT_WRITE);
+    // SAFETY: memory of its own, which nobody else knows.
+    unsafe {
+        let memory = libc::mmap(ptr::null_mut(), len, access, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
+        if memory == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // Single pages are the most work.
+        libc::madvise(memory, len, libc::MADV_NOHUGEPAGE);
+        ptr::write_bytes(memory.cast::<u8>(), 1, len);
+        let before = read(libc::CLOCK_THREAD_CPUTIME_ID);
+        libc::munmap(memory, len);
+        Ok((read(libc::CLOCK_THREAD_CPUTIME_ID) - before) / MIB as u64)
+    }
 }

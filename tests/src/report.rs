@@ -49,10 +49,6 @@ pub struct Report {
     pub charged_otherwise: u64,
 }
 
-/// On a slow machine the return of a process's memory, after its report, takes it some milliseconds:
-/// 4 of the 161 processes of the odd cases were seen to need more than the slack.
-const CHARGED_OTHERWISE: u64 = 8;
-
 impl Report {
     /// Notes a comparison; `example` is called only for the first few differences.
     pub fn check(&mut self, field: &'static str, right: bool, example: impl FnOnce() -> String) {
@@ -74,8 +70,7 @@ impl Report {
     /// True if nothing differs at all, and hardly a process was charged differently from its
     /// report.
     pub fn is_exact(&self) -> bool {
-        self.fields.values().all(|tally| tally.wrong == 0)
-            && self.charged_otherwise <= CHARGED_OTHERWISE + self.exits / 1000
+        self.fields.values().all(|tally| tally.wrong == 0) && self.charged_otherwise <= 1 + self.exits / 1000
     }
 
     /// How many were right.

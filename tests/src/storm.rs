@@ -115,6 +115,7 @@ impl Storm {
             seed: self.seed,
             wall_s: last.saturating_sub(first) as f64 / 1e9,
             realtime_offset_ns: clock::realtime_offset_ns(),
+            free_mib_ns: clock::free_mib_ns()?,
             argv: std::env::args_os().map(|word| word.as_bytes().into()).collect(),
         };
         Ok(std::iter::once(Line::Run(run)).chain(lives).collect())

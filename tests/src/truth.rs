@@ -73,6 +73,9 @@ pub struct Run {
     /// CLOCK_REALTIME less CLOCK_BOOTTIME, ns.
     #[serde(default)]
     pub realtime_offset_ns: i64,
+    /// The CPU time in which this machine returns a MiB of memory, ns; 0 if it was not measured.
+    #[serde(default)]
+    pub free_mib_ns: u64,
     /// The command line of the generator and of its spawners.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub argv: Vec<Bytes>,

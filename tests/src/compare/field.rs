@@ -9,8 +9,8 @@ use super::*;
 const TIME_SLACK_NS: i64 = 1_000_000;
 /// How much a process may use between its report and the notice to its parent.
 const CPU_SLACK_NS: u64 = 1_000_000;
-/// Returning a MiB costs less than this.
-const FREE_MIB_NS: u64 = 60_000;
+/// Returning a MiB costs at most this where it was not measured.
+pub(super) const FREE_MIB_NS: u64 = 60_000;
 /// The longest tick of a usual kernel; none is built with 100 Hz.
 pub(super) const TICK_NS: u64 = 4_000_000;
 
@@ -18,6 +18,7 @@ pub(super) struct Field<'a> {
     pub(super) report: &'a mut Report,
     pub(super) life: &'a Life,
     pub(super) offset: i64,
+    pub(super) free_mib_ns: u64,
 }
 
 impl Field<'_> {
@@ -228,7 +229,7 @@ impl Field<'_> {
     pub(super) fn usage(&mut self, usage: &Usage, seen: &Seen) {
         let (user, system) = (usage.user_us * 1000, usage.system_us * 1000);
         // The process's work after its report grows with the memory to be returned.
-        let slack = CPU_SLACK_NS + (user + system) / 50 + (usage.max_rss_kib >> 10) * FREE_MIB_NS;
+        let slack = CPU_SLACK_NS + (user + system) / 50 + (usage.max_rss_kib >> 10) * self.free_mib_ns;
         let near = |seen: Option<u64>, truth: u64, slack: u64| seen.is_some_and(|seen| seen.abs_diff(truth) <= slack);
         let sum = seen.user_ns.zip(seen.system_ns).map(|(u, s)| u + s);
         // An interrupt that strikes a process after its report, a disk's above all, is charged to

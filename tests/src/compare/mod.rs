@@ -11,7 +11,7 @@ use crate::truth::{Bytes, Change, Exec, Exit, FailedExec, Fork, Killer, Life, Li
 mod field;
 mod late;
 
-use field::{Field, TICK_NS};
+use field::{FREE_MIB_NS, Field, TICK_NS};
 
 /// How much an interrupt may add to that, or a hypervisor steal.
 const LATE_NS: u64 = 2 * TICK_NS;
@@ -55,6 +55,7 @@ pub struct Comparison {
     progress: Vec<Progress>,
     by_pid: HashMap<u32, Vec<usize>>,
     realtime_offset_ns: i64,
+    free_mib_ns: u64,
     seed: u64,
     kinds: Option<Vec<String>>,
     ids_ended: HashSet<(u32, u64)>,
@@ -93,6 +94,7 @@ impl Comparison {
             lives,
             by_pid,
             realtime_offset_ns: run.realtime_offset_ns,
+            free_mib_ns: run.free_mib_ns.max(FREE_MIB_NS),
             seed: run.seed,
             kinds: None,
             ids_ended: HashSet::new(),
@@ -206,7 +208,8 @@ impl Comparison {
     fn event(&mut self, index: usize, seen: &Seen) {
         let life = &self.lives[index];
         let progress = &mut self.progress[index];
-        let mut field = Field { report: &mut self.report, life, offset: self.realtime_offset_ns };
+        let mut field =
+            Field { report: &mut self.report, life, offset: self.realtime_offset_ns, free_mib_ns: self.free_mib_ns };
         let late = self.late.is_some();
         match &*seen.event {
             "fork" if late => {
@@ -280,7 +283,7 @@ impl Comparison {
         let wanted = ["fork", "clone", "exec", "exec-failed", "exit"].map(|kind| self.wants(kind));
         let [forks, threads, execs, failed, exits] = wanted;
         for (life, progress) in self.lives.iter().zip(&self.progress) {
-            let field = &mut Field { report: &mut self.report, life, offset: 0 };
+            let field = &mut Field { report: &mut self.report, life, offset: 0, free_mib_ns: self.free_mib_ns };
             if forks && life.fork.is_some() {
                 field.is("fork.delivered", &progress.forks, &1);
             }

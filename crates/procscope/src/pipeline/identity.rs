@@ -1,23 +1,55 @@
 //! The owner of a pid: whether its id is one that another process had before, and whether it is the
 //! requested one.
 
-use rustc_hash::FxHashSet;
+use std::mem;
+
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::source::record::{Body, Subject, UNKNOWN_START};
 use crate::{Field, Flaw, Pid, Process, ProcessId, StartTime};
 
-/// This many pids are remembered, each at the place that it chooses.
-const HOLDERS: usize = 4096;
+/// A pid's owner is remembered for this long, ten ticks, ns.
+const SPAN_NS: u64 = 100_000_000;
+/// So many owners are remembered however long they have been there.
+const FEW: usize = 1024;
+/// And at most twice so many, should their starts tell nothing of the time.
+const MANY: usize = 1 << 16;
 
 /// The last known owner of a pid.
 #[derive(Clone, Copy)]
 struct Holder {
-    pid: Pid,
     start_ns: u64,
     ended: bool,
 }
 
-const NONE: Holder = Holder { pid: 0, start_ns: UNKNOWN_START, ended: false };
+/// The last known owners of the pids that were used of late.
+#[derive(Default)]
+struct Holders {
+    recent: FxHashMap<Pid, Holder>,
+    earlier: FxHashMap<Pid, Holder>,
+    /// The first start among the recent ones.
+    since_ns: u64,
+}
+
+impl Holders {
+    /// Notes the owner, and returns the one before.
+    fn put(&mut self, pid: Pid, holder: Holder) -> Option<Holder> {
+        let before = self.recent.insert(pid, holder).or_else(|| self.earlier.get(&pid).copied());
+        let len = self.recent.len();
+        if len >= FEW {
+            self.age(holder.start_ns, len);
+        }
+        before
+    }
+
+    fn age(&mut self, start_ns: u64, len: usize) {
+        let old = start_ns != UNKNOWN_START && start_ns > self.since_ns.saturating_add(SPAN_NS);
+        if old || len >= MANY {
+            self.earlier = mem::take(&mut self.recent);
+            self.since_ns = if old { start_ns } else { self.since_ns };
+        }
+    }
+}
 
 /// A process that was chosen by its pid when it was already running.
 struct Pin {
@@ -30,7 +62,7 @@ struct Pin {
 
 /// See the module.
 pub(super) struct Identity {
-    holders: Vec<Holder>,
+    holders: Holders,
     /// The source knows starts to the nanosecond: another start is another process.
     exact: bool,
     /// The pids of living processes whose id an earlier process had.
@@ -40,7 +72,7 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn new(exact: bool) -> Self {
-        Self { holders: vec![NONE; HOLDERS], exact, repeated: FxHashSet::default(), pins: Vec::new() }
+        Self { holders: Holders::default(), exact, repeated: FxHashSet::default(), pins: Vec::new() }
     }
 
     /// Only these, and no process that gets one of their pids afterwards.
@@ -64,29 +96,30 @@ impl Identity {
 
     fn hold(&mut self, subject: &Subject, new: bool) {
         let Subject { pid, start_ns, .. } = *subject;
-        let holder = &mut self.holders[pid as usize % HOLDERS];
+        let before = self.holders.put(pid, Holder { start_ns, ended: false });
         let tick = StartTime::from_boot_ns;
-        let known = start_ns != UNKNOWN_START && holder.start_ns != UNKNOWN_START;
-        if known && holder.pid == pid && tick(holder.start_ns) == tick(start_ns) {
-            // A start read from /proc has only its tick.
-            let read = |ns: u64| tick(ns).boot_ns() == ns;
-            let another = holder.start_ns != start_ns && !read(start_ns) && !read(holder.start_ns);
-            if new && holder.ended || self.exact && another {
-                self.repeated.insert(pid);
+        let known = |before: &Holder| start_ns != UNKNOWN_START && before.start_ns != UNKNOWN_START;
+        match before.filter(|before| known(before) && tick(before.start_ns) == tick(start_ns)) {
+            Some(before) => {
+                // A start read from /proc has only its tick.
+                let read = |ns: u64| tick(ns).boot_ns() == ns;
+                let another = before.start_ns != start_ns && !read(start_ns) && !read(before.start_ns);
+                if new && before.ended || self.exact && another {
+                    self.repeated.insert(pid);
+                }
             }
-        } else if !self.repeated.is_empty() {
-            self.repeated.remove(&pid);
+            None if self.repeated.is_empty() => {}
+            None => {
+                self.repeated.remove(&pid);
+            }
         }
-        *holder = Holder { pid, start_ns, ended: false };
     }
 
     /// True if exactly this process was just reported to have ended; this is remembered.
     pub(super) fn has_ended(&mut self, subject: &Subject) -> bool {
         let Subject { pid, start_ns, .. } = *subject;
-        let holder = &mut self.holders[pid as usize % HOLDERS];
-        let ended = holder.ended && (holder.pid, holder.start_ns) == (pid, start_ns);
-        *holder = Holder { pid, start_ns, ended: true };
-        ended
+        let before = self.holders.put(pid, Holder { start_ns, ended: true });
+        before.is_some_and(|before| before.ended && before.start_ns == start_ns)
     }
 
     /// Marks an id that is not unique to the process.

@@ -122,7 +122,8 @@ pub(crate) struct Status {
     /// Real and effective.
     pub(crate) uids: [u32; 2],
     pub(crate) gids: [u32; 2],
-    /// The pid in the innermost namespace; 0 if the kernel does not show it (before 4.1).
+    /// The process's pid in the innermost namespace, in a thread's file, too; 0 if the kernel does
+    /// not show it (before 4.1).
     pub(crate) ns_pid: Pid,
     pub(crate) threads: u32,
     /// The size of the program's code, KiB, which any process may read. 0 if it is not shown.
@@ -136,7 +137,7 @@ impl Status {
         Some(Self {
             uids: decode_ids(status, "Uid:")?,
             gids: decode_ids(status, "Gid:")?,
-            ns_pid: last("NSpid:").unwrap_or(0),
+            ns_pid: last("NStgid:").unwrap_or(0),
             threads: last("Threads:").unwrap_or(1),
             code_kib: rest("VmExe:").and_then(|size| size.split_ascii_whitespace().next()?.parse().ok()).unwrap_or(0),
         })
@@ -200,6 +201,15 @@ mod tests {
         let handled: Vec<i32> = (-1..70).filter(|&signo| decode_handled(status, signo)).collect();
         assert_eq!(handled, [2, 13, 64]);
         assert!(!decode_handled("", 1) && !decode_handled("SigCgt: x", 1));
+    }
+
+    #[test]
+    fn a_threads_status_has_the_pid_of_its_process() {
+        let ids = "Uid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n";
+        let status = format!("Tgid:\t70\nPid:\t71\n{ids}NStgid:\t70\t7\nNSpid:\t71\t8\nThreads:\t2\n");
+        let status = Status::decode(&status).unwrap();
+        assert_eq!((status.ns_pid, status.uids, status.threads), (7, [1, 2], 2));
+        assert_eq!(Status::decode(ids).unwrap().ns_pid, 0);
     }
 
     #[test]

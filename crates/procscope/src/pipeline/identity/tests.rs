@@ -58,6 +58,35 @@ fn an_id_that_is_used_again_within_a_tick_is_marked() {
     }
 }
 
+/// However many others begin and end in between.
+#[test]
+fn others_hide_no_repeated_id() {
+    const TICK: u64 = 10_000_000;
+    let want = Want { events: EventSet::ALL, ..Want::default() };
+    let mut pipeline = Pipeline::new(SourceId::Ebpf, &want, Box::new(Root), 4096);
+    for (expected, start_ns) in [(None, 5 * TICK), (Some(Flaw::Repeated), 5 * TICK + 99), (None, 99 * TICK)] {
+        assert_eq!(id_of(&mut pipeline, forked(7, start_ns)), Some((Kind::Fork, expected)));
+        assert_eq!(id_of(&mut pipeline, ended(7, start_ns)), Some((Kind::Exit, expected)));
+        for pid in 8..3 * 4096 {
+            id_of(&mut pipeline, forked(pid, start_ns + 1));
+            id_of(&mut pipeline, ended(pid, start_ns + 1));
+        }
+    }
+}
+
+/// Neither the time nor unknown starts let the memory grow.
+#[test]
+fn holders_are_bounded() {
+    for (step, most) in [(SPAN_NS / 100, FEW + 101), (0, MANY)] {
+        let mut holders = Holders::default();
+        for pid in 0..3 * MANY as Pid {
+            let start_ns = if step == 0 { UNKNOWN_START } else { u64::from(pid) * step };
+            holders.put(pid, Holder { start_ns, ended: true });
+            assert!(holders.recent.len() <= most && holders.earlier.len() <= most);
+        }
+    }
+}
+
 #[test]
 fn a_pid_that_was_chosen_is_one_process() {
     const TICK: u64 = 10_000_000;
