@@ -81,7 +81,7 @@ pub fn recording(data: &[u8]) {
     let boot = reader.session().boot_id;
     let mut sink = Written(Csv::new(boot, false), Vec::new(), 0);
     if let Ok(summary) = Box::new(reader).run(&mut sink) {
-        let marks = summary.delivered[Kind::Lost as usize];
+        let marks = summary.delivered(Kind::Lost);
         assert_eq!(summary.total_delivered() + marks, sink.2);
     }
 }
@@ -147,9 +147,10 @@ fn events(bytes: &[u8]) -> [Event; 3] {
     process.argv = Some(Arc::new(Argv::from_block(bytes)));
     process.env = process.argv.clone();
     let status = ExitStatus::from_wait_status(number(2) as u32 | (number(3) as u32) << 8);
-    let exit = Exit { status, killer: None, oom: false, duration_ns: Some(number(4)), usage: Usage::default() };
-    let path = Some(bytes.into());
-    let failure = ExecFailure { errno: number(5) as u32, path, argv: process.argv.clone(), dirfd: None };
+    let mut exit = Exit::new(status, Usage::default());
+    exit.duration_ns = Some(number(4));
+    let mut failure = ExecFailure::new(number(5) as u32);
+    (failure.path, failure.argv) = (Some(bytes.into()), process.argv.clone());
     let process = Arc::new(process);
     [EventKind::Exit(exit), EventKind::ExecFailed(failure), EventKind::Existing]
         .map(|kind| Event::new(1, Timestamp(0), SourceId::Ebpf, Some(process.clone()), Some(1), kind))

@@ -143,15 +143,15 @@ pub(crate) fn text(origin: Origin, summary: &Summary, tally: &Tally) -> String {
     let lost = match summary.total_lost() {
         0 => none(),
         lost => {
-            let mut kinds = by_kind(&summary.lost);
-            let unknown = summary.lost[Kind::Lost as usize];
+            let mut kinds = by_kind(|kind| summary.lost(kind));
+            let unknown = summary.lost(Kind::Lost);
             if unknown > 0 {
                 kinds.push(format!("{unknown} of unknown kind"));
             }
             format!("{lost}: {}; {}", kinds.join(", "), origin.what_helps(lost, summary.skipped))
         }
     };
-    let delivered = by_kind(&summary.delivered);
+    let delivered = by_kind(|kind| summary.delivered(kind));
     let incomplete = summary.incomplete.iter().filter(|(_, count)| *count > 0);
     let incomplete = incomplete.map(|(field, count)| format!("{count} {}", field.name())).collect::<Vec<_>>();
     let mut rows = vec![
@@ -196,18 +196,14 @@ fn what_helps(source: SourceId, lost: u64, skipped: u64) -> String {
 }
 
 /// `600 exec`, …: the kinds with events; the marks of loss do not count.
-fn by_kind(counts: &[u64]) -> Vec<String> {
-    let kinds = Kind::ALL.into_iter().filter(|&kind| kind != Kind::Lost);
-    kinds
-        .map(|kind| (kind, counts[kind as usize]))
-        .filter(|(_, n)| *n > 0)
-        .map(|(kind, n)| format!("{n} {kind}"))
-        .collect()
+fn by_kind(count: impl Fn(Kind) -> u64) -> Vec<String> {
+    let kinds = Kind::ALL.iter().copied().filter(|&kind| kind != Kind::Lost);
+    kinds.map(|kind| (kind, count(kind))).filter(|(_, n)| *n > 0).map(|(kind, n)| format!("{n} {kind}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use procscope::{Credentials, ExecInfo, Exit, ExitStatus, Field, Process, ProcessId, Timestamp, Usage};
+    use procscope::{Credentials, ExecInfo, Exit, ExitStatus, Field, Lost, Process, ProcessId, Timestamp, Usage};
 
     use super::*;
 
@@ -218,14 +214,14 @@ mod tests {
     }
 
     fn exec(name: &[u8]) -> Event {
-        event(name, EventKind::Exec(ExecInfo { old_name: None, old_tid: None }))
+        event(name, EventKind::Exec(ExecInfo::default()))
     }
 
     fn exit(name: &[u8], cpu_ns: Option<u64>) -> Event {
         let mut usage = Usage::default();
         (usage.user_ns, usage.system_ns) = (cpu_ns, cpu_ns.map(|_| 0));
         let status = ExitStatus::Code(0);
-        event(name, EventKind::Exit(Exit { status, killer: None, oom: false, duration_ns: None, usage }))
+        event(name, EventKind::Exit(Exit::new(status, usage)))
     }
 
     #[test]
@@ -239,18 +235,7 @@ mod tests {
         let mut su = exec(b"su\x07");
         su.source = SourceId::Ptrace;
         let mut process = Process::new(ProcessId { pid: 1, start: None });
-        let (user, name) = (1000, None);
-        process.credentials = Some(std::sync::Arc::new(Credentials {
-            uid: user,
-            euid: user,
-            gid: user,
-            egid: user,
-            user: name.clone(),
-            euser: name.clone(),
-            group: name.clone(),
-            egroup: name,
-            login: None,
-        }));
+        process.credentials = Some(std::sync::Arc::new(Credentials::new([1000; 2], [1000; 2])));
         process.exe_traits = ExeTraits::SETUID;
         process.name = Some(b"su\x07"[..].into());
         su.process = Some(process.into());
@@ -260,15 +245,14 @@ mod tests {
         tally.record(&exit(b"ls", None));
         tally.record(&exit(b"never seen to begin", Some(1)));
         let mut summary = Summary::default();
-        summary.delivered[Kind::Exec as usize] = 67;
-        summary.delivered[Kind::Exit as usize] = 1200;
-        summary.delivered[Kind::Lost as usize] = 2;
+        summary.add_delivered(Kind::Exec, 67);
+        summary.add_delivered(Kind::Exit, 1200);
+        summary.add_delivered(Kind::Lost, 2);
         summary.elapsed_ns = 12_345_000_000;
         let text = |source, summary: &Summary, tally: &Tally| text(Origin::Live(source), summary, tally);
         let quiet = text(SourceId::Ebpf, &summary, &tally);
-        summary.lost[Kind::Exec as usize] = 100;
-        summary.lost[Kind::Exit as usize] = 20;
-        summary.lost[Kind::Lost as usize] = 3;
+        let lost = [(Kind::Exec, 100), (Kind::Exit, 20), (Kind::Lost, 3)];
+        lost.into_iter().for_each(|(kind, n)| summary.add_lost(&Lost::of(kind, n).counts));
         summary.incomplete = vec![(Field::Argv, 3), (Field::Cwd, 1), (Field::Exe, 0)];
         summary.malformed = 2;
         summary.undecided = 4;

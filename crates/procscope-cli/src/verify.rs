@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use jiff::tz::TimeZone;
 use procscope::{
-    Discrepancy, Error, Event, EventKind, EventSet, ExitStatus, Field, KIND_COUNT, Kind, Monitor, Pid, Reconciler,
-    Session, Side, Sink, SourceId, StopHandle, Summary, Timestamp, Verdict, Verification, signal_name,
+    Counts, Discrepancy, Error, Event, EventKind, EventSet, ExitStatus, Field, Kind, Monitor, Pid, Reconciler, Session,
+    Side, Sink, SourceId, StopHandle, Summary, Timestamp, Verdict, Verification, signal_name,
 };
 
 use crate::args::Options;
@@ -422,8 +422,8 @@ fn such(named: &[String]) -> String {
 }
 
 /// `12: 10 exec, 2 exit`.
-fn counted(total: u64, counts: &[u64; KIND_COUNT]) -> String {
-    let kinds = Kind::ALL.into_iter().map(|kind| (kind, counts[kind as usize])).filter(|(_, n)| *n > 0);
+fn counted(total: u64, counts: &Counts) -> String {
+    let kinds = counts.iter();
     let kinds: Vec<_> = kinds.map(|(kind, n)| format!("{n} {kind}")).collect();
     if total == 0 { "none".to_owned() } else { format!("{total}: {}", kinds.join(", ")) }
 }
@@ -463,7 +463,7 @@ fn status(status: ExitStatus) -> String {
 
 /// `exec, exec-failed and exit`.
 pub(crate) fn kinds(events: EventSet) -> String {
-    if events == EventSet::ALL {
+    if events.with(Kind::Start) == EventSet::ALL {
         return "all".to_owned();
     }
     let mut names = events.iter().filter(|&kind| kind != Kind::Lost).map(Kind::name).collect::<Vec<_>>();
@@ -492,12 +492,12 @@ mod tests {
     }
 
     fn exec(pid: Pid, name: &[u8], ns: i64) -> Event {
-        event(pid, name, ns, EventKind::Exec(ExecInfo { old_name: None, old_tid: None }))
+        event(pid, name, ns, EventKind::Exec(ExecInfo::default()))
     }
 
     fn exit(pid: Pid, status: ExitStatus) -> Event {
         let usage = Usage::default();
-        event(pid, b"ls", 0, EventKind::Exit(Exit { status, killer: None, oom: false, duration_ns: None, usage }))
+        event(pid, b"ls", 0, EventKind::Exit(Exit::new(status, usage)))
     }
 
     #[test]
@@ -517,10 +517,10 @@ mod tests {
         let mut it = Verification::default();
         let kinds = EventSet::NONE.with(Kind::Exec).with(Kind::Exit);
         let quiet = findings.text(&it, kinds);
-        it.agreed[Kind::Exit as usize] = 12;
-        it.missing[0][Kind::Exec as usize] = 1;
-        it.missing[1][Kind::Exec as usize] = 1;
-        it.explained[1][Kind::Exit as usize] = 3;
+        it.agreed.add(Kind::Exit, 12);
+        it.missing[0].add(Kind::Exec, 1);
+        it.missing[1].add(Kind::Exec, 1);
+        it.explained[1].add(Kind::Exit, 3);
         it.differing = vec![(Field::Status, 1)];
         (it.outside, it.given_up, it.optional) = (4, 5, [0, 6]);
         insta::assert_snapshot!(format!("{lines}\n{}\n{quiet}", findings.text(&it, kinds)));

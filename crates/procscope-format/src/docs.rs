@@ -84,7 +84,7 @@ fn values(spec: &FieldSpec) -> String {
         FieldType::Size { unit: true } => "size with a unit",
         FieldType::Size { unit: false } => "size; without a unit bytes",
         FieldType::Truth { .. } => "true or false",
-        FieldType::Kind => return Kind::ALL.map(|kind| format!("`{kind}`")).join(" "),
+        FieldType::Kind => return Kind::ALL.iter().map(|kind| format!("`{kind}`")).collect::<Vec<_>>().join(" "),
         FieldType::Signal => "signal or number",
         FieldType::Errno => "error or number",
         FieldType::Time => "moment",

@@ -16,6 +16,8 @@ pub mod time;
 
 #[cfg(test)]
 mod docs;
+#[cfg(test)]
+mod serial;
 
 use procscope_model::Event;
 

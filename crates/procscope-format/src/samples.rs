@@ -13,10 +13,8 @@ pub const BOOT: BootId =
 pub const NOON: Timestamp = Timestamp(1_769_860_800_000_000_000);
 
 pub fn reference(pid: Pid, name: &str) -> ProcessRef {
-    ProcessRef {
-        id: ProcessId { pid, start: Some(StartTime(u64::from(pid) * 10)) },
-        name: Some(name.as_bytes().into()),
-    }
+    let id = ProcessId { pid, start: Some(StartTime(u64::from(pid) * 10)) };
+    ProcessRef::new(id, Some(name.as_bytes().into()))
 }
 
 /// A process with every field known.
@@ -28,33 +26,24 @@ pub fn process() -> Process {
     process.exe = Some((*b"/usr/bin/ls").into());
     process.argv = Some(Arc::new(Argv::from_strings(["ls", "-l", "--color=auto", "/tmp/my dir"])));
     process.cwd = Some((*b"/home/alice").into());
-    process.credentials = Some(Arc::new(Credentials {
-        uid: 1000,
-        euid: 1000,
-        gid: 100,
-        egid: 100,
-        user: Some("alice".into()),
-        euser: Some("alice".into()),
-        group: Some("users".into()),
-        egroup: Some("users".into()),
-        login: Some(Login { uid: 1001, user: Some("bob".into()), session: Some(3) }),
-    }));
+    let mut who = Credentials::new([1000; 2], [100; 2]);
+    (who.user, who.euser) = (Some("alice".into()), Some("alice".into()));
+    (who.group, who.egroup) = (Some("users".into()), Some("users".into()));
+    let mut login = Login::new(1001);
+    (login.user, login.session) = (Some("bob".into()), Some(3));
+    who.login = Some(login);
+    process.credentials = Some(Arc::new(who));
     process.sid = Some(1200);
     process.pgid = Some(4711);
     process.tty = Some(Tty { major: 136, minor: 3 });
     process.cgroup = Some("/user.slice/user-1000.slice/session-2.scope".into());
     process.unit = Some("session-2.scope".into());
     process.ns_pid = Some(4711);
-    process.namespaces = Some(Namespaces {
-        mnt: 4_026_531_841,
-        pid: 4_026_531_836,
-        net: 4_026_531_840,
-        uts: 4_026_531_838,
-        ipc: 4_026_531_839,
-        user: 4_026_531_837,
-        cgroup: 4_026_531_835,
-        time: 4_026_531_834,
-    });
+    let mut namespaces = Namespaces::default();
+    (namespaces.mnt, namespaces.pid, namespaces.net) = (4_026_531_841, 4_026_531_836, 4_026_531_840);
+    (namespaces.uts, namespaces.ipc, namespaces.user) = (4_026_531_838, 4_026_531_839, 4_026_531_837);
+    (namespaces.cgroup, namespaces.time) = (4_026_531_835, 4_026_531_834);
+    process.namespaces = Some(namespaces);
     process
 }
 
@@ -62,7 +51,7 @@ pub fn process() -> Process {
 pub fn odd_process() -> Process {
     let mut process = process();
     process.id = ProcessId { pid: 4712, start: None };
-    process.parent = Some(ProcessRef { id: ProcessId { pid: 9, start: None }, name: None });
+    process.parent = Some(ProcessRef::new(ProcessId { pid: 9, start: None }, None));
     process.name = Some((*b"x\xff\x1b[2J").into());
     process.path = Some((*b"./s\xc3\x28cript").into());
     process.exe = Some("/memfd:\u{202e}exe (deleted)\u{9b}".as_bytes().into());
@@ -77,7 +66,9 @@ pub fn odd_process() -> Process {
     process.tty = None;
     process.container = Some("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef".into());
     process.cgroup = Some("/docker/\u{1b}]0;x".into());
-    process.namespaces = Some(Namespaces { mnt: 5, pid: 6, ..Namespaces::default() });
+    let mut namespaces = Namespaces::default();
+    (namespaces.mnt, namespaces.pid) = (5, 6);
+    process.namespaces = Some(namespaces);
     if let Some(who) = process.credentials.as_mut().map(Arc::make_mut) {
         (who.euid, who.euser) = (0, Some("root".into()));
         (who.uid, who.user) = (4_000_000_000, None);
@@ -115,62 +106,66 @@ fn usage() -> Usage {
 }
 
 fn exit(status: ExitStatus) -> Exit {
-    Exit { status, killer: None, oom: false, duration_ns: Some(1_345_678), usage: usage() }
+    let mut exit = Exit::new(status, usage());
+    exit.duration_ns = Some(1_345_678);
+    exit
 }
 
-fn fork(call: Option<ForkCall>) -> ForkInfo {
-    ForkInfo { call, flags: Some(0x1200011), creator: Some(reference(1200, "bash")), creator_tid: Some(1200) }
+fn fork(call: ForkCall, creator: ProcessRef, tid: Pid) -> ForkInfo {
+    let mut fork = ForkInfo::new(Some(call), Some(0x1200011));
+    (fork.creator, fork.creator_tid) = (Some(creator), Some(tid));
+    fork
 }
 
 /// Kinds with their data, for the process of [`process`].
 pub fn kinds() -> Vec<EventKind> {
-    let mut lost = Lost::default();
-    lost.counts[Kind::Exec as usize] = 100;
-    lost.counts[Kind::Exit as usize] = 23;
-    let failure = ExecFailure {
-        errno: 2,
-        path: Some((*b"/no/such").into()),
-        argv: Some(Arc::new(Argv::from_strings(["such", "a b"]))),
-        dirfd: None,
+    let mut lost = Lost::of(Kind::Exec, 100);
+    lost.counts.add(Kind::Exit, 23);
+    let mut failure = ExecFailure::new(2);
+    failure.path = Some((*b"/no/such").into());
+    failure.argv = Some(Arc::new(Argv::from_strings(["such", "a b"])));
+    let mut strange = ExecFailure::new(4000);
+    strange.dirfd = Some(-100);
+    let mut refused = ExecFailure::new(13);
+    refused.path = failure.path.clone();
+    let at_once = {
+        let mut exit = exit(ExitStatus::Code(3));
+        exit.duration_ns = Some(0);
+        exit
     };
     let killed = |signo, core| exit(ExitStatus::Signal { signo, core });
+    let (mut by_bash, mut oom) = (killed(9, false), killed(9, false));
+    (by_bash.killer, oom.oom) = (Some(reference(123, "bash")), true);
+    let mut thread_exit = ThreadExit::new(ExitStatus::Code(0));
+    (thread_exit.duration_ns, thread_exit.thread_name) = (Some(12_400_000_000), Some((*b"worker 1").into()));
     vec![
         EventKind::Existing,
-        EventKind::Fork(fork(Some(ForkCall::Clone3))),
-        EventKind::Fork(ForkInfo {
-            creator: Some(reference(77, "other")),
-            creator_tid: Some(78),
-            ..fork(Some(ForkCall::Vfork))
-        }),
-        EventKind::Fork(ForkInfo { call: None, creator: None, creator_tid: None, flags: None }),
-        EventKind::Clone(ForkInfo {
-            creator: Some(reference(4711, "ls")),
-            creator_tid: Some(4715),
-            ..fork(Some(ForkCall::Clone))
-        }),
-        EventKind::Exec(ExecInfo { old_name: Some((*b"bash").into()), old_tid: Some(4714) }),
-        EventKind::ExecFailed(failure.clone()),
-        EventKind::ExecFailed(ExecFailure { errno: 4000, path: None, argv: None, dirfd: Some(-100) }),
-        EventKind::ExecFailed(ExecFailure { errno: 13, argv: None, ..failure }),
+        EventKind::Fork(fork(ForkCall::Clone3, reference(1200, "bash"), 1200)),
+        EventKind::Fork(fork(ForkCall::Vfork, reference(77, "other"), 78)),
+        EventKind::Fork(ForkInfo::default()),
+        EventKind::Clone(fork(ForkCall::Clone, reference(4711, "ls"), 4715)),
+        EventKind::Exec(ExecInfo::new(Some((*b"bash").into()), Some(4714))),
+        EventKind::ExecFailed(failure),
+        EventKind::ExecFailed(strange),
+        EventKind::ExecFailed(refused),
         EventKind::Exit(exit(ExitStatus::Code(0))),
-        EventKind::Exit(Exit { duration_ns: Some(0), ..exit(ExitStatus::Code(3)) }),
-        EventKind::Exit(Exit { killer: Some(reference(123, "bash")), ..killed(9, false) }),
-        EventKind::Exit(Exit { oom: true, ..killed(9, false) }),
+        EventKind::Exit(at_once),
+        EventKind::Exit(by_bash),
+        EventKind::Exit(oom),
         EventKind::Exit(killed(11, true)),
-        EventKind::Exit(Exit { usage: Usage::default(), duration_ns: None, ..exit(ExitStatus::Unknown) }),
-        EventKind::ThreadExit(ThreadExit {
-            status: ExitStatus::Code(0),
-            duration_ns: Some(12_400_000_000),
-            thread_name: Some((*b"worker 1").into()),
-        }),
-        EventKind::Core(CoreDump { signo: Some(6) }),
-        EventKind::Comm(CommChange { old: Some((*b"ls").into()), new: (*b"new name\n").into() }),
-        EventKind::Uid(IdChange { old_real: Some(0), old_effective: Some(1000) }),
-        EventKind::Gid(IdChange { old_real: Some(100), old_effective: Some(50) }),
+        EventKind::Exit(Exit::new(ExitStatus::Unknown, Usage::default())),
+        EventKind::ThreadExit(thread_exit),
+        EventKind::Core(CoreDump::new(Some(6))),
+        EventKind::Comm(CommChange::new(Some((*b"ls").into()), (*b"new name\n").into())),
+        EventKind::Uid(IdChange::new(Some(0), Some(1000))),
+        EventKind::Gid(IdChange::new(Some(100), Some(50))),
         EventKind::Sid,
-        EventKind::Ptrace(PtraceChange { attach: true, tracer: Some(reference(31, "gdb")) }),
-        EventKind::Ptrace(PtraceChange { attach: false, tracer: None }),
+        EventKind::Ptrace(PtraceChange::new(true, Some(reference(31, "gdb")))),
+        EventKind::Ptrace(PtraceChange::new(false, None)),
         EventKind::Lost(lost),
+        EventKind::Start(StartInfo::new(Some(reference(1200, "bash")), Some(1201))),
+        EventKind::Start(StartInfo::default()),
+        EventKind::Exit(exit(ExitStatus::Code(0xc000_0005))),
     ]
 }
 
@@ -235,13 +230,15 @@ pub fn any_event() -> impl proptest::strategy::Strategy<Value = Event> {
                     failure.argv = Some(Arc::new(Argv::from_block(argv.clone())));
                     failure.errno = number as u32;
                 }
-                EventKind::Comm(change) => *change = CommChange { old: Some(field().into()), new: field().into() },
+                EventKind::Comm(change) => *change = CommChange::new(Some(field().into()), field().into()),
                 EventKind::ThreadExit(exit) => exit.thread_name = Some(field().into()),
                 EventKind::Exit(exit) => {
-                    exit.killer = Some(ProcessRef { name: Some(field().into()), ..reference(1, "") });
+                    exit.killer = Some(ProcessRef::new(reference(1, "").id, Some(field().into())));
                     exit.usage.rchar = Some(number);
                 }
-                EventKind::Lost(lost) => lost.counts = std::array::from_fn(|i| number.rotate_left(i as u32)),
+                EventKind::Lost(lost) => {
+                    Kind::ALL.iter().for_each(|&kind| lost.counts.set(kind, number.rotate_left(kind as u32)));
+                }
                 EventKind::Fork(info) => info.flags = info.flags.map(|_| other),
                 _ => {}
             }
@@ -251,7 +248,7 @@ pub fn any_event() -> impl proptest::strategy::Strategy<Value = Event> {
                 process.exe = Some(field().into());
                 process.cwd = Some(field().into());
                 process.interpreter = Some(field().into());
-                process.parent = Some(ProcessRef { name: Some(field().into()), ..reference(1, "") });
+                process.parent = Some(ProcessRef::new(reference(1, "").id, Some(field().into())));
                 process.argv = Some(Arc::new(Argv::from_block(argv)));
                 process.env = Some(Arc::new(Argv::from_block(env)));
                 process.id.start = Some(StartTime(other));

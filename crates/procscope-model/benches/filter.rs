@@ -16,25 +16,19 @@ fn id(pid: u32) -> ProcessId {
 /// The exit of a compiler, as in a build.
 fn event() -> Event {
     let mut process = Process::new(id(4711));
-    process.parent = Some(ProcessRef { id: id(4710), name: Some(b"make".to_vec().into()) });
+    process.parent = Some(ProcessRef::new(id(4710), Some(b"make".to_vec().into())));
     process.name = Some(b"cc1plus".to_vec().into());
     process.exe = Some(b"/usr/lib/gcc/x86_64-linux-gnu/12/cc1plus".as_slice().into());
     let words =
         "cc1plus -quiet -I /usr/include/x -imultiarch x86_64-linux-gnu -D _GNU_SOURCE -quiet main.cc -O2 -o /tmp/x.s";
     process.argv = Some(Arc::new(Argv::from_strings(words.split(' '))));
-    process.credentials = Some(Arc::new(Credentials {
-        uid: 1000,
-        euid: 1000,
-        gid: 1000,
-        egid: 1000,
-        user: Some("alice".into()),
-        euser: Some("alice".into()),
-        group: Some("alice".into()),
-        egroup: Some("alice".into()),
-        login: None,
-    }));
-    let status = ExitStatus::Code(0);
-    let exit = Exit { status, killer: None, oom: false, duration_ns: Some(70_000_000), usage: Usage::default() };
+    let mut who = Credentials::new([1000; 2], [1000; 2]);
+    for name in [&mut who.user, &mut who.euser, &mut who.group, &mut who.egroup] {
+        *name = Some("alice".into());
+    }
+    process.credentials = Some(Arc::new(who));
+    let mut exit = Exit::new(ExitStatus::Code(0), Usage::default());
+    exit.duration_ns = Some(70_000_000);
     Event::new(1, Timestamp(0), SourceId::Ebpf, Some(Arc::new(process)), Some(4711), EventKind::Exit(exit))
 }
 

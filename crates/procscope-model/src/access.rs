@@ -128,9 +128,20 @@ impl Event {
         }
     }
 
-    /// The thread that made the fork or clone call.
+    /// The process that made it: by fork, by clone or by a start.
     pub fn creator(&self) -> Option<&ProcessRef> {
-        self.fork()?.creator.as_ref()
+        match &self.kind {
+            EventKind::Start(start) => start.creator.as_ref(),
+            _ => self.fork()?.creator.as_ref(),
+        }
+    }
+
+    /// The thread of the creator that made the call.
+    pub fn creator_tid(&self) -> Option<Pid> {
+        match &self.kind {
+            EventKind::Start(start) => start.creator_tid,
+            _ => self.fork()?.creator_tid,
+        }
     }
 
     /// How the process ended.

@@ -1,11 +1,10 @@
-use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::{Argv, ExitStatus, Flaws, Name, Pid, Process, ProcessRef, SourceId, Timestamp, Usage};
+use crate::{Argv, Counts, ExitStatus, Flaws, Kind, Name, Pid, Process, ProcessRef, SourceId, Timestamp, Usage};
 
 /// Something that happened to a process.
 #[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Event {
     /// Counts the delivered events of one monitor from 1, without a gap.
@@ -43,11 +42,13 @@ impl Event {
 
 /// What happened.
 #[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum EventKind {
     /// The process was already running.
     Existing,
-    /// A process began as a copy of its parent.
+    /// A process began as a copy of its parent. On Unix it becomes another program by [`EventKind::Exec`].
     Fork(ForkInfo),
     /// A thread began.
     Clone(ForkInfo),
@@ -73,31 +74,33 @@ pub enum EventKind {
     Ptrace(PtraceChange),
     /// Events that were lost.
     Lost(Lost),
+    /// A process began and runs its program from the first moment: `CreateProcess` of Windows,
+    /// `posix_spawn(2)` of macOS. There is no fork and no exec of it besides, so a consumer that asks
+    /// which programs start asks for [`Kind::Exec`] and [`Kind::Start`]. No mechanism of Linux reports
+    /// it: there `posix_spawn(3)` is a fork and an exec.
+    Start(StartInfo),
 }
 
 impl EventKind {
     /// A kind of event without its data.
     pub fn unknown(kind: Kind) -> Self {
-        let fork = ForkInfo { call: None, flags: None, creator: None, creator_tid: None };
-        let ids = IdChange { old_real: None, old_effective: None };
         let status = ExitStatus::Unknown;
         match kind {
             Kind::Existing => Self::Existing,
-            Kind::Fork => Self::Fork(fork),
-            Kind::Clone => Self::Clone(fork),
-            Kind::Exec => Self::Exec(ExecInfo { old_name: None, old_tid: None }),
-            Kind::ExecFailed => Self::ExecFailed(ExecFailure { errno: 0, path: None, argv: None, dirfd: None }),
-            Kind::Exit => {
-                Self::Exit(Exit { status, killer: None, oom: false, duration_ns: None, usage: Usage::default() })
-            }
-            Kind::ThreadExit => Self::ThreadExit(ThreadExit { status, duration_ns: None, thread_name: None }),
-            Kind::Core => Self::Core(CoreDump { signo: None }),
-            Kind::Comm => Self::Comm(CommChange { old: None, new: Name::new(b"") }),
-            Kind::Uid => Self::Uid(ids),
-            Kind::Gid => Self::Gid(ids),
+            Kind::Fork => Self::Fork(ForkInfo::default()),
+            Kind::Clone => Self::Clone(ForkInfo::default()),
+            Kind::Exec => Self::Exec(ExecInfo::default()),
+            Kind::ExecFailed => Self::ExecFailed(ExecFailure::default()),
+            Kind::Exit => Self::Exit(Exit::new(status, Usage::default())),
+            Kind::ThreadExit => Self::ThreadExit(ThreadExit::new(status)),
+            Kind::Core => Self::Core(CoreDump::default()),
+            Kind::Comm => Self::Comm(CommChange::new(None, Name::new(b""))),
+            Kind::Uid => Self::Uid(IdChange::default()),
+            Kind::Gid => Self::Gid(IdChange::default()),
             Kind::Sid => Self::Sid,
-            Kind::Ptrace => Self::Ptrace(PtraceChange { attach: false, tracer: None }),
+            Kind::Ptrace => Self::Ptrace(PtraceChange::default()),
             Kind::Lost => Self::Lost(Lost::default()),
+            Kind::Start => Self::Start(StartInfo::default()),
         }
     }
 
@@ -118,13 +121,17 @@ impl EventKind {
             Self::Sid => Kind::Sid,
             Self::Ptrace(_) => Kind::Ptrace,
             Self::Lost(_) => Kind::Lost,
+            Self::Start(_) => Kind::Start,
         }
     }
 }
 
 /// The system call that made a process or a thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[allow(missing_docs, reason = "each variant is the system call of that name")]
+#[non_exhaustive]
 pub enum ForkCall {
     Fork,
     Vfork,
@@ -145,7 +152,9 @@ impl ForkCall {
 }
 
 /// How a process or a thread began.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct ForkInfo {
     /// The system call; `None` for kernel threads, and if the kernel does not know it (before
     /// 5.15).
@@ -159,8 +168,36 @@ pub struct ForkInfo {
     pub creator_tid: Option<Pid>,
 }
 
+impl ForkInfo {
+    /// A beginning by this call, with these flags, of an unknown creator.
+    pub fn new(call: Option<ForkCall>, flags: Option<u64>) -> Self {
+        Self { call, flags, ..Self::default() }
+    }
+}
+
+/// How a process began that ran its program from the first moment. Its program is in [`Process`].
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
+pub struct StartInfo {
+    /// The process that made the call. It need not be the parent: Windows lets a caller name another
+    /// one.
+    pub creator: Option<ProcessRef>,
+    /// The thread of `creator` that made the call.
+    pub creator_tid: Option<Pid>,
+}
+
+impl StartInfo {
+    /// A start by this process and this thread of it.
+    pub fn new(creator: Option<ProcessRef>, creator_tid: Option<Pid>) -> Self {
+        Self { creator, creator_tid }
+    }
+}
+
 /// What an exec changed. The new program is in [`Process`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct ExecInfo {
     /// The comm before.
     pub old_name: Option<Name>,
@@ -168,12 +205,22 @@ pub struct ExecInfo {
     pub old_tid: Option<Pid>,
 }
 
+impl ExecInfo {
+    /// What the process was before.
+    pub fn new(old_name: Option<Name>, old_tid: Option<Pid>) -> Self {
+        Self { old_name, old_tid }
+    }
+}
+
 /// A refused exec.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct ExecFailure {
     /// The error's number.
     pub errno: u32,
     /// The path as it was given.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serial::bytes"))]
     pub path: Option<Box<[u8]>>,
     /// The arguments tried.
     pub argv: Option<Arc<Argv>>,
@@ -181,8 +228,17 @@ pub struct ExecFailure {
     pub dirfd: Option<i32>,
 }
 
+impl ExecFailure {
+    /// An exec that was refused with this error, and of which no more is known.
+    pub fn new(errno: u32) -> Self {
+        Self { errno, ..Self::default() }
+    }
+}
+
 /// The end of a process.
 #[derive(Clone, PartialEq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Exit {
     /// How it ended.
     pub status: ExitStatus,
@@ -196,8 +252,17 @@ pub struct Exit {
     pub usage: Usage,
 }
 
+impl Exit {
+    /// An end with this status after this use, by nobody's signal and at an unknown age.
+    pub fn new(status: ExitStatus, usage: Usage) -> Self {
+        Self { status, killer: None, oom: false, duration_ns: None, usage }
+    }
+}
+
 /// The end of a thread.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct ThreadExit {
     /// The thread's own status.
     pub status: ExitStatus,
@@ -207,15 +272,33 @@ pub struct ThreadExit {
     pub thread_name: Option<Name>,
 }
 
+impl ThreadExit {
+    /// An end with this status, of a thread of which no more is known.
+    pub fn new(status: ExitStatus) -> Self {
+        Self { status, duration_ns: None, thread_name: None }
+    }
+}
+
 /// A core dump about to be written, if limits allow.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct CoreDump {
     /// The signal's number, if the source knows it.
     pub signo: Option<u8>,
 }
 
+impl CoreDump {
+    /// A dump for this signal.
+    pub fn new(signo: Option<u8>) -> Self {
+        Self { signo }
+    }
+}
+
 /// A changed comm.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct CommChange {
     /// Before; `None` if it was never seen.
     pub old: Option<Name>,
@@ -223,8 +306,17 @@ pub struct CommChange {
     pub new: Name,
 }
 
+impl CommChange {
+    /// A change between these two.
+    pub fn new(old: Option<Name>, new: Name) -> Self {
+        Self { old, new }
+    }
+}
+
 /// Changed user or group ids; the new ones are in [`Process::credentials`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct IdChange {
     /// The real id before.
     pub old_real: Option<u32>,
@@ -232,8 +324,17 @@ pub struct IdChange {
     pub old_effective: Option<u32>,
 }
 
+impl IdChange {
+    /// A change from these ids.
+    pub fn new(old_real: Option<u32>, old_effective: Option<u32>) -> Self {
+        Self { old_real, old_effective }
+    }
+}
+
 /// A debugger attaches or detaches.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct PtraceChange {
     /// True if it attached.
     pub attach: bool,
@@ -241,11 +342,20 @@ pub struct PtraceChange {
     pub tracer: Option<ProcessRef>,
 }
 
+impl PtraceChange {
+    /// This debugger's coming, or its going.
+    pub fn new(attach: bool, tracer: Option<ProcessRef>) -> Self {
+        Self { attach, tracer }
+    }
+}
+
 /// Events that were lost between the event before this one and the next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Lost {
-    /// How many of each kind, with [`Kind`] as index; at [`Kind::Lost`] those of unknown kind.
-    pub counts: [u64; KIND_COUNT],
+    /// How many of each kind; at [`Kind::Lost`] those of unknown kind.
+    pub counts: Counts,
 }
 
 impl Exit {
@@ -263,231 +373,20 @@ impl ThreadExit {
 }
 
 impl Lost {
+    /// So many of one kind.
+    pub fn of(kind: Kind, n: u64) -> Self {
+        let mut lost = Self::default();
+        lost.counts.set(kind, n);
+        lost
+    }
+
     /// The total.
     pub fn total(&self) -> u64 {
-        self.counts.iter().fold(0, |sum, n| sum.saturating_add(*n))
+        self.counts.total()
     }
 
     /// The kinds with losses, and their numbers.
     pub fn iter(&self) -> impl Iterator<Item = (Kind, u64)> + '_ {
-        Kind::ALL.into_iter().map(|kind| (kind, self.counts[kind as usize])).filter(|(_, n)| *n != 0)
-    }
-}
-
-/// The kinds of event, named as `--events` and JSON name them.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[allow(missing_docs, reason = "each variant is the EventKind of that name")]
-#[repr(u8)]
-pub enum Kind {
-    Existing,
-    Fork,
-    Clone,
-    Exec,
-    ExecFailed,
-    Exit,
-    ThreadExit,
-    Core,
-    Comm,
-    Uid,
-    Gid,
-    Sid,
-    Ptrace,
-    Lost,
-}
-
-/// How many kinds there are.
-pub const KIND_COUNT: usize = 14;
-
-impl Kind {
-    /// All kinds, in the order of their indices.
-    pub const ALL: [Self; KIND_COUNT] = [
-        Self::Existing,
-        Self::Fork,
-        Self::Clone,
-        Self::Exec,
-        Self::ExecFailed,
-        Self::Exit,
-        Self::ThreadExit,
-        Self::Core,
-        Self::Comm,
-        Self::Uid,
-        Self::Gid,
-        Self::Sid,
-        Self::Ptrace,
-        Self::Lost,
-    ];
-
-    /// The word.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Existing => "existing",
-            Self::Fork => "fork",
-            Self::Clone => "clone",
-            Self::Exec => "exec",
-            Self::ExecFailed => "exec-failed",
-            Self::Exit => "exit",
-            Self::ThreadExit => "thread-exit",
-            Self::Core => "core",
-            Self::Comm => "comm",
-            Self::Uid => "uid",
-            Self::Gid => "gid",
-            Self::Sid => "sid",
-            Self::Ptrace => "ptrace",
-            Self::Lost => "lost",
-        }
-    }
-}
-
-impl FromStr for Kind {
-    type Err = ParseEventSetError;
-
-    fn from_str(word: &str) -> Result<Self, ParseEventSetError> {
-        let known = Self::ALL.into_iter().find(|kind| kind.name() == word);
-        known.ok_or_else(|| ParseEventSetError { word: word.to_owned() })
-    }
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-/// A set of kinds. [`Kind::Lost`] is always in it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct EventSet(u16);
-
-impl EventSet {
-    /// Only `lost`.
-    pub const NONE: Self = Self(1 << Kind::Lost as u16);
-    /// Every kind.
-    pub const ALL: Self = Self((1 << KIND_COUNT) - 1);
-
-    /// The set with one more kind.
-    #[must_use]
-    pub const fn with(self, kind: Kind) -> Self {
-        Self(self.0 | 1 << kind as u16)
-    }
-
-    /// The set with one kind less.
-    #[must_use]
-    pub const fn without(self, kind: Kind) -> Self {
-        Self(self.0 & !(1 << kind as u16))
-    }
-
-    /// True if the kind is in it.
-    pub const fn contains(self, kind: Kind) -> bool {
-        self.0 & 1 << kind as u16 != 0
-    }
-
-    /// The kinds that are in either.
-    #[must_use]
-    pub const fn union(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// The kinds that are in both.
-    #[must_use]
-    pub const fn intersection(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
-    /// Its kinds.
-    pub fn iter(self) -> impl Iterator<Item = Kind> {
-        Kind::ALL.into_iter().filter(move |&kind| self.contains(kind))
-    }
-}
-
-impl FromIterator<Kind> for EventSet {
-    fn from_iter<I: IntoIterator<Item = Kind>>(kinds: I) -> Self {
-        kinds.into_iter().fold(Self::NONE, Self::with)
-    }
-}
-
-impl fmt::Display for EventSet {
-    /// As `FromStr` reads it: `exec,exit`, or `all`. `lost` is named only if nothing else is in it.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.iter().filter(|&kind| kind != Kind::Lost).map(Kind::name).collect();
-        match names.len() {
-            0 => f.pad(Kind::Lost.name()),
-            _ if self.union(Self::NONE) == Self::ALL => f.pad("all"),
-            _ => f.pad(&names.join(",")),
-        }
-    }
-}
-
-impl Default for EventSet {
-    /// exec, exec-failed and exit.
-    fn default() -> Self {
-        Self::NONE.with(Kind::Exec).with(Kind::ExecFailed).with(Kind::Exit)
-    }
-}
-
-/// A word that is not a kind of event.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ParseEventSetError {
-    /// The word.
-    pub word: String,
-}
-
-impl fmt::Display for ParseEventSetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "there is no event '{}'; the events are all", self.word.escape_debug())?;
-        Kind::ALL.into_iter().try_for_each(|kind| write!(f, ", {kind}"))
-    }
-}
-
-impl std::error::Error for ParseEventSetError {}
-
-impl FromStr for EventSet {
-    type Err = ParseEventSetError;
-
-    /// Reads kinds joined by commas; `all` is every one, and forkstat's `ptrce` is `ptrace`.
-    fn from_str(list: &str) -> Result<Self, ParseEventSetError> {
-        list.split(',').map(str::trim).try_fold(Self::NONE, |set, word| match word {
-            "all" => Ok(Self::ALL),
-            "ptrce" => Ok(set.with(Kind::Ptrace)),
-            _ => match Kind::ALL.into_iter().find(|kind| kind.name() == word) {
-                Some(kind) => Ok(set.with(kind)),
-                None => Err(ParseEventSetError { word: word.to_owned() }),
-            },
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn event_sets_read_their_words() {
-        let set: EventSet = "fork, exec,ptrce".parse().unwrap();
-        assert_eq!(set.iter().map(Kind::name).collect::<Vec<_>>(), ["fork", "exec", "ptrace", "lost"]);
-        assert_eq!("all".parse(), Ok(EventSet::ALL));
-        assert_eq!("exec,all".parse(), Ok(EventSet::ALL));
-        assert_eq!("all,exec".parse::<EventSet>(), Ok(EventSet::ALL));
-        assert_eq!("exec,,exit".parse::<EventSet>(), Err(ParseEventSetError { word: String::new() }));
-        assert!("EXEC".parse::<EventSet>().unwrap_err().to_string().contains("exec-failed"));
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_set_is_read_again(kinds in proptest::collection::vec(0..KIND_COUNT, 0..KIND_COUNT)) {
-            let set: EventSet = kinds.into_iter().map(|index| Kind::ALL[index]).collect();
-            proptest::prop_assert_eq!(set.to_string().parse(), Ok(set));
-        }
-    }
-
-    #[test]
-    fn event_sets_show_their_words() {
-        assert_eq!(EventSet::from_iter([Kind::Exit, Kind::Exec]).to_string(), "exec,exit");
-        assert_eq!((EventSet::ALL.to_string(), EventSet::NONE.to_string()), ("all".into(), "lost".into()));
-    }
-
-    #[test]
-    fn kinds_stand_at_their_index() {
-        for (index, kind) in Kind::ALL.into_iter().enumerate() {
-            assert_eq!(kind as usize, index);
-        }
+        self.counts.iter()
     }
 }

@@ -6,6 +6,7 @@ pub type Pid = u32;
 
 /// The id of one boot: `/proc/sys/kernel/random/boot_id` on Linux.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct BootId(pub [u8; 16]);
 
 /// The text was not 32 hexadecimal digits.
@@ -47,6 +48,7 @@ impl fmt::Debug for BootId {
 /// On Linux field 22 of `/proc/PID/stat`, in hundredths of a second (USER_HZ); every Linux source
 /// gives the same number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StartTime(pub u64);
 
 /// USER_HZ is 100 on every supported architecture.
@@ -69,6 +71,7 @@ impl StartTime {
 /// is a pid used again within the clock tick in which the process started: the later process then
 /// has the flaw [`Flaw::Repeated`](crate::Flaw::Repeated).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct ProcessId {
     /// The process id.
     pub pid: Pid,

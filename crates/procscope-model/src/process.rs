@@ -4,6 +4,8 @@ use crate::{Argv, Flaws, Name, Pid, ProcessId};
 
 /// Another process, as far as an event names it: a parent, or the sender of a signal.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct ProcessRef {
     /// Its identity.
     pub id: ProcessId,
@@ -11,9 +13,18 @@ pub struct ProcessRef {
     pub name: Option<Name>,
 }
 
+impl ProcessRef {
+    /// Another process, by its identity and its name at that moment.
+    pub fn new(id: ProcessId, name: Option<Name>) -> Self {
+        Self { id, name }
+    }
+}
+
 /// The user who logged in, whatever users the process became since: `/proc/PID/loginuid` and
 /// `sessionid`, `CONFIG_AUDIT`.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Login {
     /// The user id set at login.
     pub uid: u32,
@@ -23,8 +34,17 @@ pub struct Login {
     pub session: Option<u32>,
 }
 
+impl Login {
+    /// A login as this user, of which no more is known.
+    pub fn new(uid: u32) -> Self {
+        Self { uid, user: None, session: None }
+    }
+}
+
 /// The users and groups as which a process acts. Numbers are those of the initial user namespace.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Credentials {
     /// Real user id.
     pub uid: u32,
@@ -55,6 +75,7 @@ impl Credentials {
 
 /// The controlling terminal, by its device number: `makedev(3)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Tty {
     /// Major number.
     pub major: u32,
@@ -124,7 +145,9 @@ impl std::str::FromStr for Tty {
 /// The namespaces of a process, by inode number (`/proc/PID/ns/`); 0 if the kernel has no such
 /// namespace.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[allow(missing_docs, reason = "each field is the namespace of that name")]
+#[non_exhaustive]
 pub struct Namespaces {
     pub mnt: u32,
     pub pid: u32,
@@ -157,6 +180,7 @@ bitflags::bitflags! {
 /// A process as it was at one moment. An absent value is unknown or does not apply; `flaws` says
 /// which.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Process {
     /// Its identity.
@@ -169,10 +193,13 @@ pub struct Process {
     pub name: Option<Name>,
     /// The path as it was given to exec; for a script, the script. For `execveat` and `fexecve` as
     /// the kernel writes it: `/dev/fd/N/PATH` or `/dev/fd/N` (`fs/exec.c`).
+    #[cfg_attr(feature = "serde", serde(with = "crate::serial::bytes"))]
     pub path: Option<Arc<[u8]>>,
     /// The resolved path of the executed file, from the root of its mount namespace.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serial::bytes"))]
     pub exe: Option<Arc<[u8]>>,
     /// The interpreter that the script named after `#!`.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serial::bytes"))]
     pub interpreter: Option<Arc<[u8]>>,
     /// The special properties of the file.
     pub exe_traits: ExeTraits,
@@ -181,6 +208,7 @@ pub struct Process {
     /// The environment as the program received it; only if requested.
     pub env: Option<Arc<Argv>>,
     /// The working directory at exec, from the root of its mount namespace.
+    #[cfg_attr(feature = "serde", serde(with = "crate::serial::bytes"))]
     pub cwd: Option<Arc<[u8]>>,
     /// True if that directory had been removed: `cwd` is its former path.
     pub cwd_deleted: bool,

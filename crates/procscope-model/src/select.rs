@@ -2,7 +2,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use crate::{
-    Ancestry, Event, EventKind, EventSet, Feed, FeedError, Filter, Session, Sink, StopHandle, Summary, Timestamp,
+    Ancestry, Event, EventKind, EventSet, Feed, FeedError, Filter, Kind, Session, Sink, StopHandle, Summary, Timestamp,
 };
 
 /// A feed of only some events of another: those of some kinds that match a filter.
@@ -100,7 +100,7 @@ impl Sink for Choosing<'_> {
         }
         self.given = true;
         self.chosen.count(event);
-        let seq = self.chosen.delivered.iter().sum();
+        let seq = self.chosen.total_delivered() + self.chosen.delivered(Kind::Lost);
         if seq == event.seq {
             return self.sink.event(event);
         }
@@ -164,7 +164,7 @@ mod tests {
     fn event(seq: u64, kind: Kind, pid: u32, parent: u32) -> Event {
         let id = |pid| ProcessId { pid, start: Some(StartTime(pid.into())) };
         let mut process = Process::new(id(pid));
-        process.parent = Some(ProcessRef { id: id(parent), name: None });
+        process.parent = Some(ProcessRef::new(id(parent), None));
         process.exe = Some(format!("/bin/{pid}").into_bytes().into());
         Event::new(seq, Timestamp(seq as i64), SourceId::Ebpf, Some(process.into()), None, EventKind::unknown(kind))
     }
@@ -181,7 +181,7 @@ mod tests {
     fn only_some_kinds() {
         let mut lost = Event::new(3, Timestamp(3), SourceId::Ebpf, None, None, EventKind::Lost(Lost::default()));
         if let EventKind::Lost(lost) = &mut lost.kind {
-            lost.counts[Kind::Exec as usize] = 5;
+            lost.counts.set(Kind::Exec, 5);
         }
         let events = vec![event(1, Kind::Fork, 2, 1), event(2, Kind::Exit, 2, 1), lost, event(4, Kind::Exit, 3, 1)];
         let (kept, summary) = chosen(events, EventSet::NONE.with(Kind::Exit), "");

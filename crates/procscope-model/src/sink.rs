@@ -2,7 +2,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use crate::{
-    BootId, Capabilities, Event, EventKind, EventSet, ExitStatus, Field, KIND_COUNT, Kind, Note, SourceId, Timestamp,
+    BootId, Capabilities, Counts, Event, EventKind, EventSet, ExitStatus, Field, Kind, Note, SourceId, Timestamp,
 };
 
 /// What is the same for all events of one feed.
@@ -66,14 +66,20 @@ pub trait Sink {
     }
 }
 
+/// A closure takes each event, and returns as [`Sink::event`] does.
+impl<F: FnMut(&Event) -> io::Result<ControlFlow<()>>> Sink for F {
+    fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>> {
+        self(event)
+    }
+}
+
 /// The result of a monitor's run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Summary {
-    /// Events given to the sink, by [`Kind`] as index.
-    pub delivered: [u64; KIND_COUNT],
-    /// Events lost in the kernel or on the way, by [`Kind`] as index.
-    pub lost: [u64; KIND_COUNT],
+    pub(crate) delivered: Counts,
+    pub(crate) lost: Counts,
     /// How many of those no buffer could have kept: the kernel skipped the program that reports
     /// them, because another run of it was in progress on that processor.
     pub skipped: u64,
@@ -98,11 +104,9 @@ impl Summary {
     /// Counts an event passed to the sink.
     pub fn count(&mut self, event: &Event) {
         let kind = event.kind.kind();
-        self.delivered[kind as usize] += 1;
+        self.delivered.add(kind, 1);
         if let EventKind::Lost(lost) = &event.kind {
-            for (kind, count) in lost.iter() {
-                self.lost[kind as usize] = self.lost[kind as usize].saturating_add(count);
-            }
+            self.lost.add_all(&lost.counts);
         }
         for (field, _) in event.own_flaws().filter(|(_, flaw)| flaw.is_incomplete()) {
             match self.incomplete.iter_mut().find(|(of, _)| *of == field) {
@@ -117,13 +121,33 @@ impl Summary {
         std::time::Duration::from_nanos(self.elapsed_ns)
     }
 
+    /// Events of a kind that were given to the sink.
+    pub fn delivered(&self, kind: Kind) -> u64 {
+        self.delivered.of(kind)
+    }
+
+    /// Events of a kind that were lost in the kernel or on the way; of [`Kind::Lost`] those whose kind is unknown.
+    pub fn lost(&self, kind: Kind) -> u64 {
+        self.lost.of(kind)
+    }
+
+    /// Counts events that were given to the sink.
+    pub fn add_delivered(&mut self, kind: Kind, n: u64) {
+        self.delivered.add(kind, n);
+    }
+
+    /// Counts events that were lost.
+    pub fn add_lost(&mut self, lost: &Counts) {
+        self.lost.add_all(lost);
+    }
+
     /// All events given to the sink, without the `lost` marks.
     pub fn total_delivered(&self) -> u64 {
-        Kind::ALL.into_iter().filter(|&kind| kind != Kind::Lost).map(|kind| self.delivered[kind as usize]).sum()
+        self.delivered.total() - self.delivered.of(Kind::Lost)
     }
 
     /// All events lost.
     pub fn total_lost(&self) -> u64 {
-        self.lost.iter().sum()
+        self.lost.total()
     }
 }

@@ -6,9 +6,12 @@ use crate::{UnknownWord, signal_name, signal_number};
 
 /// How a process ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum ExitStatus {
-    /// It ended by itself with this code.
+    /// It ended by itself with this code: 8 bits on Unix, all 32 on Windows, where a crash is an
+    /// NTSTATUS such as 0xC0000005.
     Code(u32),
     /// A signal ended it.
     Signal {
@@ -28,6 +31,12 @@ impl ExitStatus {
             0 => Self::Code(status >> 8 & 0xff),
             signo => Self::Signal { signo, core: status & 0x80 != 0 },
         }
+    }
+
+    /// True for a code that is an NTSTATUS of a warning or an error (`ntstatus.h`), which people know in
+    /// hexadecimal. No code of Unix is one.
+    pub fn is_nt_status(self) -> bool {
+        matches!(self, Self::Code(0x8000_0000..))
     }
 
     /// True only for exit code 0.
@@ -69,6 +78,7 @@ impl FromStr for ExitStatus {
 
 /// What a process used over its whole life, with all its threads. `None` is unknown, never zero.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Usage {
     /// CPU time in user mode, ns.

@@ -84,7 +84,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 };
                 ends.get_or_create(&Ended { name: label(), how }).inc();
             }
-            EventKind::Lost(counts) => _ = lost.inc_by(counts.counts.iter().sum()),
+            EventKind::Lost(counts) => _ = lost.inc_by(counts.total()),
             _ => {}
         }
     }

@@ -1,6 +1,9 @@
 //! Events one after another, for callers that pull: a monitor on a thread of its own, and a bounded
 //! queue between.
 
+#[cfg(unix)]
+mod bell;
+
 use std::collections::VecDeque;
 use std::io;
 use std::iter::FusedIterator;
@@ -8,6 +11,12 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+#[cfg(unix)]
+use bell::Bell;
+#[cfg(unix)]
+pub use bell::Readiness;
 
 use crate::{Argv, Error, Event, EventKind, Monitor, Session, Sink, StopHandle, Summary};
 
@@ -70,12 +79,32 @@ struct State {
     queue_bytes: usize,
     /// The task that waits for the queue to fill.
     waker: Option<Waker>,
+    /// The loop that waits for it.
+    #[cfg(unix)]
+    bell: Option<Bell>,
     /// How the monitor ended, until the consumer has reached that point.
     outcome: Option<Result<Summary, Error>>,
     /// Nothing will come any more.
     closed: bool,
     /// The consumer is gone.
     abandoned: bool,
+}
+
+impl State {
+    /// Nothing is to be had yet.
+    fn is_waiting(&self) -> bool {
+        self.queue.is_empty() && !self.closed
+    }
+
+    /// All that was at hand has been taken.
+    fn hush(&mut self) {
+        #[cfg(unix)]
+        if self.is_waiting()
+            && let Some(bell) = &mut self.bell
+        {
+            bell.hush();
+        }
+    }
 }
 
 impl Shared {
@@ -96,6 +125,10 @@ impl Shared {
     /// Wakes the consumer, be it a thread or a task.
     fn tell(&self, mut state: MutexGuard<'_, State>) {
         let waker = state.waker.take();
+        #[cfg(unix)]
+        if let Some(bell) = &mut state.bell {
+            bell.ring();
+        }
         drop(state);
         self.filled.notify_one();
         if let Some(waker) = waker {
@@ -138,6 +171,42 @@ impl Events {
     /// broke.
     pub fn summary(&self) -> Option<&Summary> {
         self.summary.as_ref()
+    }
+
+    /// The next event, if one comes in this time; `Ready(None)` after the last, as by `next`, and
+    /// `Pending` if none came. [`Duration::ZERO`] asks without waiting.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Poll<Option<Result<Event, Error>>> {
+        if let Some(event) = self.ready.pop_front() {
+            return Poll::Ready(Some(Ok(event)));
+        }
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.lock();
+        state.hush();
+        let waiting = shared.filled.wait_timeout_while(state, timeout, |state| state.is_waiting());
+        state = waiting.unwrap_or_else(PoisonError::into_inner).0;
+        if state.is_waiting() {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.refill(state))
+    }
+
+    /// A descriptor for a loop of your own: readable once events may be taken, and from the end on.
+    /// Then call [`Events::recv_timeout`] with [`Duration::ZERO`] until it returns `Pending`.
+    ///
+    /// # Errors
+    /// If the system has no descriptor left.
+    #[cfg(unix)]
+    pub fn readiness(&self) -> io::Result<Readiness> {
+        let mut state = self.shared.lock();
+        let at_hand = !self.ready.is_empty() || !state.is_waiting();
+        if state.bell.is_none() {
+            state.bell = Some(Bell::new()?);
+        }
+        let Some(bell) = &mut state.bell else { return Err(io::ErrorKind::NotFound.into()) };
+        if at_hand {
+            bell.ring();
+        }
+        Ok(bell.readiness())
     }
 
     /// Takes the content of the queue; if it is empty, returns how the monitor ended.
@@ -315,156 +384,4 @@ fn weight(event: &Event) -> usize {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
-    use std::task::Wake;
-    use std::time::Duration;
-
-    use super::*;
-    use crate::{BootId, SourceId, Timestamp};
-
-    fn event(seq: u64) -> Event {
-        Event::new(seq, Timestamp(0), SourceId::Ebpf, None, None, EventKind::Sid)
-    }
-
-    /// A consumer whose monitor is this function.
-    fn events(run: impl FnOnce(&mut Producer, &StopHandle) -> Result<Summary, Error> + Send + 'static) -> Events {
-        let shared = Arc::<Shared>::default();
-        let stop = StopHandle::default();
-        let mut producer = Producer { shared: Arc::clone(&shared), batch: Vec::new(), batch_bytes: 0 };
-        let stopped = stop.clone();
-        let thread = thread::spawn(move || {
-            let outcome = run(&mut producer, &stopped);
-            producer.shared.close(outcome);
-        });
-        let session = Session::new(BootId::default(), SourceId::Ebpf);
-        Events { shared, ready: VecDeque::new(), session, stop, thread: Some(thread), summary: None }
-    }
-
-    fn send(producer: &mut Producer, seq: u64) -> ControlFlow<()> {
-        producer.event(&event(seq)).unwrap()
-    }
-
-    #[test]
-    fn events_come_in_order_and_the_summary_after_them() {
-        let mut events = events(|producer, _| {
-            for seq in 0..10_000 {
-                assert!(send(producer, seq).is_continue());
-                if seq % 7 == 0 {
-                    producer.batch_end().unwrap();
-                }
-            }
-            producer.batch_end().unwrap();
-            let mut summary = Summary::default();
-            summary.malformed = 3;
-            Ok(summary)
-        });
-        let seqs: Vec<u64> = events.by_ref().map(|event| event.unwrap().seq).collect();
-        assert!(seqs.into_iter().eq(0..10_000));
-        assert_eq!(events.summary().unwrap().malformed, 3);
-        assert!(events.next().is_none());
-    }
-
-    #[test]
-    fn an_error_is_the_last_item() {
-        let mut events = events(|producer, _| {
-            let _ = send(producer, 1);
-            producer.batch_end().unwrap();
-            Err(Error::Sink(io::ErrorKind::Other.into()))
-        });
-        assert_eq!(events.next().unwrap().unwrap().seq, 1);
-        assert!(events.next().unwrap().is_err());
-        assert!(events.next().is_none() && events.summary().is_none());
-    }
-
-    #[test]
-    fn a_panic_is_an_error_and_no_endless_wait() {
-        let mut events = events(|_, _| panic!("on purpose"));
-        assert!(events.next().unwrap().unwrap_err().to_string().contains("panicked"));
-        assert!(events.next().is_none());
-    }
-
-    #[test]
-    fn the_reader_waits_for_a_slow_consumer() {
-        let sent = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&sent);
-        let most = QUEUE_BYTES / weight(&event(0));
-        let total = most * 3;
-        let mut events = events(move |producer, _| {
-            for seq in 0..total as u64 {
-                assert!(send(producer, seq).is_continue());
-                count.fetch_add(1, Ordering::SeqCst);
-            }
-            producer.batch_end().unwrap();
-            Ok(Summary::default())
-        });
-        while sent.load(Ordering::SeqCst) + BATCH < most {
-            thread::yield_now();
-        }
-        thread::sleep(Duration::from_millis(50));
-        let waiting = sent.load(Ordering::SeqCst);
-        assert!(waiting <= most + BATCH, "{waiting} of at most {most} were taken");
-        assert_eq!(events.by_ref().count(), total);
-        assert!(events.summary().is_some());
-    }
-
-    #[test]
-    fn dropping_ends_a_reader_that_waits_for_room() {
-        let dropped = events(|producer, stop| {
-            let mut seq = 0;
-            while send(producer, seq).is_continue() {
-                seq += 1;
-            }
-            assert!(producer.shared.lock().abandoned);
-            while !stop.is_stopped() {
-                thread::yield_now();
-            }
-            Ok(Summary::default())
-        });
-        let shared = Arc::clone(&dropped.shared);
-        while shared.lock().queue_bytes + BATCH * 1024 < QUEUE_BYTES {
-            thread::yield_now();
-        }
-        drop(dropped);
-        assert!(shared.lock().closed);
-    }
-
-    struct Count(AtomicUsize);
-
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
-
-    #[test]
-    fn a_task_is_woken_once_for_each_time_it_found_nothing() {
-        let (go, gone) = std::sync::mpsc::channel();
-        let mut events = events(move |producer, _| {
-            for seq in 0..3 {
-                gone.recv().unwrap();
-                let _ = send(producer, seq);
-                producer.batch_end().unwrap();
-            }
-            gone.recv().unwrap();
-            Ok(Summary::default())
-        });
-        let count = Arc::new(Count(AtomicUsize::new(0)));
-        let waker = Waker::from(Arc::clone(&count));
-        let mut context = Context::from_waker(&waker);
-        for seq in 0..4 {
-            assert!(events.poll(&mut context).is_pending());
-            assert_eq!(count.0.load(Ordering::SeqCst), seq);
-            go.send(()).unwrap();
-            while count.0.load(Ordering::SeqCst) == seq {
-                thread::yield_now();
-            }
-            match events.poll(&mut context) {
-                Poll::Ready(Some(event)) => assert_eq!(event.unwrap().seq, seq as u64),
-                Poll::Ready(None) => assert_eq!(seq, 3),
-                Poll::Pending => panic!("woken for nothing"),
-            }
-        }
-        assert!(events.summary().is_some());
-    }
-}
+mod tests;

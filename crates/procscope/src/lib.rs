@@ -156,6 +156,8 @@ pub use error::{Error, SourceInfo, Verdict};
 #[cfg(feature = "stream")]
 pub use events::EventStream;
 pub use events::Events;
+#[cfg(unix)]
+pub use events::Readiness;
 pub use launch::RunningCommand;
 pub use monitor::{Monitor, MonitorBuilder};
 pub use plan::{DecidedBy, ExplainedTerm, Explanation};

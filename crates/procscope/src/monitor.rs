@@ -1,4 +1,5 @@
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -138,7 +139,20 @@ impl MonitorBuilder {
     #[must_use]
     pub fn command(mut self, argv: impl IntoIterator<Item = impl Into<OsString>>) -> Self {
         let argv = argv.into_iter().map(Into::into).collect();
-        self.want.launch.get_or_insert_default().argv = argv;
+        self.want.launch.get_or_insert_default().argv = Some(argv);
+        self
+    }
+
+    /// The same for a command of the standard library, as far as that shows what it is: its program,
+    /// arguments, environment and working directory. Its standard input and outputs, user, group and
+    /// what it does before its exec cannot be read, so the command has the caller's.
+    #[must_use]
+    pub fn std_command(mut self, command: &std::process::Command) -> Self {
+        let owned = |text: &OsStr| text.to_owned();
+        let launch = self.want.launch.get_or_insert_default();
+        launch.argv = Some([command.get_program()].into_iter().chain(command.get_args()).map(owned).collect());
+        launch.env = command.get_envs().map(|(name, value)| (name.to_owned(), value.map(owned))).collect();
+        launch.dir = command.get_current_dir().map(Into::into);
         self
     }
 
@@ -163,7 +177,7 @@ impl MonitorBuilder {
     /// # Errors
     /// [`Error::NoMechanism`] if this build has none.
     pub fn explain(&self) -> Result<Explanation, Error> {
-        source::explain(self.source, &plan::with_environment(self.want.clone()))
+        source::explain(self.source, &plan::of_this_system(plan::with_environment(self.want.clone())))
     }
 
     /// Attaches to the system: from its return on, events are buffered.
@@ -176,8 +190,8 @@ impl MonitorBuilder {
     /// does, [`Error::NoMechanism`] if there is none, [`Error::Choice`] if a choice names something
     /// that does not exist, [`Error::Command`] if a command is not found.
     pub fn build(mut self) -> Result<Monitor, Error> {
-        self.want = plan::with_environment(self.want);
-        let launch = self.want.launch.clone().filter(|launch| !launch.argv.is_empty());
+        self.want = plan::of_this_system(plan::with_environment(self.want));
+        let launch = self.want.launch.clone().filter(|launch| launch.argv.is_some());
         let mut command = None;
         if let Some(launch) = launch {
             let held = Arc::new(Held::start(&launch)?);
@@ -333,6 +347,18 @@ impl Monitor {
         let mut summary = out.finish(elapsed_ns, self.stop.stopped()).map_err(Error::Sink)?;
         summary.command = self.command.and_then(|command| command.held.command().status());
         became.and(result).map(|()| summary)
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let command = self.command();
+        f.debug_struct("Monitor")
+            .field("session", &self.session)
+            .field("stop", &self.stop)
+            .field("duration", &self.duration)
+            .field("command", &command)
+            .finish_non_exhaustive()
     }
 }
 

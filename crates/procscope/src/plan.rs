@@ -67,6 +67,15 @@ pub(crate) struct Plan {
     pub(crate) explanation: Explanation,
 }
 
+/// The kinds of event that this system has.
+const HERE: EventSet = if cfg!(target_os = "linux") { EventSet::LINUX } else { EventSet::ALL };
+
+/// Every kind means every kind that this system has.
+pub(crate) fn of_this_system(mut want: Want) -> Want {
+    want.events = if want.events == EventSet::ALL { HERE } else { want.events };
+    want
+}
+
 /// If a filter reads the environment, the source reads it, too.
 pub(crate) fn with_environment(mut want: Want) -> Want {
     let Some(filter) = &want.filter else { return want };

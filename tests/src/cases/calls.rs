@@ -2,7 +2,9 @@
 
 use std::io;
 
-use super::failed::{expect, failing};
+use super::failed::expect;
+#[cfg(target_arch = "x86_64")]
+use super::failed::failing;
 use super::{Case, Stage};
 use crate::actor::List;
 

@@ -96,7 +96,8 @@ fn repeats_are_marked(source: &str) -> usize {
     for event in ["fork", "exit"] {
         let all: Vec<_> = events.iter().filter(|seen| seen.event == event && seen.pid == Some(pid)).collect();
         assert_eq!(all.len(), times, "{source}: {event}");
-        (ids.clear(), exact.clear());
+        ids.clear();
+        exact.clear();
         for seen in all {
             let flaw = seen.flaws.get("id").map(String::as_str);
             let again = !ids.insert(seen.id.clone());

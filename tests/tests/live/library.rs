@@ -139,7 +139,7 @@ fn slow_consumer_loses_nothing_uncounted() {
     let (mut told, mut lost) = (0, 0);
     for event in events.by_ref() {
         match event.expect("it works").kind {
-            EventKind::Lost(counts) => lost += counts.counts.iter().sum::<u64>(),
+            EventKind::Lost(counts) => lost += counts.total(),
             _ => told += 1,
         }
     }

@@ -196,7 +196,11 @@ mod tests {
             it.id.pid = 500_000_001;
             it.exe = Some((*b"/proc/self/exe").into());
             assert_eq!(bits(&it, mount_namespace()), None);
-            it.namespaces = mount_namespace().map(|mnt| procscope::Namespaces { mnt, ..Default::default() });
+            it.namespaces = mount_namespace().map(|mnt| {
+                let mut namespaces = procscope::Namespaces::default();
+                namespaces.mnt = mnt;
+                namespaces
+            });
             assert_eq!(bits(&it, mount_namespace()), Some(usize::BITS as u8));
         }
     }

@@ -77,13 +77,9 @@ fn rows(dir: &str, name: &str, heading: &[&str]) -> Vec<Row> {
 fn process(row: &Row) -> Process {
     let pid = |name: &str| row.number(name).and_then(|pid| u32::try_from(pid).ok());
     let mut process = Process::new(ProcessId { pid: pid("pid").unwrap_or(1), start: None });
-    process.parent = pid("ppid").map(|pid| ProcessRef { id: ProcessId { pid, start: None }, name: None });
+    process.parent = pid("ppid").map(|pid| ProcessRef::new(ProcessId { pid, start: None }, None));
     process.name = row.text("comm").or(row.text("pcomm")).map(|name| name.as_bytes().into());
-    process.credentials = pid("uid").map(|uid| {
-        let none = || None;
-        let (user, euser, group, egroup) = (none(), none(), none(), none());
-        Arc::new(Credentials { uid, euid: uid, gid: 0, egid: 0, user, euser, group, egroup, login: None })
-    });
+    process.credentials = pid("uid").map(|uid| Arc::new(Credentials::new([uid; 2], [0; 2])));
     process
 }
 
@@ -100,16 +96,15 @@ fn exec(row: &Row, path: bool, time: Timestamp) -> Event {
     let argv = known.is_none().then(|| Arc::new(Argv::from_strings(strings.iter().copied().chain(more))));
     let given = path.then(|| strings[0].as_bytes());
     let kind = match row.number("ret").filter(|&ret| ret != 0) {
-        Some(ret) => EventKind::ExecFailed(ExecFailure {
-            errno: ret.unsigned_abs() as u32,
-            path: given.map(Into::into),
-            argv,
-            dirfd: None,
-        }),
+        Some(ret) => {
+            let mut failure = ExecFailure::new(ret.unsigned_abs() as u32);
+            (failure.path, failure.argv) = (given.map(Into::into), argv);
+            EventKind::ExecFailed(failure)
+        }
         None => {
             process.argv = argv;
             process.path = given.map(Into::into);
-            EventKind::Exec(ExecInfo { old_name: None, old_tid: None })
+            EventKind::Exec(ExecInfo::default())
         }
     };
     let tid = Some(process.id.pid);
@@ -241,7 +236,8 @@ fn exitsnoop_of_bcc() {
             _ => panic!("{code}"),
         };
         let age = row.text("age(s)").unwrap().replace('.', "").parse::<u64>().unwrap() * 10_000_000;
-        let exit = Exit { status, killer: None, oom: false, duration_ns: Some(age), usage: Usage::default() };
+        let mut exit = Exit::new(status, Usage::default());
+        exit.duration_ns = Some(age);
         let time = time_of_day(row.text("time-utc").unwrap_or("12:00:00"));
         let tid = row.number("tid").map(|tid| tid as u32);
         let event = Event::new(1, time, SourceId::Ebpf, Some(process(&row).into()), tid, EventKind::Exit(exit));
@@ -291,10 +287,11 @@ fn shortlived_of_the_dtrace_toolkit() {
         let mut process = Process::new(ProcessId { pid: 7, start: None });
         process.name = Some(if by_name { key } else { "x" }.as_bytes().into());
         let ppid = if by_name { 1 } else { key.parse().unwrap() };
-        process.parent = Some(ProcessRef { id: ProcessId { pid: ppid, start: None }, name: None });
+        process.parent = Some(ProcessRef::new(ProcessId { pid: ppid, start: None }, None));
         let mut usage = Usage::default();
         (usage.user_ns, usage.system_ns) = (Some(ms as u64 * 1_000_000), Some(0));
-        let exit = Exit { status: ExitStatus::Code(0), killer: None, oom: false, duration_ns: Some(0), usage };
+        let mut exit = Exit::new(ExitStatus::Code(0), usage);
+        exit.duration_ns = Some(0);
         let time = time_of_day("12:00:00");
         let event = Event::new(1, time, SourceId::Ebpf, Some(process.into()), None, EventKind::Exit(exit));
         let mut render = shortlived::for_test(time);

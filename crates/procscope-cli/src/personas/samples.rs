@@ -16,14 +16,12 @@ pub(super) fn words(line: &str) -> Vec<OsString> {
 /// them.
 pub(super) fn execs() -> (Timestamp, Vec<Event>) {
     let refused = |errno, path: Option<&[u8]>, argv: Option<&[&str]>| {
-        EventKind::ExecFailed(ExecFailure {
-            errno,
-            path: path.map(Into::into),
-            argv: argv.map(|argv| Arc::new(Argv::from_strings(argv))),
-            dirfd: None,
-        })
+        let mut failure = ExecFailure::new(errno);
+        failure.path = path.map(Into::into);
+        failure.argv = argv.map(|argv| Arc::new(Argv::from_strings(argv)));
+        EventKind::ExecFailed(failure)
     };
-    let exec = || EventKind::Exec(ExecInfo { old_name: None, old_tid: None });
+    let exec = || EventKind::Exec(ExecInfo::default());
     let mut quoting = process();
     quoting.argv = Some(Arc::new(Argv::from_strings(["ls", "a\"b", "", "x\ty"])));
     let events = vec![
@@ -41,5 +39,5 @@ pub(super) fn execs() -> (Timestamp, Vec<Event>) {
 
 fn exit() -> EventKind {
     let usage = Usage::default();
-    EventKind::Exit(Exit { status: ExitStatus::Code(0), killer: None, oom: false, duration_ns: None, usage })
+    EventKind::Exit(Exit::new(ExitStatus::Code(0), usage))
 }

@@ -181,6 +181,7 @@ fn status(out: &mut Cell, event: &Event) -> bool {
     }
     match event.exit_status() {
         None => return false,
+        Some(status @ ExitStatus::Code(code)) if status.is_nt_status() => word(out, Some(format!("exit {code:#010X}"))),
         Some(ExitStatus::Code(code)) => word(out, Some(format!("exit {code}"))),
         Some(ExitStatus::Signal { signo, core }) => {
             word(out, Some(signal_name(signo)));
@@ -203,7 +204,7 @@ fn info(out: &mut Cell, event: &Event) {
     match &event.kind {
         EventKind::Fork(fork) => _ = word(out, fork.call.map(|call| call.name())),
         EventKind::Clone(_) => _ = word(out, event.tid.map(|tid| format!("thread {tid}"))),
-        EventKind::Exec(_) => traits(out, event),
+        EventKind::Exec(_) | EventKind::Start(_) => traits(out, event),
         EventKind::ThreadExit(_) => {
             word(out, event.tid.map(|tid| format!("thread {tid} ")));
             ended(out, event);

@@ -133,7 +133,7 @@ fn styled(out: &mut Vec<u8>, color: bool, style: Style, text: &[u8]) {
 /// Green begins, red went wrong, yellow deserves a look; the usual stays plain.
 fn event_style(event: &Event) -> Style {
     let color = match event.kind.kind() {
-        Kind::Exec => AnsiColor::Green,
+        Kind::Exec | Kind::Start => AnsiColor::Green,
         Kind::ExecFailed | Kind::Core => AnsiColor::Red,
         Kind::Exit | Kind::ThreadExit if event.exit_status().is_some_and(|status| status.is_success()) => {
             return Style::new();
@@ -230,7 +230,8 @@ mod tests {
                 lines += &samples::rendered(&mut table(look.clone()), &[event]);
             }
         }
-        let path = procscope::ExecFailure { errno: 2, path: Some(b"/x y;kill $$"[..].into()), argv: None, dirfd: None };
+        let mut path = procscope::ExecFailure::new(2);
+        path.path = Some(b"/x y;kill $$"[..].into());
         let event = samples::event(1, &samples::odd_process(), EventKind::ExecFailed(path));
         lines += &samples::rendered(&mut table(look), &[event]);
         let expected = "load,300,,~,#~,\u{3164},\n\n\n".repeat(4) + "/x y;kill $$,\n";

@@ -193,7 +193,7 @@ fn expect_creator(event: &mut Event) {
         }
         EventKind::Clone(fork) if fork.flags.is_some() && fork.creator.is_none() => {
             fork.creator_tid = pid.map(|id| id.pid);
-            fork.creator = pid.map(|id| procscope_model::ProcessRef { id, name });
+            fork.creator = pid.map(|id| procscope_model::ProcessRef::new(id, name));
         }
         _ => {}
     }
@@ -251,7 +251,7 @@ fn texts(value: &Json, exact: Option<&Json>) -> Option<Argv> {
 fn counts(value: &Json) -> Option<Lost> {
     let mut lost = Lost::default();
     for (kind, count) in value.as_object()? {
-        lost.counts[kind.parse::<Kind>().ok()? as usize] = count.as_u64()?;
+        lost.counts.set(kind.parse().ok()?, count.as_u64()?);
     }
     Some(lost)
 }

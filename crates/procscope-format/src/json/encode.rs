@@ -73,7 +73,7 @@ impl JsonLines {
         self.identity.push(out, process);
         number!(out, "ns_pid", process.ns_pid.filter(|&pid| pid != process.id.pid));
         if let Some(namespaces) = &process.namespaces
-            && matches!(kind, Kind::Exec | Kind::Existing)
+            && matches!(kind, Kind::Exec | Kind::Start | Kind::Existing)
         {
             self.namespaces.push(out, namespaces, push_namespaces);
         }
@@ -94,6 +94,13 @@ impl JsonLines {
                 number!(out, "flags", fork.flags);
                 if let Some(creator) = &fork.creator {
                     self.push_creator(out, event, creator, fork.creator_tid);
+                }
+            }
+            EventKind::Start(start) => {
+                if let Some(creator) = &start.creator {
+                    push_ref(out, &self.boot, key!("creator"), creator);
+                    number!(out, "tid", start.creator_tid);
+                    out.push(b'}');
                 }
             }
             EventKind::Exec(exec) => number!(out, "old_tid", exec.old_tid.filter(|&tid| Some(tid) != event.tid)),
@@ -242,7 +249,7 @@ fn push_image(out: &mut Vec<u8>, event: &Event, process: &Process) {
         push_traits(out, process.exe_traits);
     }
     list!(out, "argv", event.argv());
-    if matches!(kind, Kind::Exec | Kind::Existing) {
+    if matches!(kind, Kind::Exec | Kind::Start | Kind::Existing) {
         list!(out, "env", process.env.as_deref());
     }
     text!(out, "cwd", process.cwd.as_deref());
@@ -266,7 +273,7 @@ fn push_traits(out: &mut Vec<u8>, traits: ExeTraits) {
 }
 
 fn push_namespaces(out: &mut Vec<u8>, of: &Namespaces) {
-    let Namespaces { mnt, pid, net, uts, ipc, user, cgroup, time } = *of;
+    let Namespaces { mnt, pid, net, uts, ipc, user, cgroup, time, .. } = *of;
     let all = [
         ("mnt\":", mnt),
         ("pid\":", pid),

@@ -16,7 +16,7 @@ seen from the initial time namespace), or ? if the start is not known.";
 
 /// Keys that JSON has only in some of the events whose field is known.
 const ONLY_IN: [(&str, &[Kind]); 2] = [("env", PROGRAMS), ("namespaces", PROGRAMS)];
-const PROGRAMS: &[Kind] = &[Kind::Existing, Kind::Exec];
+const PROGRAMS: &[Kind] = &[Kind::Existing, Kind::Exec, Kind::Start];
 
 /// What holds between keys.
 const BETWEEN: [&str; 3] = [
@@ -85,7 +85,7 @@ fn property(spec: &FieldSpec) -> String {
         FieldType::Span { .. } | FieldType::Size { .. } => all.text("type", "integer").raw("minimum", 0),
         FieldType::Truth { only_true: true } => all.raw("const", true),
         FieldType::Truth { only_true: false } => all.text("type", "boolean"),
-        FieldType::Kind => all.text("type", "string").raw("enum", list(Kind::ALL.map(Kind::name))),
+        FieldType::Kind => all.text("type", "string").raw("enum", list(Kind::ALL.iter().map(|kind| kind.name()))),
         FieldType::Signal => all.text("type", "string").text("pattern", r"^SIG[A-Z0-9]+(\+[0-9]+)?$"),
         FieldType::Errno => all.text("type", "string").text("pattern", "^E[A-Z0-9]+$"),
         FieldType::Time => {
@@ -102,7 +102,9 @@ fn property(spec: &FieldSpec) -> String {
             all.text("description", spec.doc);
             return all.raw("properties", properties(&format!("{}.", spec.name)).lines(3)).lines(2);
         }
-        FieldType::Counts => words(&mut all, list(Kind::ALL.map(Kind::name)), r#"{"type": "integer", "minimum": 1}"#),
+        FieldType::Counts => {
+            words(&mut all, list(Kind::ALL.iter().map(|kind| kind.name())), r#"{"type": "integer", "minimum": 1}"#)
+        }
         FieldType::Flaws => {
             let flaws = format!("{{\"enum\": {}}}", list(Flaw::ALL.map(Flaw::name)));
             words(all.raw("minProperties", 1), list(Field::ALL.map(Field::name)), &flaws)
@@ -134,7 +136,7 @@ fn exact(spec: &FieldSpec) -> String {
 /// The keys that each kind must have, and those that it cannot have.
 fn by_kind() -> Vec<String> {
     let always = required(EventSet::ALL.iter());
-    let kinds = Kind::ALL.map(|kind| {
+    let kinds = Kind::ALL.iter().map(|&kind| {
         let must: Vec<_> = required([kind]).into_iter().filter(|key| !always.contains(key)).collect();
         let never = FIELDS.iter().filter(|spec| !spec.name.contains('.') && (spec.is_stored() || is_group(spec)));
         let never = never.filter(|spec| !may_have(spec, kind)).flat_map(|spec| {
@@ -150,7 +152,7 @@ fn by_kind() -> Vec<String> {
         then.raw("properties", absent.line());
         format!(r#"{{"if": {{"properties": {{"event": {{"const": "{kind}"}}}}}}, "then": {}}}"#, then.line())
     });
-    kinds.into_iter().chain(BETWEEN.map(str::to_owned)).collect()
+    kinds.chain(BETWEEN.map(str::to_owned)).collect()
 }
 
 /// An event of which as little is known as can be.

@@ -107,7 +107,7 @@ fn the_schema_refuses_what_cannot_be() {
         change(&mut value);
         validator.is_valid(&value)
     };
-    for kind in Kind::ALL {
+    for &kind in Kind::ALL {
         assert!(valid(kind, &|_| ()), "{kind}");
         assert!(!valid(kind, &|line| line["moon"] = 1.into()), "{kind}");
         for key in ["v", "seq", "time", "event", "source", if kind == Kind::Lost { "count" } else { "id" }] {
@@ -258,7 +258,7 @@ fn left_out(mut event: Event) -> Event {
     if let Some(process) = event.process.as_mut().map(std::sync::Arc::make_mut) {
         process.flaws = Flaws::new();
         process.ns_pid = process.ns_pid.filter(|&pid| pid != process.id.pid);
-        if !matches!(kind, Kind::Exec | Kind::Existing) {
+        if !matches!(kind, Kind::Exec | Kind::Start | Kind::Existing) {
             (process.env, process.namespaces) = (None, None);
         }
         match &event.kind {

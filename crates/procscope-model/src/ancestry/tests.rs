@@ -106,7 +106,7 @@ fn fork(pid: Pid, start: u64, of: ProcessId, creator: Option<ProcessId>) -> Even
 }
 
 fn exec(pid: Pid, start: u64, of: ProcessId, exe: &str) -> Event {
-    let info = ExecInfo { old_name: None, old_tid: None };
+    let info = ExecInfo::default();
     let mut event = event(pid, start, Some(of), exe.rsplit('/').next().unwrap(), EventKind::Exec(info));
     Arc::make_mut(event.process.as_mut().unwrap()).exe = Some(exe.as_bytes().into());
     event
@@ -146,7 +146,7 @@ fn events_make_lines() {
     // An orphan keeps the parent that it was born to, up to and with its own end.
     let _ = see(exit(22, 7));
     assert!(see(exec(23, 8, id(1, 0), "/bin/ls")).0.starts_with("22 child"));
-    let change = CommChange { old: None, new: "late".into() };
+    let change = CommChange::new(None, "late".into());
     let _ = see(event(21, 6, Some(id(20, 5)), "late", EventKind::Comm(change)));
     assert!(see(exit(23, 8)).0.starts_with("22 child"));
     assert!(see(fork(24, 9, id(21, 6), None)).0.starts_with("21 late /bin/sh"));

@@ -19,7 +19,7 @@ pub(super) fn process(event: &mut Event) -> Option<&mut Process> {
 
 /// Another process, to be changed.
 pub(super) fn other(place: &mut Option<ProcessRef>) -> &mut ProcessRef {
-    place.get_or_insert(ProcessRef { id: ProcessId { pid: 0, start: None }, name: None })
+    place.get_or_insert(ProcessRef::new(ProcessId { pid: 0, start: None }, None))
 }
 
 fn parent(event: &mut Event) -> Option<&mut ProcessRef> {
@@ -42,7 +42,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
             Value::Time(time) => put(&mut e.time, Some(time)),
             _ => false,
         }),
-    F::new("event", FieldType::Kind, "The kind of event: existing (was already running), fork (a process began), clone (a thread began), exec, exec-failed (the kernel refused an exec), exit (a process ended, with its last thread), thread-exit, core (a signal dumps core), comm, uid, gid, sid, ptrace (changes), lost (events that were lost).")
+    F::new("event", FieldType::Kind, "The kind of event: existing (was already running), fork (a process began), clone (a thread began), exec, exec-failed (the kernel refused an exec), exit (a process ended, with its last thread), thread-exit, core (a signal dumps core), comm, uid, gid, sid, ptrace (changes), lost (events that were lost), start (a process began and runs its program from the first moment: Windows and macOS).")
         .column("event")
         .get(|e| Some(Value::Kind(e.kind.kind())))
         .set(|e, v| v == Value::Kind(e.kind.kind())),

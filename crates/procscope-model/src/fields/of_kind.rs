@@ -2,10 +2,12 @@
 
 use super::of_event::{call, other};
 use super::{BEGINNINGS, ENDS, EXIT, FieldSpec, FieldType, NONE, U32, U64, Value, put, some};
-use crate::{Event, EventKind, EventSet, ExecFailure, Exit, ExitStatus, Field, ForkInfo, Kind, Lost, ProcessRef};
+use crate::{Event, EventKind, EventSet, ExecFailure, Exit, ExitStatus, Field, ForkInfo, Kind, Lost, Pid, ProcessRef};
 
 use FieldSpec as F;
 
+/// What a creator made.
+const MADE: EventSet = BEGINNINGS.with(Kind::Start);
 const EXEC: EventSet = NONE.with(Kind::Exec);
 const FAILED: EventSet = NONE.with(Kind::ExecFailed);
 const PTRACE: EventSet = NONE.with(Kind::Ptrace);
@@ -20,8 +22,13 @@ fn fork(event: &mut Event) -> Option<&mut ForkInfo> {
     }
 }
 
-fn creator(event: &mut Event) -> Option<&mut ProcessRef> {
-    fork(event).map(|fork| other(&mut fork.creator))
+/// The place of the creator and of its thread.
+fn creator(event: &mut Event) -> Option<(&mut Option<ProcessRef>, &mut Option<Pid>)> {
+    match &mut event.kind {
+        EventKind::Start(start) => Some((&mut start.creator, &mut start.creator_tid)),
+        EventKind::Fork(fork) | EventKind::Clone(fork) => Some((&mut fork.creator, &mut fork.creator_tid)),
+        _ => None,
+    }
 }
 
 fn failure(event: &Event) -> Option<&ExecFailure> {
@@ -81,20 +88,20 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .on(BEGINNINGS).always(BEGINNINGS).column("flags")
         .get(|e| Value::of(e.fork()?.flags?))
         .set(|e, v| fork(e).is_some_and(|fork| some(&mut fork.flags, v.number::<u64>()))),
-    F::new("creator", FieldType::Process, "The thread that made the call, if it is not the expected one: the first thread of the parent or, for a thread, of its own process.").on(BEGINNINGS)
+    F::new("creator", FieldType::Process, "The thread that made the call, if it is not the expected one: the first thread of the parent or, for a thread, of its own process. For start it is always there.").on(MADE)
         .get(|e| e.creator().map(Value::Process)),
-    F::new("creator.pid", U32, "Process id of the creator.").aka(&["creator_pid"]).on(BEGINNINGS).column("creator_pid")
+    F::new("creator.pid", U32, "Process id of the creator.").aka(&["creator_pid"]).on(MADE).column("creator_pid")
         .get(|e| Value::of(e.creator()?.id.pid))
-        .set(|e, v| creator(e).is_some_and(|of| put(&mut of.id.pid, v.number::<u32>()))),
-    F::new("creator.tid", U32, "The thread of the creator that made the call.").aka(&["creator_tid"]).on(BEGINNINGS).column("creator_tid")
-        .get(|e| Value::of(e.fork()?.creator_tid?))
-        .set(|e, v| fork(e).is_some_and(|fork| some(&mut fork.creator_tid, v.number::<u32>()))),
-    F::new("creator.name", FieldType::Text, "The creator's comm.").on(BEGINNINGS)
+        .set(|e, v| creator(e).is_some_and(|(of, _)| put(&mut other(of).id.pid, v.number::<u32>()))),
+    F::new("creator.tid", U32, "The thread of the creator that made the call.").aka(&["creator_tid"]).on(MADE).column("creator_tid")
+        .get(|e| Value::of(e.creator_tid()?))
+        .set(|e, v| creator(e).is_some_and(|(_, tid)| some(tid, v.number::<u32>()))),
+    F::new("creator.name", FieldType::Text, "The creator's comm.").on(MADE)
         .get(|e| e.creator()?.name.as_deref().map(Value::Text))
-        .set(|e, v| creator(e).is_some_and(|of| some(&mut of.name, v.bytes().map(Into::into)))),
-    F::new("creator.id", FieldType::Id, "The identity of the creator.").on(BEGINNINGS)
+        .set(|e, v| creator(e).is_some_and(|(of, _)| some(&mut other(of).name, v.bytes().map(Into::into)))),
+    F::new("creator.id", FieldType::Id, "The identity of the creator.").on(MADE)
         .get(|e| Some(Value::Id(e.creator()?.id)))
-        .set(|e, v| creator(e).is_some_and(|of| put(&mut of.id, v.process_id()))),
+        .set(|e, v| creator(e).is_some_and(|(of, _)| put(&mut other(of).id, v.process_id()))),
     F::new("old_tid", U32, "For exec: the thread that called it, if that was not `tid`, which it became.")
         .on(EXEC)
         .get(|e| match &e.kind {
@@ -119,7 +126,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
             EventKind::ExecFailed(failure) => put(&mut failure.errno, v.number::<u32>()),
             _ => false,
         }),
-    F::new("exit_code", U32, "The code given to exit(2), if no signal ended the process or thread.")
+    F::new("exit_code", U32, "The code given to exit(2), if no signal ended the process or thread. On Windows all 32 bits: an NTSTATUS is 3221225477, not 0xC0000005.")
         .aka(&["exit"]).on(ENDS).column("exit_code").flaw(Field::Status)
         .get(|e| match e.exit_status()? {
             ExitStatus::Code(code) => Value::of(code),
@@ -279,7 +286,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .get(|e| Value::of(lost(e)?.total()))
         // Until their kinds are known, they have none.
         .set(|e, v| match &mut e.kind {
-            EventKind::Lost(lost) => put(&mut lost.counts[Kind::Lost as usize], v.number::<u64>()),
+            EventKind::Lost(lost) => v.number::<u64>().map(|n| lost.counts.set(Kind::Lost, n)).is_some(),
             _ => false,
         }),
     F::new("lost", FieldType::Counts, "For lost: how many of each kind; under `lost` those of unknown kind.")

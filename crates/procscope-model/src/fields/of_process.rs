@@ -65,7 +65,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
             }
         }),
     F::new("path", FieldType::Text, "The path as it was given to exec, for a script the script (bprm->filename). For exec-failed the path tried.")
-        .column("path").flaw(Field::Path).of_image().always(NONE.with(Kind::Exec))
+        .column("path").flaw(Field::Path).of_image().always(NONE.with(Kind::Exec).with(Kind::Start))
         .get(|e| e.path().map(Value::Text))
         .set(|e, v| match &mut e.kind {
             EventKind::ExecFailed(failure) => some(&mut failure.path, v.bytes().map(Into::into)),
@@ -111,7 +111,7 @@ pub(super) const FIELDS: &[FieldSpec] = &[
         .get(|e| e.argv().map(Value::Texts)),
     F::new("argc", U32, "The number of arguments.").flaw(Field::Argv).of_image()
         .get(|e| Value::of(e.argv()?.count() as u64)),
-    F::new("env", FieldType::AnyText, "The environment at exec, NAME=VALUE each (mm->env_start); in exec and existing events, only with --env.")
+    F::new("env", FieldType::AnyText, "The environment at exec, NAME=VALUE each (mm->env_start); in exec, start and existing events, only with --env.")
         .flaw(Field::Env).of_image()
         .get(|e| e.env().map(Value::Texts))
         .set(|e, v| process(e).is_some_and(|process| some(&mut process.env, list(v)))),

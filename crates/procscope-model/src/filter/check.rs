@@ -232,9 +232,11 @@ fn equal(subject: &Subject, operator: Operator, values: &[Value<'_>]) -> Compare
             let kinds = each(values, |value| {
                 let word = word(value)?;
                 let spelt = word.replace('_', "-");
-                let known = Kind::ALL.into_iter().find(|kind| kind.name() == spelt);
+                let known = Kind::ALL.iter().copied().find(|kind| kind.name() == spelt);
                 let kind = known.or((spelt == "ptrce").then_some(Kind::Ptrace));
-                let kind = kind.ok_or_else(|| unknown("event", &word, &Kind::ALL.map(Kind::name)))?;
+                let kind = kind.ok_or_else(|| {
+                    unknown("event", &word, &Kind::ALL.iter().map(|kind| kind.name()).collect::<Vec<_>>())
+                })?;
                 texts.push(kind.name().to_owned());
                 Ok(kind)
             })?;

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::filter;
-use super::{Home, Launch, RunningCommand, find_program};
+use super::{Home, Launch, RunningCommand};
 use crate::{Error, Pid};
 
 /// A child of ours that becomes the command once released. Dropped before that, it ends.
@@ -68,18 +68,19 @@ struct Image {
     path: CString,
     argv: Vec<CString>,
     env: Vec<CString>,
+    dir: Option<CString>,
 }
 
 impl Image {
     fn new(launch: &Launch) -> io::Result<Self> {
-        let program = launch.argv.first().map(OsStr::new).unwrap_or_default();
         let variable = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             c_string(OsStr::from_bytes(&[name.as_bytes(), b"=", value.as_bytes()].concat()))
         };
         Ok(Self {
-            path: c_string(find_program(program)?.as_os_str())?,
-            argv: launch.argv.iter().map(|word| c_string(word)).collect::<io::Result<_>>()?,
-            env: std::env::vars_os().map(variable).collect::<io::Result<_>>()?,
+            path: c_string(launch.program()?.as_os_str())?,
+            argv: launch.argv().iter().map(|word| c_string(word)).collect::<io::Result<_>>()?,
+            env: launch.variables().into_iter().map(variable).collect::<io::Result<_>>()?,
+            dir: launch.dir.as_ref().map(|dir| c_string(dir.as_os_str())).transpose()?,
         })
     }
 }
@@ -113,13 +114,14 @@ unsafe fn install_filter() {
 impl Held {
     /// Forks the child, which waits.
     pub(crate) fn start(launch: &Launch) -> Result<Self, Error> {
-        let name = launch.argv.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let name = launch.argv().first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let image = Image::new(launch).map_err(|error| Error::Command { name: name.clone(), error })?;
         let system = |error| Error::System { what: "starting a command", error };
         let (gate, refusal) = (pipe().map_err(system)?, pipe().map_err(system)?);
         let home = Home { pid: std::process::id(), sole: launch.sole && is_childless() };
         let argv = pointers(&image.argv);
         let env = pointers(&image.env);
+        let dir = image.dir.as_ref().map_or(ptr::null(), |dir| dir.as_ptr());
         // A script without a first line that names an interpreter is run by the shell, as by
         // execvp(3).
         let script: Vec<_> =
@@ -147,7 +149,9 @@ impl Held {
                     }
                     // Rust's runtime ignores it.
                     libc::signal(libc::SIGPIPE, libc::SIG_DFL);
-                    libc::execve(image.path.as_ptr(), argv.as_ptr(), env.as_ptr());
+                    if dir.is_null() || libc::chdir(dir) == 0 {
+                        libc::execve(image.path.as_ptr(), argv.as_ptr(), env.as_ptr());
+                    }
                     if *libc::__errno_location() == libc::ENOEXEC {
                         libc::write(by_shell.as_raw_fd(), 1u64.to_ne_bytes().as_ptr().cast(), size_of::<u64>());
                         libc::execve(SHELL.as_ptr(), script.as_ptr(), env.as_ptr());

@@ -104,23 +104,22 @@ use live::send;
 #[cfg(not(target_os = "linux"))]
 use other::send;
 
-/// The file that a shell would run for this name.
-pub(crate) fn find_program(name: &OsStr) -> io::Result<PathBuf> {
+/// The file that a shell in this directory would run for this name.
+fn find_program(name: &OsStr, path: &OsStr, dir: &Path) -> io::Result<PathBuf> {
     if name.is_empty() {
         return Err(none());
     }
     let bytes = name.as_encoded_bytes();
     if bytes.contains(&b'/') {
-        return Ok(name.into());
+        return dir.join(name).metadata().map(|_| name.into());
     }
-    // The shell's default if there is none: `confstr(3)`, _CS_PATH.
-    let path = std::env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
     let mut barred = false;
-    for dir in std::env::split_paths(&path) {
+    for entry in std::env::split_paths(path) {
         // An empty entry is the working directory.
-        let file = if dir.as_os_str().is_empty() { Path::new(".").join(name) } else { dir.join(name) };
-        if file.is_file() {
-            if live_is_executable(&file) {
+        let file = if entry.as_os_str().is_empty() { Path::new(".").join(name) } else { entry.join(name) };
+        let seen = dir.join(&file);
+        if seen.is_file() {
+            if live_is_executable(&seen) {
                 return Ok(file);
             }
             barred = true;
@@ -157,11 +156,48 @@ impl Eq for Held {}
 /// The command to run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Launch {
-    pub(crate) argv: Vec<OsString>,
+    /// The program and its arguments; `None` without a command.
+    pub(crate) argv: Option<Vec<OsString>>,
+    /// Variables to set, or to remove.
+    pub(crate) env: Vec<(OsString, Option<OsString>)>,
+    /// The working directory, if not the caller's.
+    pub(crate) dir: Option<PathBuf>,
     /// Continues until all descendants have ended.
     pub(crate) wait_all: bool,
     /// The caller starts no other process meanwhile.
     pub(crate) sole: bool,
+}
+
+impl Launch {
+    pub(crate) fn argv(&self) -> &[OsString] {
+        self.argv.as_deref().unwrap_or_default()
+    }
+
+    /// A variable as the command has it.
+    fn variable(&self, name: &str) -> Option<OsString> {
+        match self.env.iter().rev().find(|(known, _)| known == name) {
+            Some((_, value)) => value.clone(),
+            None => std::env::var_os(name),
+        }
+    }
+
+    /// All variables that the command has.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "commands are Linux's so far"))]
+    pub(crate) fn variables(&self) -> Vec<(OsString, OsString)> {
+        let is_kept = |name: &OsString| !self.env.iter().any(|(changed, _)| changed == name);
+        let kept = std::env::vars_os().filter(|(name, _)| is_kept(name));
+        let set = self.env.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+        kept.chain(set).collect()
+    }
+
+    /// The file that a shell would run for its first word.
+    pub(crate) fn program(&self) -> io::Result<PathBuf> {
+        let unnamed = || io::Error::new(io::ErrorKind::InvalidInput, "no program is named");
+        let name = self.argv().first().ok_or_else(unnamed)?;
+        // The shell's default if there is none: `confstr(3)`, _CS_PATH.
+        let path = self.variable("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
+        find_program(name, &path, self.dir.as_deref().unwrap_or(Path::new("")))
+    }
 }
 
 /// The process that started the command. CLONE_PARENT makes it the parent of everything that the
@@ -189,10 +225,21 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn programs_are_found_as_a_shell_finds_them() {
-        assert!(find_program(OsStr::new("sh")).unwrap().ends_with("sh"));
-        assert_eq!(find_program(OsStr::new("./x/y")).unwrap(), Path::new("./x/y"));
-        for missing in ["", "no-such-program-here"] {
-            assert_eq!(find_program(OsStr::new(missing)).unwrap_err().kind(), io::ErrorKind::NotFound, "{missing}");
+        let find = |name: &str, dir: &str| find_program(OsStr::new(name), OsStr::new("/usr/bin:/bin"), Path::new(dir));
+        assert!(find("sh", "").unwrap().ends_with("sh"));
+        assert_eq!(find("./mem", "/proc/self").unwrap(), Path::new("./mem"));
+        for missing in ["", "no-such-program-here", "./x/y", "/no/such/program"] {
+            assert_eq!(find(missing, "").unwrap_err().kind(), io::ErrorKind::NotFound, "{missing}");
         }
+    }
+
+    #[test]
+    fn a_command_has_its_own_variables() {
+        let change = |name: &str, value: Option<&str>| (name.into(), value.map(Into::into));
+        let env = vec![change("A_TEST", Some("1")), change("PATH", None)];
+        let launch = Launch { argv: Some(Vec::new()), env, ..Launch::default() };
+        assert_eq!(launch.variable("A_TEST"), Some("1".into()));
+        assert_eq!(launch.variable("PATH"), None);
+        assert_eq!(launch.program().unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 }

@@ -82,45 +82,38 @@ impl Pipeline {
             }
             Body::Fork { unasked: true, .. } => return None,
             Body::Fork { subject, thread, call, flags, creator, image, .. } => {
-                let info = ForkInfo {
-                    call: *call,
-                    flags: *flags,
-                    creator: creator.as_ref().map(reference),
-                    creator_tid: creator.as_ref().map(|creator| creator.tid),
-                };
+                let mut info = ForkInfo::new(*call, *flags);
+                info.creator = creator.as_ref().map(reference);
+                info.creator_tid = creator.as_ref().map(|creator| creator.tid);
                 match thread {
                     true => (self.living(subject), Some(subject.tid), EventKind::Clone(info), Flaws::new()),
                     false => self.fork(record, subject, creator.as_ref(), image.as_ref(), info),
                 }
             }
             Body::Exec { subject, old_comm, old_tid, image } => {
-                let info = ExecInfo { old_name: old_comm.as_ref().and_then(name_of), old_tid: *old_tid };
+                let info = ExecInfo::new(old_comm.as_ref().and_then(name_of), *old_tid);
                 self.exec(record, subject, image, info)
             }
             Body::ExecFailed { subject, errno, dirfd, path, argv } => {
                 let own = marks(flaws, |_| true);
                 // Unseen arguments are not an empty list.
                 let seen = own.get(Field::Argv) != Some(Flaw::NotObserved);
-                let failure = ExecFailure {
-                    errno: *errno,
-                    path: path.map(Into::into),
-                    argv: seen.then(|| Arc::new(Argv::from_block(*argv))),
-                    dirfd: *dirfd,
-                };
+                let mut failure = ExecFailure::new(*errno);
+                failure.path = path.map(Into::into);
+                failure.argv = seen.then(|| Arc::new(Argv::from_block(*argv)));
+                failure.dirfd = *dirfd;
                 (self.living(subject), Some(subject.tid), EventKind::ExecFailed(failure), own)
             }
             Body::Exit { subject, .. } if self.identity.has_ended(subject) => {
                 // Before Linux 6.16 two threads that end at once may both find themselves the last.
-                let end = ThreadExit { status: ExitStatus::Unknown, duration_ns: None, thread_name: None };
+                let end = ThreadExit::new(ExitStatus::Unknown);
                 (self.living(subject), Some(subject.tid), EventKind::ThreadExit(end), Flaws::new())
             }
             Body::Exit { subject, exit } => self.exit(record, subject, exit),
             Body::ThreadExit { subject, wait_status, thread_start_ns, comm } => {
-                let end = ThreadExit {
-                    status: status_of(*wait_status),
-                    duration_ns: record.boot_ns.checked_sub(*thread_start_ns),
-                    thread_name: name_of(comm),
-                };
+                let mut end = ThreadExit::new(status_of(*wait_status));
+                end.duration_ns = record.boot_ns.checked_sub(*thread_start_ns);
+                end.thread_name = name_of(comm);
                 let own = marks(flaws, |field| field == Field::Status);
                 (self.living(subject), Some(subject.tid), EventKind::ThreadExit(end), own)
             }
@@ -137,13 +130,13 @@ impl Pipeline {
         let kind = match body {
             Body::Core { signo, .. } => {
                 own = missing(Field::Status, signo.is_none());
-                EventKind::Core(CoreDump { signo: *signo })
+                EventKind::Core(CoreDump::new(*signo))
             }
             Body::Comm { old, new, .. } => {
                 if subject.pid == subject.tid {
                     Arc::make_mut(&mut process).name = name_of(new);
                 }
-                let change = CommChange { old: name_of(old), new: Name::from_comm(new) };
+                let change = CommChange::new(name_of(old), Name::from_comm(new));
                 own = missing(Field::OldName, change.old.is_none());
                 EventKind::Comm(change)
             }
@@ -186,13 +179,11 @@ impl Pipeline {
         let own = marks(&record.flaws, |_| true);
         let image = self.table.take(subject).unwrap_or_else(|| unseen(subject));
         let process = self.process(subject, image);
-        let end = Exit {
-            status: status_of(exit.wait_status),
-            killer: exit.killer.as_ref().map(reference),
-            oom: exit.oom,
-            duration_ns: record.boot_ns.checked_sub(subject.start_ns),
-            usage: exit.usage.map(|usage| usage::usage(&usage, self.page_bytes)).unwrap_or_default(),
-        };
+        let usage = exit.usage.map(|usage| usage::usage(&usage, self.page_bytes)).unwrap_or_default();
+        let mut end = Exit::new(status_of(exit.wait_status), usage);
+        end.killer = exit.killer.as_ref().map(reference);
+        end.oom = exit.oom;
+        end.duration_ns = record.boot_ns.checked_sub(subject.start_ns);
         (process, Some(subject.tid), EventKind::Exit(end), own)
     }
 
@@ -217,11 +208,11 @@ impl Pipeline {
     ) -> (Arc<Process>, Option<Pid>, EventKind, Flaws) {
         if of_caller {
             let tracer = (other.pid != 0).then(|| reference(other));
-            let kind = EventKind::Ptrace(PtraceChange { attach, tracer });
+            let kind = EventKind::Ptrace(PtraceChange::new(attach, tracer));
             return (self.living(subject), Some(subject.tid), kind, Flaws::new());
         }
-        let tracer = ProcessRef { id: subject.id(), name: name_of(&subject.comm) };
-        let kind = EventKind::Ptrace(PtraceChange { attach, tracer: Some(tracer) });
+        let tracer = ProcessRef::new(subject.id(), name_of(&subject.comm));
+        let kind = EventKind::Ptrace(PtraceChange::new(attach, Some(tracer)));
         let mut process = Process::new(other.id());
         process.name = name_of(&other.comm);
         set_image(&mut process, self.table.image(other.pid, other.start_ns, None).unwrap_or_else(Image::unseen));

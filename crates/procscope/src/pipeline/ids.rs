@@ -27,17 +27,16 @@ fn outside(inside: &Credentials, maps: &IdMaps) -> Option<Credentials> {
         login.uid = maps.users.outside(login.uid)?;
         Some(login)
     });
-    Some(Credentials {
-        uid: maps.users.outside(inside.uid)?,
-        euid: maps.users.outside(inside.euid)?,
-        gid: maps.groups.outside(inside.gid)?,
-        egid: maps.groups.outside(inside.egid)?,
-        login,
-        ..inside.clone()
-    })
+    let mut who = inside.clone();
+    who.uid = maps.users.outside(inside.uid)?;
+    who.euid = maps.users.outside(inside.euid)?;
+    who.gid = maps.groups.outside(inside.gid)?;
+    who.egid = maps.groups.outside(inside.egid)?;
+    who.login = login;
+    Some(who)
 }
 
 fn change_outside(change: IdChange, map: &IdMap) -> IdChange {
     let outside = |id: Option<u32>| map.outside(id?);
-    IdChange { old_real: outside(change.old_real), old_effective: outside(change.old_effective) }
+    IdChange::new(outside(change.old_real), outside(change.old_effective))
 }

@@ -26,8 +26,8 @@ use crate::source::record::{Body, CgroupKey, ChunkOf, Comm, ImageRecord, NamesUp
 use crate::sys::{Clock, Names};
 use crate::{
     Argv, BootId, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit,
-    ExitStatus, Field, Filter, Flaw, Flaws, ForkInfo, KIND_COUNT, Kind, Login, Lost, Namespaces, Pid, Process,
-    ProcessRef, PtraceChange, SourceId, StartTime, ThreadExit, Want,
+    ExitStatus, Field, Filter, Flaw, Flaws, ForkInfo, Kind, Login, Lost, Namespaces, Pid, Process, ProcessRef,
+    PtraceChange, SourceId, StartTime, ThreadExit, Want,
 };
 use cgroup::Cgroups;
 use identity::Identity;
@@ -200,15 +200,15 @@ impl Pipeline {
     }
 
     /// Events are missing that may have replaced programs.
-    pub(crate) fn doubt_images(&mut self, lost: &[u64; KIND_COUNT]) {
-        let kinds = [Kind::Exec, Kind::Fork, Kind::Lost].map(|kind| lost[kind as usize]);
+    pub(crate) fn doubt_images(&mut self, lost: &Lost) {
+        let kinds = [Kind::Exec, Kind::Fork, Kind::Lost].map(|kind| lost.counts.of(kind));
         self.table.count_loss(kinds.iter().fold(0, |sum: u64, n| sum.saturating_add(*n)));
     }
 
     /// The mark in the place of missing events.
-    pub(crate) fn lost(&mut self, counts: [u64; KIND_COUNT]) -> Event {
+    pub(crate) fn lost(&mut self, lost: Lost) -> Event {
         let time = self.clock.wall(self.last_ns);
-        Event::new(self.next_seq(), time, self.source, None, None, EventKind::Lost(Lost { counts }))
+        Event::new(self.next_seq(), time, self.source, None, None, EventKind::Lost(lost))
     }
 
     fn next_seq(&mut self) -> u64 {

@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use super::Pipeline;
 use crate::source::record::Record;
 use crate::sys::Clock;
-use crate::{Event, EventKind, Field, KIND_COUNT, Kind, Pid, Sink, Summary, Timestamp};
+use crate::{Event, EventKind, Field, Kind, Lost, Pid, Sink, Summary, Timestamp};
 
 /// The path of a source's records: through the pipeline into the sink.
 pub(crate) struct Outlet<'a> {
@@ -47,9 +47,10 @@ impl<'a> Outlet<'a> {
 
     /// Marks how many processes were forked that may or may not be wanted.
     pub(crate) fn miss_undecided(&mut self) -> ControlFlow<()> {
-        let mut counts = [0; KIND_COUNT];
-        counts[Kind::Lost as usize] = self.take_undecided();
-        if counts[Kind::Lost as usize] == 0 { ControlFlow::Continue(()) } else { self.miss(counts) }
+        match self.take_undecided() {
+            0 => ControlFlow::Continue(()),
+            undecided => self.miss(Lost::of(Kind::Lost, undecided)),
+        }
     }
 
     /// Handles a record. `Break`: the sink wants no more, or failed.
@@ -70,23 +71,21 @@ impl<'a> Outlet<'a> {
     }
 
     /// Marks, in place, that this many events of each kind are missing.
-    pub(crate) fn lose(&mut self, counts: [u64; KIND_COUNT]) -> ControlFlow<()> {
-        self.pipeline.doubt_images(&counts);
-        self.miss(counts)
+    pub(crate) fn lose(&mut self, lost: Lost) -> ControlFlow<()> {
+        self.pipeline.doubt_images(&lost);
+        self.miss(lost)
     }
 
     /// The same, for losses that no buffer could have prevented.
-    pub(crate) fn skip(&mut self, counts: [u64; KIND_COUNT]) -> ControlFlow<()> {
-        self.summary.skipped = counts.iter().fold(self.summary.skipped, |sum, n| sum.saturating_add(*n));
-        self.lose(counts)
+    pub(crate) fn skip(&mut self, lost: Lost) -> ControlFlow<()> {
+        self.summary.skipped = self.summary.skipped.saturating_add(lost.total());
+        self.lose(lost)
     }
 
     /// The same, for processes of which nothing else is reported either.
-    pub(crate) fn miss(&mut self, counts: [u64; KIND_COUNT]) -> ControlFlow<()> {
-        for (sum, n) in self.summary.lost.iter_mut().zip(counts) {
-            *sum = sum.saturating_add(n);
-        }
-        let event = self.pipeline.lost(counts);
+    pub(crate) fn miss(&mut self, lost: Lost) -> ControlFlow<()> {
+        self.summary.add_lost(&lost.counts);
+        let event = self.pipeline.lost(lost);
         self.deliver(&event)
     }
 
@@ -132,7 +131,7 @@ impl<'a> Outlet<'a> {
         }
         self.dirty = true;
         let kind: Kind = event.kind.kind();
-        self.summary.delivered[kind as usize] += 1;
+        self.summary.add_delivered(kind, 1);
         if !matches!(event.kind, EventKind::Lost(_)) {
             self.count_flaws(event);
         }

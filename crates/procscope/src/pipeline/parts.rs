@@ -70,7 +70,7 @@ pub(super) fn known(id: u32) -> Option<u32> {
 }
 
 pub(super) fn reference(record: &RefRecord) -> ProcessRef {
-    ProcessRef { id: record.id(), name: name_of(&record.comm) }
+    ProcessRef::new(record.id(), name_of(&record.comm))
 }
 
 pub(super) fn status_of(wait_status: Option<u32>) -> ExitStatus {
@@ -78,5 +78,5 @@ pub(super) fn status_of(wait_status: Option<u32>) -> ExitStatus {
 }
 
 pub(super) fn id_change(old: Option<[u32; 2]>) -> IdChange {
-    IdChange { old_real: old.map(|[real, _]| real), old_effective: old.map(|[_, effective]| effective) }
+    IdChange::new(old.map(|[real, _]| real), old.map(|[_, effective]| effective))
 }

@@ -68,17 +68,15 @@ impl Pipeline {
             .take()
             .filter(|known| (known.uid, known.euid, known.gid, known.egid) == ids && login_of(known) == login);
         slot.insert(known.unwrap_or_else(|| {
-            Arc::new(Credentials {
-                uid: subject.uid,
-                euid: subject.euid,
-                gid: subject.gid,
-                egid: subject.egid,
-                user: self.names.user(subject.uid),
-                euser: self.names.user(subject.euid),
-                group: self.names.group(subject.gid),
-                egroup: self.names.group(subject.egid),
-                login: login.0.map(|uid| Login { uid, user: self.names.user(uid), session: login.1 }),
-            })
+            let mut who = Credentials::new([subject.uid, subject.euid], [subject.gid, subject.egid]);
+            (who.user, who.euser) = (self.names.user(subject.uid), self.names.user(subject.euid));
+            (who.group, who.egroup) = (self.names.group(subject.gid), self.names.group(subject.egid));
+            who.login = login.0.map(|uid| {
+                let mut login_of = Login::new(uid);
+                (login_of.user, login_of.session) = (self.names.user(uid), login.1);
+                login_of
+            });
+            Arc::new(who)
         }))
     }
 

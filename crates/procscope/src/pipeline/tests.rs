@@ -125,9 +125,7 @@ fn what_was_executed_unseen_is_not_taken_for_what_was_before() {
     let of = |exec_id| Subject { exec_id: Some(exec_id), ..subject(7, 100, "p") };
     let mut pipeline = pipeline(&all());
     let _ = pipeline.feed(&record(150, exec(of(3), b"a\0", 2))).unwrap();
-    let mut counts = [0; KIND_COUNT];
-    counts[Kind::Exec as usize] = 1;
-    pipeline.doubt_images(&counts);
+    pipeline.doubt_images(&Lost::of(Kind::Exec, 1));
 
     let parent = reference_to(7, 100);
     let child = |exec_id| forked_as(Subject { exec_id: Some(exec_id), parent, ..subject(8, 160, "p") });
@@ -213,10 +211,9 @@ fn after_a_lost_exec_an_image_is_doubted() {
     let mut pipeline = pipeline(&all());
     let it = subject(7, 100, "p");
     pipeline.feed(&record(150, exec(it, b"a\0", 2)));
-    let mut counts = [0; KIND_COUNT];
-    counts[Kind::Exec as usize] = 3;
-    pipeline.doubt_images(&counts);
-    let lost = pipeline.lost(counts);
+    let lost = Lost::of(Kind::Exec, 3);
+    pipeline.doubt_images(&lost);
+    let lost = pipeline.lost(lost);
     assert!(matches!(lost.kind, EventKind::Lost(lost) if lost.total() == 3));
     let event = pipeline.feed(&record(400, exit(it))).unwrap();
     assert_eq!(flaw_of(&event, Field::Argv), Some(Flaw::AfterLoss));
@@ -318,7 +315,7 @@ fn what_a_filter_refuses_is_not_counted() {
     let names = ["a", "b", "a", "b"].map(|name| subject(7, 100, name));
     let seen = names.map(|it| pipeline.feed(&record(150, exec(it, b"x\0", 2))).map(|event| event.seq));
     assert_eq!(seen, [None, Some(1), None, Some(2)]);
-    assert_eq!(pipeline.lost([1; KIND_COUNT]).seq, 3);
+    assert_eq!(pipeline.lost(Lost::of(Kind::Exec, 1)).seq, 3);
 }
 
 #[test]

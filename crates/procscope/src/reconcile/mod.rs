@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use crate::source;
 use crate::{
-    Credentials, Event, EventKind, EventSet, ExitStatus, Field, Flaw, Flaws, KIND_COUNT, Kind, Lost, Pid, Process,
+    Counts, Credentials, Event, EventKind, EventSet, ExitStatus, Field, Flaw, Flaws, Kind, Lost, Pid, Process,
     ProcessId, Session, SourceId, Timestamp,
 };
 
@@ -99,12 +99,12 @@ pub enum Discrepancy {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 #[non_exhaustive]
 pub struct Verification {
-    /// Events that both reported, by [`Kind`] as index.
-    pub agreed: [u64; KIND_COUNT],
-    /// Events missing from the first's reports, and from the second's; by [`Kind`] as index.
-    pub missing: [[u64; KIND_COUNT]; 2],
+    /// Events that both reported, by kind.
+    pub agreed: Counts,
+    /// Events missing from the first's reports, and from the second's; by kind.
+    pub missing: [Counts; 2],
     /// Events also missing, but counted as lost by the mechanism that did not report them.
-    pub explained: [[u64; KIND_COUNT]; 2],
+    pub explained: [Counts; 2],
     /// Events that only the other side reported, and that this one may omit: it has a filter, or it
     /// does not count its misses, or the kernel does not report such a change to it everywhere.
     pub optional: [u64; 2],
@@ -119,17 +119,17 @@ pub struct Verification {
 impl Verification {
     /// All events that both reported.
     pub fn total_agreed(&self) -> u64 {
-        self.agreed.iter().sum()
+        self.agreed.total()
     }
 
     /// All events missing from this side's reports, with no loss that explains it.
     pub fn total_missing(&self, side: Side) -> u64 {
-        self.missing[side as usize].iter().sum()
+        self.missing[side as usize].total()
     }
 
     /// All events missing from this side's reports that it counted as lost.
     pub fn total_explained(&self, side: Side) -> u64 {
-        self.explained[side as usize].iter().sum()
+        self.explained[side as usize].total()
     }
 
     /// All events that were compared.
@@ -192,7 +192,7 @@ struct Held {
 struct Mark {
     from: Option<Timestamp>,
     to: Option<Timestamp>,
-    counts: [u64; KIND_COUNT],
+    counts: Counts,
 }
 
 #[derive(Debug)]
@@ -321,7 +321,7 @@ impl Reconciler {
 
     fn agree(&mut self, side: Side, ours: &Event, theirs: &Event) {
         let (first, second) = if side == Side::First { (ours, theirs) } else { (theirs, ours) };
-        self.verification.agreed[ours.kind.kind() as usize] += 1;
+        self.verification.agreed.add(ours.kind.kind(), 1);
         for field in differences(first, second) {
             self.differing[field as usize] += 1;
             self.find(Discrepancy::Differs { field, first: Box::new(first.clone()), second: Box::new(second.clone()) });
@@ -379,7 +379,7 @@ impl Reconciler {
 
     /// Only one side reported this.
     fn miss(&mut self, side: Side, event: Event, optional: bool) {
-        let kind = event.kind.kind() as usize;
+        let kind = event.kind.kind();
         let from = side.other();
         let end = self.sides.iter().filter_map(|side| side.until).min().map_or(i64::MAX, |end| end.0);
         let within = |edge: i64| (self.from.0.saturating_add(edge)..=end.saturating_sub(edge)).contains(&event.time.0);
@@ -389,14 +389,14 @@ impl Reconciler {
             // It may have been reported; counted losses are for those that were not.
             self.verification.given_up += 1;
         } else if attached && other.counted(&event) {
-            self.verification.explained[from as usize][kind] += 1;
+            self.verification.explained[from as usize].add(kind, 1);
         } else if !surely {
             self.verification.outside += 1;
         } else if optional || self.exempt[from as usize] || !is_told(&event, other.id) {
             self.verification.optional[from as usize] += 1;
         } else {
             let from_id = other.id;
-            self.verification.missing[from as usize][kind] += 1;
+            self.verification.missing[from as usize].add(kind, 1);
             self.find(Discrepancy::Missing { event: event.into(), from: from_id });
         }
     }
@@ -431,24 +431,21 @@ impl Held {
             && let (Some(oldest), Some(next)) = (self.marks.pop_front(), self.marks.front_mut())
         {
             next.from = oldest.from;
-            for (count, more) in next.counts.iter_mut().zip(oldest.counts) {
-                *count = count.saturating_add(more);
-            }
+            next.counts.add_all(&oldest.counts);
         }
     }
 
     /// Whether it counted this one as lost; each counted loss explains one.
     fn counted(&mut self, event: &Event) -> bool {
-        let kind = event.kind.kind() as usize;
         let time = event.time.0;
         let around = |mark: &Mark| {
             mark.from.is_none_or(|from| from.0.saturating_sub(SLACK_NS) <= time)
                 && mark.to.is_none_or(|to| time <= to.0.saturating_add(SLACK_NS))
         };
-        for of in [kind, Kind::Lost as usize] {
+        for of in [event.kind.kind(), Kind::Lost] {
             let mut marks = self.marks.iter_mut();
-            if let Some(mark) = marks.find(|mark| mark.counts[of] > 0 && around(mark)) {
-                mark.counts[of] -= 1;
+            if let Some(mark) = marks.find(|mark| mark.counts.of(of) > 0 && around(mark)) {
+                mark.counts.set(of, mark.counts.of(of) - 1);
                 return true;
             }
         }

@@ -22,27 +22,26 @@ fn reconciler() -> Reconciler {
 
 fn event(time: i64, pid: Pid, kind: EventKind) -> Event {
     let mut process = Process::new(ProcessId { pid, start: Some(StartTime(u64::from(pid))) });
-    process.parent = Some(ProcessRef { id: ProcessId { pid: 1, start: None }, name: None });
+    process.parent = Some(ProcessRef::new(ProcessId { pid: 1, start: None }, None));
     Event::new(0, Timestamp(time), SourceId::Ebpf, Some(Arc::new(process)), None, kind)
 }
 
 fn of(kind: Kind) -> EventKind {
     let status = ExitStatus::Code(0);
     match kind {
-        Kind::Fork => EventKind::Fork(ForkInfo { call: None, flags: None, creator: None, creator_tid: None }),
-        Kind::Exec => EventKind::Exec(ExecInfo { old_name: None, old_tid: None }),
-        Kind::ThreadExit => EventKind::ThreadExit(ThreadExit { status, duration_ns: None, thread_name: None }),
+        Kind::Fork => EventKind::Fork(ForkInfo::default()),
+        Kind::Exec => EventKind::Exec(ExecInfo::default()),
+        Kind::ThreadExit => EventKind::ThreadExit(ThreadExit::new(status)),
         Kind::Exit => {
             let usage = Usage::default();
-            EventKind::Exit(Exit { status, killer: None, oom: false, duration_ns: None, usage })
+            EventKind::Exit(Exit::new(status, usage))
         }
         _ => EventKind::Sid,
     }
 }
 
 fn lost(time: i64, kind: Kind, count: u64) -> Event {
-    let mut lost = Lost::default();
-    lost.counts[kind as usize] = count;
+    let lost = Lost::of(kind, count);
     Event::new(0, Timestamp(time), SourceId::Ebpf, None, None, EventKind::Lost(lost))
 }
 
@@ -74,10 +73,10 @@ fn what_both_tell_agrees() {
         it.add(Side::First, &event(time, 7, of(kind)));
         it.add(Side::Second, &event(time + 900_000, 7, of(kind)));
     }
-    it.add(Side::First, &event(SECOND, 8, EventKind::Core(CoreDump { signo: Some(6) })));
-    it.add(Side::Second, &event(SECOND, 8, EventKind::Core(CoreDump { signo: None })));
+    it.add(Side::First, &event(SECOND, 8, EventKind::Core(CoreDump::new(Some(6)))));
+    it.add(Side::Second, &event(SECOND, 8, EventKind::Core(CoreDump::new(None))));
     // These are not compared.
-    it.add(Side::First, &event(2 * SECOND, 7, EventKind::Ptrace(PtraceChange { attach: true, tracer: None })));
+    it.add(Side::First, &event(2 * SECOND, 7, EventKind::Ptrace(PtraceChange::new(true, None))));
     it.add(Side::Second, &event(2 * SECOND, 7, EventKind::Existing));
     let (verification, discrepancies) = ended(it, 9 * SECOND);
     assert_eq!((verification.total_agreed(), verification.total_compared()), (6, 6));
@@ -229,25 +228,15 @@ fn what_does_not_come_here_is_not_compared() {
 }
 
 fn renamed(time: i64, pid: Pid, new: &[u8]) -> Event {
-    let mut it = event(time, pid, EventKind::Comm(CommChange { old: None, new: new.into() }));
+    let mut it = event(time, pid, EventKind::Comm(CommChange::new(None, new.into())));
     it.tid = Some(pid);
     change(&mut it, |process| process.argv = Some(Arc::new(Argv::from_block(*b"x\0"))));
     it
 }
 
 fn became(time: i64, pid: Pid, uid: u32) -> Event {
-    let mut it = event(time, pid, EventKind::Uid(IdChange { old_real: None, old_effective: None }));
-    let who = Credentials {
-        uid,
-        euid: uid,
-        gid: 0,
-        egid: 0,
-        user: None,
-        euser: None,
-        group: None,
-        egroup: None,
-        login: None,
-    };
+    let mut it = event(time, pid, EventKind::Uid(IdChange::default()));
+    let who = Credentials::new([uid; 2], [0; 2]);
     change(&mut it, |process| process.credentials = Some(Arc::new(who)));
     it
 }
@@ -277,7 +266,7 @@ fn changes_at_once_are_compared_in_their_order() {
     both(0).iter().for_each(|event| it.add(Side::Second, event));
     both(400_000).iter().for_each(|event| it.add(Side::First, event));
     let (verification, found) = ended(it, 9 * SECOND);
-    assert_eq!((found, verification.agreed[Kind::Uid as usize]), (vec![], 2));
+    assert_eq!((found, verification.agreed.of(Kind::Uid)), (vec![], 2));
 }
 
 /// Several threads take their names at once.
@@ -294,7 +283,7 @@ fn each_threads_name_is_its_own() {
     it.add(Side::First, &name(8, 200, b"a"));
     it.add(Side::Second, &name(9, 300, b"b"));
     let (verification, found) = ended(it, 9 * SECOND);
-    assert_eq!((found, verification.agreed[Kind::Comm as usize]), (vec![], 2));
+    assert_eq!((found, verification.agreed.of(Kind::Comm)), (vec![], 2));
 }
 
 /// The kernel does not report to all mechanisms the changes of a set-uid exec, of kernel threads
@@ -351,13 +340,11 @@ fn fields_that_differ_are_told() {
     };
     let exit = |status| {
         let usage = Usage::default();
-        event(SECOND, 7, EventKind::Exit(Exit { status, killer: None, oom: false, duration_ns: None, usage }))
+        event(SECOND, 7, EventKind::Exit(Exit::new(status, usage)))
     };
     let adopted = || {
         let mut it = event(SECOND, 7, of(Kind::Fork));
-        change(&mut it, |process| {
-            process.parent = Some(ProcessRef { id: ProcessId { pid: 2, start: None }, name: None })
-        });
+        change(&mut it, |process| process.parent = Some(ProcessRef::new(ProcessId { pid: 2, start: None }, None)));
         it
     };
     let killed = ExitStatus::Signal { signo: 9, core: false };
@@ -425,7 +412,7 @@ fn of_many_alike_the_others_agree() {
         it.add(Side::Second, &event(9 * SECOND, 8, of(Kind::Exec)));
         let (verification, found) = ended(it, 10 * SECOND);
         assert_eq!(missing(&found), [(SourceId::Ebpf, Kind::Sid, 7, late(hole).time.0)], "{hole}");
-        assert_eq!(verification.agreed[Kind::Sid as usize], 99);
+        assert_eq!(verification.agreed.of(Kind::Sid), 99);
     }
 }
 

@@ -317,7 +317,7 @@ mod tests {
 
     fn events() -> Vec<Event> {
         let id = ProcessId { pid: 10, start: Some(StartTime(78)) };
-        let parent = || ProcessRef { id, name: Some("procscope".into()) };
+        let parent = || ProcessRef::new(id, Some("procscope".into()));
         let mut events = Vec::new();
         let mut push = |process: &Process, kind| {
             let process = Some(Arc::new(process.clone()));
@@ -326,18 +326,19 @@ mod tests {
         for probe in truth().probes {
             let mut process = Process::new(ProcessId { pid: probe.pid, start: None });
             process.parent = Some(parent());
-            push(&process, EventKind::Fork(ForkInfo { call: None, flags: None, creator: None, creator_tid: None }));
+            push(&process, EventKind::Fork(ForkInfo::default()));
             process.argv = Some(Arc::new(Argv::from_strings(&probe.argv)));
-            push(&process, EventKind::Exec(ExecInfo { old_name: None, old_tid: None }));
+            push(&process, EventKind::Exec(ExecInfo::default()));
             let (status, killer) = match probe.end {
                 End::Code(code) => (ExitStatus::Code(code), None),
                 End::Signal(signo) => (ExitStatus::Signal { signo, core: false }, Some(parent())),
             };
-            let usage = Usage::default();
-            push(&process, EventKind::Exit(Exit { status, killer, oom: false, duration_ns: None, usage }));
+            let mut exit = Exit::new(status, Usage::default());
+            exit.killer = killer;
+            push(&process, EventKind::Exit(exit));
         }
-        let argv = Some(Arc::new(Argv::from_strings(truth().failed)));
-        let failure = ExecFailure { errno: 2, path: None, argv, dirfd: None };
+        let mut failure = ExecFailure::new(2);
+        failure.argv = Some(Arc::new(Argv::from_strings(truth().failed)));
         push(&Process::new(ProcessId { pid: 13, start: None }), EventKind::ExecFailed(failure));
         events
     }
@@ -389,11 +390,11 @@ mod tests {
         let mut it = events();
         change(&mut it, Kind::Exec, |process| process.parent = None);
         assert_eq!(judged(&truth(), &it), but("parent", Found::Missing));
-        let stranger = ProcessRef { id: ProcessId { pid: 1, start: None }, name: None };
+        let stranger = ProcessRef::new(ProcessId { pid: 1, start: None }, None);
         change(&mut it, Kind::Exec, |process| process.parent = Some(stranger.clone()));
         assert_eq!(judged(&truth(), &it), but("parent", Found::Wrong));
 
-        let later = ProcessRef { id: ProcessId { pid: 10, start: Some(StartTime(864)) }, name: None };
+        let later = ProcessRef::new(ProcessId { pid: 10, start: Some(StartTime(864)) }, None);
         change(&mut it, Kind::Exec, |process| process.parent = Some(later.clone()));
         assert_eq!(judged(&truth(), &it), but("parent", Found::Wrong));
 
@@ -416,7 +417,7 @@ mod tests {
         assert_eq!(judged(&truth(), &it), expected);
 
         let mut it = events();
-        let parent = ProcessRef { id: ProcessId { pid: 10, start: None }, name: None };
+        let parent = ProcessRef::new(ProcessId { pid: 10, start: None }, None);
         change(&mut it, Kind::ExecFailed, |process| process.parent = Some(parent.clone()));
         for event in &mut it {
             if let EventKind::ExecFailed(failure) = &mut event.kind {

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use procscope::{
-    Error, Event, EventKind, EventSet, Kind, Monitor, Process, Reconciler, Side, SourceId, Summary, Timestamp,
+    Counts, Error, Event, EventKind, EventSet, Kind, Monitor, Process, Reconciler, Side, SourceId, Summary, Timestamp,
     Verification,
 };
 
@@ -65,7 +65,7 @@ fn own_program() -> PathBuf {
 struct Seen {
     events: Vec<Event>,
     /// For each kind, of any process.
-    counts: [u64; procscope::KIND_COUNT],
+    counts: Counts,
     /// Execs of the storm with the right arguments, and with wrong ones.
     exact: u64,
     wrong: u64,
@@ -102,7 +102,7 @@ impl procscope::Sink for Keep {
         }
         let counted = self.counted.clone();
         let mut seen = self.lock();
-        seen.counts[event.kind.kind() as usize] += 1;
+        seen.counts.add(event.kind.kind(), 1);
         let Some(label) = counted else {
             if seen.events.len() < MOST {
                 seen.events.push(event.clone());
@@ -338,7 +338,7 @@ pub(super) fn try_storm(
     let all = |seen: &Seen| match other_pids {
         // Among the events of all processes, only execs show whose they are.
         true => seen.exact >= made,
-        false => kinds.into_iter().all(|kind| seen.counts[kind as usize] >= made),
+        false => kinds.into_iter().all(|kind| seen.counts.of(kind) >= made),
     };
     running.iter().flatten().for_each(|running: &Running| running.wait(PATIENCE, all));
     let ended = running.into_iter().zip(0..).map(|(running, place): (Result<Running, Error>, usize)| {
@@ -351,9 +351,9 @@ pub(super) fn try_storm(
         }
         let [forks, execs, exits] = match other_pids {
             true => [seen.exact + seen.wrong; 3],
-            false => kinds.map(|kind| seen.counts[kind as usize]),
+            false => kinds.map(|kind| seen.counts.of(kind)),
         };
-        let lost_elsewhere = other_pids || summary.lost[Kind::Lost as usize] > 0;
+        let lost_elsewhere = other_pids || summary.lost(Kind::Lost) > 0;
         let (exact, wrong, lost) = (seen.exact, seen.wrong, summary.total_lost());
         Ok(Storm { made, forks, execs, exits, exact, wrong, lost, lost_elsewhere, agreements: Vec::new() })
     });

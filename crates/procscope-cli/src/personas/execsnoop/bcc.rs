@@ -425,7 +425,7 @@ mod tests {
             if late {
                 process.flaws.mark(Field::Argv, Flaw::ReadLate);
             }
-            let kind = EventKind::Exec(ExecInfo { old_name: None, old_tid: None });
+            let kind = EventKind::Exec(ExecInfo::default());
             let event = crate::render::samples::event(1, &process, kind);
             let options = Options::read(&BCC, &BCC.parse(words("")).unwrap()).unwrap();
             let mut render = Columns::new(options, event.time, WallClock::new(jiff::tz::TimeZone::UTC));

@@ -90,7 +90,7 @@ mod tests {
     fn process(pid: Pid, start: u64, parent: (Pid, u64)) -> Process {
         let id = |pid, start| ProcessId { pid, start: Some(StartTime(start)) };
         let mut process = Process::new(id(pid, start));
-        process.parent = Some(ProcessRef { id: id(parent.0, parent.1), name: None });
+        process.parent = Some(ProcessRef::new(id(parent.0, parent.1), None));
         process
     }
 

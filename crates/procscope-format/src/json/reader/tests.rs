@@ -57,13 +57,13 @@ fn event(seq: u64, pid: u32, kind: EventKind) -> Event {
 
 fn fork(seq: u64, pid: u32, parent: u32) -> Event {
     let mut event = event(seq, pid, EventKind::unknown(Kind::Fork));
-    let parent = ProcessRef { id: ProcessId { pid: parent, start: Some(StartTime(u64::from(parent))) }, name: None };
+    let parent = ProcessRef::new(ProcessId { pid: parent, start: Some(StartTime(u64::from(parent))) }, None);
     Arc::make_mut(event.process.as_mut().unwrap()).parent = Some(parent);
     event
 }
 
 fn exec(seq: u64, pid: u32, program: &str) -> Event {
-    let mut event = event(seq, pid, EventKind::Exec(ExecInfo { old_name: None, old_tid: None }));
+    let mut event = event(seq, pid, EventKind::Exec(ExecInfo::default()));
     let process = Arc::make_mut(event.process.as_mut().unwrap());
     process.exe = Some(program.as_bytes().into());
     process.argv = Some(Arc::new(Argv::from_strings([program])));
@@ -71,8 +71,7 @@ fn exec(seq: u64, pid: u32, program: &str) -> Event {
 }
 
 fn lost(seq: u64, kind: Kind) -> Event {
-    let mut lost = Lost::default();
-    lost.counts[kind as usize] = 3;
+    let lost = Lost::of(kind, 3);
     Event::new(seq, samples::NOON, SourceId::Ebpf, None, None, EventKind::Lost(lost))
 }
 
@@ -95,7 +94,7 @@ fn what_was_written_is_written_again() {
         assert_eq!(value(again), value(written));
     }
     assert_eq!(complaints, [""; 0]);
-    assert_eq!(summary.total_delivered() + summary.delivered[Kind::Lost as usize], events.len() as u64);
+    assert_eq!(summary.total_delivered() + summary.delivered(Kind::Lost), events.len() as u64);
     assert_eq!(summary.until, events.iter().map(|event| event.time).max().unwrap());
 }
 
@@ -234,9 +233,10 @@ fn events_come_as_they_happened() {
 #[test]
 fn a_creator_that_is_not_the_parent_gives_the_program() {
     let mut fork = fork(3, 12, 10);
-    let creator = ProcessRef { id: ProcessId { pid: 11, start: Some(StartTime(11)) }, name: None };
-    fork.kind =
-        EventKind::Fork(ForkInfo { call: None, flags: Some(0x8000), creator: Some(creator), creator_tid: Some(11) });
+    let creator = ProcessRef::new(ProcessId { pid: 11, start: Some(StartTime(11)) }, None);
+    let mut info = ForkInfo::new(None, Some(0x8000));
+    (info.creator, info.creator_tid) = (Some(creator), Some(11));
+    fork.kind = EventKind::Fork(info);
     let (events, ..) = read(lines(&[exec(1, 10, "/bin/a"), exec(2, 11, "/bin/b"), fork]));
     assert_eq!(exe(&events[2]), Some(&b"/bin/b"[..]));
 }

@@ -18,7 +18,7 @@ fn id(pid: u32, start: u64) -> ProcessId {
 
 fn process() -> Process {
     let mut process = Process::new(id(4711, 90215));
-    process.parent = Some(ProcessRef { id: id(1200, 7), name: Some(b"bash".to_vec().into()) });
+    process.parent = Some(ProcessRef::new(id(1200, 7), Some(b"bash".to_vec().into())));
     process.name = Some(b"curl".to_vec().into());
     process.exe = Some(b"/tmp/x/curl".as_slice().into());
     process.argv = Some(Arc::new(Argv::from_strings(["curl", "-s", "", "http://h/a\nb"])));
@@ -204,7 +204,7 @@ fn what_a_flaw_hides_is_undecided() {
         assert!(!undecided("exe == /bin/x", &flawed(Field::Exe, flaw)), "{flaw:?}");
     }
     // Every process has these, whether they are reported or not; not every one is in a container.
-    let untold = event(EventKind::Exec(crate::ExecInfo { old_name: None, old_tid: None }));
+    let untold = event(EventKind::Exec(crate::ExecInfo::default()));
     for text in ["processor == 0", "psr != 0", "ns.net == 7", "path ~ '*/x'"] {
         assert!(undecided(text, &untold), "{text}");
     }
@@ -225,7 +225,7 @@ fn what_a_flaw_hides_is_undecided() {
 
 #[test]
 fn kinds_have_their_own_values() {
-    let mut comm = event(EventKind::Comm(CommChange { old: Some((*b"a").into()), new: (*b"b").into() }));
+    let mut comm = event(EventKind::Comm(CommChange::new(Some((*b"a").into()), (*b"b").into())));
     assert!(chosen("name == b and old_name == a", &comm));
     let argv = Some(Arc::new(Argv::from_strings(["nope"])));
     comm.kind = EventKind::ExecFailed(ExecFailure { errno: 2, path: Some((*b"/n").into()), argv, dirfd: Some(-100) });

@@ -77,16 +77,10 @@ fn decode_namespaces(p: &wire::Process) -> Namespaces {
     if p.ns_mnt == 0 {
         return Namespaces::default();
     }
-    Namespaces {
-        mnt: p.ns_mnt,
-        pid: p.ns_pid,
-        net: p.ns_net,
-        uts: p.ns_uts,
-        ipc: p.ns_ipc,
-        user: p.ns_user,
-        cgroup: p.ns_cgroup,
-        time: p.ns_time,
-    }
+    let mut it = Namespaces::default();
+    (it.mnt, it.pid, it.net, it.uts) = (p.ns_mnt, p.ns_pid, p.ns_net, p.ns_uts);
+    (it.ipc, it.user, it.cgroup, it.time) = (p.ns_ipc, p.ns_user, p.ns_cgroup, p.ns_time);
+    it
 }
 
 #[inline(always)]

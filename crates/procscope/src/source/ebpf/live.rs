@@ -22,8 +22,8 @@ use crate::source::cgroups::resolve_cgroups;
 use crate::source::comm_of;
 use crate::source::record::{Body, Record};
 use crate::source::stop::Stop;
-use crate::source::{Attached, Left, Source, note};
-use crate::{Error, EventSet, KIND_COUNT, Kind, Lack, Note, Pid, SourceId, Want, sys};
+use crate::source::{Attached, Left, Source, not_reported, note};
+use crate::{Counts, Error, EventSet, Kind, Lack, Lost, Note, Pid, SourceId, Want, sys};
 
 /// How long the reader stays away while there are events.
 const INTERVAL: Duration = Duration::from_millis(20);
@@ -81,7 +81,7 @@ pub(super) struct Live {
     /// Processes that may have begun before we attached, or just after.
     pub(super) unsure: HashSet<Pid>,
     /// Losses that were reported, by kind.
-    told: [u64; KIND_COUNT],
+    told: Counts,
 }
 
 impl Live {
@@ -129,10 +129,10 @@ impl Live {
             unfiltered_until: 0,
             existing: HashSet::new(),
             unsure: HashSet::new(),
-            told: [0; KIND_COUNT],
+            told: Counts::default(),
             object,
         };
-        let mut notes = Vec::new();
+        let mut notes: Vec<_> = not_reported(want, SourceId::Ebpf, EventSet::LINUX).into_iter().collect();
         let missing = live.attach().map_err(fail("attaching"))?;
         notes.extend(missing.as_ref().map(|(kinds, error)| Note::from(calls_missing(*kinds, error))));
         if ring_bytes < want.ring_bytes.unwrap_or(DEFAULT_RING) {
@@ -203,8 +203,8 @@ impl Live {
     }
 
     /// Runs that the kernel skipped because the program was already running on that CPU.
-    fn skipped(&mut self) -> Option<[u64; KIND_COUNT]> {
-        let mut counts = [0; KIND_COUNT];
+    fn skipped(&mut self) -> Option<Lost> {
+        let mut lost = Lost::default();
         for program in &mut self.watched {
             let misses = match program.twice {
                 Some(which) => uncaught(&program.fd, || self.shared.caught(which)),
@@ -212,17 +212,17 @@ impl Live {
             };
             // Programs that only add to other events lose none of their own.
             if program.kind != Kind::Lost {
-                counts[program.kind as usize] += misses.saturating_sub(program.misses);
+                lost.counts.add(program.kind, misses.saturating_sub(program.misses));
             }
             program.misses = misses.max(program.misses);
         }
-        counts.iter().any(|&n| n != 0).then_some(counts)
+        (lost.total() != 0).then_some(lost)
     }
 
     /// Reads the records up to a position. Returns how many there were.
     fn drain(&mut self, end: u64, out: &mut Outlet<'_>) -> ControlFlow<(), usize> {
         let mut count = 0;
-        let (mut told, mut borne): (u64, u64) = (self.told.iter().sum(), 0);
+        let (mut told, mut borne): (u64, u64) = (self.told.total(), 0);
         loop {
             let position = self.ring.position();
             if position >= end {
@@ -241,7 +241,7 @@ impl Live {
                     borne = lost_before(bytes);
                     if let Some(lost) = self.losses_told_next(position, end).filter(|(total, _)| *total == borne) {
                         told = borne;
-                        if let Some(counts) = untold(&lost.1, &mut self.told) {
+                        if let Some(counts) = unreported(&lost.1, &mut self.told) {
                             flow = out.lose(counts);
                         }
                     }
@@ -371,7 +371,7 @@ impl Live {
             }
             // Reported here too, because no record may come that would.
             if (count == 0 || stopping)
-                && let Some(counts) = untold(&self.shared.lost(), &mut self.told)
+                && let Some(counts) = unreported(&self.shared.lost(), &mut self.told)
                 && out.lose(counts).is_break()
             {
                 return Ok(());
@@ -449,11 +449,11 @@ fn adopt(members: &mut HashSet<Pid>, body: &Body<'_>) -> bool {
 }
 
 /// Losses not yet reported, by kind.
-fn untold(lost: &[u64; kind::KINDS], told: &mut [u64; KIND_COUNT]) -> Option<[u64; KIND_COUNT]> {
-    let mut counts = [0; KIND_COUNT];
-    for ((count, &lost), told) in counts.iter_mut().zip(lost).zip(told) {
-        *count = lost.saturating_sub(*told);
-        *told = lost.max(*told);
+fn unreported(lost: &[u64; kind::KINDS], reported: &mut Counts) -> Option<Lost> {
+    let mut new = Lost::default();
+    for (&kind, &lost) in Kind::ALL.iter().zip(lost) {
+        new.counts.set(kind, lost.saturating_sub(reported.of(kind)));
+        reported.set(kind, lost.max(reported.of(kind)));
     }
-    counts.iter().any(|&n| n != 0).then_some(counts)
+    (new.total() != 0).then_some(new)
 }

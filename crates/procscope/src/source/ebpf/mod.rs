@@ -31,7 +31,7 @@ impl Mechanism for Ebpf {
     }
 
     fn capabilities(&self) -> Capabilities {
-        let mut it = Capabilities::new(EventSet::ALL);
+        let mut it = Capabilities::new(EventSet::LINUX);
         it.exact = &[
             Field::Time,
             Field::Id,

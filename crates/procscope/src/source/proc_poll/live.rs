@@ -24,7 +24,7 @@ use crate::proc::{List, Mark, most_pid};
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::stop::Stop;
 use crate::source::{Attached, Left, Source, foreign_proc, not_reported, note, parents_alone};
-use crate::{EnvWanted, Error, EventSet, Flaw, KIND_COUNT, Kind, Lack, Note, Pid, SourceId, StartTime, Want, sys};
+use crate::{EnvWanted, Error, EventSet, Flaw, Kind, Lack, Lost, Note, Pid, SourceId, StartTime, Want, sys};
 use ends::Ending;
 use pids::{NOBODYS, who_has};
 pub(super) use probe::probe;
@@ -293,9 +293,7 @@ impl Live {
             return ControlFlow::Continue(());
         }
         self.missed_told_ns = now_ns;
-        let mut counts = [0; KIND_COUNT];
-        counts[Kind::Lost as usize] = missed;
-        out.miss(counts)
+        out.miss(Lost::of(Kind::Lost, missed))
     }
 
     /// Looks for new processes. Returns how many there were.

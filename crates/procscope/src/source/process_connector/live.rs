@@ -20,8 +20,7 @@ use crate::source::stop::Stop;
 use crate::source::tracker::{Settings, Tracker};
 use crate::source::{Attached, Left, Source, no_proc, not_reported, note, parents_alone};
 use crate::{
-    Cause, EnvWanted, Error, EventSet, KIND_COUNT, Kind, Lack, Note, Obstacle, Pid, Remedy, SourceId, StartTime, Want,
-    sys,
+    Cause, EnvWanted, Error, EventSet, Kind, Lack, Lost, Note, Obstacle, Pid, Remedy, SourceId, StartTime, Want, sys,
 };
 
 /// How long messages wait for one another while there are some.
@@ -131,7 +130,7 @@ impl Losses {
 
     /// Those not reported yet. The sockets count at once; the numbers show what the sockets do not
     /// know.
-    fn take_new(&mut self) -> Option<[u64; KIND_COUNT]> {
+    fn take_new(&mut self) -> Option<Lost> {
         let new = self.missing.max(self.dropped.iter().sum()).saturating_sub(self.told);
         if new == 0 {
             return None;
@@ -139,10 +138,9 @@ impl Losses {
         let execs = (self.dropped[0] - self.told_execs).min(new);
         self.told += new;
         self.told_execs += execs;
-        let mut counts = [0; KIND_COUNT];
-        counts[Kind::Exec as usize] = execs;
-        counts[Kind::Lost as usize] = new - execs;
-        Some(counts)
+        let mut lost = Lost::of(Kind::Exec, execs);
+        lost.counts.set(Kind::Lost, new - execs);
+        Some(lost)
     }
 }
 
@@ -156,7 +154,7 @@ pub(super) struct Live {
     tracker: Tracker,
     losses: Losses,
     /// After when messages are missing, and how many, as far as that is not reported.
-    lost: Option<(u64, [u64; KIND_COUNT])>,
+    lost: Option<(u64, Lost)>,
     /// Since the last loss not all processes were read.
     doubtful: bool,
     resumed: Instant,
@@ -325,12 +323,12 @@ impl Live {
     fn round(&mut self, until_ns: u64, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
         self.set_clocks(out);
         self.receive(out)?;
-        if let Some(counts) = self.losses.take_new() {
+        if let Some(new) = self.losses.take_new() {
             self.merge.distrust();
             let after_ns = self.merge.lost_after();
-            let lost = self.lost.get_or_insert((after_ns, [0; KIND_COUNT]));
+            let lost = self.lost.get_or_insert((after_ns, Lost::default()));
             lost.0 = lost.0.min(after_ns);
-            lost.1.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+            lost.1.counts.add_all(&new.counts);
         }
         let mut count = 0;
         if let Some((after_ns, counts)) = self.lost.take_if(|(after_ns, _)| *after_ns <= until_ns) {
@@ -384,9 +382,7 @@ impl Live {
         }
         let own = self.own.as_ref().map(Own::identity);
         if own.is_some_and(|own| due.contains(&own)) && self.losses.told == 0 {
-            let mut counts = [0; KIND_COUNT];
-            counts[Kind::Exit as usize] = 1;
-            let _ = out.lose(counts);
+            let _ = out.lose(Lost::of(Kind::Exit, 1));
         }
         Ok(())
     }

@@ -22,10 +22,10 @@ use crate::source::record::Record;
 use crate::source::settling::{SETTLE_NS, Settling};
 use crate::source::stop::Stop;
 use crate::source::tracker::{Settings, Tracker};
-use crate::source::{Attached, Left, Source, no_proc, note};
+use crate::source::{Attached, Left, Source, no_proc, not_reported, note};
 use crate::{
-    Cause, EnvWanted, Error, EventSet, Field, Flaw, KIND_COUNT, Kind, Lack, Note, Obstacle, Pid, Remedy, SourceId,
-    Verdict, Want, sys,
+    Cause, EnvWanted, Error, EventSet, Field, Flaw, Kind, Lack, Lost, Note, Obstacle, Pid, Remedy, SourceId, Verdict,
+    Want, sys,
 };
 
 /// How long records wait for one another while there are some.
@@ -384,7 +384,7 @@ impl Live {
     fn notes(&self, found: &[Role], shows_paths: bool, buffer: usize) -> Vec<Note> {
         let has = |role| found.contains(&role);
         let events = self.want.events;
-        let mut notes = Vec::new();
+        let mut notes: Vec<_> = not_reported(&self.want, SourceId::Tracefs, EventSet::LINUX).into_iter().collect();
         let mut lacks = |what: Lack| notes.push(note(what));
         if !has(Role::Image) && events.contains(Kind::Exec) {
             lacks(if has(Role::CallArguments) { Lack::ArgumentsOfCall } else { Lack::LateArguments });
@@ -566,9 +566,7 @@ impl Live {
             self.tracker.doubt();
             self.assembler.doubt();
             self.doubtful = true;
-            let mut counts = [0; KIND_COUNT];
-            counts[Kind::Lost as usize] = missing;
-            if out.lose(counts).is_break() {
+            if out.lose(Lost::of(Kind::Lost, missing)).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
         }

@@ -308,7 +308,8 @@ impl Lines {
 
     fn status(&self, status: ExitStatus) -> String {
         match (self.options.status, status) {
-            (false, ExitStatus::Code(code)) => (code << 8).to_string(),
+            // A wait status has no room for another code.
+            (false, ExitStatus::Code(code @ ..=0xff)) => (code << 8).to_string(),
             (false, ExitStatus::Signal { signo, core }) => (u32::from(signo) | u32::from(core) << 7).to_string(),
             (true, ExitStatus::Code(code)) => code.to_string(),
             (true, ExitStatus::Signal { signo, core: false }) => signal_name(signo).into_owned(),

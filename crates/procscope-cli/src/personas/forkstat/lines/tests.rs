@@ -28,7 +28,7 @@ fn every_kind_of_event() {
 fn an_exec_counts_for_who_called_it() {
     let line = TABLE.parse(["-qs".into()]).unwrap();
     let mut lines = Lines::with(Options::read(&line).unwrap(), WallClock::new(TimeZone::UTC), 7, 25);
-    let exec = |old: &[u8]| EventKind::Exec(procscope::ExecInfo { old_name: Some(old.into()), old_tid: None });
+    let exec = |old: &[u8]| EventKind::Exec(procscope::ExecInfo::new(Some(old.into()), None));
     let (before, mut after) = (samples::process(), samples::process());
     after.argv = Some(Arc::new(procscope::Argv::from_strings(["other", "program"])));
     let events = [
