@@ -6,6 +6,7 @@ use std::sync::{Arc, LazyLock};
 use crate::pipeline::{Outlet, Pipeline};
 use crate::source::comm_of;
 use crate::source::happening::Report;
+use crate::source::intake::Intake as _;
 use crate::source::look::{Depth, Look, Proc, StatSeen, StatusSeen};
 use crate::source::process_connector::decode::take_message;
 use crate::source::process_connector::merge::{Merge, Received};

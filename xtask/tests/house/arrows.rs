@@ -8,18 +8,8 @@ use crate::rooms::{PAGE, Rooms};
 /// Arrows that are known and not yet gone: the user's file and the used room. None may be added.
 const KNOWN: &[(&str, &str)] = &[
     ("crates/procscope/src/launch/kin.rs", "pipeline"),
-    ("crates/procscope/src/source/ebpf/live.rs", "pipeline"),
-    ("crates/procscope/src/source/ebpf/snapshot.rs", "pipeline"),
-    ("crates/procscope/src/source/mod.rs", "pipeline"),
     ("crates/procscope/src/source/mod.rs", "source"),
     ("crates/procscope/src/source/mod.rs", "sources"),
-    ("crates/procscope/src/source/proc_poll/live.rs", "pipeline"),
-    ("crates/procscope/src/source/proc_poll/live/ends.rs", "pipeline"),
-    ("crates/procscope/src/source/proc_poll/live/looks.rs", "pipeline"),
-    ("crates/procscope/src/source/process_connector/live.rs", "pipeline"),
-    ("crates/procscope/src/source/ptrace/live.rs", "pipeline"),
-    ("crates/procscope/src/source/ptrace/owned.rs", "pipeline"),
-    ("crates/procscope/src/source/tracefs/live.rs", "pipeline"),
 ];
 
 /// An arrow that the table does not allow: the user's file, the used room, and both in words.

@@ -2,6 +2,7 @@ use std::io;
 use std::ops::ControlFlow;
 
 use super::Pipeline;
+use crate::source::intake::Intake;
 use crate::source::record::Record;
 use crate::sys::Clock;
 use crate::{Event, EventKind, Field, Kind, Lost, Pid, Sink, Summary, Timestamp};
@@ -18,6 +19,67 @@ pub(crate) struct Outlet<'a> {
     last_wanted: Option<Timestamp>,
 }
 
+impl Intake for Outlet<'_> {
+    fn set_clock(&mut self, clock: Clock) {
+        self.pipeline.set_clock(clock);
+    }
+
+    fn plant(&mut self, members: Vec<Pid>) {
+        self.pipeline.plant(members);
+    }
+
+    fn take_undecided(&mut self) -> u64 {
+        self.pipeline.take_undecided()
+    }
+
+    fn push(&mut self, record: &Record<'_>) -> ControlFlow<()> {
+        match self.pipeline.feed(record) {
+            Some(event) => {
+                let flow = self.deliver(&event);
+                self.pipeline.recycle(event);
+                flow
+            }
+            None => ControlFlow::Continue(()),
+        }
+    }
+
+    fn note(&mut self, record: &Record<'_>) {
+        self.pipeline.note(record);
+    }
+
+    fn lose(&mut self, lost: Lost) -> ControlFlow<()> {
+        self.pipeline.doubt_images(&lost);
+        self.miss(lost)
+    }
+
+    fn skip(&mut self, lost: Lost) -> ControlFlow<()> {
+        self.summary.skipped = self.summary.skipped.saturating_add(lost.total());
+        self.lose(lost)
+    }
+
+    fn miss(&mut self, lost: Lost) -> ControlFlow<()> {
+        self.summary.add_lost(&lost.counts);
+        let event = self.pipeline.lost(lost);
+        self.deliver(&event)
+    }
+
+    fn count_malformed(&mut self) {
+        self.summary.malformed += 1;
+    }
+
+    fn has_batch(&self) -> bool {
+        self.dirty
+    }
+
+    fn batch_end(&mut self) -> ControlFlow<()> {
+        if !std::mem::take(&mut self.dirty) {
+            return ControlFlow::Continue(());
+        }
+        let result = self.sink.batch_end();
+        self.keep(result.map(|()| ControlFlow::Continue(())))
+    }
+}
+
 impl<'a> Outlet<'a> {
     pub(crate) fn new(pipeline: Pipeline, sink: &'a mut dyn Sink) -> Self {
         Self {
@@ -29,82 +91,6 @@ impl<'a> Outlet<'a> {
             dirty: false,
             last_wanted: None,
         }
-    }
-
-    pub(crate) fn set_clock(&mut self, clock: Clock) {
-        self.pipeline.set_clock(clock);
-    }
-
-    /// These are in the wanted trees.
-    pub(crate) fn plant(&mut self, members: Vec<Pid>) {
-        self.pipeline.plant(members);
-    }
-
-    /// See [`Pipeline::take_undecided`].
-    pub(crate) fn take_undecided(&mut self) -> u64 {
-        self.pipeline.take_undecided()
-    }
-
-    /// Marks how many processes were forked that may or may not be wanted.
-    pub(crate) fn miss_undecided(&mut self) -> ControlFlow<()> {
-        match self.take_undecided() {
-            0 => ControlFlow::Continue(()),
-            undecided => self.miss(Lost::of(Kind::Lost, undecided)),
-        }
-    }
-
-    /// Handles a record. `Break`: the sink wants no more, or failed.
-    pub(crate) fn push(&mut self, record: &Record<'_>) -> ControlFlow<()> {
-        match self.pipeline.feed(record) {
-            Some(event) => {
-                let flow = self.deliver(&event);
-                self.pipeline.recycle(event);
-                flow
-            }
-            None => ControlFlow::Continue(()),
-        }
-    }
-
-    /// Handles a record that becomes no event.
-    pub(crate) fn note(&mut self, record: &Record<'_>) {
-        self.pipeline.note(record);
-    }
-
-    /// Marks, in place, that this many events of each kind are missing.
-    pub(crate) fn lose(&mut self, lost: Lost) -> ControlFlow<()> {
-        self.pipeline.doubt_images(&lost);
-        self.miss(lost)
-    }
-
-    /// The same, for losses that no buffer could have prevented.
-    pub(crate) fn skip(&mut self, lost: Lost) -> ControlFlow<()> {
-        self.summary.skipped = self.summary.skipped.saturating_add(lost.total());
-        self.lose(lost)
-    }
-
-    /// The same, for processes of which nothing else is reported either.
-    pub(crate) fn miss(&mut self, lost: Lost) -> ControlFlow<()> {
-        self.summary.add_lost(&lost.counts);
-        let event = self.pipeline.lost(lost);
-        self.deliver(&event)
-    }
-
-    pub(crate) fn count_malformed(&mut self) {
-        self.summary.malformed += 1;
-    }
-
-    /// The sink has received something since the last end of a batch.
-    pub(crate) fn has_batch(&self) -> bool {
-        self.dirty
-    }
-
-    /// No further record is at hand.
-    pub(crate) fn batch_end(&mut self) -> ControlFlow<()> {
-        if !std::mem::take(&mut self.dirty) {
-            return ControlFlow::Continue(());
-        }
-        let result = self.sink.batch_end();
-        self.keep(result.map(|()| ControlFlow::Continue(())))
     }
 
     pub(crate) fn finish(mut self, elapsed_ns: u64, stopped: Option<Timestamp>) -> io::Result<Summary> {

@@ -10,6 +10,7 @@ pub(crate) mod cgroups;
 #[cfg(feature = "ebpf")]
 pub(crate) mod ebpf;
 pub(crate) mod happening;
+pub(crate) mod intake;
 pub(crate) mod look;
 #[cfg(target_os = "linux")]
 pub(crate) mod looker;
@@ -25,12 +26,12 @@ pub(crate) mod tracefs;
 pub(crate) mod tracker;
 
 use crate::launch::Launch;
-use crate::pipeline::Outlet;
 use crate::plan::{Explanation, Pushdown, plan};
 use crate::{
     Capabilities, Cause, Error, EventSet, Lack, Note, Obstacle, Pid, Remedy, SourceId, SourceInfo, Timestamp, Verdict,
     Want, sys,
 };
+use intake::Intake;
 
 /// One way by which a system reports its processes.
 pub(crate) trait Mechanism: Sync {
@@ -101,7 +102,7 @@ pub(crate) struct Left {
 pub(crate) trait Source: Send {
     /// Puts records into the outlet until stopped, then those up to that moment. It stays attached
     /// until dropped.
-    fn run(&mut self, out: &mut Outlet<'_>, stop: &stop::Stop) -> Result<(), Error>;
+    fn run(&mut self, out: &mut dyn Intake, stop: &stop::Stop) -> Result<(), Error>;
 }
 
 /// Every mechanism of this build: of two that can report the same, the better one first.

@@ -17,9 +17,9 @@ use super::ring::{Ring, Shared, Slot};
 use super::snapshot::tell_unsure;
 use super::tracepoint::{self, Tracefs};
 use super::wire::{TWICE, kind};
-use crate::pipeline::Outlet;
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::comm_of;
+use crate::source::intake::Intake;
 use crate::source::record::{Body, Record};
 use crate::source::stop::Stop;
 use crate::source::{Attached, Left, Source, not_reported, note};
@@ -220,7 +220,7 @@ impl Live {
     }
 
     /// Reads the records up to a position. Returns how many there were.
-    fn drain(&mut self, end: u64, out: &mut Outlet<'_>) -> ControlFlow<(), usize> {
+    fn drain(&mut self, end: u64, out: &mut dyn Intake) -> ControlFlow<(), usize> {
         let mut count = 0;
         let (mut told, mut borne): (u64, u64) = (self.told.total(), 0);
         loop {
@@ -339,7 +339,7 @@ impl Live {
         }
     }
 
-    fn pump(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> io::Result<()> {
+    fn pump(&mut self, out: &mut dyn Intake, stop: &Stop) -> io::Result<()> {
         out.set_clock(sys::clock());
         epoll::add(&self.epoll, stop.fd(), epoll::EventData::new_u64(1), epoll::EventFlags::IN)?;
         if self.snapshot(out)?.is_break() || out.batch_end().is_break() {
@@ -404,7 +404,7 @@ const PACE_SLEEP: u32 = 0;
 const PACE_TIMER: u32 = 1;
 
 impl Source for Live {
-    fn run(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> Result<(), Error> {
+    fn run(&mut self, out: &mut dyn Intake, stop: &Stop) -> Result<(), Error> {
         self.pump(out, stop).map_err(|error| Error::Source {
             source_id: SourceId::Ebpf,
             what: "reading the ring",

@@ -14,7 +14,7 @@ use super::decode::decode;
 use super::live::Live;
 use super::object::map;
 use super::wire;
-use crate::pipeline::Outlet;
+use crate::source::intake::Intake;
 use crate::source::record::{
     Body, CgroupKey, Comm, ImageRecord, ListRecord, LoginRecord, NamesUp, Record, RefRecord, Subject, UNKNOWN_ID,
 };
@@ -112,7 +112,7 @@ pub(super) fn tell_unsure(
     unsure: &mut HashSet<Pid>,
     attached_ns: u64,
     record: &Record<'_>,
-    out: &mut Outlet<'_>,
+    out: &mut dyn Intake,
 ) -> ControlFlow<()> {
     let Some(subject) = record.body.subject().filter(|subject| unsure.remove(&subject.pid)) else {
         return ControlFlow::Continue(());
@@ -134,7 +134,7 @@ fn tell(
     existing: &mut HashSet<(Pid, u64)>,
     attached_ns: u64,
     it: &Running<'_>,
-    out: &mut Outlet<'_>,
+    out: &mut dyn Intake,
 ) -> ControlFlow<()> {
     let subject = it.subject;
     if want.events.contains(Kind::Existing) {
@@ -189,7 +189,7 @@ impl Live {
 
     /// Reports the processes that are already running, each once. A process forked since we
     /// attached comes as a fork.
-    pub(super) fn snapshot(&mut self, out: &mut Outlet<'_>) -> io::Result<ControlFlow<()>> {
+    pub(super) fn snapshot(&mut self, out: &mut dyn Intake) -> io::Result<ControlFlow<()>> {
         let bytes = self.read_existing()?;
         let mut malformed = 0;
         let mut running = decode_existing(&bytes, &mut malformed);
@@ -290,7 +290,7 @@ impl Live {
             && self.want.cgroups.is_empty()
     }
 
-    fn tell(&mut self, it: &Running<'_>, out: &mut Outlet<'_>) -> ControlFlow<()> {
+    fn tell(&mut self, it: &Running<'_>, out: &mut dyn Intake) -> ControlFlow<()> {
         tell(&self.want, &mut self.existing, self.attached_ns, it, out)
     }
 

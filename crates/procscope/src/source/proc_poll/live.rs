@@ -19,9 +19,9 @@ use super::ledger::{Holder, Ledger};
 use super::tracker::{Sight, Tracker};
 use super::{EVENTS, pidfd};
 use crate::launch::Held;
-use crate::pipeline::Outlet;
 use crate::proc::{List, Mark, most_pid};
 use crate::source::cgroups::resolve_cgroups;
+use crate::source::intake::Intake;
 use crate::source::stop::Stop;
 use crate::source::{Attached, Left, Source, foreign_proc, not_reported, note, parents_alone};
 use crate::{EnvWanted, Error, EventSet, Flaw, Kind, Lack, Lost, Note, Pid, SourceId, StartTime, Want, sys};
@@ -205,7 +205,7 @@ impl Live {
     }
 
     /// Reports them.
-    fn begin(&mut self, out: &mut Outlet<'_>) -> ControlFlow<()> {
+    fn begin(&mut self, out: &mut dyn Intake) -> ControlFlow<()> {
         out.set_clock(sys::clock());
         let sights = std::mem::take(&mut self.sights);
         self.tracker.begin(&sights, &mut |record| out.push(record));
@@ -217,7 +217,7 @@ impl Live {
     }
 
     /// Reports the new processes among these pids. Returns how many there were.
-    fn meet(&mut self, pids: Vec<Pid>, out: &mut Outlet<'_>) -> ControlFlow<(), usize> {
+    fn meet(&mut self, pids: Vec<Pid>, out: &mut dyn Intake) -> ControlFlow<(), usize> {
         let mut new: Vec<Pid> = Vec::new();
         for pid in pids {
             if !self.tracker.knows(pid) {
@@ -265,7 +265,7 @@ impl Live {
         ControlFlow::Continue(count)
     }
 
-    fn welcome(&mut self, sight: Sight, guard: Option<OwnedFd>, out: &mut Outlet<'_>) -> ControlFlow<()> {
+    fn welcome(&mut self, sight: Sight, guard: Option<OwnedFd>, out: &mut dyn Intake) -> ControlFlow<()> {
         let (pid, start) = (sight.pid, sight.stat.start);
         self.ledger.meet(pid);
         self.expect(pid, start, sight.read_ns, sight.loading);
@@ -284,7 +284,7 @@ impl Live {
     }
 
     /// Reports the number of missed processes since the last time.
-    fn tell_missed(&mut self, now_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<()> {
+    fn tell_missed(&mut self, now_ns: u64, out: &mut dyn Intake) -> ControlFlow<()> {
         if now_ns.saturating_sub(self.missed_told_ns) < MISSED_EVERY_NS {
             return ControlFlow::Continue(());
         }
@@ -297,7 +297,7 @@ impl Live {
     }
 
     /// Looks for new processes. Returns how many there were.
-    fn scan(&mut self, now_ns: u64, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
+    fn scan(&mut self, now_ns: u64, out: &mut dyn Intake) -> io::Result<ControlFlow<(), usize>> {
         self.ledger.begin(self.mark.as_ref().and_then(Mark::read));
         let asked = self.ask();
         let unguarded = self.mark.is_none() || self.guards.len() < self.tracker.guardable();
@@ -332,7 +332,7 @@ impl Live {
         Ok(ControlFlow::Continue(count))
     }
 
-    fn round(&mut self, time: Flaw, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
+    fn round(&mut self, time: Flaw, out: &mut dyn Intake) -> io::Result<ControlFlow<(), usize>> {
         out.set_clock(sys::clock());
         let now_ns = sys::now_boot_ns();
         let ControlFlow::Continue(met) = self.scan(now_ns, out)? else { return Ok(ControlFlow::Break(())) };
@@ -343,7 +343,7 @@ impl Live {
         Ok(ControlFlow::Continue(met + ended))
     }
 
-    fn pump(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> io::Result<()> {
+    fn pump(&mut self, out: &mut dyn Intake, stop: &Stop) -> io::Result<()> {
         if self.begin(out).is_break() || out.batch_end().is_break() {
             return Ok(());
         }
@@ -368,7 +368,7 @@ impl Live {
     }
 
     /// Reports ended processes, with or without a status, and those still to be seen.
-    fn finish(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
+    fn finish(&mut self, out: &mut dyn Intake) -> io::Result<()> {
         self.ledger.begin(None);
         let asked = self.ask();
         let _ = self.meet(asked, out);
@@ -406,7 +406,7 @@ fn wait<const N: usize>(fds: [std::os::fd::BorrowedFd<'_>; N], time: Duration) -
 }
 
 impl Source for Live {
-    fn run(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> Result<(), Error> {
+    fn run(&mut self, out: &mut dyn Intake, stop: &Stop) -> Result<(), Error> {
         let fail = |error| Error::Source { source_id: SourceId::ProcPoll, what: "reading /proc", error };
         self.pump(out, stop).map_err(fail)
     }

@@ -10,8 +10,8 @@ use super::merge::{Merge, Received};
 use super::own::{Files, Own};
 use super::probe::{nameless, reads_others, refused, unavailable};
 use super::socket::{Batch, Kinds, Socket};
-use crate::pipeline::Outlet;
 use crate::source::cgroups::resolve_cgroups;
+use crate::source::intake::Intake;
 use crate::source::look::{Depth, Look, Proc};
 use crate::source::looker::{Inlet, Looker, wait};
 use crate::source::proc_files::{Pace, ProcFiles, look_at_all};
@@ -240,7 +240,7 @@ impl Live {
     }
 
     /// Takes the messages of both sockets. Returns how many there were, or an error of a socket.
-    fn receive(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
+    fn receive(&mut self, out: &mut dyn Intake) -> io::Result<()> {
         let mut malformed = 0;
         let execs = |looker: &Looker<Execs>, merge: &mut Merge, malformed: &mut u64| -> io::Result<Option<u32>> {
             let mut execs = looker.lock();
@@ -276,7 +276,7 @@ impl Live {
         Ok(())
     }
 
-    fn set_clocks(&mut self, out: &mut Outlet<'_>) {
+    fn set_clocks(&mut self, out: &mut dyn Intake) {
         out.set_clock(sys::clock());
         let offset = (0..4).map(|_| {
             let mono = sys::now_mono_ns();
@@ -292,7 +292,7 @@ impl Live {
 
     /// Reports processes that are already running. A process forked since we listen comes as a
     /// fork.
-    fn begin(&mut self, out: &mut Outlet<'_>) -> io::Result<ControlFlow<()>> {
+    fn begin(&mut self, out: &mut dyn Intake) -> io::Result<ControlFlow<()>> {
         self.set_clocks(out);
         if !self.settings.follows {
             return Ok(ControlFlow::Continue(()));
@@ -309,7 +309,7 @@ impl Live {
         Ok(self.tracker.tell(looks, self.attached_ns, &mut |record| out.push(record)))
     }
 
-    fn give(&mut self, until_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<(), usize> {
+    fn give(&mut self, until_ns: u64, out: &mut dyn Intake) -> ControlFlow<(), usize> {
         let given = self.merge.give(until_ns);
         let count = given.len();
         for mut it in given {
@@ -320,7 +320,7 @@ impl Live {
     }
 
     /// Delivers the events up to this time.
-    fn round(&mut self, until_ns: u64, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
+    fn round(&mut self, until_ns: u64, out: &mut dyn Intake) -> io::Result<ControlFlow<(), usize>> {
         self.set_clocks(out);
         self.receive(out)?;
         if let Some(new) = self.losses.take_new() {
@@ -368,7 +368,7 @@ impl Live {
     /// Waits for the messages of processes known to have ended: the kernel lets a process be reaped
     /// before it sends that (`do_exit` in `kernel/exit.c`), and a busy machine may delay it in
     /// between.
-    fn finish(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
+    fn finish(&mut self, out: &mut dyn Intake) -> io::Result<()> {
         // Without /proc every process would seem to be gone.
         let mut due = if ProcFiles.is_over(std::process::id(), None) { Vec::new() } else { self.due() };
         let began = Instant::now();
@@ -387,7 +387,7 @@ impl Live {
         Ok(())
     }
 
-    fn pump(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> io::Result<()> {
+    fn pump(&mut self, out: &mut dyn Intake, stop: &Stop) -> io::Result<()> {
         if self.begin(out)?.is_break() || out.batch_end().is_break() {
             return Ok(());
         }
@@ -420,7 +420,7 @@ impl Live {
 }
 
 impl Source for Live {
-    fn run(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> Result<(), Error> {
+    fn run(&mut self, out: &mut dyn Intake, stop: &Stop) -> Result<(), Error> {
         let fail = |error| Error::Source { source_id: SourceId::ProcessConnector, what: "receiving messages", error };
         let pumped = match self.looker.clone() {
             Some(looker) => looker.beside(|| self.pump(out, stop))?,

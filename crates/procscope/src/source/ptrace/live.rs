@@ -9,8 +9,8 @@ use super::tracer::{Living, Tracer};
 use super::{EVENTS, calls};
 use crate::launch::Held;
 use crate::launch::filter::CALLS;
-use crate::pipeline::Outlet;
 use crate::source::cgroups::resolve_cgroups;
+use crate::source::intake::Intake;
 use crate::source::stop::Stop;
 use crate::source::{Attached, Left, Source, foreign_proc, not_reported, note, perhaps_filtered, without_proc};
 use crate::{Cause, EnvWanted, Error, EventSet, Field, Kind, Lack, Obstacle, Remedy, SourceId, Verdict, Want, sys};
@@ -157,7 +157,7 @@ impl Live {
     }
 
     /// Delivers the waiting records; false at the end.
-    fn deliver(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> bool {
+    fn deliver(&mut self, out: &mut dyn Intake, stop: &Stop) -> bool {
         let mut first = match self.told.recv_timeout(ASLEEP) {
             Ok(told) => Some(told),
             Err(RecvTimeoutError::Timeout) => return !stop.is_stopped(),
@@ -192,7 +192,7 @@ impl Live {
 }
 
 impl Source for Live {
-    fn run(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> Result<(), Error> {
+    fn run(&mut self, out: &mut dyn Intake, stop: &Stop) -> Result<(), Error> {
         if let Some(go) = self.go.take() {
             let _ = go.send(());
         }

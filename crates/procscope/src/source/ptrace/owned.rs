@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use crate::pipeline::Outlet;
+use crate::source::intake::Intake;
 use crate::source::names_up;
 use crate::source::record::{
     Body, CgroupKey, Comm, ExitRecord, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, UNKNOWN_START,
@@ -42,7 +42,7 @@ fn list(list: &[u8]) -> ListRecord<'_> {
 }
 
 impl OwnedRecord {
-    pub(super) fn put(&self, out: &mut Outlet<'_>) -> ControlFlow<()> {
+    pub(super) fn put(&self, out: &mut dyn Intake) -> ControlFlow<()> {
         match self {
             Self::Cgroup { key, path } => {
                 let names = names_up(path);

@@ -12,9 +12,9 @@ use super::decode::{Format, Kernel, Raw, RawWhat, Role, Schema};
 use super::instance::{Gap, Instance, Names, TraceClock, Tracefs, clean};
 use super::probes::{Probes, has_event_probes, has_kprobes};
 use crate::error::limit_of;
-use crate::pipeline::Outlet;
 use crate::source::cgroups::resolve_cgroups;
 use crate::source::happening::{Happening, Report};
+use crate::source::intake::Intake;
 use crate::source::look::{Depth, Look, Proc};
 use crate::source::looker::{Inlet, Looker, wait};
 use crate::source::proc_files::{Pace, ProcFiles, look_at_all};
@@ -440,7 +440,7 @@ impl Live {
     }
 
     /// Reads the records of both buffers.
-    fn receive(&mut self, out: &mut Outlet<'_>) -> io::Result<()> {
+    fn receive(&mut self, out: &mut dyn Intake) -> io::Result<()> {
         let mut malformed = 0;
         let count = self.counted.elapsed() > COUNT_EVERY;
         self.main.take(&self.schema, &mut malformed, &mut self.raws, &mut self.gaps)?;
@@ -490,7 +490,7 @@ impl Live {
         }
     }
 
-    fn set_clocks(&mut self, out: &mut Outlet<'_>) {
+    fn set_clocks(&mut self, out: &mut dyn Intake) {
         out.set_clock(sys::clock());
         let measure = |times: usize| {
             let all = (0..times).map(|_| {
@@ -515,7 +515,7 @@ impl Live {
     }
 
     /// Reports processes that are already running. A process forked since comes as a fork.
-    fn begin(&mut self, out: &mut Outlet<'_>) -> io::Result<ControlFlow<()>> {
+    fn begin(&mut self, out: &mut dyn Intake) -> io::Result<ControlFlow<()>> {
         self.set_clocks(out);
         let mut looks = look_at_all(self.tracker.depth());
         let until_ns = self.trace_ns(sys::now_mono_ns());
@@ -530,7 +530,7 @@ impl Live {
         Ok(self.tracker.tell(looks, self.attached_ns, &mut |record| out.push(record)))
     }
 
-    fn give(&mut self, until_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<(), usize> {
+    fn give(&mut self, until_ns: u64, out: &mut dyn Intake) -> ControlFlow<(), usize> {
         let estimated = matches!(self.main.clock, TraceClock::Other(_));
         let given = self.settling.give(until_ns);
         let count = given.len();
@@ -548,7 +548,7 @@ impl Live {
     }
 
     /// Delivers the events up to this time; with `all` every one.
-    fn round(&mut self, until_ns: u64, all: bool, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
+    fn round(&mut self, until_ns: u64, all: bool, out: &mut dyn Intake) -> io::Result<ControlFlow<(), usize>> {
         self.set_clocks(out);
         self.receive(out)?;
         for gap in std::mem::take(&mut self.gaps) {
@@ -590,7 +590,7 @@ impl Live {
         self.settling.is_empty() && self.raws.is_empty()
     }
 
-    fn pump(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> io::Result<()> {
+    fn pump(&mut self, out: &mut dyn Intake, stop: &Stop) -> io::Result<()> {
         if self.begin(out)?.is_break() || out.batch_end().is_break() {
             return Ok(());
         }
@@ -619,7 +619,7 @@ impl Live {
 }
 
 impl Source for Live {
-    fn run(&mut self, out: &mut Outlet<'_>, stop: &Stop) -> Result<(), Error> {
+    fn run(&mut self, out: &mut dyn Intake, stop: &Stop) -> Result<(), Error> {
         let fail = |error| Error::Source { source_id: SourceId::Tracefs, what: "reading the trace", error };
         let looker = Arc::clone(&self.looker);
         looker.beside(|| self.pump(out, stop))?.map_err(fail)

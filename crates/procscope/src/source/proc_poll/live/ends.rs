@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use super::super::pidfd;
 use super::super::tracker::End;
 use super::Live;
-use crate::pipeline::Outlet;
 use crate::proc::pid::Stat;
+use crate::source::intake::Intake;
 use crate::sys::{self, ProcDir};
 use crate::{Flaw, Pid, StartTime};
 
@@ -26,7 +26,7 @@ pub(super) struct Ending {
 }
 
 impl Live {
-    pub(super) fn gone(&mut self, pid: Pid, now_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<()> {
+    pub(super) fn gone(&mut self, pid: Pid, now_ns: u64, out: &mut dyn Intake) -> ControlFlow<()> {
         if self.guards.contains_key(&pid) {
             return ControlFlow::Continue(());
         }
@@ -34,7 +34,7 @@ impl Live {
     }
 
     /// A process has ended: reports it, or notes it until its status is known.
-    pub(super) fn end(&mut self, pid: Pid, boot_ns: u64, time: Flaw, out: &mut Outlet<'_>) -> ControlFlow<()> {
+    pub(super) fn end(&mut self, pid: Pid, boot_ns: u64, time: Flaw, out: &mut dyn Intake) -> ControlFlow<()> {
         let Some(start) = self.tracker.start(pid) else { return ControlFlow::Continue(()) };
         let left = ProcDir::open(pid).and_then(|dir| remains(&dir, start));
         let (stat, mut wait_status) = left.map_or((None, None), |(stat, status)| (Some(stat), status));
@@ -57,7 +57,7 @@ impl Live {
     }
 
     /// Reports ends whose status has come, or will not.
-    pub(super) fn settle_endings(&mut self, now_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<()> {
+    pub(super) fn settle_endings(&mut self, now_ns: u64, out: &mut dyn Intake) -> ControlFlow<()> {
         let mut waiting = std::mem::take(&mut self.endings).into_iter();
         for mut it in waiting.by_ref() {
             it.end.wait_status = self.guards.get(&it.pid).and_then(pidfd::wait_status);
@@ -72,7 +72,7 @@ impl Live {
     }
 
     /// Handles the ends that guards report. Returns how many.
-    pub(super) fn take_ends(&mut self, time: Flaw, out: &mut Outlet<'_>) -> io::Result<ControlFlow<(), usize>> {
+    pub(super) fn take_ends(&mut self, time: Flaw, out: &mut dyn Intake) -> io::Result<ControlFlow<(), usize>> {
         let mut events = Vec::with_capacity(256);
         let mut count = 0;
         loop {

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use super::super::pidfd;
 use super::super::tracker::{Judgement, Sight, is_between, is_loading, settle};
 use super::Live;
-use crate::pipeline::Outlet;
+use crate::source::intake::Intake;
 use crate::source::look::{Depth, Look};
 use crate::source::proc_files::look_between;
 use crate::sys::{self, ProcDir};
@@ -51,7 +51,7 @@ impl Live {
     }
 
     /// Reads processes that were not read for long.
-    pub(super) fn look_at_due(&mut self, now_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<()> {
+    pub(super) fn look_at_due(&mut self, now_ns: u64, out: &mut dyn Intake) -> ControlFlow<()> {
         let mut looked = 0;
         while let Some(&Reverse((due_ns, pid, start))) = self.due.peek() {
             if due_ns > now_ns || looked == MOST_DUE {
@@ -71,7 +71,7 @@ impl Live {
     }
 
     /// Reads a process again that another one is about to name, unless it was read since then.
-    pub(super) fn refresh(&mut self, pid: Pid, since_ns: u64, out: &mut Outlet<'_>) -> ControlFlow<()> {
+    pub(super) fn refresh(&mut self, pid: Pid, since_ns: u64, out: &mut dyn Intake) -> ControlFlow<()> {
         if !self.tracker.is_stale(pid, since_ns) {
             return ControlFlow::Continue(());
         }
@@ -93,7 +93,7 @@ impl Live {
     }
 
     /// Reports what changed in a process. Returns whether its program is being loaded.
-    pub(super) fn look_again(&mut self, pid: Pid, out: &mut Outlet<'_>) -> ControlFlow<(), bool> {
+    pub(super) fn look_again(&mut self, pid: Pid, out: &mut dyn Intake) -> ControlFlow<(), bool> {
         let now_ns = sys::now_boot_ns();
         let mut loading = false;
         let Some((dir, stat)) = ProcDir::open(pid).and_then(|dir| dir.stat().map(|stat| (dir, stat))) else {
