@@ -4,13 +4,13 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
 
 use crate::pipeline::{Outlet, Pipeline};
-use crate::source::comm_of;
+use crate::record::Record;
+use crate::record::comm_of;
 use crate::source::happening::Report;
 use crate::source::intake::Intake as _;
 use crate::source::look::{Depth, Look, Proc, StatSeen, StatusSeen};
 use crate::source::process_connector::decode::take_message;
 use crate::source::process_connector::merge::{Merge, Received};
-use crate::source::record::Record;
 use crate::source::settling::Settling;
 use crate::source::tracefs::assemble::{Assembler, Threads};
 use crate::source::tracefs::decode::{Format, Kernel, PageLayout, Schema, samples};

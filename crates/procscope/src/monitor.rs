@@ -11,7 +11,8 @@ use crate::launch::{Held, Kin, RunningCommand};
 use crate::pipeline::{Outlet, Pipeline};
 use crate::plan::{self, Explanation};
 use crate::source::stop::Stop;
-use crate::source::{self, Attached, Opened, Source};
+use crate::source::table::{self, Opened};
+use crate::source::{Attached, Source};
 use crate::sys::{self, Names, Numeric, UserDatabase};
 use crate::{
     EnvWanted, Error, EventSet, Feed, FeedError, Filter, Kind, Pid, Session, Sink, SourceId, StopHandle, Summary, Want,
@@ -177,7 +178,7 @@ impl MonitorBuilder {
     /// # Errors
     /// [`Error::NoMechanism`] if this build has none.
     pub fn explain(&self) -> Result<Explanation, Error> {
-        source::explain(self.source, &plan::of_this_system(plan::with_environment(self.want.clone())))
+        table::explain(self.source, &plan::of_this_system(plan::with_environment(self.want.clone())))
     }
 
     /// Attaches to the system: from its return on, events are buffered.
@@ -215,7 +216,7 @@ impl MonitorBuilder {
         // Before anything is attached: a process that gets one of these pids from here on is not
         // meant.
         let pins: Vec<_> = self.want.pids.iter().filter_map(|&pid| Some((pid, sys::start_of(pid)?))).collect();
-        let Opened { id, capabilities, attached } = source::open(self.source, &self.want)?;
+        let Opened { id, capabilities, attached } = table::open(self.source, &self.want)?;
         let Attached { since, notes, unavailable, rights, left, source, .. } = attached;
         let names: Box<dyn Names> =
             if self.want.user_names { Box::new(UserDatabase::new()) } else { Box::new(Numeric) };

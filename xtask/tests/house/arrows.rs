@@ -6,11 +6,7 @@ use crate::modules::Modules;
 use crate::rooms::{PAGE, Rooms};
 
 /// Arrows that are known and not yet gone: the user's file and the used room. None may be added.
-const KNOWN: &[(&str, &str)] = &[
-    ("crates/procscope/src/launch/kin.rs", "pipeline"),
-    ("crates/procscope/src/source/mod.rs", "source"),
-    ("crates/procscope/src/source/mod.rs", "sources"),
-];
+const KNOWN: &[(&str, &str)] = &[];
 
 /// An arrow that the table does not allow: the user's file, the used room, and both in words.
 type Wrong = (PathBuf, String, String);

@@ -6,8 +6,7 @@ use std::path::Path;
 use crate::modules::{Modules, Place};
 
 /// Circles that are known and not yet gone. None may be added.
-const KNOWN: &[&str] =
-    &["crates/procscope: crate: launch, plan, source, want", "crates/procscope: crate::source::ebpf: live, snapshot"];
+const KNOWN: &[&str] = &[];
 
 /// The circles among the children of each module: `crate::filter: check, test`. A module's own tests are left out.
 fn circles(modules: &Modules) -> Vec<String> {

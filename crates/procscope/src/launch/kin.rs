@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustc_hash::FxHashMap;
 
 use super::Home;
-use crate::source::record::Body;
+use crate::record::Body;
 use crate::{Pid, StartTime};
 
 /// The command and all its living descendants, however they were reparented. Shared by the
@@ -60,8 +60,8 @@ impl Kin {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::tests::subject;
-    use crate::source::record::{ExitRecord, RefRecord};
+    use crate::record::samples::subject;
+    use crate::record::{ExitRecord, RefRecord};
 
     fn born(pid: Pid, parent: Pid) -> Body<'static> {
         made(pid, parent, None)

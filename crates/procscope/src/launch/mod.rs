@@ -19,7 +19,7 @@ pub(crate) use live::Held;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use other::Held;
 
-use crate::source::record::Descent;
+use crate::record::Descent;
 use crate::{ExitStatus, Pid};
 
 /// The state of a command.

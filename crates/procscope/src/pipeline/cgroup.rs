@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::source::record::CgroupKey;
+use crate::record::CgroupKey;
 
 /// The container and unit in a cgroup's path.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,7 +1,7 @@
 use std::collections::HashSet;
 
 use crate::launch::Home;
-use crate::source::record::{Body, Record, UNKNOWN_START};
+use crate::record::{Body, Record, UNKNOWN_START};
 use crate::{Field, Flaw, Pid, Process, Want};
 
 /// A comm has this many bytes, in the kernel.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::Name;
-use crate::source::record::ExitRecord;
+use crate::record::ExitRecord;
 
 /// An event's process, thread, kind, and own flaws.
 type Made = (Arc<Process>, Option<Pid>, EventKind, Flaws);

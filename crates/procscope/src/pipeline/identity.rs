@@ -5,7 +5,7 @@ use std::mem;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::source::record::{Body, Subject, UNKNOWN_START};
+use crate::record::{Body, Subject, UNKNOWN_START};
 use crate::{Field, Flaw, Pid, Process, ProcessId, StartTime};
 
 /// A pid's owner is remembered for this long, ten ticks, ns.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxBuildHasher;
 
-use crate::source::record::NamesUp;
+use crate::record::NamesUp;
 
 /// The beginning of a path whose own beginning is missing. No whole path has it: those begin with a
 /// slash.

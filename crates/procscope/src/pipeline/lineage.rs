@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::source::record::{Body, RefRecord, Subject, comm_bytes};
+use crate::record::{Body, RefRecord, Subject, comm_bytes};
 use crate::{Ancestor, Ancestry, BootId, Parentage, ProcessId};
 
 /// Lines of processes, from records. Events are not enough: an unwanted one is never made.
@@ -80,7 +80,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::pipeline::tests::{all, comm, exec, exit, pipeline, record, reference_to, subject};
+    use crate::pipeline::tests::{all, pipeline};
+    use crate::record::samples::{comm, exec, exit, record, reference_to, subject};
     use crate::{Filter, Pid, Want};
 
     const TICK: u64 = 10_000_000;

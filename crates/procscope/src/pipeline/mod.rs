@@ -22,7 +22,7 @@ pub(crate) use outlet::Outlet;
 
 use crate::launch::Kin;
 use crate::proc::id_maps::IdMaps;
-use crate::source::record::{Body, CgroupKey, ChunkOf, Comm, ImageRecord, NamesUp, Record, RefRecord, Subject};
+use crate::record::{Body, CgroupKey, ChunkOf, Comm, ImageRecord, NamesUp, Record, RefRecord, Subject};
 use crate::sys::{Clock, Names};
 use crate::{
     Argv, BootId, CommChange, CoreDump, Credentials, EnvWanted, Event, EventKind, ExecFailure, ExecInfo, Exit,

@@ -2,8 +2,8 @@ use std::io;
 use std::ops::ControlFlow;
 
 use super::Pipeline;
+use crate::record::Record;
 use crate::source::intake::Intake;
-use crate::source::record::Record;
 use crate::sys::Clock;
 use crate::{Event, EventKind, Field, Kind, Lost, Pid, Sink, Summary, Timestamp};
 
@@ -148,8 +148,9 @@ impl<'a> Outlet<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::tests::{all, exec, exit, forked, pipeline, record, reference_to, subject};
-    use crate::source::record::Body;
+    use crate::pipeline::tests::{all, forked, pipeline};
+    use crate::record::Body;
+    use crate::record::samples::{exec, exit, record, reference_to, subject};
     use crate::{Flaw, Flaws};
 
     /// Counts the flaws that events show: JSON's test holds its lines against the same.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::table::Image;
-use crate::source::record::{Comm, ListRecord, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID};
+use crate::record::{Comm, ListRecord, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID};
 use crate::{Argv, ExitStatus, Field, Flaw, Flaws, IdChange, Name, Process, ProcessRef};
 
 /// The image of a process whose own was never seen; a kernel thread has none.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use crate::source::record::Subject;
+use crate::record::Subject;
 use crate::{Argv, ExeTraits, Field, Flaw, Flaws, Pid, StartTime};
 
 /// A process's program, as of its last exec.

@@ -1,5 +1,5 @@
 use crate::Usage;
-use crate::source::record::{UNKNOWN_COUNT, UsageRecord};
+use crate::record::{UNKNOWN_COUNT, UsageRecord};
 
 /// Divides the exact run time by the tick's samples, as `cputime_adjust` in
 /// `kernel/sched/cputime.c` does for wait4(2).

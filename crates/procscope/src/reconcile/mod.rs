@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use crate::source;
+use crate::source::table;
 use crate::{
     Counts, Credentials, Event, EventKind, EventSet, ExitStatus, Field, Flaw, Flaws, Kind, Lost, Pid, Process,
     ProcessId, Session, SourceId, Timestamp,
@@ -455,7 +455,7 @@ impl Held {
 
 /// The kinds that a mechanism has to report.
 fn comparable(id: SourceId) -> EventSet {
-    let capabilities = source::SOURCES.iter().find(|it| it.id() == id).map(|it| it.capabilities());
+    let capabilities = table::SOURCES.iter().find(|it| it.id() == id).map(|it| it.capabilities());
     let kinds = capabilities.map_or(EventSet::NONE, |it| it.events.intersection(COMPARABLE)).iter();
     let sampled = if counts_loss(id) { EventSet::NONE } else { CHANGES };
     kinds.filter(|&kind| !sampled.contains(kind)).fold(EventSet::NONE, EventSet::with)
@@ -479,7 +479,7 @@ fn is_told(event: &Event, id: SourceId) -> bool {
 }
 
 fn counts_loss(id: SourceId) -> bool {
-    let capabilities = source::SOURCES.iter().find(|it| it.id() == id).map(|it| it.capabilities());
+    let capabilities = table::SOURCES.iter().find(|it| it.id() == id).map(|it| it.capabilities());
     capabilities.is_some_and(|capabilities| capabilities.counts_loss)
 }
 

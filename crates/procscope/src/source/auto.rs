@@ -1,6 +1,6 @@
 //! The best mechanism for a request: only what each says that it can report decides.
 
-use super::{Mechanism, SOURCES};
+use super::Mechanism;
 use crate::{Capabilities, Field, Kind, Want};
 
 /// The fields that a user of a kind of event wants.
@@ -39,9 +39,9 @@ fn shortfall(can: &Capabilities, want: &Want) -> Shortfall {
 }
 
 /// The mechanisms, the best for this first; those that watch only a command are included if there
-/// is one. Among equals the order of [`SOURCES`] decides.
-pub(super) fn best_first(want: &Want) -> Vec<&'static dyn Mechanism> {
-    let mut all: Vec<_> = SOURCES.to_vec();
+/// is one. Among equals their order decides.
+pub(super) fn best_first(all: &[&'static dyn Mechanism], want: &Want) -> Vec<&'static dyn Mechanism> {
+    let mut all = all.to_vec();
     all.retain(|mechanism| want.launch.is_some() || !mechanism.needs_command());
     all.sort_by_key(|mechanism| shortfall(&mechanism.capabilities(), want));
     all
@@ -51,12 +51,13 @@ pub(super) fn best_first(want: &Want) -> Vec<&'static dyn Mechanism> {
 mod tests {
     use super::*;
     use crate::launch::Launch;
+    use crate::source::table::SOURCES;
     use crate::{EventSet, SourceId};
 
     fn order(events: &str, run: bool) -> Vec<SourceId> {
         let launch = run.then(Launch::default);
         let want = Want { events: events.parse().unwrap(), launch, ..Want::default() };
-        best_first(&want).into_iter().map(|mechanism| mechanism.id()).collect()
+        best_first(SOURCES, &want).into_iter().map(|mechanism| mechanism.id()).collect()
     }
 
     fn before(events: &str, run: bool, first: SourceId, second: SourceId) {

@@ -1,8 +1,8 @@
 //! The kernel's reports about processes in numbers and moments, whichever mechanism they come by.
 //! The rest is looked up.
 
+use crate::record::Comm;
 use crate::source::look::Look;
-use crate::source::record::Comm;
 use crate::{Flaw, Pid};
 
 /// A process and one of its threads, as the initial pid namespace numbers them.

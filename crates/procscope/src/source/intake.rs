@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use super::record::Record;
+use crate::record::Record;
 use crate::sys::Clock;
 use crate::{Kind, Lost, Pid};
 

@@ -2,8 +2,8 @@
 
 use rustc_hash::FxHashMap;
 
-use crate::source::names_up;
-use crate::source::record::{Body, CgroupKey, Comm, ImageRecord, ListRecord, LoginRecord, NamesUp, Put, Record};
+use crate::record::names_up;
+use crate::record::{Body, CgroupKey, Comm, ImageRecord, ListRecord, LoginRecord, NamesUp, Put, Record};
 use crate::{ExeTraits, Field, Flaw, Flaws, Pid, StartTime, Tty};
 
 /// How much to read.

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 use rustix::thread::CapabilitySet;
 
 use crate::proc::pid::{Stat, Status, decode_cgroup, decode_id};
-use crate::source::comm_of;
+use crate::record::comm_of;
+use crate::record::{LoginRecord, UNKNOWN_ID};
 use crate::source::look::{Depth, Exe, Look, Proc, StatSeen, StatusSeen};
-use crate::source::record::{LoginRecord, UNKNOWN_ID};
 use crate::sys::{self, ProcDir};
 use crate::{ExeTraits, Pid, StartTime};
 

@@ -1,7 +1,8 @@
 use super::*;
 use crate::pipeline::Pipeline;
-use crate::pipeline::tests::{Root, comm, exit, record, subject};
-use crate::source::record::{ImageRecord, RefRecord};
+use crate::pipeline::tests::Root;
+use crate::record::samples::{comm, exit, record, subject};
+use crate::record::{ImageRecord, RefRecord};
 use crate::{EventSet, Kind, SourceId, Want};
 
 /// A fork, with a start of so many nanoseconds.

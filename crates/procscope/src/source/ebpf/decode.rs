@@ -3,7 +3,7 @@
 use zerocopy::{FromBytes, Immutable, KnownLayout, Unaligned};
 
 use super::wire::{self, flag, killer, kind};
-use crate::source::record::{
+use crate::record::{
     Body, CgroupKey, ChunkOf, ExitRecord, ImageRecord, ListRecord, LoginRecord, NamesUp, Record, RefRecord, Subject,
     UsageRecord,
 };

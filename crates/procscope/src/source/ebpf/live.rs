@@ -14,13 +14,13 @@ use super::object::{
     DEFAULT_RING, calls_missing, command_elsewhere, first_of, load, map, purpose, require_btf, without_proc,
 };
 use super::ring::{Ring, Shared, Slot};
-use super::snapshot::tell_unsure;
+use super::running::tell_unsure;
 use super::tracepoint::{self, Tracefs};
 use super::wire::{TWICE, kind};
+use crate::record::comm_of;
+use crate::record::{Body, Record};
 use crate::source::cgroups::resolve_cgroups;
-use crate::source::comm_of;
 use crate::source::intake::Intake;
-use crate::source::record::{Body, Record};
 use crate::source::stop::Stop;
 use crate::source::{Attached, Left, Source, not_reported, note};
 use crate::{Counts, Error, EventSet, Kind, Lack, Lost, Note, Pid, SourceId, Want, sys};

@@ -9,11 +9,10 @@ mod sight;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::proc::pid::Stat;
+use crate::record::comm_of;
+use crate::record::{CgroupKey, LoginRecord, NOBODY, Put, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
+use crate::source::descendants;
 use crate::source::look::CgroupKeys;
-use crate::source::record::{
-    CgroupKey, LoginRecord, NOBODY, Put, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START,
-};
-use crate::source::{comm_of, descendants};
 use crate::{Field, Flaw, Namespaces, Pid, StartTime};
 use known::{Known, executed_since, hash};
 pub(crate) use sight::{End, Judgement, Sight, is_between, is_loading, settle};

@@ -2,8 +2,8 @@
 //! (`connector.h`), within `struct nlmsghdr` (`netlink.h`). All numbers in the machine's byte
 //! order.
 
+use crate::record::Comm;
 use crate::source::happening::{End, Happening, Task};
-use crate::source::record::Comm;
 
 /// `CN_IDX_PROC` and `CN_VAL_PROC`.
 pub(crate) const CN_PROC: [u32; 2] = [1, 1];

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::launch::Held;
-use crate::source::comm_of;
+use crate::record::comm_of;
 use crate::source::happening::{Arguments, Happening, Report, Started};
 use crate::source::look::{Depth, Look, Proc};
 use crate::source::proc_files::ProcFiles;

@@ -2,11 +2,11 @@
 
 use std::ops::ControlFlow;
 
-use crate::source::intake::Intake;
-use crate::source::names_up;
-use crate::source::record::{
+use crate::record::names_up;
+use crate::record::{
     Body, CgroupKey, Comm, ExitRecord, ImageRecord, ListRecord, NamesUp, Record, RefRecord, Subject, UNKNOWN_START,
 };
+use crate::source::intake::Intake;
 use crate::{ExeTraits, Flaws, Pid};
 
 /// The strings of an image.

@@ -1,7 +1,7 @@
 //! The resources that a process used itself: the kernel adds those of the children that it waited
 //! for.
 
-use crate::source::record::{UNKNOWN_COUNT, UsageRecord};
+use crate::record::{UNKNOWN_COUNT, UsageRecord};
 use crate::sys;
 
 pub(super) fn zero_usage() -> libc::rusage {

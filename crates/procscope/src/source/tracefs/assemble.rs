@@ -6,8 +6,8 @@ use rustc_hash::FxHashMap;
 
 use super::decode::{Raw, RawWhat, SI_USER, Strings, StringsEnd};
 use crate::Pid;
+use crate::record::Comm;
 use crate::source::happening::{Arguments, Birth, CallPath, End, Failed, Happening, Sender, Started, Task};
-use crate::source::record::Comm;
 
 /// `CLONE_THREAD` in `include/uapi/linux/sched.h`.
 const CLONE_THREAD: u64 = 0x1_0000;
@@ -387,7 +387,7 @@ impl Assembler {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::comm_of;
+    use crate::record::comm_of;
 
     struct NoThreads;
 

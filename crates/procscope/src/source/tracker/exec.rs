@@ -2,11 +2,9 @@ use std::ops::ControlFlow;
 
 use super::Tracker;
 use super::known::Known;
+use crate::record::{Body, Comm, ImageRecord, ListRecord, Put, Record, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
 use crate::source::happening::{Arguments, Failed, Started, Task};
 use crate::source::look::{Look, Strings};
-use crate::source::record::{
-    Body, Comm, ImageRecord, ListRecord, Put, Record, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START,
-};
 use crate::{Field, Flaw, Flaws};
 
 /// Chooses between the arguments that the source reports and those read late, and marks them.

@@ -2,9 +2,9 @@ use std::ops::ControlFlow;
 
 use super::Tracker;
 use super::ends::Status;
+use crate::record::{Body, ExitRecord, Put, Record, UNKNOWN_COMM, UNKNOWN_START};
 use crate::source::happening::{End, Task};
 use crate::source::look::Proc;
-use crate::source::record::{Body, ExitRecord, Put, Record, UNKNOWN_COMM, UNKNOWN_START};
 use crate::{Field, Flaw, Flaws};
 
 impl Tracker {

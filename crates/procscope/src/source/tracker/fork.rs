@@ -2,9 +2,9 @@ use std::ops::ControlFlow;
 
 use super::Tracker;
 use super::known::{Known, TICK_NS};
+use crate::record::{Body, CgroupKey, ImageRecord, NOBODY, Put, Record, UNKNOWN_COMM};
 use crate::source::happening::{Birth, Task};
 use crate::source::look::{Depth, Proc};
-use crate::source::record::{Body, CgroupKey, ImageRecord, NOBODY, Put, Record, UNKNOWN_COMM};
 use crate::{Field, Flaw, Flaws, Kind, Pid};
 
 /// At the usual speed the kernel notes a process's start this much before it reports the fork

@@ -1,7 +1,7 @@
 //! The known facts about a living process.
 
+use crate::record::{CgroupKey, Comm, LoginRecord, NOBODY, RefRecord, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
 use crate::source::happening::Task;
-use crate::source::record::{CgroupKey, Comm, LoginRecord, NOBODY, RefRecord, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
 use crate::{Field, Flaw, Flaws, Pid, StartTime, Tty};
 
 pub(super) const TICK_NS: u64 = 10_000_000;

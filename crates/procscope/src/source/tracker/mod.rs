@@ -18,10 +18,10 @@ use ends::Ends;
 use known::Known;
 use senders::Senders;
 
+use crate::record::{Body, Comm, NOBODY, Put, Record, Subject, UNKNOWN_COMM, UNKNOWN_ID};
 use crate::source::descendants;
 use crate::source::happening::{Birth, Happening, Report, Sender, Task};
 use crate::source::look::{CgroupKeys, Depth, Proc};
-use crate::source::record::{Body, Comm, NOBODY, Put, Record, Subject, UNKNOWN_COMM, UNKNOWN_ID};
 use crate::{EnvWanted, EventSet, Field, Flaw, Flaws, Pid, Want};
 
 /// Fields that may change without any report, on at least one source.

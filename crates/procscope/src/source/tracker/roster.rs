@@ -7,9 +7,9 @@ use rustc_hash::FxHashSet;
 use super::Tracker;
 use super::UNREPORTED;
 use super::known::{Known, TICK_NS, Thread};
+use crate::record::{Body, CgroupKey, Put, Record, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
 use crate::source::happening::Task;
 use crate::source::look::{Depth, Look, Proc, Strings};
-use crate::source::record::{Body, CgroupKey, Put, Record, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
 use crate::{Field, Flaw, Flaws, Pid, StartTime};
 
 impl Tracker {

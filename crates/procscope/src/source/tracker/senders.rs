@@ -2,8 +2,8 @@
 
 use rustc_hash::FxHashMap;
 
+use crate::record::RefRecord;
 use crate::source::happening::Sender;
-use crate::source::record::RefRecord;
 use crate::{Flaw, Pid};
 
 /// This many signals of one receiver are remembered.
@@ -84,7 +84,7 @@ impl Senders {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::record::NOBODY;
+    use crate::record::NOBODY;
 
     const RT: u8 = 40;
     const TERM: u8 = 15;

@@ -2,8 +2,8 @@
 
 use super::known::{Known, TICK_NS};
 use super::{Tracker, UNREPORTED};
+use crate::record::{NOBODY, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
 use crate::source::happening::Task;
-use crate::source::record::{NOBODY, RefRecord, Subject, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
 use crate::{Field, Flaw, Flaws, Namespaces};
 
 impl Tracker {

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use super::Tracker;
 use super::known::{Known, TICK_NS};
 use super::sight::Sight;
+use crate::record::{Body, Comm, ImageRecord, LoginRecord, Put, Record, UNKNOWN_COMM, UNKNOWN_START};
 use crate::source::look::Strings;
-use crate::source::record::{Body, Comm, ImageRecord, LoginRecord, Put, Record, UNKNOWN_COMM, UNKNOWN_START};
 use crate::{Field, Flaw, Flaws, Pid};
 
 /// The values read from each.

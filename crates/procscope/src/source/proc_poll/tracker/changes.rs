@@ -6,9 +6,9 @@ use super::Tracker;
 use super::known::{Known, executed_since, hash};
 use super::sight::{Judgement, Sight};
 use crate::proc::pid::Stat;
-use crate::source::comm_of;
+use crate::record::comm_of;
+use crate::record::{Body, Put, Record, Subject};
 use crate::source::look::Strings;
-use crate::source::record::{Body, Put, Record, Subject};
 use crate::{Field, Flaw, Flaws, Pid};
 
 impl Tracker {

@@ -6,9 +6,9 @@ use super::Tracker;
 use super::known::TICK_NS;
 use super::sight::End;
 use crate::proc::pid::Stat;
-use crate::source::comm_of;
+use crate::record::comm_of;
+use crate::record::{Body, ExitRecord, Put, Record, UNKNOWN_COMM, UNKNOWN_COUNT, UsageRecord};
 use crate::source::look::Strings;
-use crate::source::record::{Body, ExitRecord, Put, Record, UNKNOWN_COMM, UNKNOWN_COUNT, UsageRecord};
 use crate::{Field, Flaw, Flaws, Pid};
 
 impl Tracker {

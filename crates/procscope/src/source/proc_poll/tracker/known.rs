@@ -5,8 +5,8 @@ use std::hash::{Hash, Hasher};
 use rustc_hash::FxHasher;
 
 use crate::proc::pid::Stat;
-use crate::source::comm_of;
-use crate::source::record::{CgroupKey, Comm, LoginRecord, NOBODY, RefRecord};
+use crate::record::comm_of;
+use crate::record::{CgroupKey, Comm, LoginRecord, NOBODY, RefRecord};
 use crate::{Flaws, Pid, StartTime, Tty};
 
 pub(super) const TICK_NS: u64 = 10_000_000;

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::known::TICK_NS;
 use super::*;
 use crate::Kind;
+use crate::record::{Body, Record};
 use crate::source::look::{Look, StatusSeen};
-use crate::source::record::{Body, Record};
 
 /// A line of `/proc/PID/stat`, with an address of the code that distinguishes images.
 fn stat(name: &str, state: char, ppid: Pid, flags: u32, start: u64, place: u64) -> Stat {

@@ -5,8 +5,8 @@ use super::Tracer;
 use super::calls::{self, Waited};
 use super::owned::What;
 use super::usage::{add, own_usage, zero_usage};
+use crate::record::{Comm, ExitRecord, RefRecord, UNKNOWN_COMM};
 use crate::source::proc_files::ProcFiles;
-use crate::source::record::{Comm, ExitRecord, RefRecord, UNKNOWN_COMM};
 use crate::{Field, Flaw, Flaws, Kind, Pid, sys};
 
 /// This many ended processes are remembered: one may have sent a signal that another one is about

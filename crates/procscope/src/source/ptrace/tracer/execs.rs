@@ -5,9 +5,9 @@ use super::known::name_of;
 use super::memory::{PATH_MAX, path_of, read_list, read_string};
 use super::owned::{Strings, What};
 use super::{Call, Tracer, calls_of};
+use crate::record::{Comm, UNKNOWN_COMM};
 use crate::source::look::{Depth, Look, Proc as _};
 use crate::source::proc_files::ProcFiles;
-use crate::source::record::{Comm, UNKNOWN_COMM};
 use crate::{Field, Flaw, Flaws, Pid, sys};
 
 fn strings_of(pid: Pid, look: &mut Look) -> Strings {

@@ -3,10 +3,10 @@
 
 use super::signals::Delivered;
 use super::{MOST_CGROUPS, OwnedRecord, TICK_NS, Tracer};
-use crate::source::comm_of;
+use crate::record::comm_of;
+use crate::record::{CgroupKey, Comm, LoginRecord, NOBODY, RefRecord, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
 use crate::source::look::{Look, StatSeen};
 use crate::source::proc_files::ProcFiles;
-use crate::source::record::{CgroupKey, Comm, LoginRecord, NOBODY, RefRecord, UNKNOWN_COMM, UNKNOWN_ID, UNKNOWN_START};
 use crate::{Field, Flaw, Flaws, Pid, StartTime, Tty, sys};
 
 /// The known facts about a living process: everything except the start is as it was when it was

@@ -2,7 +2,7 @@
 
 use super::Tracer;
 use super::calls::{self, SignalInfo};
-use crate::source::record::RefRecord;
+use crate::record::RefRecord;
 use crate::{Field, Flaw, Flaws, Pid, sys};
 
 /// The sender of a signal, as far as the receiver can know.

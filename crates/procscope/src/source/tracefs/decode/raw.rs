@@ -2,8 +2,8 @@
 
 use super::strings::Strings;
 use crate::Pid;
+use crate::record::Comm;
 use crate::source::happening::{Arguments, CallPath};
-use crate::source::record::Comm;
 
 /// One record's report.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -8,7 +8,7 @@ use super::strings::{
     LONGEST_STRING, PAGE_BITS, Strings, StringsEnd, USER_STRING, is_one_byte, read, read_path, shown_path,
 };
 use crate::Pid;
-use crate::source::comm_of;
+use crate::record::comm_of;
 use crate::source::happening::Arguments;
 
 #[derive(Clone, Debug)]

@@ -11,11 +11,11 @@ use proptest::prelude::*;
 
 use super::known::TICK_NS;
 use super::*;
-use crate::source::comm_of;
+use crate::record::comm_of;
+use crate::record::{CgroupKey, Comm, UNKNOWN_START};
 use crate::source::happening::End;
 use crate::source::happening::{Birth, Started};
 use crate::source::look::{Exe, Look, StatSeen, StatusSeen};
-use crate::source::record::{CgroupKey, Comm, UNKNOWN_START};
 use crate::{ExeTraits, StartTime};
 
 const MS: u64 = 1_000_000;

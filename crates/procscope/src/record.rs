@@ -1,5 +1,8 @@
 //! A source's report, in one form for all of them: the pipeline makes true events from it.
 
+#[cfg(test)]
+pub(crate) mod samples;
+
 use std::ops::ControlFlow;
 
 use crate::{ExeTraits, Flaws, ForkCall, Namespaces, Pid, ProcessId, StartTime, Tty};
@@ -9,9 +12,28 @@ pub(crate) type Comm = [u8; 16];
 
 /// A comm that the source does not know: the kernel's always end with a NUL.
 pub(crate) const UNKNOWN_COMM: Comm = [0xff; 16];
+
+/// A name as the kernel keeps it.
+pub(crate) fn comm_of(name: &[u8]) -> Comm {
+    let mut comm = Comm::default();
+    let len = name.len().min(comm.len() - 1);
+    comm[..len].copy_from_slice(&name[..len]);
+    comm
+}
+
 /// The bytes of a comm up to its NUL, if it is known.
 pub(crate) fn comm_bytes(comm: &Comm) -> Option<&[u8]> {
     (*comm != UNKNOWN_COMM).then(|| comm.split(|&b| b == 0).next().unwrap_or_default())
+}
+
+/// A path as the kernel's walk gives it: from the leaf to the root, each name with its NUL.
+pub(crate) fn names_up(path: &[u8]) -> Vec<u8> {
+    let mut names = Vec::with_capacity(path.len() + 1);
+    for name in path.rsplit(|&b| b == b'/').filter(|name| !name.is_empty()) {
+        names.extend_from_slice(name);
+        names.push(0);
+    }
+    names
 }
 
 /// A user, group, session or process group that the source does not know: no such id is ever given
