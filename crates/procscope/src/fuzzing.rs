@@ -180,12 +180,12 @@ pub fn decode_process_connector(bytes: &[u8]) {
         merge.take([Received { message, look: look.map(Box::new) }]);
         merge.mark();
         if merge.count_lost() > 0 {
-            merge.distrust();
+            merge.settling().distrust();
             let _ = merge.lost_after();
             tracker.doubt();
         }
         let mut last_ns = 0;
-        for told in merge.give(until_ns) {
+        for told in merge.settling().give(until_ns) {
             assert!((last_ns..=until_ns).contains(&told.mono_ns), "out of order");
             last_ns = told.mono_ns;
             let _ = tracker.feed(told, &mut proc, &mut put);

@@ -158,7 +158,11 @@ fn a_pid_used_again_lends_no_name() {
             let pid = first.id();
             let _ = first.kill();
             let _ = first.wait();
-            let Some(mut other) = spawn_as(pid, "/usr/bin/tail", "-f") else { continue };
+            let Some(mut other) = spawn_as(pid, "/usr/bin/tail", "-f") else {
+                // An unrelated process has it.
+                watch.signal(libc::SIGCONT);
+                continue;
+            };
             let other_started = proc_files::stat(pid).expect("it runs").start_ticks;
             assert!(other_started > started + 1);
             used.push((pid, started, other_started));

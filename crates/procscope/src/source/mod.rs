@@ -9,6 +9,8 @@ mod auto;
 pub(crate) mod cgroups;
 #[cfg(feature = "ebpf")]
 pub(crate) mod ebpf;
+#[cfg(target_os = "linux")]
+pub(crate) mod follow;
 pub(crate) mod happening;
 pub(crate) mod intake;
 pub(crate) mod look;

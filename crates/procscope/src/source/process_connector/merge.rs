@@ -1,9 +1,8 @@
 //! Makes one stream from the messages of several sockets, and finds what is missing in it.
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
 use super::decode::{Message, What};
-use crate::Pid;
 use crate::source::happening::Report;
 use crate::source::look::Look;
 use crate::source::settling::Settling;
@@ -157,28 +156,12 @@ impl Merge {
         self.lost_after_ns.take().or_else(last).unwrap_or(0)
     }
 
-    /// See [`Settling::distrust`].
-    pub(crate) fn distrust(&mut self) {
-        self.settling.distrust();
-    }
-
-    /// See [`Settling::forked`].
-    pub(crate) fn forked(&self) -> Vec<(Pid, u64)> {
-        self.settling.forked()
-    }
-
-    /// See [`Settling::ended`].
-    pub(crate) fn ended(&self) -> FxHashSet<Pid> {
-        self.settling.ended()
+    pub(crate) fn settling(&mut self) -> &mut Settling {
+        &mut self.settling
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.settling.is_empty()
-    }
-
-    /// See [`Settling::give`].
-    pub(crate) fn give(&mut self, until_ns: u64) -> Vec<Report> {
-        self.settling.give(until_ns)
     }
 }
 
@@ -187,6 +170,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Pid;
     use crate::source::happening::Task;
 
     fn exec(cpu: u32, seq: u32, mono_ns: u64, pid: Pid, read_ns: Option<u64>) -> Received {
@@ -200,10 +184,10 @@ mod tests {
         let mut merge = Merge::default();
         merge.take([exec(0, 1, 30, 1, None), exec(0, 0, 10, 2, None)]);
         merge.take([exec(1, 7, 20, 3, None)]);
-        let times: Vec<u64> = merge.give(20).iter().map(|it| it.mono_ns).collect();
+        let times: Vec<u64> = merge.settling().give(20).iter().map(|it| it.mono_ns).collect();
         assert_eq!(times, [10, 20]);
         assert!(!merge.is_empty());
-        assert_eq!(merge.give(u64::MAX).len(), 1);
+        assert_eq!(merge.settling().give(u64::MAX).len(), 1);
         merge.mark();
         assert_eq!(merge.count_lost(), 0);
     }
@@ -213,10 +197,10 @@ mod tests {
         let late = 5_000_000;
         let mut merge = Merge::default();
         merge.take([exec(0, 0, 10, 1, Some(20)), exec(0, 1, late, 1, Some(late + 5)), exec(0, 2, 40, 2, Some(50))]);
-        let looks: Vec<bool> = merge.give(u64::MAX).iter().map(|it| it.look.is_some()).collect();
+        let looks: Vec<bool> = merge.settling().give(u64::MAX).iter().map(|it| it.look.is_some()).collect();
         assert_eq!(looks, [true, true, true]);
         merge.take([exec(0, 3, 10, 1, Some(20)), exec(0, 4, 1_000_000, 1, Some(1_000_005))]);
-        let looks: Vec<bool> = merge.give(u64::MAX).iter().map(|it| it.look.is_some()).collect();
+        let looks: Vec<bool> = merge.settling().give(u64::MAX).iter().map(|it| it.look.is_some()).collect();
         assert_eq!(looks, [false, true]);
     }
 

@@ -7,6 +7,8 @@ pub(crate) mod decode;
 mod live;
 pub(crate) mod merge;
 #[cfg(target_os = "linux")]
+mod messages;
+#[cfg(target_os = "linux")]
 mod own;
 #[cfg(target_os = "linux")]
 mod probe;

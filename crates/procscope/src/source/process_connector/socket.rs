@@ -19,6 +19,8 @@ const IGNORE: u32 = 2;
 const AT_WHAT: u32 = (decode::NETLINK_HEADER + decode::CONNECTOR_HEADER) as u32;
 /// The kernel answers at once; this long on a busy machine.
 const ANSWER: Duration = Duration::from_millis(500);
+/// The buffer has at least this size while we wait for that, bytes.
+const LEAST_TO_ASK: usize = 1 << 20;
 /// Index of the drops in the values of SO_MEMINFO: `SK_MEMINFO_DROPS`,
 /// `include/uapi/linux/sock_diag.h`.
 const DROPS: usize = 8;
@@ -80,7 +82,8 @@ impl Socket {
         // SAFETY: the descriptor was just made, and nothing else has it.
         let fd = unsafe { OwnedFd::from_raw_fd(fd.map_err(call("opening a netlink connector socket"))?) };
         let mut socket = Self { fd, buffer_bytes: 0 };
-        socket.size(buffer_bytes);
+        // Others' messages leave no room in a smaller one for the answer.
+        socket.size(buffer_bytes.max(LEAST_TO_ASK));
         // With it the socket accepts messages again as soon as there is room, not only when it is
         // empty.
         let _ = set(socket.fd.as_fd(), libc::SOL_NETLINK, libc::NETLINK_NO_ENOBUFS, &1i32);
@@ -98,6 +101,9 @@ impl Socket {
         });
         bound.map_err(call("joining the process connector's group"))?;
         socket.ask()?;
+        if buffer_bytes < LEAST_TO_ASK {
+            socket.size(buffer_bytes);
+        }
         if event_filter {
             socket.send(LISTEN, Some(kinds), 0).map_err(call("filtering the messages"))?;
         }

@@ -10,7 +10,11 @@ mod instance;
 #[cfg(target_os = "linux")]
 mod live;
 #[cfg(target_os = "linux")]
+mod probe;
+#[cfg(target_os = "linux")]
 mod probes;
+#[cfg(target_os = "linux")]
+mod records;
 
 use super::{Attached, Mechanism};
 use crate::{Capabilities, Error, EventSet, Field, Kind, SourceId, Verdict, Want};
@@ -65,7 +69,7 @@ const LATE_BESIDE_KPROBES: &[Field] = &[
 /// Whether this kernel is known to have none. `false` if that cannot be found out.
 fn lacks_kprobes() -> bool {
     #[cfg(target_os = "linux")]
-    return live::lacks_kprobes();
+    return probe::lacks_kprobes();
     #[cfg(not(target_os = "linux"))]
     false
 }
@@ -104,7 +108,7 @@ impl Mechanism for Tracefs {
 
     #[cfg(target_os = "linux")]
     fn probe(&self) -> Verdict {
-        live::probe()
+        probe::probe()
     }
 
     #[cfg(target_os = "linux")]
