@@ -1,14 +1,15 @@
 //! Compares the reports of two mechanisms on the same time.
 
+mod comparing;
+mod pairing;
+
 use std::collections::VecDeque;
 
 use rustc_hash::FxHashMap;
 
-use crate::source::table;
-use crate::{
-    Counts, Credentials, Event, EventKind, EventSet, ExitStatus, Field, Flaw, Flaws, Kind, Lost, Pid, Process,
-    ProcessId, Session, SourceId, Timestamp,
-};
+use crate::{Counts, Event, EventKind, EventSet, Field, Kind, Lost, Pid, Session, SourceId, Timestamp};
+use comparing::{comparable, counts_loss, differences, is_told};
+use pairing::{distance, pairs_with, same, start};
 
 /// One of two mechanisms.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -33,30 +34,9 @@ impl Side {
     }
 }
 
-/// The kinds that are compared. Each mechanism sees debuggers at another place in the kernel, and a
-/// snapshot is of another moment.
-pub(crate) const COMPARABLE: EventSet = EventSet::NONE
-    .with(Kind::Fork)
-    .with(Kind::Clone)
-    .with(Kind::Exec)
-    .with(Kind::ExecFailed)
-    .with(Kind::Exit)
-    .with(Kind::ThreadExit)
-    .with(Kind::Core)
-    .with(Kind::Comm)
-    .with(Kind::Uid)
-    .with(Kind::Gid)
-    .with(Kind::Sid);
-
-/// Those of them of which a sampling mechanism may report one in place of several.
-const CHANGES: EventSet = EventSet::NONE.with(Kind::Comm).with(Kind::Uid).with(Kind::Gid).with(Kind::Sid);
-
 /// This long after an event the other mechanism has reported it, or never will: times are the
 /// kernel's, and a process interrupted between noting and sending is not delayed longer.
 const GRACE_NS: i64 = 3_000_000_000;
-/// A worked-out start is late by as long as a busy machine stopped the forking thread. A pid is not
-/// reused so soon.
-const MOST_LATE_TICKS: u64 = 100;
 /// So close to each other they are certainly the same.
 const NEAR_NS: u64 = 2_000_000;
 /// Events this close to the first or the last moment may have been reported by only one.
@@ -69,9 +49,6 @@ const MOST_WAITING: usize = 1 << 15;
 const MOST_MARKS: usize = 1024;
 /// This many discrepancies wait to be taken; beyond that they are only counted.
 const MOST_FOUND: usize = 1024;
-/// This many of one process's events of one kind are paired at once, of each side, the earliest.
-const MOST_ALIGNED: usize = 256;
-
 /// A disagreement between two mechanisms.
 #[derive(Clone, PartialEq, Debug)]
 #[non_exhaustive]
@@ -450,169 +427,6 @@ impl Held {
             }
         }
         false
-    }
-}
-
-/// The kinds that a mechanism has to report.
-fn comparable(id: SourceId) -> EventSet {
-    let capabilities = table::SOURCES.iter().find(|it| it.id() == id).map(|it| it.capabilities());
-    let kinds = capabilities.map_or(EventSet::NONE, |it| it.events.intersection(COMPARABLE)).iter();
-    let sampled = if counts_loss(id) { EventSet::NONE } else { CHANGES };
-    kinds.filter(|&kind| !sampled.contains(kind)).fold(EventSet::NONE, EventSet::with)
-}
-
-/// Whether the kernel also reports to this mechanism such a change, which the other one reported.
-fn is_told(event: &Event, id: SourceId) -> bool {
-    let by_connector = id == SourceId::ProcessConnector;
-    match event.kind {
-        // Only prctl(2) and /proc call `proc_comm_connector`; kernel threads and those of io_uring
-        // do not use them.
-        EventKind::Comm(_) if by_connector => event.process.as_ref().is_some_and(|process| {
-            let is_kthread = process.argv.is_none() && process.flaws.get(Field::Argv).is_none();
-            !is_kthread && event.tid == Some(process.id.pid)
-        }),
-        // `commit_creds` also reports saved and file system ids to the process connector, and user
-        // namespaces.
-        EventKind::Uid(_) | EventKind::Gid(_) => by_connector,
-        _ => true,
-    }
-}
-
-fn counts_loss(id: SourceId) -> bool {
-    let capabilities = table::SOURCES.iter().find(|it| it.id() == id).map(|it| it.capabilities());
-    capabilities.is_some_and(|capabilities| capabilities.counts_loss)
-}
-
-fn start(event: &Event) -> Option<u64> {
-    event.process.as_ref().and_then(|process| process.id.start).map(|start| start.0)
-}
-
-fn distance(a: &Event, b: &Event) -> u64 {
-    a.time.0.abs_diff(b.time.0)
-}
-
-/// Whether two events can be one.
-fn same(a: &Event, b: &Event) -> bool {
-    let (Some(mine), Some(theirs)) = (&a.process, &b.process) else { return false };
-    let estimated = [mine, theirs].into_iter().any(|process| process.flaws.get(Field::Id).is_some());
-    // Each thread has a name and ids of its own.
-    let of_a_thread = matches!(a.kind, EventKind::Comm(_) | EventKind::Uid(_) | EventKind::Gid(_));
-    let one_thread = !of_a_thread || a.tid.zip(b.tid).is_none_or(|(a, b)| a == b);
-    a.kind.kind() == b.kind.kind() && one_thread && same_process(mine.id, theirs.id, estimated)
-}
-
-fn same_process(a: ProcessId, b: ProcessId, estimated: bool) -> bool {
-    a.pid == b.pid
-        && match (a.start, b.start) {
-            (Some(a), Some(b)) => a.0.abs_diff(b.0) <= if estimated { MOST_LATE_TICKS } else { 0 },
-            _ => true,
-        }
-}
-
-/// The serial numbers of both sides' events like this one, at least one of them from before `due`,
-/// paired so that as many as possible have a counterpart, and all are as close together as
-/// possible.
-fn pairs_with(all: &[Waiting], serial: u64, due: i64) -> Vec<[u64; 2]> {
-    let Some(this) = all.iter().find(|it| it.serial == serial) else { return Vec::new() };
-    let of = |side: Side| {
-        let mut of: Vec<&Waiting> = all.iter().filter(|it| it.side == side && same(&it.event, &this.event)).collect();
-        of.sort_by_key(|it| (it.event.time, it.serial));
-        of.truncate(MOST_ALIGNED);
-        of
-    };
-    let (ours, theirs) = (of(this.side), of(this.side.other()));
-    let pairs = aligned(&ours, &theirs).into_iter().map(|(mine, other)| [ours[mine], theirs[other]]);
-    // With those that are due soon, so that this is not repeated for each of many.
-    let soon = due.saturating_add(GRACE_NS / 2);
-    let pairs =
-        pairs.filter(|pair| pair.iter().all(|it| it.event.time.0 < soon) || pair.iter().any(|it| it.serial == serial));
-    pairs.map(|pair| pair.map(|it| it.serial)).collect()
-}
-
-/// Pairs two lists without crossing: as many as possible, and of all such ways the one with the
-/// smallest sum of distances. Events further apart than the grace period are never a pair.
-fn aligned(ours: &[&Waiting], theirs: &[&Waiting]) -> Vec<(usize, usize)> {
-    let width = theirs.len() + 1;
-    // The best from (i, j) on: how many are left alone, and the sum.
-    let mut best = vec![(0usize, 0u64); (ours.len() + 1) * width];
-    let pair = |i: usize, j: usize| {
-        let (ours, theirs) = (&ours[i].event, &theirs[j].event);
-        let distance = distance(ours, theirs);
-        (distance <= GRACE_NS.unsigned_abs() && same(ours, theirs)).then_some(distance)
-    };
-    let step = |best: &[(usize, u64)], i: usize, j: usize| {
-        let alone = |(n, sum): (usize, u64)| (n + 1, sum);
-        let mut ways = Vec::with_capacity(3);
-        if i < ours.len() && j < theirs.len() {
-            let (n, sum) = best[(i + 1) * width + j + 1];
-            ways.extend(pair(i, j).map(|distance| ((n, sum.saturating_add(distance)), 0)));
-        }
-        if i < ours.len() {
-            ways.push((alone(best[(i + 1) * width + j]), 1));
-        }
-        if j < theirs.len() {
-            ways.push((alone(best[i * width + j + 1]), 2));
-        }
-        ways.into_iter().min()
-    };
-    for i in (0..=ours.len()).rev() {
-        for j in (0..=theirs.len()).rev() {
-            if let Some((value, _)) = step(&best, i, j) {
-                best[i * width + j] = value;
-            }
-        }
-    }
-    let (mut i, mut j, mut pairs) = (0, 0, Vec::new());
-    while let Some((_, way)) = step(&best, i, j) {
-        match way {
-            0 => {
-                pairs.push((i, j));
-                (i, j) = (i + 1, j + 1);
-            }
-            1 => i += 1,
-            _ => j += 1,
-        }
-    }
-    pairs
-}
-
-/// The fields that both report as exact, and in which they differ.
-fn differences(first: &Event, second: &Event) -> Vec<Field> {
-    let sure = |flaws: &Flaws, field| matches!(flaws.get(field), None | Some(Flaw::Inherited));
-    let (Some(a), Some(b)) = (&first.process, &second.process) else { return Vec::new() };
-    let both = |field| sure(&a.flaws, field) && sure(&b.flaws, field);
-    let differs = match (&first.kind, &second.kind) {
-        (EventKind::Exit(x), EventKind::Exit(y)) => {
-            let told = |status| status != ExitStatus::Unknown;
-            let both = sure(&first.flaws, Field::Status) && sure(&second.flaws, Field::Status);
-            (both && told(x.status) && told(y.status) && x.status != y.status).then_some(Field::Status)
-        }
-        (EventKind::Core(x), EventKind::Core(y)) => {
-            let signals = x.signo.zip(y.signo);
-            signals.is_some_and(|(x, y)| x != y).then_some(Field::Status)
-        }
-        (EventKind::Exec(_), EventKind::Exec(_)) => match (&a.argv, &b.argv) {
-            (Some(x), Some(y)) => (both(Field::Argv) && x != y).then_some(Field::Argv),
-            _ => None,
-        },
-        // Later it may change, which the kernel does not report to all.
-        (EventKind::Fork(_), EventKind::Fork(_)) => match (&a.parent, &b.parent) {
-            (Some(x), Some(y)) => (both(Field::Ppid) && x.id.pid != y.id.pid).then_some(Field::Ppid),
-            _ => None,
-        },
-        (EventKind::Comm(x), EventKind::Comm(y)) => (x.new != y.new).then_some(Field::Name),
-        (EventKind::Uid(_), EventKind::Uid(_)) => ids_differ(a, b, |who| (who.uid, who.euid)).then_some(Field::User),
-        (EventKind::Gid(_), EventKind::Gid(_)) => ids_differ(a, b, |who| (who.gid, who.egid)).then_some(Field::User),
-        _ => None,
-    };
-    differs.into_iter().collect()
-}
-
-/// Changed values are in the record of the change, and exact.
-fn ids_differ(a: &Process, b: &Process, ids: impl Fn(&Credentials) -> (u32, u32)) -> bool {
-    match (&a.credentials, &b.credentials) {
-        (Some(a), Some(b)) => ids(a) != ids(b),
-        _ => false,
     }
 }
 
