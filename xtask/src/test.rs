@@ -189,6 +189,10 @@ fn clippy() -> Result<()> {
         .current_dir(workspace::root())
         .args(["clippy", "--locked", "--package", "procscope-benches", "--features", "hot-path", "--bin", "hot-path"])
         .args(deny))?;
+    run(cargo()
+        .current_dir(workspace::root())
+        .args(["clippy", "--locked", "--package", "procscope", "--package", "procscope-cli", "--no-default-features"])
+        .args(deny))?;
     let mut fuzz = cargo();
     fuzz.current_dir(workspace::root()).args(["clippy", "--locked", "--manifest-path", "fuzz/Cargo.toml"]);
     fuzz.args(["--no-default-features", "--all-targets", "--target-dir"]).arg(workspace::target_dir()?);

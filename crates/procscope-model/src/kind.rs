@@ -87,6 +87,15 @@ impl fmt::Display for Kind {
 }
 
 /// A set of kinds. [`Kind::Lost`] is always in it.
+///
+/// ```
+/// use procscope_model::{EventSet, Kind};
+///
+/// let set: EventSet = [Kind::Exec, Kind::Exit].into_iter().collect();
+/// assert_eq!(set.to_string(), "exec,exit");
+/// assert_eq!("exit,exec".parse(), Ok(set));
+/// assert!(set.contains(Kind::Lost) && !set.contains(Kind::Fork));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct EventSet(u16);
 

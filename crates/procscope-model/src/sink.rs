@@ -66,7 +66,22 @@ pub trait Sink {
     }
 }
 
-/// A closure takes each event, and returns as [`Sink::event`] does.
+/// A closure takes each event, and returns as [`Sink::event`] does:
+///
+/// ```
+/// use std::ops::ControlFlow;
+///
+/// use procscope_model::{Event, EventKind, Sink, SourceId, Timestamp};
+///
+/// let mut last = None;
+/// let mut sink = |event: &Event| {
+///     last = Some(event.seq);
+///     Ok(ControlFlow::Continue(()))
+/// };
+/// sink.event(&Event::new(7, Timestamp(0), SourceId::Ebpf, None, None, EventKind::Sid))?;
+/// assert_eq!(last, Some(7));
+/// # Ok::<(), std::io::Error>(())
+/// ```
 impl<F: FnMut(&Event) -> io::Result<ControlFlow<()>>> Sink for F {
     fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>> {
         self(event)

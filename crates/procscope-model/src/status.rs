@@ -5,6 +5,15 @@ use std::time::Duration;
 use crate::{UnknownWord, signal_name, signal_number};
 
 /// How a process ended.
+///
+/// ```
+/// use procscope_model::ExitStatus;
+///
+/// let status: ExitStatus = "SIGSEGV core".parse()?;
+/// assert_eq!(status, ExitStatus::Signal { signo: 11, core: true });
+/// assert_eq!(ExitStatus::Code(3).to_string(), "exit 3");
+/// # Ok::<(), procscope_model::UnknownWord>(())
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]

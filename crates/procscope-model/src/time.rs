@@ -1,4 +1,14 @@
 /// A moment: nanoseconds since 1970-01-01T00:00:00Z, without leap seconds.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+///
+/// use procscope_model::Timestamp;
+///
+/// let time = SystemTime::from(Timestamp(1_500_000_000));
+/// assert_eq!(time, SystemTime::UNIX_EPOCH + Duration::from_millis(1500));
+/// assert_eq!(Timestamp::from(time), Timestamp(1_500_000_000));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Timestamp(pub i64);

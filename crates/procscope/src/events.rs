@@ -175,6 +175,22 @@ impl Events {
 
     /// The next event, if one comes in this time; `Ready(None)` after the last, as by `next`, and
     /// `Pending` if none came. [`Duration::ZERO`] asks without waiting.
+    ///
+    /// ```no_run
+    /// use std::task::Poll;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), procscope::Error> {
+    /// let mut events = procscope::Monitor::builder().build()?.events();
+    /// loop {
+    ///     match events.recv_timeout(Duration::from_secs(1)) {
+    ///         Poll::Ready(Some(event)) => println!("{}", event?.kind.kind()),
+    ///         Poll::Ready(None) => return Ok(()),
+    ///         Poll::Pending => println!("nothing for a second"),
+    ///     }
+    /// }
+    /// # }
+    /// ```
     pub fn recv_timeout(&mut self, timeout: Duration) -> Poll<Option<Result<Event, Error>>> {
         if let Some(event) = self.ready.pop_front() {
             return Poll::Ready(Some(Ok(event)));
@@ -192,6 +208,29 @@ impl Events {
 
     /// A descriptor for a loop of your own: readable once events may be taken, and from the end on.
     /// Then call [`Events::recv_timeout`] with [`Duration::ZERO`] until it returns `Pending`.
+    ///
+    /// ```no_run
+    /// use std::os::fd::AsRawFd as _;
+    /// use std::task::Poll;
+    /// use std::time::Duration;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut events = procscope::Monitor::builder().build()?.events();
+    /// let readiness = events.readiness()?;
+    /// loop {
+    ///     let mut fd = libc::pollfd { fd: readiness.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+    ///     // SAFETY: one descriptor, which lives as long as the call.
+    ///     unsafe { libc::poll(&mut fd, 1, -1) };
+    ///     loop {
+    ///         match events.recv_timeout(Duration::ZERO) {
+    ///             Poll::Ready(Some(event)) => println!("{}", event?.kind.kind()),
+    ///             Poll::Ready(None) => return Ok(()),
+    ///             Poll::Pending => break,
+    ///         }
+    ///     }
+    /// }
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// If the system has no descriptor left.

@@ -147,6 +147,20 @@ impl MonitorBuilder {
     /// The same for a command of the standard library, as far as that shows what it is: its program,
     /// arguments, environment and working directory. Its standard input and outputs, user, group and
     /// what it does before its exec cannot be read, so the command has the caller's.
+    ///
+    /// ```no_run
+    /// use std::process::Command;
+    ///
+    /// # fn main() -> Result<(), procscope::Error> {
+    /// let mut make = Command::new("make");
+    /// make.arg("-j2").current_dir("/usr/src/linux").env_remove("CC");
+    /// let mut events = procscope::Monitor::builder().std_command(&make).build()?.events();
+    /// for event in events.by_ref() {
+    ///     println!("{}", event?.kind.kind());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn std_command(mut self, command: &std::process::Command) -> Self {
         let owned = |text: &OsStr| text.to_owned();
