@@ -20,7 +20,7 @@ pub(crate) fn columns() -> impl Iterator<Item = (&'static str, &'static FieldSpe
 /// Appends what a cell shows of an event.
 fn fill(out: &mut Vec<u8>, event: &Event, field: &FieldSpec, time: &mut Rfc3339, boot: BootId) {
     if field.of == FieldType::Flaws {
-        return pairs(out, event.all_flaws().map(|(of, flaw)| (of.name(), flaw.name())));
+        return pairs(out, event.all_flaws().iter().map(|(of, flaw)| (of.name(), flaw.name())));
     }
     let Some(value) = field.value(event) else { return };
     match (field.of, value) {

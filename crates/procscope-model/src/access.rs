@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    Argv, Credentials, Event, EventKind, Exit, ExitStatus, Field, Flaw, ForkInfo, Kind, Login, Namespaces, Pid,
+    Argv, Credentials, Event, EventKind, Exit, ExitStatus, Field, Flaw, Flaws, ForkInfo, Kind, Login, Namespaces, Pid,
     Process, ProcessId, ProcessRef, Usage,
 };
 
@@ -212,18 +212,25 @@ impl Event {
     }
 
     /// The flaws of the event and of its process, each field once.
-    pub fn all_flaws(&self) -> impl Iterator<Item = (Field, Flaw)> + '_ {
-        let of_process = self.process().into_iter().flat_map(|process| process.flaws.iter());
-        let of_process =
-            of_process.filter(|&(field, _)| self.flaws.get(field).is_none() && self.flaw_of_process_applies(field));
-        self.flaws.iter().chain(of_process)
+    pub fn all_flaws(&self) -> Flaws {
+        let mut all = self.flaws;
+        for (field, flaw) in self.process().into_iter().flat_map(|process| process.flaws.iter()) {
+            if self.flaws.get(field).is_none() && self.flaw_of_process_applies(field) {
+                all.mark(field, flaw);
+            }
+        }
+        all
     }
 
     /// The flaws of what the event itself reports, as JSON shows them. A fork reports no program:
     /// it is its creator's.
-    pub fn own_flaws(&self) -> impl Iterator<Item = (Field, Flaw)> + '_ {
-        let is_fork = self.kind.kind() == Kind::Fork;
-        self.all_flaws().filter(move |(field, _)| !(is_fork && field.is_of_program()))
+    pub fn own_flaws(&self) -> Flaws {
+        let mut all = self.all_flaws();
+        if !all.is_empty() && self.kind.kind() == Kind::Fork {
+            let of_program = Field::ALL.iter().copied().filter(|field| field.is_of_program());
+            of_program.for_each(|field| all.clear(field));
+        }
+        all
     }
 
     /// Marks a field in the event or in its process, wherever it belongs.

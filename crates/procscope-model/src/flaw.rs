@@ -189,8 +189,8 @@ named!(Flaw, "flaw");
 /// The flaws of an event or a process, at most one for each field; the worst known.
 #[derive(Clone, Copy, Default)]
 pub struct Flaws {
-    /// A field's index and a flaw's in one byte each, in the order of marking: most processes have
-    /// a flaw or two, which is not worth an allocation.
+    /// A field's index and a flaw's in one byte each, in the order of the fields: most processes
+    /// have a flaw or two, which is not worth an allocation.
     marks: [u8; MOST],
     len: u8,
 }
@@ -216,10 +216,13 @@ impl Flaws {
 
     /// Marks a field; this replaces an earlier mark.
     pub fn mark(&mut self, field: Field, flaw: Flaw) {
-        let place = self.place(field).unwrap_or_else(|| {
+        let len = usize::from(self.len);
+        let before = |mark: &u8| mark >> FLAW_BITS < field as u8;
+        let place = self.marks().iter().rposition(before).map_or(0, |last| last + 1);
+        if self.marks[place] >> FLAW_BITS != field as u8 || place == len {
+            self.marks.copy_within(place..len, place + 1);
             self.len += 1;
-            usize::from(self.len) - 1
-        });
+        }
         self.marks[place] = (field as u8) << FLAW_BITS | flaw as u8;
     }
 
@@ -241,9 +244,10 @@ impl Flaws {
         self.len == 0
     }
 
-    /// All marks, in no promised order.
-    pub fn iter(&self) -> impl Iterator<Item = (Field, Flaw)> + '_ {
-        self.marks().iter().map(|&mark| (Field::ALL[usize::from(mark >> FLAW_BITS)], flaw_of(mark)))
+    /// All marks, in the order of [`Field::ALL`].
+    pub fn iter(&self) -> impl Iterator<Item = (Field, Flaw)> + use<> {
+        let (marks, len) = (self.marks, usize::from(self.len));
+        (0..len).map(move |at| (Field::ALL[usize::from(marks[at] >> FLAW_BITS)], flaw_of(marks[at])))
     }
 }
 
@@ -253,7 +257,7 @@ fn flaw_of(mark: u8) -> Flaw {
 
 impl PartialEq for Flaws {
     fn eq(&self, other: &Self) -> bool {
-        self.len == other.len && self.iter().all(|(field, flaw)| other.get(field) == Some(flaw))
+        self.marks() == other.marks()
     }
 }
 
@@ -292,9 +296,17 @@ mod tests {
     #[test]
     fn every_mark_is_kept() {
         let flaw = |field: Field| Flaw::ALL[field as usize % Flaw::ALL.len()];
-        let mut flaws = Flaws::new();
-        Field::ALL.into_iter().for_each(|field| flaws.mark(field, flaw(field)));
-        assert_eq!(flaws.iter().collect::<Vec<_>>(), Field::ALL.map(|field| (field, flaw(field))));
-        Field::ALL.into_iter().for_each(|field| assert_eq!(flaws.get(field), Some(flaw(field))));
+        for turn in 0..Field::ALL.len() {
+            let mut fields = Field::ALL;
+            fields.rotate_left(turn);
+            let mut flaws = Flaws::new();
+            fields.into_iter().for_each(|field| flaws.mark(field, flaw(field)));
+            assert_eq!(flaws.iter().collect::<Vec<_>>(), Field::ALL.map(|field| (field, flaw(field))));
+            fields.into_iter().for_each(|field| assert_eq!(flaws.get(field), Some(flaw(field))));
+            flaws.clear(fields[0]);
+            flaws.mark(fields[1], Flaw::Truncated);
+            assert_eq!((flaws.get(fields[0]), flaws.get(fields[1])), (None, Some(Flaw::Truncated)));
+            assert_eq!(flaws.iter().count(), Field::ALL.len() - 1);
+        }
     }
 }

@@ -123,7 +123,7 @@ impl Summary {
         if let EventKind::Lost(lost) = &event.kind {
             self.lost.add_all(&lost.counts);
         }
-        for (field, _) in event.own_flaws().filter(|(_, flaw)| flaw.is_incomplete()) {
+        for (field, _) in event.own_flaws().iter().filter(|(_, flaw)| flaw.is_incomplete()) {
             match self.incomplete.iter_mut().find(|(of, _)| *of == field) {
                 Some((_, count)) => *count += 1,
                 None => self.incomplete.push((field, 1)),

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use serde_json::Value;
 
 use crate::turn;
-use crate::watch::{piped, program, wait};
+use crate::watch::{Watch, piped, program, wait};
 use crate::workload::Workload;
 
 /// Runs a command that forks, fails, kills and is refused; returns the lines of its recording.
@@ -59,6 +59,26 @@ fn it_is_what_was_recorded() {
     let status = Command::new("gzip").arg(&path).status().expect("gzip runs");
     assert!(status.success());
     assert_eq!(replayed(&path.with_extension("jsonl.gz"), &[]), recorded);
+}
+
+/// Of odd processes, too, and whatever a mechanism could not read.
+#[test]
+fn every_line_of_every_mechanism_comes_back_byte_for_byte() {
+    let _turn = turn::take();
+    for source in ["ebpf", "tracefs", "process-connector", "proc-poll"] {
+        let watch = Watch::start(["--source", source, "-e", "all", "--env"]);
+        let truth = Workload::new(&["odd", "all"]).run();
+        let ended = watch.stop().well();
+        let recorded = fs::read(ended.path()).expect("it was written");
+        let replayed = replay(&ended.path(), &["--format", "json"]).stdout;
+        let lines = |bytes: &'_ [u8]| bytes.split(|&byte| byte == b'\n').map(<[u8]>::to_vec).collect::<Vec<_>>();
+        let (recorded, replayed) = (lines(&recorded), lines(&replayed));
+        assert!(recorded.len() > truth.len(), "{source}: {} lines", recorded.len());
+        for (before, after) in recorded.iter().zip(&replayed) {
+            assert!(before == after, "{source}: {} became {}", before.escape_ascii(), after.escape_ascii());
+        }
+        assert_eq!(recorded.len(), replayed.len(), "{source}");
+    }
 }
 
 /// Each filter and option chooses the same events as the lines themselves show.

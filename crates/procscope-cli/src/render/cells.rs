@@ -77,7 +77,7 @@ impl Cells {
     /// The same for a field alone.
     fn field(&mut self, spec: &FieldSpec, brief: bool, event: &Event, out: &mut Cell) -> bool {
         if spec.of == FieldType::Flaws {
-            let all = event.all_flaws().map(|(field, flaw)| format!("{}={}", field.name(), flaw.name()));
+            let all = event.all_flaws().iter().map(|(field, flaw)| format!("{}={}", field.name(), flaw.name()));
             return word(out, Some(all.collect::<Vec<_>>().join(",")).filter(|all| !all.is_empty()));
         }
         let Some(value) = spec.value(event) else { return false };

@@ -199,10 +199,10 @@ impl Encode for JsonLines {
         }
         self.push_kind(out, event);
         push_word(out, key!("source"), event.source.name());
-        let mut flaws = event.own_flaws().peekable();
-        if flaws.peek().is_some() {
+        let flaws = event.own_flaws();
+        if !flaws.is_empty() {
             out.extend_from_slice(key!("flaws").as_bytes());
-            push_object(out, flaws, |out, (field, flaw)| {
+            push_object(out, flaws.iter(), |out, (field, flaw)| {
                 out.extend_from_slice(field.name().as_bytes());
                 out.extend_from_slice(b"\":\"");
                 out.extend_from_slice(flaw.name().as_bytes());

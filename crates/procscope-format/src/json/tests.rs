@@ -253,7 +253,7 @@ proptest! {
 /// after reading.
 fn left_out(mut event: Event) -> Event {
     let (kind, tid) = (event.kind.kind(), event.tid);
-    let flaws: Vec<_> = event.own_flaws().collect();
+    let flaws: Vec<_> = event.own_flaws().iter().collect();
     event.flaws = Flaws::new();
     if let Some(process) = event.process.as_mut().map(std::sync::Arc::make_mut) {
         process.flaws = Flaws::new();

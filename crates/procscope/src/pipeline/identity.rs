@@ -8,46 +8,66 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::record::{Body, Subject, UNKNOWN_START};
 use crate::{Field, Flaw, Pid, Process, ProcessId, StartTime};
 
-/// A pid's owner is remembered for this long, ten ticks, ns.
+/// This many pids have a place of their own, which each chooses.
+const PLACES: usize = 4096;
+/// A process that began so much before the last one has no id that comes again, ns: ten ticks.
 const SPAN_NS: u64 = 100_000_000;
-/// So many owners are remembered however long they have been there.
+/// This many owners whose place another pid has taken are kept without a look at their age.
 const FEW: usize = 1024;
-/// And at most twice so many, should their starts tell nothing of the time.
+/// At most this many are, whatever their age is.
 const MANY: usize = 1 << 16;
 
 /// The last known owner of a pid.
 #[derive(Clone, Copy)]
 struct Holder {
+    pid: Pid,
     start_ns: u64,
     ended: bool,
 }
 
+const NONE: Holder = Holder { pid: 0, start_ns: UNKNOWN_START, ended: false };
+
 /// The last known owners of the pids that were used of late.
-#[derive(Default)]
 struct Holders {
-    recent: FxHashMap<Pid, Holder>,
-    earlier: FxHashMap<Pid, Holder>,
-    /// The first start among the recent ones.
-    since_ns: u64,
+    places: Vec<Holder>,
+    /// Those whose place another pid has taken.
+    aside: FxHashMap<Pid, Holder>,
+    /// Beyond this many the old ones are dropped.
+    room: usize,
+    /// The last start that was seen.
+    last_ns: u64,
 }
 
 impl Holders {
-    /// Notes the owner, and returns the one before.
-    fn put(&mut self, pid: Pid, holder: Holder) -> Option<Holder> {
-        let before = self.recent.insert(pid, holder).or_else(|| self.earlier.get(&pid).copied());
-        let len = self.recent.len();
-        if len >= FEW {
-            self.age(holder.start_ns, len);
-        }
-        before
+    fn new() -> Self {
+        Self { places: vec![NONE; PLACES], aside: FxHashMap::default(), room: FEW, last_ns: 0 }
     }
 
-    fn age(&mut self, start_ns: u64, len: usize) {
-        let old = start_ns != UNKNOWN_START && start_ns > self.since_ns.saturating_add(SPAN_NS);
-        if old || len >= MANY {
-            self.earlier = mem::take(&mut self.recent);
-            self.since_ns = if old { start_ns } else { self.since_ns };
+    /// Notes the owner of its pid, and returns the one before.
+    fn put(&mut self, holder: Holder) -> Option<Holder> {
+        if holder.start_ns != UNKNOWN_START {
+            self.last_ns = self.last_ns.max(holder.start_ns);
         }
+        let before = mem::replace(&mut self.places[holder.pid as usize % PLACES], holder);
+        if before.pid == holder.pid {
+            return Some(before);
+        }
+        if before.pid != 0 {
+            self.keep(before);
+        }
+        if self.aside.is_empty() { None } else { self.aside.remove(&holder.pid) }
+    }
+
+    fn keep(&mut self, holder: Holder) {
+        if self.aside.len() >= self.room {
+            let last_ns = self.last_ns;
+            self.aside.retain(|_, it| it.start_ns.saturating_add(SPAN_NS) >= last_ns && it.start_ns != UNKNOWN_START);
+            if self.aside.len() >= MANY / 2 {
+                self.aside.clear();
+            }
+            self.room = FEW.max(2 * self.aside.len());
+        }
+        self.aside.insert(holder.pid, holder);
     }
 }
 
@@ -72,7 +92,7 @@ pub(super) struct Identity {
 
 impl Identity {
     pub(super) fn new(exact: bool) -> Self {
-        Self { holders: Holders::default(), exact, repeated: FxHashSet::default(), pins: Vec::new() }
+        Self { holders: Holders::new(), exact, repeated: FxHashSet::default(), pins: Vec::new() }
     }
 
     /// Only these, and no process that gets one of their pids afterwards.
@@ -96,7 +116,7 @@ impl Identity {
 
     fn hold(&mut self, subject: &Subject, new: bool) {
         let Subject { pid, start_ns, .. } = *subject;
-        let before = self.holders.put(pid, Holder { start_ns, ended: false });
+        let before = self.holders.put(Holder { pid, start_ns, ended: false });
         let tick = StartTime::from_boot_ns;
         let known = |before: &Holder| start_ns != UNKNOWN_START && before.start_ns != UNKNOWN_START;
         match before.filter(|before| known(before) && tick(before.start_ns) == tick(start_ns)) {
@@ -118,7 +138,7 @@ impl Identity {
     /// True if exactly this process was just reported to have ended; this is remembered.
     pub(super) fn has_ended(&mut self, subject: &Subject) -> bool {
         let Subject { pid, start_ns, .. } = *subject;
-        let before = self.holders.put(pid, Holder { start_ns, ended: true });
+        let before = self.holders.put(Holder { pid, start_ns, ended: true });
         before.is_some_and(|before| before.ended && before.start_ns == start_ns)
     }
 

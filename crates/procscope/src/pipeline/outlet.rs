@@ -130,7 +130,7 @@ impl<'a> Outlet<'a> {
     }
 
     fn count_flaws(&mut self, event: &Event) {
-        for (field, flaw) in event.own_flaws() {
+        for (field, flaw) in event.own_flaws().iter() {
             if flaw.is_incomplete() {
                 self.incomplete[field as usize] += 1;
             }
@@ -160,7 +160,7 @@ mod tests {
 
     impl Sink for Reader {
         fn event(&mut self, event: &Event) -> io::Result<ControlFlow<()>> {
-            for (field, _) in event.own_flaws().filter(|(_, flaw)| flaw.is_incomplete()) {
+            for (field, _) in event.own_flaws().iter().filter(|(_, flaw)| flaw.is_incomplete()) {
                 self.shown[field as usize] += 1;
             }
             Ok(ControlFlow::Continue(()))
