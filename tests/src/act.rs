@@ -5,6 +5,8 @@ use std::io;
 use std::sync::mpsc;
 use std::thread;
 
+use crate::chosen::{Life, clone3, reap};
+
 /// The descriptors of [`crate::actor`].
 const TELL: i32 = 200;
 const WAIT: i32 = 201;
@@ -42,7 +44,14 @@ pub(crate) fn run(act: &str) -> io::Result<()> {
         }
         "leader-gone" => leave_to_a_thread(),
         "thread-ids" => in_thread(fork_with_other_ids),
-        _ => return Err(io::Error::other(format!("there is no act '{act}'"))),
+        _ => match act.strip_prefix("pid-again-").and_then(|rest| rest.split_once('-')) {
+            Some((pid, times)) => {
+                let number = |text: &str| text.parse::<u32>().map_err(io::Error::other);
+                let (pid, times) = (number(pid)?, number(times)?);
+                (0..times).for_each(|_| reap(clone3(Some(pid), None, Life::Ends)));
+            }
+            None => return Err(io::Error::other(format!("there is no act '{act}'"))),
+        },
     }
     wait();
     Ok(())

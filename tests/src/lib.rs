@@ -16,6 +16,8 @@ pub mod actor;
 #[cfg(target_os = "linux")]
 pub mod cases;
 #[cfg(target_os = "linux")]
+pub mod chosen;
+#[cfg(target_os = "linux")]
 pub mod clock;
 #[cfg(target_os = "linux")]
 pub mod matrix;

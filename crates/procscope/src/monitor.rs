@@ -145,8 +145,9 @@ impl MonitorBuilder {
     }
 
     /// The same for a command of the standard library, as far as that shows what it is: its program,
-    /// arguments, environment and working directory. Its standard input and outputs, user, group and
-    /// what it does before its exec cannot be read, so the command has the caller's.
+    /// arguments, changed variables and working directory. Its standard input and outputs, user and
+    /// group, and whether it clears the environment, cannot be read, so the command has the caller's.
+    /// What it does before its exec is left out.
     ///
     /// ```no_run
     /// use std::process::Command;
@@ -216,7 +217,7 @@ impl MonitorBuilder {
             let others = self.want.events.iter().filter(|&kind| kind != Kind::Existing);
             self.want.events = others.fold(EventSet::NONE, EventSet::with);
             let kin = launch.wait_all.then(|| Kin::of(held.pid(), held.home()));
-            command = Some(Commanded { held, kin });
+            command = Some(Commanded { held, kin, samples: false });
         }
         let id_maps = sys::id_maps();
         if let Some(maps) = &id_maps {
@@ -244,8 +245,9 @@ impl MonitorBuilder {
         if id != SourceId::Ebpf || sys::in_initial_pid_namespace() {
             pipeline.pin(pins);
         }
-        if let Some(kin) = command.as_ref().and_then(|command| command.kin.clone()) {
-            pipeline.follow(kin);
+        if let Some(command) = &mut command {
+            command.samples = !capabilities.counts_loss;
+            command.kin.iter().for_each(|kin| pipeline.follow(kin.clone()));
         }
         if left.processes {
             pipeline.choose(&self.want);
@@ -282,8 +284,12 @@ struct Commanded {
     held: Arc<Held>,
     /// Those to wait for, besides the command itself.
     kin: Option<Kin>,
+    /// The mechanism looks for processes: it may find a descendant only after its maker has ended.
+    samples: bool,
 }
 
+/// A mechanism that looks has looked in this time, unless the machine is too busy for that.
+const A_LOOK: Duration = Duration::from_millis(100);
 /// How often to check that descendants live.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 /// How often to check whether the end of the last one was reported.
@@ -292,13 +298,13 @@ const LAST_EVERY: Duration = Duration::from_millis(10);
 impl Commanded {
     /// Releases the command, and stops the monitor when all is over.
     fn begin(&self, stop: StopHandle) -> Result<thread::JoinHandle<Result<(), Error>>, Error> {
-        let (held, kin) = (Arc::clone(&self.held), self.kin.clone());
+        let (held, kin, samples) = (Arc::clone(&self.held), self.kin.clone(), self.samples);
         let wait = move || {
             held.open_gate();
             let became = held.became();
             held.wait();
             if let (Some(kin), Ok(())) = (kin, &became) {
-                wait_for_all(&kin, &stop);
+                wait_for_all(&kin, if samples { A_LOOK } else { Duration::ZERO }, &stop);
             }
             stop.stop();
             became
@@ -308,9 +314,16 @@ impl Commanded {
     }
 }
 
-fn wait_for_all(kin: &Kin, stop: &StopHandle) {
+/// Waits until no descendant has been there for this long.
+fn wait_for_all(kin: &Kin, quiet: Duration, stop: &StopHandle) {
     let mut checked = Instant::now();
-    while !kin.is_empty() && !stop.is_stopped() {
+    let mut seen = Instant::now();
+    while !stop.is_stopped() {
+        if !kin.is_empty() {
+            seen = Instant::now();
+        } else if seen.elapsed() >= quiet {
+            return;
+        }
         thread::sleep(LAST_EVERY);
         if checked.elapsed() > CHECK_EVERY {
             checked = Instant::now();

@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File};
-use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::os::fd::AsRawFd as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
+
+use procscope_tests::chosen::{Life, clone3, reap};
 
 use crate::existing::act;
 use crate::turn;
@@ -14,47 +15,6 @@ use crate::watch::Watch;
 
 /// These show the order of a pid's processes.
 const SOURCES: [&str; 3] = ["ebpf", "tracefs", "process-connector"];
-
-/// The work of a new process that has one thread and nothing of its parent's to release.
-#[derive(Clone, Copy)]
-enum Life {
-    Ends,
-    Waits,
-}
-
-/// `clone3(2)` with a chosen pid, or into a cgroup.
-fn clone3(pid: Option<u32>, cgroup: Option<&File>, life: Life) -> u32 {
-    const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
-    let pid = pid.map(|pid| pid as i32);
-    // flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup
-    let mut args = [0u64; 11];
-    args[4] = libc::SIGCHLD as u64;
-    if let Some(pid) = &pid {
-        (args[8], args[9]) = (std::ptr::from_ref(pid) as u64, 1);
-    }
-    if let Some(cgroup) = cgroup {
-        (args[0], args[10]) = (CLONE_INTO_CGROUP, cgroup.as_raw_fd() as u64);
-    }
-    // SAFETY: without CLONE_VM the child has memory of its own, in which it makes only system
-    // calls.
-    let child = unsafe { libc::syscall(libc::SYS_clone3, args.as_ptr(), size_of_val(&args)) };
-    match child {
-        0 => {
-            if matches!(life, Life::Waits) {
-                // SAFETY: always safe.
-                unsafe { libc::pause() };
-            }
-            // SAFETY: ends only the child.
-            unsafe { libc::_exit(0) }
-        }
-        child => u32::try_from(child).unwrap_or_else(|_| panic!("clone3: {}", io::Error::last_os_error())),
-    }
-}
-
-fn reap(pid: u32) {
-    // SAFETY: nothing is filled in.
-    assert_eq!(unsafe { libc::waitpid(pid as i32, std::ptr::null_mut(), 0) }, pid as i32);
-}
 
 fn kill(pid: u32) {
     // SAFETY: our child, not waited for yet.
@@ -89,7 +49,12 @@ fn repeats_are_marked(source: &str) -> usize {
     let pid = free_pid();
     let watch = Watch::start(["--source", source, "-e", "fork,exit"]);
     let times = 60;
-    (0..times).for_each(|_| reap(clone3(Some(pid), None, Life::Ends)));
+    // Not this process: the copy of its memory may take longer than a tick.
+    let mut maker = act(&format!("pid-again-{pid}-{times}"));
+    let mut said = BufReader::new(maker.stdout.take().expect("it is piped")).lines();
+    assert_eq!(said.next().expect("it says so").expect("text"), ".");
+    maker.stdin.as_mut().expect("it is piped").write_all(b"..").expect("it reads");
+    assert!(maker.wait().expect("our own child").success());
     thread::sleep(Duration::from_millis(100));
     let events = watch.stop().well().events();
     let (mut ids, mut exact, mut repeats) = (HashSet::new(), HashSet::new(), 0);
