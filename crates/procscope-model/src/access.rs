@@ -205,32 +205,26 @@ impl Event {
     /// The flaw of one field; the event's own come first. What a refused exec tried is its own, so
     /// the flaws of the running program do not apply to it.
     pub fn flaw(&self, field: Field) -> Option<Flaw> {
-        self.flaws.get(field).or_else(|| {
-            let process = self.process().filter(|_| self.flaw_of_process_applies(field))?;
-            process.flaws.get(field)
-        })
+        self.all_flaws().get(field)
     }
 
     /// The flaws of the event and of its process, each field once.
     pub fn all_flaws(&self) -> Flaws {
-        let mut all = self.flaws;
-        for (field, flaw) in self.process().into_iter().flat_map(|process| process.flaws.iter()) {
-            if self.flaws.get(field).is_none() && self.flaw_of_process_applies(field) {
-                all.mark(field, flaw);
-            }
-        }
-        all
+        let of_process = self.process().map(|process| process.flaws).unwrap_or_default();
+        let applying = match self.kind.kind() {
+            Kind::ExecFailed => of_process.without(Field::TRIED),
+            _ => of_process,
+        };
+        self.flaws.or(applying)
     }
 
     /// The flaws of what the event itself reports, as JSON shows them. A fork reports no program:
     /// it is its creator's.
     pub fn own_flaws(&self) -> Flaws {
-        let mut all = self.all_flaws();
-        if !all.is_empty() && self.kind.kind() == Kind::Fork {
-            let of_program = Field::ALL.iter().copied().filter(|field| field.is_of_program());
-            of_program.for_each(|field| all.clear(field));
+        match self.kind.kind() {
+            Kind::Fork => self.all_flaws().without(Field::OF_PROGRAM),
+            _ => self.all_flaws(),
         }
-        all
     }
 
     /// Marks a field in the event or in its process, wherever it belongs.
@@ -239,16 +233,11 @@ impl Event {
             field,
             Field::Time | Field::OldName | Field::Status | Field::Killer | Field::Duration | Field::Usage
         );
-        let applies = self.flaw_of_process_applies(field);
+        let applies = !(Field::TRIED.contains(&field) && self.kind.kind() == Kind::ExecFailed);
         match &mut self.process {
             Some(process) if !of_event && applies => Arc::make_mut(process).flaws.mark(field, flaw),
             _ => self.flaws.mark(field, flaw),
         }
-    }
-
-    fn flaw_of_process_applies(&self, field: Field) -> bool {
-        let of_image = matches!(field, Field::Path | Field::Argv | Field::Env | Field::Interpreter);
-        !(of_image && self.kind.kind() == Kind::ExecFailed)
     }
 }
 

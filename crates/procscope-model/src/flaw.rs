@@ -82,10 +82,11 @@ impl Field {
         }
     }
 
-    /// True for what an exec changes: the program, and where it was called.
-    pub const fn is_of_program(self) -> bool {
-        matches!(self, Self::Path | Self::Exe | Self::Interpreter | Self::Argv | Self::Env | Self::Cwd)
-    }
+    /// What an exec changes: the program, and where it was called.
+    pub(crate) const OF_PROGRAM: &[Self] =
+        &[Self::Path, Self::Exe, Self::Interpreter, Self::Argv, Self::Env, Self::Cwd];
+    /// What a refused exec reports of the program that it tried.
+    pub(crate) const TRIED: &[Self] = &[Self::Path, Self::Argv, Self::Env, Self::Interpreter];
 }
 
 /// Why a field is not to be trusted fully.
@@ -187,81 +188,80 @@ named!(Field, "field");
 named!(Flaw, "flaw");
 
 /// The flaws of an event or a process, at most one for each field; the worst known.
-#[derive(Clone, Copy, Default)]
-pub struct Flaws {
-    /// A field's index and a flaw's in one byte each, in the order of the fields: most processes
-    /// have a flaw or two, which is not worth an allocation.
-    marks: [u8; MOST],
-    len: u8,
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Flaws(
+    /// Four bits for each field: 0, or the flaw's index and 1.
+    u128,
+);
+
+const BITS: u32 = 4;
+const ONE: u128 = (1 << BITS) - 1;
+
+const _: () = assert!(Field::ALL.len() * BITS as usize <= 128 && Flaw::ALL.len() < ONE as usize);
+
+const fn shift(field: Field) -> u32 {
+    field as u32 * BITS
 }
-
-const MOST: usize = 31;
-const FLAW_BITS: u32 = 3;
-
-const _: () = assert!(Field::ALL.len() <= MOST && Flaw::ALL.len() <= 1 << FLAW_BITS);
 
 impl Flaws {
     /// No flaw.
     pub const fn new() -> Self {
-        Self { marks: [0; MOST], len: 0 }
-    }
-
-    fn marks(&self) -> &[u8] {
-        &self.marks[..usize::from(self.len)]
-    }
-
-    fn place(&self, field: Field) -> Option<usize> {
-        self.marks().iter().position(|mark| mark >> FLAW_BITS == field as u8)
+        Self(0)
     }
 
     /// Marks a field; this replaces an earlier mark.
     pub fn mark(&mut self, field: Field, flaw: Flaw) {
-        let len = usize::from(self.len);
-        let before = |mark: &u8| mark >> FLAW_BITS < field as u8;
-        let place = self.marks().iter().rposition(before).map_or(0, |last| last + 1);
-        if self.marks[place] >> FLAW_BITS != field as u8 || place == len {
-            self.marks.copy_within(place..len, place + 1);
-            self.len += 1;
-        }
-        self.marks[place] = (field as u8) << FLAW_BITS | flaw as u8;
+        self.clear(field);
+        self.0 |= (flaw as u128 + 1) << shift(field);
     }
 
     /// Removes a field's mark.
     pub fn clear(&mut self, field: Field) {
-        if let Some(place) = self.place(field) {
-            self.marks.copy_within(place + 1..usize::from(self.len), place);
-            self.len -= 1;
-        }
+        self.0 &= !(ONE << shift(field));
     }
 
     /// The flaw of a field.
     pub fn get(&self, field: Field) -> Option<Flaw> {
-        self.place(field).map(|place| flaw_of(self.marks[place]))
+        flaw_of(self.0 >> shift(field))
     }
 
     /// True if nothing is marked.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.0 == 0
     }
 
     /// All marks, in the order of [`Field::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (Field, Flaw)> + use<> {
-        let (marks, len) = (self.marks, usize::from(self.len));
-        (0..len).map(move |at| (Field::ALL[usize::from(marks[at] >> FLAW_BITS)], flaw_of(marks[at])))
+        let mut rest = self.0;
+        std::iter::from_fn(move || {
+            let field = *Field::ALL.get((rest.trailing_zeros() / BITS) as usize)?;
+            let flaw = flaw_of(rest >> shift(field))?;
+            rest &= !(ONE << shift(field));
+            Some((field, flaw))
+        })
+    }
+
+    /// Those of other fields alone.
+    pub(crate) const fn without(self, fields: &[Field]) -> Self {
+        let (mut marks, mut at) = (self.0, 0);
+        while at < fields.len() {
+            marks &= !(ONE << shift(fields[at]));
+            at += 1;
+        }
+        Self(marks)
+    }
+
+    /// With the marks of fields that have none here.
+    pub(crate) const fn or(self, others: Self) -> Self {
+        const FIRST: u128 = u128::MAX / ONE;
+        let marked = (self.0 | self.0 >> 1 | self.0 >> 2 | self.0 >> 3) & FIRST;
+        Self(self.0 | others.0 & !(marked * ONE))
     }
 }
 
-fn flaw_of(mark: u8) -> Flaw {
-    Flaw::ALL[usize::from(mark & ((1 << FLAW_BITS) - 1))]
+fn flaw_of(mark: u128) -> Option<Flaw> {
+    Flaw::ALL.get(((mark & ONE) as usize).checked_sub(1)?).copied()
 }
-
-impl PartialEq for Flaws {
-    fn eq(&self, other: &Self) -> bool {
-        self.marks() == other.marks()
-    }
-}
-
-impl Eq for Flaws {}
 
 impl std::fmt::Debug for Flaws {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
