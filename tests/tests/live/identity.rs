@@ -57,24 +57,18 @@ fn repeats_are_marked(source: &str) -> usize {
     assert!(maker.wait().expect("our own child").success());
     thread::sleep(Duration::from_millis(100));
     let events = watch.stop().well().events();
-    let (mut ids, mut exact, mut repeats) = (HashSet::new(), HashSet::new(), 0);
+    let (mut ids, mut repeats) = (HashSet::new(), 0);
     for event in ["fork", "exit"] {
         let all: Vec<_> = events.iter().filter(|seen| seen.event == event && seen.pid == Some(pid)).collect();
         assert_eq!(all.len(), times, "{source}: {event}");
         ids.clear();
-        exact.clear();
         for seen in all {
-            let flaw = seen.flaws.get("id").map(String::as_str);
+            let marked = seen.flaws.get("id").is_some_and(|flaw| flaw == "repeated");
+            // A worked-out start may be corrected later.
+            let estimated = seen.flaws.get("id").is_some_and(|flaw| flaw == "estimated");
             let again = !ids.insert(seen.id.clone());
-            // A worked-out start may be corrected later, and may be the one of the next process.
-            let right = match flaw {
-                Some("repeated") => again,
-                Some("estimated") => source != "ebpf",
-                Some(_) => false,
-                None => exact.insert(seen.id.clone()) && (!again || source != "ebpf"),
-            };
-            assert!(right, "{source}: {seen:?} of {}", ids.len());
-            repeats += usize::from(flaw == Some("repeated"));
+            assert!(again == marked || estimated && source != "ebpf", "{source}: {seen:?}");
+            repeats += usize::from(again && marked);
         }
     }
     repeats

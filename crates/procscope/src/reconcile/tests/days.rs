@@ -84,8 +84,8 @@ proptest! {
     fn nothing_is_counted_twice(day in days(true)) {
         let (verification, _, lens) = day.reconcile();
         for side in Side::BOTH {
-            let told = verification.total_agreed() + verification.total_missing(side.other());
-            prop_assert_eq!(told as usize, lens[side as usize]);
+            let compared = verification.total_agreed() + verification.total_missing(side.other());
+            prop_assert_eq!(compared as usize, lens[side as usize]);
         }
         prop_assert_eq!(verification.outside + verification.given_up, 0);
     }
